@@ -1,0 +1,226 @@
+r"""The damped Gauss-Newton step of a linearisation, from whichever side is smaller.
+
+The increment of IEQ, and of Levenberg-Marquardt, is the d with
+
+.. math:: \Bigl(\frac{A}{\Delta t} + J^* J\Bigr)\, d = -(J^* q + h), \qquad A = I + \Delta t\,(L + S),          \tag{1}
+
+with J the (N, P) Jacobian, ``J^*`` its adjoint in the inner product of diagonal M, and ``h = L theta``. Three ways:
+
+* **parameter**: (1) itself, made symmetric and scaled. With the diagonal ``D = M A / dt`` and ``B = J D^{-1/2}``,
+
+  .. math:: (I + B^T B)\, D^{1/2} d = -(B^T q + D^{-1/2} M h).                                           \tag{2}
+
+* **gram**: push-through to the side of the residuals,
+
+  .. math::
+     (I + \Delta t\, J A^{-1} J^*)\,\tilde q = q - \Delta t\, J A^{-1} h, \qquad
+     d = -\Delta t\, A^{-1}(J^*\tilde q + h).                                                           \tag{3}
+
+  When A is a number, ``J J^*`` comes in closed form and no Jacobian is stored.
+* **cg**: conjugate gradients on (3), from products with J and ``J^*`` only.
+
+All eigenvalues of the matrices in (2) and (3) are at least 1. A Cholesky factorisation of one whose largest eigenvalue
+exceeds 1 / eps may fail all the same, or return NaN. Then the symmetric eigenvalue decomposition is used, with negative
+eigenvalues, which can only be rounding, set to zero. The result is never NaN for finite data.
+
+``J d`` is wanted beside d. On the gram side it is ``-K q~`` for the matrix K in (3), at the price of a small matrix times a
+vector, but with an error of eps times the largest eigenvalue of K; where that bound is not small, the product with J is done.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+from ..linear import Diagonal, LinearPart, Scalar
+from ..namespace import Array, Namespace, array_namespace, is_numpy
+from ..problem import Linearization
+
+__all__ = ["SOLVERS", "DampedStep", "choose_solver", "damped_step"]
+
+SOLVERS = ("auto", "gram", "parameter", "cg")
+DENSE_LIMIT = 3000  # side of the largest matrix that `auto` factorises: 72 MB and about 1 s in float64 on two cores
+JACOBIAN_LIMIT = 2 * 10**7  # entries of the largest Jacobian that `auto` stores: 160 MB in float64
+
+
+GRAM_PRODUCT_LIMIT = 100.0  # trace of K up to which J d = -K q~ keeps all but two digits
+
+
+class DampedStep(NamedTuple):
+    """The step and what it does to the linearised residual."""
+
+    d: Array
+    """Solution of equation (1), (P,)."""
+    J_d: Array
+    """J d, (N,)."""
+
+
+def choose_solver(n_residuals: int, n_parameters: int, *, closed_form: bool) -> str:
+    """Return the solver that `auto` stands for.
+
+    Parameters
+    ----------
+    n_residuals, n_parameters : int
+        N and P.
+    closed_form : bool
+        Whether the Gram matrix needs no Jacobian (A is a number).
+    """
+    jacobian_fits = n_residuals * n_parameters <= JACOBIAN_LIMIT
+    if n_parameters < n_residuals and n_parameters <= DENSE_LIMIT and jacobian_fits:
+        return "parameter"
+    if n_residuals <= DENSE_LIMIT and (closed_form or jacobian_fits):
+        return "gram"
+    return "cg"
+
+
+def damped_step(
+    at: Linearization,
+    q: Array,
+    h: Array | None,
+    A: LinearPart,
+    dt: Scalar,
+    *,
+    mass: Array | float,
+    n_parameters: int,
+    solver: str = "auto",
+    tol: float | None = None,
+) -> DampedStep:
+    """Return d of equation (1) and J d.
+
+    Parameters
+    ----------
+    at : Linearization
+        The linearisation with J.
+    q : array (N,)
+        The residual, or what stands for it.
+    h : array (P,) or None
+        L theta; None for zero.
+    A : LinearPart
+        L + S, so that the operator A of (1) is inverted by ``A.solve_shifted(., dt)``.
+    dt : float or 0-d array
+        Step size, > 0: 1 / damping.
+    mass : float or array (P,)
+        Diagonal of the inner product.
+    n_parameters : int
+        P.
+    solver : {"auto", "gram", "parameter", "cg"}
+        Which of the three ways.
+    tol : float, optional
+        For cg, the relative residual to reach; 1e-10 in float64 and 1e-6 in float32 when left out.
+
+    Raises
+    ------
+    ValueError
+        If the parameter side is asked for and A is not diagonal.
+    """
+    if solver == "auto":
+        solver = choose_solver(q.shape[0], n_parameters, closed_form=A.scalar is not None)
+    if solver == "parameter":
+        d = _parameter_side(at, q, h, A, dt, mass)
+        return DampedStep(d, at.jvp(d))
+    A_h = None if h is None else A.solve_shifted(h, dt)
+    J_h = None if A_h is None else -dt * at.jvp(A_h)
+    b = q if J_h is None else q + J_h
+    K = None
+    if solver == "cg":
+        q_tilde = _conjugate_gradients(at, b, A, dt, tol)
+    else:
+        K = _shifted_gram(at, A, dt, mass)
+        q_tilde = _solve_identity_plus(K, b)
+    d = -dt * A.solve_shifted(at.vjp(q_tilde), dt)  # (3)
+    d = d if A_h is None else d - dt * A_h
+    if K is not None and float(array_namespace(K).linalg.trace(K)) <= GRAM_PRODUCT_LIMIT:
+        J_d = -(K @ q_tilde)
+        return DampedStep(d, J_d if J_h is None else J_d + J_h)
+    return DampedStep(d, at.jvp(d))
+
+
+def _shifted_gram(at: Linearization, A: LinearPart, dt: Scalar, mass: Array | float) -> Array:
+    """Return K = dt J A^{-1} J^*, (N, N)."""
+    if A.scalar is not None:
+        return (dt / (1 + dt * A.scalar)) * at.gram()
+    J = at.jacobian()
+    K = J @ A.solve_shifted(J / mass, dt).T  # `solve_shifted` acts along the last axis
+    return dt * (K + K.T) / 2
+
+
+def _parameter_side(
+    at: Linearization, q: Array, h: Array | None, A: LinearPart, dt: Scalar, mass: Array | float
+) -> Array:
+    """Equation (2)."""
+    diagonal = A.diagonal if isinstance(A, Diagonal) else A.scalar
+    if diagonal is None:
+        raise ValueError("the parameter-side solver needs a diagonal linear part; use solver='gram' or 'cg'")
+    J = at.jacobian()
+    xp = array_namespace(J)
+    root = xp.sqrt(xp.ones(J.shape[1], dtype=J.dtype) * mass * (1 / dt + diagonal))
+    B = J / root
+    right = B.T @ q
+    if h is not None:
+        right = right + mass * h / root
+    return -_solve_identity_plus(B.T @ B, right) / root
+
+
+def _solve_identity_plus(K: Array, b: Array) -> Array:
+    """Return (I + K)^{-1} b for a symmetric positive semi-definite K."""
+    xp = array_namespace(K, b)
+    M = K + xp.eye(K.shape[0], dtype=K.dtype)
+    x = _cholesky_solve(xp, M, b)
+    if x is not None and bool(xp.all(xp.isfinite(x))):
+        return x
+    if not bool(xp.all(xp.isfinite(K)) & xp.all(xp.isfinite(b))):
+        return b + xp.sum(K) * 0  # non-finite data: hand it on, `solve` reports it
+    values, vectors = xp.linalg.eigh((K + K.T) / 2)
+    values = xp.where(values > 0, values, 0 * values)
+    return vectors @ ((vectors.T @ b) / (1 + values))
+
+
+@cache
+def _lapack(char: str) -> tuple[Any, Any]:
+    """Return LAPACK's Cholesky factorisation and solve for a dtype; looking them up takes as long as a small solve."""
+    from scipy.linalg.lapack import get_lapack_funcs
+
+    return tuple(get_lapack_funcs(("potrf", "potrs"), dtype=char))
+
+
+def _cholesky_solve(xp: Namespace, M: Array, b: Array) -> Array | None:
+    """Return M^{-1} b, or None if M is not numerically positive definite."""
+    if is_numpy(M):
+        potrf, potrs = _lapack(M.dtype.char)
+        # a C-ordered symmetric matrix is its own transpose in Fortran order: no copy is made
+        factor, info = potrf(M.T, lower=True, overwrite_a=True, clean=False)
+        if info != 0:
+            return None
+        return potrs(factor, b, lower=True)[0]
+    try:
+        factor = xp.linalg.cholesky(M)
+    except Exception:  # every library has its own LinAlgError
+        return None
+    return xp.linalg.solve(factor.T, xp.linalg.solve(factor, b))
+
+
+def _conjugate_gradients(at: Linearization, b: Array, A: LinearPart, dt: Scalar, tol: float | None) -> Array:
+    """Hestenes-Stiefel on equation (3); stops at the tolerance, at rounding, or after 2 N + 50 products."""
+    xp = array_namespace(b)
+    tol = tol if tol is not None else (1e-6 if xp.finfo(b.dtype).bits == 32 else 1e-10)
+
+    def operator(p: Array) -> Array:
+        return p + dt * at.jvp(A.solve_shifted(at.vjp(p), dt))
+
+    x, r = 0 * b, b
+    p, rho = r, r @ r
+    target = tol**2 * float(rho)
+    best, best_rho = x, float(rho)
+    for _ in range(2 * b.shape[0] + 50):
+        if not float(rho) > target:
+            break
+        A_p = operator(p)
+        alpha = rho / (p @ A_p)
+        x, r = x + alpha * p, r - alpha * A_p
+        rho, rho_old = r @ r, rho
+        if float(rho) < best_rho:
+            best, best_rho = x, float(rho)
+        elif not float(rho) < 1e6 * best_rho:  # rounding has taken over
+            break
+        p = r + (rho / rho_old) * p
+    return best

@@ -1,0 +1,134 @@
+"""MNIST and Fashion-MNIST: 60 000 + 10 000 images of 28 x 28 grey values in ten classes.
+
+`gradflow.datasets.image_files` says where the files are looked for.
+
+References
+----------
+Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Proc. IEEE 86 (1998) 2278 (MNIST).
+H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747 (Fashion-MNIST).
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .arguments import Floats, Seed, checked_count, float_dtype, spawn_generators
+from .idx import read_idx
+from .image_files import FASHION_MNIST, MNIST, ImageSet, locate
+
+N_TRAIN, N_TEST = 60_000, 10_000
+
+__all__ = ["LabelledImages", "fashion_mnist", "load", "mnist", "scaled"]
+
+
+def mnist(
+    directory: str | PathLike[str] | None = None,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    seed: Seed | None = None,
+    dtype: DTypeLike = "float64",
+    download: bool = False,
+) -> LabelledImages:
+    """Return MNIST, handwritten digits, or a random subset of it.
+
+    Parameters
+    ----------
+    directory : path-like, optional
+        Holds ``train-images-idx3-ubyte.gz``, ``train-labels-idx1-ubyte.gz``, ``t10k-images-idx3-ubyte.gz``
+        and ``t10k-labels-idx1-ubyte.gz``, or a subfolder with them. Other places are then not looked at.
+    n_train, n_test : int, optional
+        Take that many images, at random without replacement, of the 60 000 for training and the 10 000 for
+        testing. Default: all, in the order of the file. A smaller subset of the same seed is the head of a
+        larger one.
+    seed : int or numpy.random.Generator, optional
+        Chooses the subsets, each from its own stream; needed if `n_train` or `n_test` is given, unused
+        otherwise.
+    dtype : dtype-like
+        float32 or float64, of the images.
+    download : bool
+        If the files are nowhere, fetch them: into the subfolder of `directory`, or into the cache if that is
+        None.
+
+    Returns
+    -------
+    LabelledImages
+        Grey values k / 255 in [0, 1], dimensionless, and labels 0 to 9.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside what is said above, or if a file found is not the published one.
+    FileNotFoundError
+        If the files are nowhere, or if no mirror delivered them.
+    """
+    return load(MNIST, directory, n_train, n_test, seed, dtype, download)
+
+
+def fashion_mnist(
+    directory: str | PathLike[str] | None = None,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    seed: Seed | None = None,
+    dtype: DTypeLike = "float64",
+    download: bool = False,
+) -> LabelledImages:
+    """Return Fashion-MNIST, pictures of clothes, or a random subset of it.
+
+    Parameters, result and errors are those of `mnist`; the subfolder is called ``fashion``. For a fixed small
+    part that needs no files, see `gradflow.datasets.fashion_subset`.
+    """
+    return load(FASHION_MNIST, directory, n_train, n_test, seed, dtype, download)
+
+
+def load(
+    image_set: ImageSet,
+    directory: str | PathLike[str] | None,
+    n_train: int | None,
+    n_test: int | None,
+    seed: Seed | None,
+    dtype: DTypeLike,
+    download: bool,
+) -> LabelledImages:
+    """Do what `mnist` says, for any `image_set`."""
+    cast = float_dtype(dtype)
+    for name, count, highest in (("n_train", n_train, N_TRAIN), ("n_test", n_test, N_TEST)):
+        if count is not None:
+            checked_count(name, count, 1, highest)
+            if seed is None:
+                raise ValueError(f"a seed must say which images {name} = {count} takes, got seed=None")
+    streams = [None, None] if seed is None else spawn_generators(seed, 2)
+
+    folder = locate(image_set, directory, download)
+    arrays: list[NDArray[Any]] = []
+    for part, count, stream in zip(("train", "t10k"), (n_train, n_test), streams, strict=True):
+        names = f"{part}-images-idx3-ubyte.gz", f"{part}-labels-idx1-ubyte.gz"
+        images, labels = (read_idx(folder / name, image_set.sha256[name]) for name in names)
+        if count is not None and stream is not None:
+            chosen = stream.permutation(len(labels))[:count]
+            images, labels = images[chosen], labels[chosen]
+        arrays += [scaled(images, cast), labels.astype(np.int64)]
+    return LabelledImages(*arrays)
+
+
+def scaled(images: NDArray[np.uint8], dtype: np.dtype[np.floating[Any]]) -> Floats:
+    """Return uint8 images of shape (N, ...) as rows k / 255, shape (N, pixels), of the given dtype."""
+    x: Floats = images.reshape(len(images), -1).astype(dtype)
+    x /= 255  # in place: all of MNIST takes 376 MB in float64
+    return x
+
+
+class LabelledImages(NamedTuple):
+    """Images and their classes."""
+
+    x_train: Floats
+    """Training images, shape (N, 784), float32 or float64, in [0, 1]."""
+    labels_train: NDArray[np.int64]
+    """Their classes 0 to 9, shape (N,)."""
+    x_test: Floats
+    """Test images, shape (N_test, 784)."""
+    labels_test: NDArray[np.int64]
+    """Their classes, shape (N_test,)."""

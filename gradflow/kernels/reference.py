@@ -1,0 +1,157 @@
+r"""The definition of every kernel, in the Python array API standard.
+
+The two-layer network of `gradflow.models.two_layer` for a block of N samples:
+
+===================  ======================================  ==========  =========================
+symbol               meaning                                 code        shape
+===================  ======================================  ==========  =========================
+X                    inputs, last column 1                   X           (N, D+1)
+W, a                 parameters                              W, a        (D+1, m), (m, k)
+Z = X W              pre-activations                         Z           (N, m)
+S = s(Z), s'(Z)      hidden values, slopes                   S, slope    (N, m)
+delta                derivative of E by the outputs          delta       (N, k)
+V, b                 a direction: change of W, of a          V, a_dot    (D+1, m), (m, k)
+s''(Z) * (X V)       change of the slopes                    slope_dot   (N, m)
+===================  ======================================  ==========  =========================
+
+.. math::
+   G &= (\delta a^T) \circ s'(Z)                                                             \tag{1} \\
+   g &= [\operatorname{vec}(X^T G);\ \operatorname{vec}(S^T \delta)]                         \tag{2} \\
+   \dot S &= s'(Z) \circ (X V)                                                               \tag{3} \\
+   \dot G &= (\dot\delta a^T + \delta b^T) \circ s'(Z) + (\delta a^T) \circ s''(Z) \circ (X V) \tag{4} \\
+   J_{(i,o)} &= c\,[\operatorname{vec}(x_i A_{(i,o)}^T);\ \operatorname{vec}(s(z_i) e_o^T)],
+      \qquad A_{(i,o)} = s'(z_i) \circ a_o                                                   \tag{5} \\
+   (J J^T)_{(i,o),(j,p)} &= c^2 \bigl[(X X^T)_{ij} (A A^T)_{(i,o),(j,p)}
+      + \delta_{op} (S S^T)_{ij}\bigr]                                                       \tag{6}
+
+Outputs have the dtype of the inputs. In-place operators appear only on arrays made in the same function.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..namespace import Array, array_namespace
+
+if TYPE_CHECKING:
+    from ..models.activations import Activation
+
+__all__ = [
+    "BLOCK_BYTES",
+    "gradient",
+    "gram",
+    "hidden",
+    "hidden_and_marks",
+    "jacobian",
+    "scatter_rows",
+    "sensitivity",
+    "slope_of",
+    "slope_times",
+    "tangent",
+    "tangent_sensitivity",
+]
+
+BLOCK_BYTES = 1 << 20
+"""Bytes of hidden values in one block of samples. Sums over samples go block by block, so that elementwise passes
+find their operands in cache and memory does not grow with N."""
+
+
+def hidden(X: Array, W: Array, activation: Activation) -> Array:
+    """Return S = s(X W), shape (N, m)."""
+    return activation.value(X @ W)
+
+
+def hidden_and_marks(X: Array, W: Array, activation: Activation) -> tuple[Array, Array]:
+    """Return S and the marks from which `sensitivity` and `slope_of` know s'(Z), both (N, m).
+
+    Here the marks are s'(Z). Another kernel set may use anything of that shape, such as S itself where the slope is
+    known from its sign.
+    """
+    return activation.value_and_first(X @ W)
+
+
+def slope_of(marks: Array, activation: Activation) -> Array:
+    """Return s'(Z), shape (N, m)."""
+    return marks
+
+
+def sensitivity(delta: Array, a: Array, marks: Array, activation: Activation) -> Array:
+    """Return (1), G = (delta a^T) * s'(Z), shape (N, m)."""
+    return slope_times(delta, a, slope_of(marks, activation))
+
+
+def slope_times(delta: Array, a: Array, slope: Array) -> Array:
+    """Return (1) for slope = s'(Z)."""
+    G = _outer(delta, a)
+    G *= slope  # (1)
+    return G
+
+
+def gradient(X: Array, G: Array, S: Array, delta: Array) -> Array:
+    """Return (2), the two products packed in one vector, shape ((D+1) m + m k,)."""
+    xp = array_namespace(X)
+    return xp.concat([xp.reshape(X.T @ G, (-1,)), xp.reshape(S.T @ delta, (-1,))])  # (2)
+
+
+def tangent(X: Array, V: Array, slope: Array) -> Array:
+    """Return (3), the change of S along V, shape (N, m)."""
+    S_dot = X @ V
+    S_dot *= slope  # (3)
+    return S_dot
+
+
+def tangent_sensitivity(
+    delta: Array, delta_dot: Array, a: Array, a_dot: Array, slope: Array, slope_dot: Array | None
+) -> Array:
+    """Return (4), the change of G, shape (N, m); slope_dot is None where it vanishes."""
+    G_dot = _outer(delta_dot, a) + _outer(delta, a_dot)
+    G_dot *= slope
+    if slope_dot is not None:
+        G_dot += _outer(delta, a) * slope_dot  # (4)
+    return G_dot
+
+
+def jacobian(X: Array, S: Array, slope: Array, a: Array, factor: float) -> Array:
+    """Return (5) with c = factor, shape (N k, (D+1) m + m k); rows are sample-major."""
+    xp = array_namespace(X)
+    N, k = X.shape[0], a.shape[1]
+    A = factor * slope[:, None, :] * a.T[None, :, :]  # (N, k, m)
+    J_W = X[:, None, :, None] * A[:, :, None, :]  # (N, k, D+1, m)
+    J_a = (factor * S)[:, None, :, None] * xp.eye(k, dtype=X.dtype)[None, :, None, :]  # (N, k, m, k)
+    return xp.concat([xp.reshape(J_W, (N * k, -1)), xp.reshape(J_a, (N * k, -1))], axis=1)  # (5)
+
+
+def gram(X: Array, S: Array, slope: Array, a: Array, factor: float) -> Array:
+    """Return (6) with c^2 = factor, shape (N k, N k).
+
+    Symmetric to the last bit where the product of a matrix and its own transpose is, as in NumPy (``syrk``).
+    """
+    xp = array_namespace(X)
+    N, k = X.shape[0], a.shape[1]
+    if k == 1:
+        A = slope * a.T
+        K = A @ A.T
+        K *= X @ X.T
+        K += S @ S.T  # (6)
+    else:
+        A = xp.reshape(slope[:, None, :] * a.T[None, :, :], (N * k, -1))
+        K = xp.reshape(A @ A.T, (N, k, N, k))
+        K *= (X @ X.T)[:, None, :, None]
+        K += (S @ S.T)[:, None, :, None] * xp.eye(k, dtype=X.dtype)[None, :, None, :]  # (6)
+        K = xp.reshape(K, (N * k, N * k))
+    if factor != 1.0:
+        K *= factor
+    return K
+
+
+def scatter_rows(full: Array, indices: Array, rows: Array) -> Array:
+    """Return a copy of `full` (N, k) with `rows` (B, k) at `indices` (B,); of repeated indices the last counts."""
+    out = array_namespace(full).asarray(full, copy=True)
+    for b in range(indices.shape[0]):  # the standard has no assignment to an integer array
+        out[int(indices[b]), :] = rows[b, :]
+    return out
+
+
+def _outer(delta: Array, a: Array) -> Array:
+    """Return delta a^T, a new array (N, m); for k = 1 BLAS takes five times as long as broadcasting."""
+    return delta * a.T if a.shape[1] == 1 else delta @ a.T

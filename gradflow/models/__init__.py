@@ -1,0 +1,11 @@
+"""Networks with hand-coded derivatives, and the energies they make."""
+
+from __future__ import annotations
+
+from .activations import ACTIVATIONS, Activation
+from .classification import Classification
+from .linearization import NetworkLinearization
+from .regression import Regression
+from .two_layer import TwoLayerNet
+
+__all__ = ["ACTIVATIONS", "Activation", "Classification", "NetworkLinearization", "Regression", "TwoLayerNet"]

@@ -1,0 +1,95 @@
+r"""The residual of a two-layer network and its derivative at one theta, without a Jacobian.
+
+With X, Z, S, f, kappa as in `gradflow.models.two_layer`, the residual ``q = c (f - y)`` and the inner product
+``(u, v)_M = mu u . v``:
+
+.. math::
+   J d &= c \kappa\, \bigl[(s'(Z) \circ (X V))\, a + S b\bigr], \qquad d = (V, b)                          \tag{1} \\
+   J^* u &= \bigl[X^T G;\ S^T \delta\bigr], \qquad \delta = (c\kappa/\mu)\, u, \quad
+   G = (\delta a^T) \circ s'(Z)                                                                        \tag{2} \\
+   J J^* &= \frac{(c\kappa)^2}{\mu} \bigl[(X X^T)_{ij} (A A^T)_{(i,o),(j,p)} + \delta_{op} (S S^T)_{ij}\bigr],
+   \quad A_{(i,o)} = s'(z_i) \circ a_o                                                                 \tag{3}
+
+(3) costs ``O(N^2 k^2 m)`` and stores no (N k, P) array. Residual entries are numbered sample by sample, ``i k + o``.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from ..kernels import Kernels
+from ..namespace import Array, array_namespace
+from .activations import Activation
+from .checks import check_vector
+from .losses import ScaledResidual
+from .two_layer import Forward, split
+
+__all__ = ["NetworkLinearization"]
+
+
+class NetworkLinearization:
+    """A `gradflow.problem.Linearization` of a two-layer network; made by ``problem.linearize(theta)``.
+
+    The forward pass has been done; the slopes s'(Z) are evaluated when first asked for. Every method returns an array
+    of the dtype of theta. Memory: three arrays (N, m), of which two for the activation "relu".
+    """
+
+    def __init__(
+        self,
+        K: Kernels,
+        s: Activation,
+        X: Array,
+        a: Array,
+        at: Forward,
+        loss: ScaledResidual,
+        scale: float,
+        mass: float,
+    ) -> None:
+        self._K, self._s, self._X, self._a, self._at = K, s, X, a, at
+        self._factor, self._mass = loss.c * scale, mass
+        self.residual: Array = loss.residual(at.f)
+        """q(theta), shape (N k,), sample-major; the energy is ``residual @ residual / 2``."""
+
+    @cached_property
+    def _slope(self) -> Array:
+        return self._K.slope_of(self._at.marks, self._s)
+
+    def jvp(self, d: Array) -> Array:
+        """Return J d, equation (1), shape (N k,).
+
+        Raises
+        ------
+        ValueError
+            If d does not have the shape (P,) and dtype of theta.
+        """
+        rows, (m, k) = self._X.shape[1], self._a.shape
+        check_vector("d", d, rows * m + m * k, self._X.dtype)
+        V, b = split(d, rows, m, k)
+        f_dot = self._K.tangent(self._X, V, self._slope) @ self._a
+        f_dot += self._at.S @ b
+        if self._factor != 1.0:
+            f_dot *= self._factor  # (1)
+        return array_namespace(f_dot).reshape(f_dot, (-1,))
+
+    def vjp(self, u: Array) -> Array:
+        """Return J^* u, equation (2), shape (P,): the adjoint of `jvp` in the problem's inner product.
+
+        Raises
+        ------
+        ValueError
+            If u does not have the shape (N k,) and dtype of the residual.
+        """
+        check_vector("u", u, self.residual.shape[0], self._X.dtype, "N k")
+        delta = array_namespace(u).reshape(u, self._at.f.shape)
+        if self._factor != self._mass:
+            delta = (self._factor / self._mass) * delta
+        G = self._K.slope_times(delta, self._a, self._slope)
+        return self._K.gradient(self._X, G, self._at.S, delta)  # (2)
+
+    def gram(self) -> Array:
+        """Return J J^*, equation (3), shape (N k, N k), symmetric positive semi-definite to round-off."""
+        return self._K.gram(self._X, self._at.S, self._slope, self._a, self._factor**2 / self._mass)  # (3)
+
+    def jacobian(self) -> Array:
+        """Return J, shape (N k, P): the partial derivatives, with no inner product in them. For inspection."""
+        return self._K.jacobian(self._X, self._at.S, self._slope, self._a, self._factor)

@@ -1,0 +1,163 @@
+r"""Losses of a block of samples: energy, derivative by the outputs, curvature.
+
+A least-squares loss is a scaled residual, so that its energy is half a square *exactly*:
+
+.. math::
+   q = c\,(f - y), \qquad E = \tfrac12 |q|^2, \qquad \partial E/\partial f = c\,q, \qquad
+   \partial^2 E/\partial f^2 = c^2 I                                                                   \tag{1}
+
+with f and y of shape (N, k) and
+
+=================  ==========================================  ================================
+loss               energy                                      c
+=================  ==========================================  ================================
+half_sum           1/2 sum (f - y)^2                           1
+mse                mean of (f - y)^2 over all N k entries      sqrt(2 / (N k))
+relative           sum (f - y)^2 / sum y^2                     sqrt(2 / sum y^2)
+squared_onehot     mse with y the indicator of the label       sqrt(2 / (N k))
+=================  ==========================================  ================================
+
+Cross-entropy is no square. With the logits of sample i taken relative to that of its label l, ``g_j = f_j - f_l``,
+and ``M = max g >= 0``, ``e_j = exp(g_j - M)``,
+
+.. math::
+   E &= \frac1N \sum_i \Bigl( \log \sum_j e^{f_j} - f_l \Bigr)
+      = \frac1N \sum_i \Bigl( M + \operatorname{log1p}\bigl(r + \operatorname{expm1}(-M)\bigr) \Bigr),
+      \qquad r = \sum_{j \ne l} e_j                                                                    \tag{2} \\
+   \frac{\partial E}{\partial f_j} &= \frac{p_j - \delta_{jl}}{N}, \qquad p = \frac{e}{r + e_l}, \qquad
+   p_l - 1 = -\frac{r}{r + e_l}                                                                        \tag{3} \\
+   \frac{\partial^2 E}{\partial f^2} v &= \frac{p \circ v - p\,(p \cdot v)}{N}                          \tag{4}
+
+The printed log-sum-exp would round an energy below 1e-16 (1e-7 in float32) to zero or to noise; (2) and (3) keep full
+relative accuracy there, and nothing overflows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite, sqrt
+from typing import TypeAlias
+
+from ..namespace import Array, array_namespace
+
+__all__ = [
+    "CLASSIFICATION_LOSSES",
+    "REGRESSION_LOSSES",
+    "CrossEntropy",
+    "Loss",
+    "ScaledResidual",
+    "onehot",
+    "residual_scale",
+]
+
+REGRESSION_LOSSES = ("mse", "half_sum", "relative")
+CLASSIFICATION_LOSSES = ("cross_entropy", "squared_onehot")
+
+
+def residual_scale(loss: str, y: Array) -> float:
+    """Return the factor c of equation (1) for targets `y` of shape (N, k).
+
+    Raises
+    ------
+    ValueError
+        If the loss is "relative" and sum y^2 is zero or overflows.
+    """
+    if loss == "half_sum":
+        return 1.0
+    if loss == "relative":
+        xp = array_namespace(y)
+        square = float(xp.sum(y * y))
+        if not (square > 0 and isfinite(square)):
+            raise ValueError(f"loss 'relative' divides by sum(y^2), which must be positive and finite; got {square}")
+        return sqrt(2 / square)
+    return sqrt(2 / (y.shape[0] * y.shape[1]))
+
+
+def onehot(labels: Array, k: int, like: Array) -> Array:
+    """Return the indicator of `labels` (N,), shape (N, k), in the dtype of `like`."""
+    xp = array_namespace(like)
+    return xp.astype(labels[:, None] == xp.arange(k, dtype=labels.dtype)[None, :], like.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledResidual:
+    """A least-squares loss, equation (1)."""
+
+    y: Array
+    """Targets, shape (N, k)."""
+    c: float
+    """Scale of the residual."""
+
+    def rows(self, rows: slice) -> ScaledResidual:
+        """Return the part of this sum that belongs to some samples; the scale stays."""
+        return ScaledResidual(self.y[rows, :], self.c)
+
+    def _scaled(self, f: Array) -> Array:
+        q = f - self.y
+        if self.c != 1.0:
+            q *= self.c  # (1)
+        return q
+
+    def residual(self, f: Array) -> Array:
+        """Return q, shape (N k,), sample-major."""
+        return array_namespace(f).reshape(self._scaled(f), (-1,))
+
+    def energy(self, f: Array) -> Array:
+        """Return E, 0-d."""
+        q = self.residual(f)
+        return q @ q / 2
+
+    def energy_and_slope(self, f: Array) -> tuple[Array, Array]:
+        """Return E, 0-d, and dE/df, shape (N, k)."""
+        delta = self._scaled(f)
+        q = array_namespace(f).reshape(delta, (-1,))
+        return q @ q / 2, delta if self.c == 1.0 else self.c * delta
+
+    def curvature(self, f: Array, v: Array) -> Array:
+        """Return (d^2 E / df^2) v, shape (N, k)."""
+        return (self.c * self.c) * v
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropy:
+    """Softmax cross-entropy, equation (2); `weight` is 1/N of the whole sum."""
+
+    y: Array
+    """Indicator of the labels, shape (N, k)."""
+    weight: float
+
+    def rows(self, rows: slice) -> CrossEntropy:
+        """Return the part of this sum that belongs to some samples; the weight stays."""
+        return CrossEntropy(self.y[rows, :], self.weight)
+
+    def _parts(self, f: Array) -> tuple[Array, Array, Array]:
+        """Return M (N, 1), e with the label's entry left out (N, k), and r (N, 1)."""
+        xp = array_namespace(f)
+        g = f - xp.sum(self.y * f, axis=1, keepdims=True)
+        M = xp.max(g, axis=1, keepdims=True)
+        e = xp.exp(g - M) * (1 - self.y)
+        return M, e, xp.sum(e, axis=1, keepdims=True)
+
+    def energy(self, f: Array) -> Array:
+        """Return E, 0-d."""
+        xp = array_namespace(f)
+        M, _, r = self._parts(f)
+        return self.weight * xp.sum(M + xp.log1p(r + xp.expm1(-M)))  # (2)
+
+    def energy_and_slope(self, f: Array) -> tuple[Array, Array]:
+        """Return E, 0-d, and dE/df, shape (N, k)."""
+        xp = array_namespace(f)
+        M, e, r = self._parts(f)
+        E = self.weight * xp.sum(M + xp.log1p(r + xp.expm1(-M)))  # (2)
+        return E, (e - self.y * r) * (self.weight / (r + xp.exp(-M)))  # (3)
+
+    def curvature(self, f: Array, v: Array) -> Array:
+        """Return (d^2 E / df^2) v, shape (N, k)."""
+        xp = array_namespace(f)
+        M, e, r = self._parts(f)
+        e_label = xp.exp(-M)
+        p = (e + self.y * e_label) / (r + e_label)
+        return self.weight * p * (v - xp.sum(p * v, axis=1, keepdims=True))  # (4)
+
+
+Loss: TypeAlias = ScaledResidual | CrossEntropy

@@ -1,0 +1,283 @@
+r"""The energy of a two-layer network on data, in the time scale of its gradient flow.
+
+.. math::
+   E(\theta) = \tfrac12 \lambda\, (\theta, \theta)_M + F(\theta), \qquad F(\theta) = \operatorname{loss}(f_\theta(x), y),
+   \qquad (u, v)_M = \mu \, u \cdot v                                                                  \tag{1}
+
+with ``lambda`` the weight decay and ``mu = 1/m`` for the time scale "mean_field", in which the flow of one neuron stays of order
+one as the width m grows (Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, eq. (9)), or ``mu = 1`` for "autograd", the plain
+partial derivatives that automatic differentiation returns:
+
+.. math::
+   \nabla_M F = \frac1\mu \frac{\partial F}{\partial \theta}.                                           \tag{2}
+
+Sums over samples go block by block (`gradflow.kernels.reference.BLOCK_BYTES`), so memory does not grow with N; only
+`linearize` keeps the hidden layer of all samples. All quantities are dimensionless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from ..kernels import kernel_name, select
+from ..linear import Diagonal, LinearPart, as_linear_part
+from ..namespace import Array, array_namespace
+from ..problem import SplitEnergy, weighted_dot
+from .activations import activation
+from .checks import check_name, check_vector, checked_indices, checked_x
+from .linearization import NetworkLinearization
+from .losses import Loss, ScaledResidual
+from .two_layer import (
+    TwoLayerNet,
+    backward,
+    block_rows,
+    blocks_of,
+    forward,
+    outputs,
+    second_derivative,
+    split,
+    with_bias,
+)
+
+__all__ = ["NetworkLeastSquares", "NetworkProblem"]
+
+TIME_SCALES = ("mean_field", "autograd")
+
+
+class NetworkProblem(SplitEnergy):
+    """What `Regression` and `Classification` share; they supply the targets and the loss."""
+
+    _kind: str
+    net: TwoLayerNet
+    loss: str
+    """Name of the loss."""
+    time_scale: str
+    """Name of the inner product, equation (2)."""
+    mass: float
+    """mu of equation (1)."""
+    n_samples: int
+    """N, of this batch."""
+    _loss: Loss
+    _origin: tuple[int, Array | slice, Loss] | None = None
+    """Of a batch: N of the problem it was taken from, which rows, and that problem's loss."""
+
+    def __init__(self, net: TwoLayerNet, x: Array, time_scale: str, weight_decay: float | LinearPart) -> None:
+        if not isinstance(net, TwoLayerNet):
+            raise ValueError(f"net must be a TwoLayerNet, got {net!r}")
+        check_name("time_scale", time_scale, TIME_SCALES)
+        checked_x(x, net.n_inputs)
+        self.net, self.time_scale = net, time_scale
+        self.mass = 1 / net.width if time_scale == "mean_field" else 1.0
+        self.linear = as_linear_part(weight_decay, "weight_decay")
+        self._X, self._dtype, self.n_samples = with_bias(x), x.dtype, x.shape[0]
+        if isinstance(self.linear, Diagonal):
+            check_vector("weight_decay", self.linear.diagonal, net.n_parameters, x.dtype)
+        self._P, self._scale, self._sizes = net.n_parameters, net.scale, (net.n_inputs + 1, net.width, net.n_outputs)
+        self._select()
+
+    def _select(self) -> None:
+        self._s, self._K = activation(self.net.activation), select(self.net.kernels, self._X)
+        self._block = block_rows(self._K, self.net.width, self._dtype)
+
+    def _set_targets(self, y: Array) -> None:
+        """Take targets (N, k) and the loss that goes with them."""
+        self._y, self._loss = y, self._loss_of(y)
+
+    def _loss_of(self, y: Array) -> Loss:
+        raise TypeError("a network problem must define its loss")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy in another process needs: modules and functions do not travel."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_K", "_s", "_block")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._select()
+
+    @property
+    def n_outputs(self) -> int:
+        """k."""
+        return self.net.n_outputs
+
+    @property
+    def x(self) -> Array:
+        """The inputs, shape (N, D)."""
+        return self._X[:, :-1]
+
+    def inner(self, u: Array, v: Array) -> Array:
+        """Return (u, v)_M = mass * sum(u * v), a 0-d array."""
+        return weighted_dot(self.mass, u, v)
+
+    def _parts(self) -> Iterable[tuple[Array, Loss]]:
+        """Return inputs and loss, block by block."""
+        if self.n_samples <= self._block:
+            return ((self._X, self._loss),)
+        blocks = blocks_of(self.n_samples, self._block)
+        return ((self._X[rows, :], self._loss.rows(rows)) for rows in blocks)
+
+    def nonlinear_energy(self, theta: Array) -> Array:
+        """Return F(theta), a 0-d array.
+
+        Raises
+        ------
+        ValueError
+            If theta does not have shape (P,) and the dtype of the data, as in every method here.
+        """
+        check_vector("theta", theta, self._P, self._dtype)
+        W, a = split(theta, *self._sizes)
+        F: Array = 0.0
+        for X, loss in self._parts():
+            F = F + loss.energy(outputs(self._K.hidden(X, W, self._s), a, self._scale))
+        return F
+
+    def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
+        """Return F (0-d) and its gradient with respect to `inner`, shape (P,)."""
+        check_vector("theta", theta, self._P, self._dtype)
+        W, a = split(theta, *self._sizes)
+        factor = self._scale / self.mass
+        F, g = None, None
+        for X, loss in self._parts():
+            at = forward(self._K, self._s, X, W, a, self._scale)
+            F_part, delta = loss.energy_and_slope(at.f)
+            if factor != 1.0:
+                delta = factor * delta  # (2)
+            g_part = backward(self._K, self._s, X, at, a, delta)
+            if g is None:
+                F, g = F_part, g_part
+            else:
+                F = F + F_part
+                g += g_part
+        return F, g
+
+    def nonlinear_hvp(self, theta: Array, v: Array) -> Array:
+        """Return the derivative of the gradient of F along v, shape (P,): exact, with the second derivative of s."""
+        check_vector("theta", theta, self._P, self._dtype)
+        check_vector("v", v, self._P, self._dtype)
+        (W, a), (V, b) = split(theta, *self._sizes), split(v, *self._sizes)
+        factor, H_v = self._scale / self.mass, None
+        for X, loss in self._parts():
+            part = second_derivative(self._K, self._s, X, W, a, V, b, loss, self._scale, factor)
+            if H_v is None:
+                H_v = part
+            else:
+                H_v += part
+        return H_v
+
+    def batch(self, indices: Array | slice) -> Self:
+        """Return the same problem on some of its samples.
+
+        Parameters
+        ----------
+        indices : integer array (B,) or slice
+            Rows in [0, N), repeats allowed. A slice shares memory with this problem, an array copies rows.
+
+        Returns
+        -------
+        a problem of the same kind
+            With the scale of the loss recomputed for the batch, and all else shared.
+
+        Raises
+        ------
+        ValueError
+            If indices are out of range, none, or not integers; for the loss "relative" if the batch's targets vanish.
+        """
+        rows = checked_indices(indices, self.n_samples, self._X)
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__)
+        part._X = _take(self._X, rows)
+        part.n_samples, part._origin = part._X.shape[0], (self.n_samples, rows, self._loss)
+        part._set_targets(_take(self._y, rows))
+        return part
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identifies this problem in a stored result, as plain values for JSON."""
+        scalar = self.linear.scalar
+        return {
+            "problem": self._kind,
+            "loss": self.loss,
+            "time_scale": self.time_scale,
+            "mass": self.mass,
+            "weight_decay": scalar if scalar is not None else type(self.linear).__name__,
+            "n_samples": self.n_samples,
+            "dtype": "float32" if "32" in str(self._dtype) else "float64",
+            "kernels": kernel_name(self._K),
+            **self.net.describe(),
+        }
+
+
+class NetworkLeastSquares(NetworkProblem):
+    """A network problem whose loss is half a square: it can be linearised, and its residuals kept per sample."""
+
+    _loss: ScaledResidual
+    _origin: tuple[int, Array | slice, ScaledResidual] | None = None
+
+    def linearize(self, theta: Array) -> NetworkLinearization:
+        """Return residual, products with J and J^*, and the Gram matrix at theta: one forward pass.
+
+        Raises
+        ------
+        ValueError
+            If theta does not have shape (P,) and the dtype of the data.
+        """
+        check_vector("theta", theta, self._P, self._dtype)
+        W, a = split(theta, *self._sizes)
+        at = forward(self._K, self._s, self._X, W, a, self._scale)
+        return NetworkLinearization(self._K, self._s, self._X, a, at, self._loss, self._scale, self.mass)
+
+    def gather(self, q_full: Array) -> Array:
+        """Return this batch's rows of residuals stored for the problem it was taken from, in the scale of the batch.
+
+        Parameters
+        ----------
+        q_full : array (N_full k,)
+            Residuals, sample-major, in the scale of the full problem.
+
+        Returns
+        -------
+        array (N k,)
+            On a problem that is no batch, `q_full` itself.
+        """
+        if self._origin is None:
+            check_vector("q_full", q_full, self.n_samples * self.n_outputs, self._dtype, "N k")
+            return q_full
+        n_full, rows, full_loss = self._origin
+        check_vector("q_full", q_full, n_full * self.n_outputs, self._dtype, "N k")
+        reshape = array_namespace(q_full).reshape
+        q = reshape(_take(reshape(q_full, (n_full, -1)), rows), (-1,))
+        return (self._loss.c / full_loss.c) * q
+
+    def scatter(self, q_full: Array, q_batch: Array) -> Array:
+        """Return a copy of `q_full` with this batch's rows replaced by `q_batch`, in the scale of the full problem.
+
+        Parameters
+        ----------
+        q_full : array (N_full k,)
+            Residuals stored for the problem this batch was taken from; not written to.
+        q_batch : array (N k,)
+            New residuals in the scale of the batch; of a sample taken twice the last counts.
+
+        Returns
+        -------
+        array (N_full k,)
+            On a problem that is no batch, `q_batch` itself.
+        """
+        k = self.n_outputs
+        check_vector("q_batch", q_batch, self.n_samples * k, self._dtype, "N k")
+        if self._origin is None:
+            check_vector("q_full", q_full, self.n_samples * k, self._dtype, "N k")
+            return q_batch
+        n_full, rows, full_loss = self._origin
+        check_vector("q_full", q_full, n_full * k, self._dtype, "N k")
+        xp = array_namespace(q_full)
+        full, new = xp.reshape(q_full, (n_full, k)), xp.reshape((full_loss.c / self._loss.c) * q_batch, (-1, k))
+        if isinstance(rows, slice):
+            full = xp.asarray(full, copy=True)
+            full[rows, :] = new
+        else:
+            full = self._K.scatter_rows(full, rows, new)
+        return xp.reshape(full, (-1,))
+
+
+def _take(a: Array, rows: Array | slice) -> Array:
+    return a[rows, :] if isinstance(rows, slice) else array_namespace(a).take(a, rows, axis=0)

@@ -1,0 +1,80 @@
+"""Which array library do these arrays belong to? The only module, with `kernels`, that asks.
+
+Every formula of the library is written in the Python array API standard; `array_namespace` hands it the
+functions (`xp.sqrt`, `xp.where`, ...) that fit its arguments: NumPy's, CuPy's, those of array-api-strict,
+or, for object arrays, the SymPy ones of `gradflow.symbolic`, so that a proof reads the same function that runs.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""An array of any library that follows the array API standard (a static name only; nothing is checked)."""
+
+Namespace: TypeAlias = Any
+
+__all__ = ["Array", "Namespace", "array_namespace", "as_array", "is_numpy", "quiet", "to_numpy"]
+
+
+def array_namespace(*arrays: Array) -> Namespace:
+    """Return the array-API namespace that `arrays` share.
+
+    Python scalars and None are passed over. NumPy arrays short-cut the general look-up, which would cost a
+    few microseconds in every update.
+
+    Raises
+    ------
+    ValueError
+        If there is no array among the arguments.
+    TypeError
+        If the arrays belong to different libraries.
+    """
+    found = False
+    for a in arrays:
+        if isinstance(a, (np.ndarray, np.generic)):
+            if a.dtype == object:
+                from . import symbolic
+
+                return symbolic
+            found = True
+        elif hasattr(a, "free_symbols"):
+            from . import symbolic
+
+            return symbolic
+        elif a is not None and not isinstance(a, (int, float, complex)):
+            break
+    else:
+        if found:
+            return np
+        raise ValueError("array_namespace needs at least one array, got only scalars")
+    from array_api_compat import array_namespace as general
+
+    return general(*(a for a in arrays if a is not None and not isinstance(a, (int, float, complex))))
+
+
+def as_array(a: Array | float) -> Array:
+    """Return `a` itself if it is an array, and a NumPy float64 array of what Python numbers it holds otherwise."""
+    return a if hasattr(a, "shape") or hasattr(a, "free_symbols") else np.asarray(a, dtype=np.float64)[()]
+
+
+def is_numpy(a: Array) -> bool:
+    """Return True if `a` is a NumPy array of numbers, so that SciPy's LAPACK may be used on it."""
+    return isinstance(a, (np.ndarray, np.generic)) and a.dtype != object
+
+
+def to_numpy(a: Array) -> np.ndarray[Any, Any]:
+    """Return `a` as a NumPy array on the host (a copy where it lives on a device)."""
+    if isinstance(a, (np.ndarray, np.generic)):
+        return np.asarray(a)
+    if hasattr(a, "get"):  # CuPy refuses implicit transfers
+        return np.asarray(a.get())
+    return np.asarray(a)
+
+
+def quiet() -> AbstractContextManager[Any]:
+    """Silence floating-point warnings: for loops that report overflow as a `Status` instead."""
+    return np.errstate(all="ignore")

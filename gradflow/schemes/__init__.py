@@ -1,0 +1,73 @@
+"""The schemes, one method a file, in teaching order: first-order baselines, reference flows, auxiliary variables, wrappers."""
+
+from __future__ import annotations
+
+from .adagrad import Adagrad
+from .adam import Adam
+from .adaptive_ieq import AdaptiveIEQ
+from .adaptive_sav import AdaptiveSAV, AdaptiveState
+from .elementwise_sav import ElementwiseSAV
+from .exp_sav import ExpSAV
+from .gradient_descent import GradientDescent
+from .heavy_ball import HeavyBall
+from .ieq import IEQ
+from .implicit_euler import ImplicitEuler, ImplicitEulerState
+from .nesterov import Nesterov
+from .protocols import AuxiliaryScheme, EnergyTerms, Scheme
+from .relaxed import Relaxed, RelaxedState
+from .restart import Restart
+from .rmsprop import RMSProp
+from .runge_kutta4 import RungeKutta4
+from .sav import SAV
+from .source_sav import SourceSAV
+
+__all__ = [
+    "IEQ",
+    "REGISTRY",
+    "SAV",
+    "Adagrad",
+    "Adam",
+    "AdaptiveIEQ",
+    "AdaptiveSAV",
+    "AdaptiveState",
+    "AuxiliaryScheme",
+    "ElementwiseSAV",
+    "EnergyTerms",
+    "ExpSAV",
+    "GradientDescent",
+    "HeavyBall",
+    "ImplicitEuler",
+    "ImplicitEulerState",
+    "Nesterov",
+    "RMSProp",
+    "Relaxed",
+    "RelaxedState",
+    "Restart",
+    "RungeKutta4",
+    "Scheme",
+    "SourceSAV",
+]
+
+REGISTRY: dict[str, type] = {
+    scheme.__name__: scheme
+    for scheme in (
+        GradientDescent,
+        HeavyBall,
+        Nesterov,
+        Adagrad,
+        RMSProp,
+        Adam,
+        RungeKutta4,
+        ImplicitEuler,
+        SAV,
+        SourceSAV,
+        ExpSAV,
+        ElementwiseSAV,
+        AdaptiveSAV,
+        IEQ,
+        AdaptiveIEQ,
+        Restart,
+        Relaxed,
+    )
+}
+"""Every scheme and wrapper by name, in teaching order."""

@@ -1,0 +1,95 @@
+r"""The heavy-ball method: gradient descent with momentum.
+
+With ``g`` the gradient of E at ``theta^n`` and a momentum ``0 <= beta < 1``,
+
+.. math:: \theta^{n+1} = \theta^n - \Delta t\,g + \beta\,(\theta^n - \theta^{n-1}),                    \tag{1}
+
+started from rest, ``theta^{-1} = theta^0``. The increment ``d^n = theta^n - theta^{n-1}`` is what the state
+keeps,
+
+.. math:: d^{n+1} = \beta d^n - \Delta t\,g, \qquad \theta^{n+1} = \theta^n + d^{n+1},                 \tag{2}
+
+since the difference of two stored iterates would have lost the digits that a small step needs.
+
+Time. Summing (2), ``d^{n+1} = -dt (g^n + beta g^{n-1} + beta^2 g^{n-2} + ...)``: each gradient acts
+``1 / (1 - beta)`` times in all. For fixed beta and dt -> 0, n dt = t, the iterates follow to first order
+
+.. math:: \theta' = -\frac{1}{1 - \beta}\,\nabla E(\theta),                                            \tag{3}
+
+the gradient flow ten times as fast for beta = 0.9; compare with gradient descent of step ``dt / (1 - beta)``.
+Only if beta tends to 1 along with dt is there inertia: for ``dt = h^2`` and ``beta = 1 - a h``, (1) is a
+discretisation of ``theta'' + a theta' = -grad E`` with step h. On a quadratic with eigenvalues k the
+iteration converges exactly when ``0 < dt k < 2 (1 + beta)``.
+
+The energy E need not fall, for any beta > 0. An energy part L is explicit here, counted in g, and g is the
+gradient with respect to the problem's inner product.
+
+=======  ======  =======
+symbol   code    shape
+=======  ======  =======
+theta    theta   (P,)
+d        d       (P,)
+g        g       (P,)
+beta     beta    number
+=======  ======  =======
+
+Source: Polyak, USSR Comput. Math. Math. Phys. 4 (1964) no. 5, 1. Deep-learning libraries keep ``-d / dt``
+instead of d, which is the same method for constant dt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..linear import Scalar
+from ..namespace import Array, array_namespace
+from ..problem import Problem
+from .doors import require_in
+
+__all__ = ["HeavyBall", "MomentumState", "heavy_ball_update"]
+
+
+class MomentumState(NamedTuple):
+    """State of `HeavyBall` and `Nesterov`."""
+
+    theta: Array
+    """Parameters, (P,)."""
+    d: Array
+    """The last increment theta^n - theta^{n-1}, (P,); 0 at the start."""
+
+
+def heavy_ball_update(theta: Array, d: Array, g: Array, *, dt: Scalar, beta: Scalar) -> tuple[Array, Array]:
+    """Return theta_new (P,) and d_new (P,) of equation (2)."""
+    d_new = beta * d - dt * g  # (2)
+    return theta + d_new, d_new  # (2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeavyBall:
+    """Polyak's heavy ball, equation (2).
+
+    Parameters
+    ----------
+    momentum : float
+        beta, in [0, 1), dimensionless; time runs ``1 / (1 - beta)`` times as fast, equation (3).
+
+    Raises
+    ------
+    ValueError
+        If the momentum is outside [0, 1).
+    """
+
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        require_in("momentum", self.momentum, 0.0, 1.0, open_end=True)
+
+    def init(self, problem: Problem, theta: Array) -> MomentumState:
+        """Return the state at rest."""
+        return MomentumState(theta, array_namespace(theta).zeros_like(theta))
+
+    def step(self, problem: Problem, state: MomentumState, dt: Scalar) -> MomentumState:
+        """Return the state one step of size dt later."""
+        _, g = problem.energy_and_gradient(state.theta)
+        return MomentumState(*heavy_ball_update(state.theta, state.d, g, dt=dt, beta=self.momentum))

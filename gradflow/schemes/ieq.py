@@ -1,0 +1,178 @@
+r"""Invariant energy quadratization (IEQ), first order, linearly implicit; restarted it is Levenberg-Marquardt.
+
+For ``F = |q(theta)|^2 / 2`` the auxiliary variable is the residual itself, a vector. With J its Jacobian at ``theta^n``, ``J^*`` the
+adjoint in the problem's inner product, L the energy part and S the stabilization:
+
+.. math::
+   \frac{\theta^{n+1} - \theta^n}{\Delta t} &= -L\theta^{n+1} - S(\theta^{n+1} - \theta^n) - J^* q^{n+1},   \tag{1} \\
+   q^{n+1} &= q^n + J(\theta^{n+1} - \theta^n).                                                         \tag{2}
+
+Inserting (2) in (1), with ``A = I + dt (L + S)``, gives the increment d, and with it q:
+
+.. math::
+   \Bigl(\frac{A}{\Delta t} + J^* J\Bigr)\, d &= -(J^* q^n + L\theta^n),                                  \tag{3} \\
+   \theta^{n+1} &= \theta^n + d, \qquad q^{n+1} = q^n + J d.                                              \tag{4}
+
+`gradflow.curvature.damped_step` solves (3), or its push-through form in the space of residuals. In floating point, or
+with an iterative solver, d is inexact; the increment is therefore scaled by the exact minimiser tau of ``|q^n + t J d|^2 / 2 + (theta + t d, L(theta + t d)) / 2 + t^2 ((d, d) / dt + (S d, d)) / 2``,
+
+.. math::
+   \tau = -\frac{(q^n, Jd) + (L\theta^n, d)_M}{|Jd|^2 + (d, Ad)_M/\Delta t}, \qquad
+   \theta^{n+1} = \theta^n + \tau d, \quad q^{n+1} = q^n + \tau J d,                                     \tag{5}
+
+which is 1 for the exact solution and makes the energy identity hold to round-off whatever the solver left behind:
+
+.. math::
+   \Bigl[\tfrac12|q|^2 + \tfrac12(\theta, L\theta)_M\Bigr]_n^{n+1} = -\frac{|\tau d|_M^2}{\Delta t} - \tau^2 (Sd, d)_M
+   - \tfrac{\tau^2}{2}(Ld, d)_M - \tfrac12|q^{n+1} - q^n|^2.                                             \tag{6}
+
+``Restart(IEQ())`` puts ``q^n = q(theta^n)``: then (3) is one Levenberg-Marquardt step of damping 1 / dt, without its test of the
+true energy, which may rise. With L = lambda I it is the step for the residual extended by ``sqrt(lambda) theta``.
+
+Mini-batches. Vanilla IEQ keeps a residual for every sample and moves only those of the batch, while theta moves for all.
+This is wrong by design, even for linear residuals: for N copies of ``q_i = theta``, theta = 1, dt = 9 and batches of one, theta
+goes to ``1 - N`` while the stored energy goes to 0. `solve` runs it all the same, because that is the method; use `Restart`.
+
+=========  ===========  ============
+symbol     code         shape
+=========  ===========  ============
+theta      theta        (P,)
+q          q            (N,)
+L theta    L_theta      (P,)
+(d, Ad)/dt  damping     map to 0-d
+d, J d     direction    map
+=========  ===========  ============
+
+Source: Yang, J. Comput. Phys. 327 (2016) 294 for IEQ; for training, "Assessment of the research value of the IEQ method",
+sections 1 and 2, whose system for lambda > 0 lacks the second term on the right of (3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from ..curvature import SOLVERS, damped_step
+from ..linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
+from ..namespace import Array, array_namespace
+from ..problem import LeastSquares, Problem
+from ..relaxation import Blend, relax_quadratic
+from ..state import AuxState
+from .doors import require_one_of, require_positive
+from .protocols import EnergyTerms, Slack
+
+__all__ = ["IEQ", "ieq_update"]
+
+
+def ieq_update(
+    theta: Array,
+    q: Array,
+    L_theta: Array | None = None,
+    *,
+    inner: Callable[[Array, Array], Array],
+    damping: Callable[[Array], Array],
+    direction: Callable[[Array, Array | None], tuple[Array, Array]],
+) -> tuple[Array, Array]:
+    """Return theta_new (P,) and q_new (N,) of equation (5).
+
+    `direction` maps (q, L_theta) to d of (3) and J d, `damping` maps d to (d, A d)_M / dt; `L_theta` None stands for an energy
+    without a linear part.
+    """
+    xp = array_namespace(theta, q)
+    d, J_d = direction(q, L_theta)  # (3)
+    descent = -(q @ J_d) if L_theta is None else -(q @ J_d) - inner(L_theta, d)
+    curvature = J_d @ J_d + damping(d)
+    moving = curvature > 0
+    tau = xp.where(moving, descent / xp.where(moving, curvature, 1 + 0 * curvature), 1 + 0 * curvature)  # (5)
+    return theta + tau * d, q + tau * J_d  # (5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IEQ:
+    """Invariant energy quadratization, equations (3) and (5). Vanilla: `Restart` and `Relaxed` wrap it.
+
+    Parameters
+    ----------
+    stabilization : float or LinearPart
+        S, 1 / time; a number means that multiple of the identity.
+    solver : {"auto", "gram", "parameter", "cg"}
+        How (3) is solved; `auto` takes the smaller side, and conjugate gradients when both are large.
+    tol : float, optional
+        Relative residual for conjugate gradients, dimensionless.
+
+    Raises
+    ------
+    ValueError
+        If the stabilization is negative, the solver unknown, or (at `init`) the problem is not a least-squares problem.
+    """
+
+    stabilization: float | LinearPart = 0.0
+    solver: str = "auto"
+    tol: float | None = None
+    per_sample_auxiliary: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        as_linear_part(self.stabilization, "stabilization")
+        require_one_of("solver", self.solver, SOLVERS)
+        if self.tol is not None:
+            require_positive("tol", self.tol)
+
+    def init(self, problem: Problem, theta: Array) -> AuxState:
+        """Return the state (theta, q(theta))."""
+        if not callable(getattr(problem, "linearize", None)):
+            raise ValueError(f"IEQ needs a least-squares problem (with linearize), got {type(problem).__name__}")
+        return AuxState(theta, self.auxiliary(problem, theta))
+
+    def auxiliary(self, problem: Problem, theta: Array) -> Array:
+        """Return the residual q(theta), (N,)."""
+        return cast(LeastSquares, problem).linearize(theta).residual
+
+    def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
+        """Return the state one step of size dt later."""
+        theta, L = state.theta, problem.linear
+        at = cast(LeastSquares, problem).linearize(theta)
+        A = add(L, as_linear_part(self.stabilization, "stabilization"))
+        mass, P = cast(LeastSquares, problem).mass, theta.shape[0]
+        theta_new, q = ieq_update(
+            theta,
+            at.residual if state.aux is None else state.aux,
+            None if L.scalar == 0 else L.apply(theta),
+            inner=problem.inner,
+            damping=lambda d: dissipation(problem.inner, Zero(), A, d, dt),
+            direction=lambda q, h: damped_step(
+                at, q, h, A, dt, mass=mass, n_parameters=P, solver=self.solver, tol=self.tol
+            ),
+        )
+        return AuxState(theta_new, q)
+
+    def modified_energy(self, problem: Problem, state: AuxState) -> Array:
+        """Return |q|^2 / 2 + (theta, L theta)_M / 2, 0-d: E itself when q is consistent."""
+        if state.aux is None:
+            return problem.energy(state.theta)
+        energy, L = state.aux @ state.aux / 2, problem.linear
+        return energy if L.scalar == 0 else energy + problem.inner(state.theta, L.apply(state.theta)) / 2
+
+    def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
+        """Return the guaranteed drop of the modified energy: the first three terms of (6), 0-d."""
+        S = as_linear_part(self.stabilization, "stabilization")
+        return dissipation(problem.inner, problem.linear, S, theta_new - theta, dt)
+
+    def energy_terms(self, problem: Problem, state: AuxState, new: AuxState, dt: Scalar) -> EnergyTerms:
+        """Return both terms of the identity (6)."""
+        change = new.aux - (self.auxiliary(problem, state.theta) if state.aux is None else state.aux)
+        return EnergyTerms(self.dissipation(problem, state.theta, new.theta, dt), change @ change / 2)
+
+    def relax(
+        self,
+        aux: Array,
+        intermediate: Array,
+        consistent: Array,
+        slack: Slack,
+        *,
+        eta: float,
+        orientation: str,
+    ) -> Blend:
+        """Return the relaxed q; the constraint is on |q|^2, twice the energy."""
+        del aux, eta
+        return relax_quadratic(intermediate, consistent, 2 * slack(), orientation=orientation)

@@ -1,0 +1,190 @@
+r"""Scalar auxiliary variable (SAV), first order, linearly implicit.
+
+The energy is ``E = (theta, L theta)_M / 2 + F`` and the auxiliary variable
+
+.. math:: r = \sqrt{F(\theta) + C}.                                                                     \tag{1}
+
+With ``g`` the gradient of F at ``theta^n`` and ``R = sqrt(F(theta^n) + C)``, the scheme adds a stabilization S implicitly
+and subtracts it explicitly:
+
+.. math::
+   \frac{\theta^{n+1} - \theta^n}{\Delta t} &= -L\theta^{n+1} - S(\theta^{n+1} - \theta^n)
+       - \frac{r^{n+1}}{R}\, g,                                                                         \tag{2} \\
+   r^{n+1} - r^n &= \frac{1}{2R}\,(g, \theta^{n+1} - \theta^n)_M.                                       \tag{3}
+
+Solving (2) with ``A = I + dt (L + S)`` and inserting it in (3) leaves one scalar equation,
+
+.. math::
+   r^{n+1} = \frac{r^n - \frac{\Delta t}{2R}(g, A^{-1}L\theta^n)_M}
+                  {1 + \frac{\Delta t}{2 (F + C)}(g, A^{-1}g)_M}, \qquad
+   \theta^{n+1} = \theta^n - \Delta t\,A^{-1}\Bigl(L\theta^n + \frac{r^{n+1}}{R}\,g\Bigr).              \tag{4}
+
+Energy identity, for every dt > 0, r and theta, with ``d = theta^{n+1} - theta^n``:
+
+.. math::
+   \Bigl[r^2 + \tfrac12(\theta, L\theta)_M\Bigr]_n^{n+1} = -\frac{|d|_M^2}{\Delta t} - (Sd, d)_M - \tfrac12(Ld, d)_M
+   - (r^{n+1} - r^n)^2.                                                                                 \tag{5}
+
+It is the *modified* energy that decays. The true one need not: for ``E = theta^2 / 2``, theta = 1, C = 100, dt = 10 it
+rises from 0.5 to 36.3 in the first step. With L = 0, r stays positive and can only decrease; once it has collapsed the
+iteration stands still away from any minimum, which `Restart` cures and `Relaxed` delays.
+
+==========  =======  =======
+symbol      code     shape
+==========  =======  =======
+theta       theta    (P,)
+r, R        r, R     0-d
+g           g        (P,)
+F           F        0-d
+L theta     L_theta  (P,)
+A^{-1}      solve    map (P,)
+==========  =======  =======
+
+Source: Shen, Xu & Yang, J. Comput. Phys. 353 (2018) 407; for training, Ma, Mao & Shen, J. Comput. Phys. 505 (2024)
+112911, eqs. (14)-(20), Algorithm 2, where L = 0 and S = lambda I. There the inner product is left unsaid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..linear import LinearPart, Scalar, add, as_linear_part, dissipation
+from ..namespace import Array, array_namespace
+from ..problem import Problem
+from ..relaxation import Blend, relax_quadratic
+from ..state import AuxState
+from .doors import require_finite
+from .protocols import EnergyTerms, Slack
+
+__all__ = ["SAV", "sav_update"]
+
+
+def sav_update(
+    theta: Array,
+    r: Array | None,
+    g: Array,
+    F: Array,
+    L_theta: Array | None = None,
+    *,
+    dt: Scalar,
+    C: Scalar,
+    inner: Callable[[Array, Array], Array],
+    solve: Callable[[Array], Array],
+) -> tuple[Array, Array]:
+    """Return theta_new (P,) and r_new (0-d) of equation (4).
+
+    `r` None stands for R, its value by definition; `L_theta` None for an energy without a linear part; `solve` is A^{-1}.
+    """
+    xp = array_namespace(theta, g)
+    R = xp.sqrt(F + C)  # (1)
+    r = R if r is None else r
+    A_g = solve(g)
+    denominator = 1 + dt * inner(g, A_g) / (2 * (F + C))
+    if L_theta is None:
+        r_new = r / denominator  # (4)
+        return theta - (dt * r_new / R) * A_g, r_new  # (4)
+    A_L = solve(L_theta)
+    r_new = (r - dt * inner(g, A_L) / (2 * R)) / denominator  # (4)
+    return theta - dt * (A_L + (r_new / R) * A_g), r_new  # (4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SAV:
+    """Scalar auxiliary variable, equation (4). Vanilla: `Restart` and `Relaxed` wrap it.
+
+    Parameters
+    ----------
+    C : float
+        Constant of (1), in the units of the energy; ``F + C > 0`` is checked at the start, and a run that
+        leaves this set ends ``INADMISSIBLE``.
+    stabilization : float or LinearPart
+        S of equation (2), 1 / time; a number means that multiple of the identity.
+
+    Raises
+    ------
+    ValueError
+        If C is not finite, the stabilization is negative, or (at `init`) F + C <= 0.
+    """
+
+    C: float = 1.0
+    stabilization: float | LinearPart = 0.0
+
+    def __post_init__(self) -> None:
+        require_finite("C", self.C)
+        as_linear_part(self.stabilization, "stabilization")
+
+    def init(self, problem: Problem, theta: Array) -> AuxState:
+        """Return the state (theta, sqrt(F + C))."""
+        F = problem.nonlinear_energy(theta)
+        require_admissible(F, self.C)
+        return AuxState(theta, array_namespace(theta).sqrt(F + self.C))
+
+    def auxiliary(self, problem: Problem, theta: Array) -> Array:
+        """Return sqrt(F(theta) + C), 0-d."""
+        return array_namespace(theta).sqrt(problem.nonlinear_energy(theta) + self.C)
+
+    def admissible(self, problem: Problem, theta: Array) -> bool:
+        """Return True where (1) is defined."""
+        return bool(problem.nonlinear_energy(theta) + self.C > 0)
+
+    def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
+        """Return the state one step of size dt later."""
+        F, g = problem.nonlinear_energy_and_gradient(state.theta)
+        L = problem.linear
+        A = add(L, as_linear_part(self.stabilization, "stabilization"))
+        theta, r = sav_update(
+            state.theta,
+            state.aux,
+            g,
+            F,
+            None if L.scalar == 0 else L.apply(state.theta),
+            dt=dt,
+            C=self.C,
+            inner=problem.inner,
+            solve=lambda u: A.solve_shifted(u, dt),
+        )
+        return AuxState(theta, r)
+
+    def modified_energy(self, problem: Problem, state: AuxState) -> Array:
+        """Return r^2 - C + (theta, L theta)_M / 2, 0-d: E itself when r is consistent."""
+        return quadratic_modified_energy(problem, state, self.C)
+
+    def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
+        """Return the guaranteed drop of the modified energy: the first three terms of (5), 0-d."""
+        S = as_linear_part(self.stabilization, "stabilization")
+        return dissipation(problem.inner, problem.linear, S, theta_new - theta, dt)
+
+    def energy_terms(self, problem: Problem, state: AuxState, new: AuxState, dt: Scalar) -> EnergyTerms:
+        """Return both terms of the identity (5)."""
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        return EnergyTerms(self.dissipation(problem, state.theta, new.theta, dt), (new.aux - r) ** 2)
+
+    def relax(
+        self,
+        aux: Array,
+        intermediate: Array,
+        consistent: Array,
+        slack: Slack,
+        *,
+        eta: float,
+        orientation: str,
+    ) -> Blend:
+        """Return the relaxed r: the slack is in the units of r^2, which are the energy's."""
+        del aux, eta
+        return relax_quadratic(intermediate, consistent, slack(), orientation=orientation)
+
+
+def require_admissible(F: Array, C: float) -> None:
+    """Raise ValueError unless F + C > 0."""
+    if not bool(F + C > 0):
+        raise ValueError(f"C must satisfy F(theta) + C > 0, got F = {float(F):.6g} and C = {C:.6g}")
+
+
+def quadratic_modified_energy(problem: Problem, state: AuxState, C: float) -> Array:
+    """Return r^2 - C + (theta, L theta)_M / 2, 0-d; the true energy if the auxiliary is unset."""
+    if state.aux is None:
+        return problem.energy(state.theta)
+    energy = state.aux**2 - C
+    L = problem.linear
+    return energy if L.scalar == 0 else energy + problem.inner(state.theta, L.apply(state.theta)) / 2

@@ -1,0 +1,163 @@
+"""xi_0 against 60-digit arithmetic, and the laws that make it the smallest admissible factor."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from cases import residual_case, vanilla_schemes
+from gradflow.relaxation import relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
+from gradflow.schemes import SAV, Relaxed, Restart
+
+SHAPES = [(), (1,), (7,), (64,)]
+
+
+def near_degenerate(rng, shape):
+    """Return q~ and q^ that agree in up to 17 digits, and a slack close to (or far from) their difference of squares."""
+    consistent = np.asarray(rng.standard_normal(shape)) * 10 ** rng.uniform(-5, 5)
+    closeness = 10 ** rng.uniform(-17, 0)
+    intermediate = consistent * (1 - closeness * np.asarray(rng.uniform(-0.5, 1, shape)))
+    gap = abs(np.sum((consistent - intermediate) * (consistent + intermediate)))
+    slack = [0.0, gap * (1 - 10 ** rng.uniform(-16, 0)), gap * rng.uniform(0, 2), 10 ** rng.uniform(-20, 1)]
+    return intermediate[()], consistent[()], float(slack[rng.integers(4)])
+
+
+def exact_quadratic(intermediate, consistent, slack):
+    q = [mpmath.mpf(float(v)) for v in np.atleast_1d(intermediate)]
+    p = [mpmath.mpf(float(v)) for v in np.atleast_1d(consistent)]
+    a = sum((x - y) ** 2 for x, y in zip(q, p, strict=True))
+    half_b = sum(y * (x - y) for x, y in zip(q, p, strict=True))
+    c = sum(y * y - x * x for x, y in zip(q, p, strict=True)) - mpmath.mpf(slack)
+    return mpmath.mpf(0) if c <= 0 else (-half_b - mpmath.sqrt(half_b**2 - a * c)) / a
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_quadratic_against_sixty_digits(shape):
+    rng = np.random.default_rng(0)
+    with mpmath.workdps(60):
+        for _ in range(500):
+            args = near_degenerate(rng, shape)
+            xi0, exact = xi0_quadratic(*args), exact_quadratic(*args)
+            assert 0 <= xi0 <= 1
+            assert abs(mpmath.mpf(float(xi0)) - exact) <= 1e-14 * exact
+
+
+def test_linear_and_log_against_sixty_digits():
+    rng = np.random.default_rng(1)
+    with mpmath.workdps(60):
+        for _ in range(500):
+            v, w, B = near_degenerate(rng, ())
+            gap = mpmath.mpf(float(w)) - mpmath.mpf(float(v))
+            exact = max(mpmath.mpf(0), 1 - mpmath.mpf(B) / gap) if gap > 0 else mpmath.mpf(0)
+            xi0 = xi0_linear(v, w, B)
+            assert 0 <= xi0 <= 1
+            assert abs(mpmath.mpf(float(xi0)) - exact) <= 1e-14 * exact
+            gap_log = mpmath.mpf(float(w)) - mpmath.mpf(float(v))
+            active = gap_log > B
+            exact = mpmath.expm1(B - gap_log) / mpmath.expm1(-gap_log) if active else mpmath.mpf(0)
+            xi0 = xi0_log(v, w, B)
+            assert 0 <= xi0 <= 1
+            assert abs(mpmath.mpf(float(xi0)) - exact) <= 1e-14 * exact
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_last_bit_is_all_that_is_cut(dtype):
+    """Without slack and with q~ inside the ball of q^ on the same ray, xi_0 is 1: rounding may pass it by 4 eps only."""
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        consistent = rng.standard_normal(5).astype(dtype)
+        intermediate = (consistent * dtype(rng.uniform(0, 1))).astype(dtype)
+        xi0 = xi0_quadratic(intermediate, consistent, 0.0)
+        assert xi0.dtype == dtype
+        assert 1 - 8 * np.finfo(dtype).eps <= xi0 <= 1 or np.all(intermediate == consistent)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_result_is_feasible_and_no_smaller_factor_is(shape):
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        intermediate, consistent = (np.asarray(rng.standard_normal(shape))[()] for _ in range(2))
+        slack = float(rng.exponential())
+        q, xi0 = relax_quadratic(intermediate, consistent, slack)
+        bound = np.sum(intermediate**2) + slack
+        assert np.sum(q**2) <= bound * (1 + 1e-14)
+        if xi0 > 0:
+            np.testing.assert_allclose(np.sum(q**2), bound, rtol=1e-13)
+            less = consistent + 0.99 * xi0 * (intermediate - consistent)
+            assert np.sum(less**2) > bound
+        else:
+            assert np.all(q == consistent)
+
+
+def test_scalar_closed_form_and_the_ledgers_numbers():
+    r_tilde, r_hat, B = np.float64(0.1), np.float64(1.0), 0.2
+    r, xi0 = relax_quadratic(r_tilde, r_hat, B)
+    np.testing.assert_allclose(r, min(r_hat, np.sqrt(r_tilde**2 + B)), rtol=1e-15)
+    np.testing.assert_allclose(xi0, (1 - np.sqrt(0.21)) / 0.9, rtol=1e-15)
+    swapped, _ = relax_quadratic(r_tilde, r_hat, B, orientation="swapped")
+    assert swapped == r_tilde  # no correction in the case that relaxation exists for
+
+
+def test_logarithm_form_is_the_minimum_and_does_not_overflow():
+    for s_tilde, s_hat, slack in [
+        (1.0, 2.0, 0.3),
+        (1.0, 1.2, 0.3),
+        (2.0, 1.0, 0.0),
+        (1e4, 2e4, 5.0),
+        (-1e300, 1e300, 1.0),
+    ]:
+        s, xi0 = relax_log(np.float64(s_tilde), np.float64(s_hat), slack)
+        np.testing.assert_allclose(s, min(s_hat, s_tilde + slack), rtol=1e-15)
+        assert 0 <= xi0 <= 1
+
+
+def test_python_numbers_are_welcome():
+    assert xi0_quadratic(0.1, 1.0, 0.2) == xi0_quadratic(np.float64(0.1), np.float64(1.0), 0.2)
+    assert xi0_linear(0.1, 1.0, 0.2) == pytest.approx(1 - 0.2 / 0.9)
+    assert xi0_quadratic([0.1, 0.2], [1.0, 1.0], 0.2) > 0
+
+
+def test_doors():
+    with pytest.raises(ValueError, match="slack must be >= 0, got -1"):
+        xi0_quadratic(np.ones(2), np.ones(2), -1.0)
+    with pytest.raises(ValueError, match="differ in shape"):
+        xi0_quadratic(np.ones(2), np.ones(3), 1.0)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in vanilla_schemes() if n not in ("ExpSAV-section_2.2.4", "ExpSAV-theorem_2.2")]
+)
+def test_relaxation_with_a_restart_on_top_is_never_used(name):
+    """Restarting a relaxed scheme discards what relaxation did: theta follows the restarted scheme to the last bit."""
+    case = residual_case(0, 12, 9)
+    base = vanilla_schemes()[name]
+    one, two = Restart(base), Restart(Relaxed(base))
+    a, b = one.init(case.problem, case.theta), two.init(case.problem, case.theta)
+    for _ in range(10):
+        a, b = one.step(case.problem, a, 0.3), two.step(case.problem, b, 0.3)
+        assert np.array_equal(a.theta, b.theta)
+
+
+def test_eta_zero_without_drift_upwards_is_vanilla_and_relaxation_tracks_better():
+    case = residual_case(1, 12, 9)
+    gaps = {}
+    for eta in (0.0, 0.99):
+        scheme = Relaxed(SAV(C=1.0), eta=eta)
+        state = scheme.init(case.problem, case.theta)
+        for _ in range(50):
+            state = scheme.step(case.problem, state, 0.05)
+        gaps[eta] = abs(state.aux / scheme.auxiliary(case.problem, state.theta) - 1)
+    assert gaps[0.99] <= gaps[0.0]
+
+
+def test_wrapping_doors():
+    from gradflow.schemes import GradientDescent
+
+    for wrapper in (Restart, Relaxed):
+        with pytest.raises(ValueError, match="auxiliary variable"):
+            wrapper(GradientDescent())
+    with pytest.raises(ValueError, match="vanilla"):
+        Relaxed(Restart(SAV()))
+    with pytest.raises(ValueError, match=r"eta must lie in \[0, 1\], got 1.5"):
+        Relaxed(SAV(), eta=1.5)
+    with pytest.raises(ValueError, match="orientation must be one of"):
+        Relaxed(SAV(), orientation="upwards")

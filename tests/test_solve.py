@@ -1,0 +1,261 @@
+"""The loop: what it records, how it ends, that runs can be repeated, resumed and read back."""
+
+import json
+
+import numpy as np
+import pytest
+
+import gradflow as gf
+from cases import residual_case
+from gradflow.history import QUANTITIES
+
+
+def small_network(dtype="float64", n=24, **kwargs):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, 3)).astype(dtype)
+    y = np.sin(x.sum(axis=1)).astype(dtype)
+    net = gf.TwoLayerNet(3, 10)
+    return gf.Regression(net, x, y, **kwargs), net.init(1, dtype=dtype)
+
+
+def parabola(k=1.0):
+    return gf.FunctionProblem(lambda t: k * (t @ t) / 2, lambda t: k * t)
+
+
+def test_a_run_is_the_same_as_stepping_by_hand():
+    case = residual_case(0, 6, 4)
+    scheme = gf.Relaxed(gf.SAV())
+    solution = gf.solve(case.problem, scheme, case.theta, dt=0.1, steps=7)
+    state = scheme.init(case.problem, case.theta)
+    for _ in range(7):
+        state = scheme.step(case.problem, state, 0.1)
+    assert np.array_equal(solution.theta, state.theta)
+    assert solution.status is gf.Status.DONE
+    assert solution.check() is solution
+    np.testing.assert_allclose(solution.history["time"], 0.1 * np.arange(8), rtol=1e-14)
+    assert solution.history["energy"][-1] == case.problem.energy(state.theta)
+
+
+def test_variable_steps_and_every():
+    case = residual_case(0, 6, 4)
+    solution = gf.solve(case.problem, gf.SAV(), case.theta, dt=lambda n: 0.1 * (n + 1), steps=7, every=3)
+    np.testing.assert_array_equal(solution.history["step"], [0, 3, 6, 7])
+    np.testing.assert_allclose(solution.history["time"], [0, 0.6, 2.1, 2.8])
+
+
+def test_every_quantity_is_recorded_and_the_identity_holds_along_the_run():
+    problem, theta = small_network(weight_decay=0.1)
+    for scheme in (
+        gf.SAV(),
+        gf.Relaxed(gf.SAV()),
+        gf.Restart(gf.SAV()),
+        gf.IEQ(),
+        gf.Relaxed(gf.IEQ()),
+        gf.ExpSAV(form="explicit"),
+    ):
+        for batch_size in (None, 8):
+            mine = ("first", lambda state: state.theta[0])
+            solution = gf.solve(
+                problem,
+                scheme,
+                theta,
+                dt=0.5,
+                epochs=3,
+                batch_size=batch_size,
+                seed=0,
+                record=[*QUANTITIES, mine],
+                every=1,
+            )
+            h = solution.history
+            assert set(h) == {*QUANTITIES, "first", "step", "epoch", "time"}
+            assert h["first"][-1] == solution.theta[0]
+            assert np.all(h["dissipation"][1:] >= 0)
+            assert np.all(np.abs(h["identity_residual"][1:]) <= 1e-13)
+            if isinstance(scheme, gf.Relaxed):
+                assert np.all((h["xi0"] >= 0) & (h["xi0"] <= 1))
+
+
+def test_mini_batches_are_repeatable_drop_the_rest_and_depend_on_the_seed():
+    problem, theta = small_network(n=25)
+    run = lambda seed: gf.solve(problem, gf.SAV(), theta, dt=0.1, epochs=2, batch_size=8, seed=seed)  # noqa: E731
+    a, b, c = run(1), run(1), run(2)
+    assert a.steps == 2 * (25 // 8)
+    assert np.array_equal(a.theta, b.theta)
+    assert not np.array_equal(a.theta, c.theta)
+    drawn = gf.solve(problem, gf.SAV(), theta, dt=0.1, epochs=2, batch_size=8)
+    assert np.array_equal(run(drawn.config["seed"]).theta, drawn.theta)
+
+
+def test_vanilla_ieq_on_mini_batches_goes_where_the_docstring_says():
+    """N copies of q_i = theta from theta = 1 with batches of one: theta -> 1 - N, stored energy -> 0."""
+
+    class Copies(gf.DenseLeastSquares):
+        n_samples = 4
+
+        def __init__(self, rows=None):
+            self.rows = np.arange(4) if rows is None else rows
+            n = len(self.rows)
+            super().__init__(lambda t: np.repeat(t, n), lambda t: np.ones((n, 1)))
+
+        def batch(self, rows):
+            return Copies(rows)
+
+        def gather(self, q):
+            return q[self.rows]
+
+        def scatter(self, q, part):
+            q = q.copy()
+            q[self.rows] = part
+            return q
+
+    solution = gf.solve(Copies(), gf.IEQ(), np.ones(1), dt=9.0, epochs=60, batch_size=1, seed=0)
+    assert solution.theta[0] == pytest.approx(-3.0, abs=1e-9)
+    assert solution.history["modified_energy"][-1] < 1e-20
+    assert solution.history["energy"][-1] == pytest.approx(9 * solution.history["energy"][0])
+    restarted = gf.solve(Copies(), gf.Restart(gf.IEQ()), np.ones(1), dt=9.0, epochs=60, batch_size=1, seed=0)
+    assert abs(restarted.theta[0]) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divergence_is_a_status_and_keeps_the_last_finite_state(dtype):
+    case = residual_case(0, 4, 4, dtype=dtype)
+    problem = gf.FunctionProblem(lambda t: (t @ t) ** 2, lambda t: 4 * (t @ t) * t)
+    solution = gf.solve(problem, gf.GradientDescent(), case.theta, dt=10.0, steps=100)
+    assert solution.status is gf.Status.NONFINITE
+    assert solution.steps < 20
+    assert np.all(np.isfinite(solution.theta))
+    assert solution.theta.dtype == dtype
+    with pytest.raises(RuntimeError, match="nonfinite after"):
+        solution.check()
+
+
+@pytest.mark.parametrize(
+    "scheme", [gf.SAV(C=1.0), gf.Relaxed(gf.SAV(C=1.0)), gf.Restart(gf.SAV(C=1.0)), gf.ElementwiseSAV()]
+)
+def test_an_energy_that_falls_below_minus_c_is_inadmissible(scheme):
+    slope = gf.FunctionProblem(lambda t: t.sum(), lambda t: np.ones_like(t))
+    solution = gf.solve(slope, scheme, np.zeros(2), dt=0.3, steps=1000)
+    assert solution.status is gf.Status.INADMISSIBLE
+    assert np.all(np.isfinite(solution.theta))
+    with pytest.raises(ValueError, match=r"C must satisfy F\(theta\) \+ C > 0"):
+        gf.solve(slope, scheme, -np.ones(2), dt=0.3, steps=1)
+
+
+def test_a_collapsed_auxiliary_variable_is_stagnation_and_a_minimum_is_not():
+    stiff = np.array([1.0, 3.0, 10.0, 30.0, 100.0])
+    problem = gf.FunctionProblem(lambda t: (stiff * t) @ t / 2, lambda t: stiff * t)
+    collapsed = gf.solve(problem, gf.SAV(C=1.0), np.ones(5), dt=0.8, steps=100_000)
+    assert collapsed.status is gf.Status.STAGNATED
+    assert collapsed.history["energy"][-1] > 1
+    assert "gradient has norm" in collapsed.message
+    at_minimum = gf.solve(problem, gf.SAV(C=1.0), np.zeros(5), dt=0.8, steps=1000)
+    assert at_minimum.status is gf.Status.DONE
+    assert at_minimum.steps < 20
+    assert "stationary" in at_minimum.message
+
+
+def test_callback_and_keyboard_stop_a_run():
+    stop = gf.solve(parabola(), gf.SAV(), np.ones(2), dt=0.1, steps=50, callback=lambda n, state: n == 5)
+    assert (stop.status, stop.steps) == (gf.Status.STOPPED, 5)
+    assert stop.history["step"][-1] == 5
+
+    def press(n, state):
+        if n == 3:
+            raise KeyboardInterrupt
+
+    interrupted = gf.solve(parabola(), gf.SAV(), np.ones(2), dt=0.1, steps=50, callback=press)
+    assert (interrupted.status, interrupted.steps) == (gf.Status.STOPPED, 3)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [gf.SAV(), gf.Relaxed(gf.AdaptiveSAV()), gf.IEQ(), gf.Adam(), gf.Relaxed(gf.IEQ()), gf.HeavyBall()],
+    ids=repr,
+)
+def test_checkpoints_resume_to_the_same_bits(tmp_path, scheme):
+    problem, theta = small_network()
+    settings = {"dt": 0.05, "batch_size": 5, "seed": 3, "every": 2}
+    whole = gf.solve(problem, scheme, theta, epochs=6, **settings)
+    path = tmp_path / "run"
+    gf.solve(problem, scheme, theta, steps=11, checkpoint=path, **settings)
+    resumed = gf.solve(problem, scheme, theta, epochs=6, checkpoint=path, **settings)
+    assert np.array_equal(resumed.theta, whole.theta)
+    for name in whole.history:
+        common = np.isin(resumed.history["step"], whole.history["step"])
+        np.testing.assert_array_equal(resumed.history[name][common], whole.history[name])
+    with pytest.raises(ValueError, match="other settings"):
+        gf.solve(problem, scheme, theta, epochs=6, checkpoint=path, **{**settings, "dt": 0.1})
+
+
+def test_save_and_load_without_pickle(tmp_path):
+    problem, theta = small_network("float32")
+    solution = gf.solve(problem, gf.Relaxed(gf.AdaptiveSAV()), theta, dt=0.05, epochs=2, batch_size=8, seed=0)
+    path = solution.save(tmp_path / "sub" / "run")
+    assert path == tmp_path / "sub" / "run.npz"
+    again = gf.Solution.load(tmp_path / "sub" / "run")
+    assert type(again.state) is type(solution.state)
+    assert type(again.state.base) is type(solution.state.base)
+    assert again.theta.dtype == np.float32
+    assert np.array_equal(again.theta, solution.theta)
+    assert again.state.base.n == solution.state.base.n
+    assert again.status is solution.status
+    assert again.config == json.loads(json.dumps(solution.config))
+    for key in ("loss", "time_scale", "scaling"):
+        assert key in again.config["problem"]
+    assert again.config["versions"]["numpy"] == np.__version__
+    (tmp_path / "bad.json").write_text("{}")
+    (tmp_path / "bad.npz").write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match="format"):
+        gf.Solution.load(tmp_path / "bad")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"theta0": np.ones((2, 2))}, r"theta0 must have shape \(P,\), got \(2, 2\)"),
+        ({"theta0": np.array([1.0, np.nan])}, "theta0 must be finite"),
+        ({"theta0": np.array([1, 2])}, "floating dtype, got int64"),
+        ({"dt": 0.0}, "dt must be a finite number > 0, got 0.0"),
+        ({"dt": -1.0}, "dt must be"),
+        ({"dt": float("inf")}, "dt must be"),
+        ({"dt": "big"}, "dt must be"),
+        ({"steps": None}, "exactly one"),
+        ({"epochs": 3}, "exactly one"),
+        ({"steps": -1}, "steps must be a whole number >= 0, got -1"),
+        ({"batch_size": 5}, "batch_size needs a problem with n_samples"),
+        ({"record": ["speed"]}, "record knows energy.*got 'speed'"),
+        ({"record": ["energy", "energy"]}, "twice"),
+        ({"every": 0}, "every must be"),
+        ({"scheme": gf.IEQ()}, "least-squares problem"),
+    ],
+)
+def test_doors(change, message):
+    arguments = {
+        "problem": parabola(),
+        "scheme": gf.SAV(),
+        "theta0": np.ones(2),
+        "dt": 0.1,
+        "steps": 2,
+        **change,
+    }
+    with pytest.raises(ValueError, match=message):
+        gf.solve(arguments.pop("problem"), arguments.pop("scheme"), arguments.pop("theta0"), **arguments)
+
+
+def test_batch_larger_than_the_data():
+    problem, theta = small_network()
+    with pytest.raises(ValueError, match="from 1 to n_samples = 24, got 25"):
+        gf.solve(problem, gf.SAV(), theta, dt=0.1, epochs=1, batch_size=25)
+
+
+@pytest.mark.parametrize("dt", [1e-8, 1e8])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 24])
+def test_extreme_steps_on_a_network_end_in_a_status(dt, dtype, n):
+    problem, theta = small_network(dtype, n=n)
+    for name in ("SAV", "SourceSAV", "ExpSAV", "ElementwiseSAV", "AdaptiveSAV", "IEQ", "AdaptiveIEQ"):
+        base = getattr(gf, name)()
+        for scheme in (base, gf.Restart(base), gf.Relaxed(base)):
+            solution = gf.solve(problem, scheme, theta, dt=dt, steps=30)
+            assert np.all(np.isfinite(solution.theta)), scheme
+            assert solution.status in gf.Status

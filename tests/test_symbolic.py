@@ -1,0 +1,130 @@
+"""The production updates run on symbols, and what comes out satisfies the printed identities for all values."""
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from gradflow.linear import Shift
+from gradflow.schemes.adaptive_ieq import adaptive_ieq_update
+from gradflow.schemes.elementwise_sav import elementwise_sav_update
+from gradflow.schemes.exp_sav import exp_sav_explicit_update
+from gradflow.schemes.ieq import ieq_update
+from gradflow.schemes.sav import sav_update
+from gradflow.schemes.source_sav import source_sav_update
+from gradflow.symbolic import is_zero, symbols
+
+P = 3
+theta, g = symbols("theta", P), symbols("g", P)
+r, F, C = sp.symbols("r F C", positive=True)
+dt, lam, wd, mu, kappa = sp.symbols("dt lambda omega mu kappa", positive=True)
+
+
+def inner(u, v):
+    return mu * (u @ v)
+
+
+def shifted(shift):
+    return lambda u: Shift.solve_shifted(type("S", (), {"shift": shift})(), u, dt)
+
+
+def test_sav_identity_with_energy_part_and_stabilization():
+    new, r_new = sav_update(
+        theta, r, g, F, wd * theta, dt=dt, C=C, inner=inner, solve=lambda u: u / (1 + dt * (lam + wd))
+    )
+    d = new - theta
+    before, after = r**2 + wd * inner(theta, theta) / 2, r_new**2 + wd * inner(new, new) / 2
+    drop = inner(d, d) * (1 / dt + lam + wd / 2) + (r_new - r) ** 2
+    assert is_zero(after - before + drop)
+    assert not is_zero(after - before + drop + inner(d, d))
+
+
+def test_sav_with_fresh_r_is_a_step_along_the_gradient():
+    new, _ = sav_update(theta, None, g, F, dt=dt, C=C, inner=inner, solve=lambda u: u / (1 + dt * lam))
+    eta = 1 / (1 / dt + lam + inner(g, g) / (2 * (F + C)))
+    assert all(is_zero(entry) for entry in new - theta + eta * g)
+
+
+def test_source_sav_moves_theta_like_restarted_sav_and_its_identity_is_weighted():
+    solve = lambda u: u / (1 + dt * lam)  # noqa: E731
+    new, r_new = source_sav_update(theta, r, g, F, dt=dt, C=C, inner=inner, solve=solve)
+    restarted, _ = sav_update(theta, None, g, F, dt=dt, C=C, inner=inner, solve=solve)
+    assert all(is_zero(entry) for entry in new - restarted)
+    d = new - theta
+    assert is_zero(r_new**2 - r**2 + (r_new - r) ** 2 + r**2 / (F + C) * inner(d, d) * (1 / dt + lam))
+
+
+def test_explicit_exponential_sav_loses_exactly_what_the_flow_dissipates():
+    s = sp.Symbol("s", real=True)
+    xi = sp.Symbol("xi", positive=True)  # exp(s - s_consistent)
+    new, s_new = exp_sav_explicit_update(
+        theta,
+        s,
+        g,
+        s - sp.log(xi),
+        wd * theta,
+        dt=dt,
+        kappa=kappa,
+        inner=inner,
+        solve=lambda u: u / (1 + dt * (lam + wd)),
+    )
+    d = new - theta
+    change = kappa * (s_new - s) + wd * (inner(new, new) - inner(theta, theta)) / 2
+    assert is_zero(change + inner(d, d) * (1 / dt + lam + wd / 2))
+
+
+def test_elementwise_sav_identity_coordinate_by_coordinate():
+    r_vector = symbols("r", P, positive=True)
+    new, r_new = elementwise_sav_update(theta, r_vector, g, F, dt=dt, C=C, mass=mu, solve=lambda u: u / (1 + dt * lam))
+    for d, before, after in zip(new - theta, r_vector, r_new, strict=True):
+        assert is_zero(after**2 - before**2 + (after - before) ** 2 + mu * d**2 * (1 / dt + lam))
+
+
+def test_adaptive_ieq_is_restarted_sav_with_half_eps():
+    eps = sp.Symbol("eps", positive=True)
+    rho = sp.sqrt(2 * F)
+    new, _ = adaptive_ieq_update(theta, rho, g, rho**2, dt=dt, eps=eps, inner=inner)
+    restarted, _ = sav_update(theta, None, g, F, dt=dt, C=eps / 2, inner=inner, solve=lambda u: u)
+    assert all(is_zero(entry) for entry in new - restarted)
+
+
+@pytest.mark.parametrize("energy_part", [False, True])
+def test_ieq_scales_the_exact_solution_by_one(energy_part):
+    J, q = symbols("j", P), symbols("q", 1)
+    shift = dt * (wd if energy_part else 0)
+    gram = (J @ J) / mu / (1 + shift)
+
+    def direction(q, h):  # the push-through form of one residual
+        h = 0 * theta if h is None else h
+        q_tilde = (q[0] - dt * (J @ h) / (1 + shift)) / (1 + dt * gram)
+        d = -dt / (1 + shift) * (J * q_tilde / mu + h)
+        return d, np.array([J @ d], dtype=object)
+
+    new, q_new = ieq_update(
+        theta,
+        q,
+        wd * theta if energy_part else None,
+        inner=inner,
+        damping=lambda d: inner(d, d) * (1 + shift) / dt,
+        direction=direction,
+    )
+    new, q_new = [_moving(e) for e in new], _moving(q_new[0])
+    d = [a - b for a, b in zip(new, theta, strict=True)]
+    assert is_zero(q_new - q[0] - sum(a * b for a, b in zip(J, d, strict=True)))
+    force = [wd * t if energy_part else 0 for t in new]
+    for increment, f, j in zip(d, force, J, strict=True):
+        assert is_zero(increment / dt + f + j * q_new / mu)
+
+
+def _moving(expression):
+    """Return the branch of the update that a step which moves takes."""
+    return expression.replace(lambda e: isinstance(e, sp.Piecewise), lambda e: e.args[0][0])
+
+
+def test_is_zero_decides_with_roots():
+    a, b = sp.symbols("a b", positive=True)
+    assert is_zero(sp.sqrt(a + b) ** 2 - a - b)
+    assert is_zero(1 / sp.sqrt(a) - sp.sqrt(a) / a)
+    assert is_zero(sp.sqrt(sp.sqrt(a) + b) ** 4 - a - 2 * b * sp.sqrt(a) - b**2)
+    assert not is_zero(sp.sqrt(a) - sp.sqrt(b))
+    with pytest.raises(ValueError, match="square roots"):
+        is_zero(sp.exp(a))

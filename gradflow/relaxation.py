@@ -85,12 +85,12 @@ def xi0_quadratic(intermediate: Array, consistent: Array, slack: Array | float) 
     """
     a, c, B = _quadratic_terms(intermediate, consistent, slack)
     xp = array_namespace(c)
-    t = a + B + xp.where(c > 0, c, 0 * c)  # > 0 wherever the root is needed; scaling by t avoids squares of squares
-    t = xp.where(t > 0, t, 1 + 0 * t)
+    c = xp.maximum(c, 0 * c)  # c <= 0: the consistent value itself is admissible
+    t = a + B + c
+    t = t + xp.finfo(t.dtype).smallest_normal  # 0/0 becomes 0; scaling by t avoids squares of squares
     root = xp.sqrt(((a - B - c) / t) ** 2 + 4 * (a / t) * (B / t))
     xi0 = 2 * (c / t) / (1 + root)  # (2)
-    xi0 = xp.where(c > 0, xi0, 0 * xi0)
-    return xp.where(xi0 > 1, 1 + 0 * xi0, xi0)  # xi = 1 is feasible, so only the last bit is cut here
+    return xp.minimum(xi0, 1 + 0 * xi0)  # xi = 1 is admissible, so only the last bit is cut here
 
 
 def xi0_linear(intermediate: Array, consistent: Array, slack: Array | float) -> Array:

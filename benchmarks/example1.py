@@ -34,21 +34,24 @@ def report(name: str, solution: gf.Solution, test) -> None:
 
 
 def small() -> None:
-    problem, test, theta = network(10_000, 0)
-    solution = gf.solve(
-        problem,
-        gf.GradientDescent(),
-        theta,
-        dt=0.2,
-        epochs=600,
-        batch_size=64,
-        seed=0,
-        every=125 * 50,
-        record=["energy"],
-    )
-    report("explicit Euler", solution, test)
-    print("  epochs ", solution.history["epoch"])
-    print("  energy ", solution.history["energy"])
+    for loss in ("relative", "mse"):
+        for draw in (0, 2, 3, 4):
+            train, test, theta = network(10_000, draw)
+            problem = gf.Regression(train.net, train.x, train.y, loss=loss)
+            record = ["energy", ("relative error", lambda state, train=train: train.energy(state.theta))]
+            solution = gf.solve(
+                problem,
+                gf.GradientDescent(),
+                theta,
+                dt=0.2,
+                epochs=600,
+                batch_size=64,
+                seed=0,
+                every=125 * 100,
+                record=record,
+            )
+            report(f"{loss}, p q {draw}", solution, test)
+            print("   train relative error after 0, 100, ..., 600 epochs:", solution.history["relative error"])
 
 
 class PlainDotProduct(gf.Regression):

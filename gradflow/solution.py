@@ -7,13 +7,12 @@ from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .namespace import Array, to_numpy
+from .namespace import Array, fingerprint, to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -145,7 +144,7 @@ def describe(value: Any) -> Any:
         return {
             "shape": list(a.shape),
             "dtype": str(a.dtype),
-            "sha256": sha256(np.ascontiguousarray(a).tobytes()).hexdigest(),
+            "sha256": fingerprint(a),
         }
     if isinstance(value, (str, int, float, bool, type(None))):
         return value

@@ -104,6 +104,8 @@ def solve(
     done, clock, cpu, elapsed = 0, 0.0, 0.0, 0.0
     rows: list[dict[str, Any]] = []
     if checkpoint is not None and (kept := _resume(checkpoint, config)) is not None:
+        if kept.steps > total:
+            raise ValueError(f"{checkpoint} holds a run of {kept.steps} steps, more than the {total} asked for")
         state, done, clock, cpu = kept.state, kept.steps, kept.wall_time, kept.cpu_time
         rows = [dict(zip(kept.history, row, strict=True)) for row in zip(*kept.history.values(), strict=True)]
         elapsed = float(rows[-1]["time"])

@@ -185,6 +185,11 @@ def test_checkpoints_resume_to_the_same_bits(tmp_path, scheme):
         np.testing.assert_array_equal(resumed.history[name][common], whole.history[name])
     with pytest.raises(ValueError, match="other settings"):
         gf.solve(problem, scheme, theta, epochs=6, checkpoint=path, **{**settings, "dt": 0.1})
+    with pytest.raises(ValueError, match="more than the 3 asked for"):
+        gf.solve(problem, scheme, theta, steps=3, checkpoint=path, **settings)
+    other = gf.Regression(problem.net, problem.x, problem.y + 1e-9)
+    with pytest.raises(ValueError, match=r"other settings \(problem differ"):
+        gf.solve(other, scheme, theta, epochs=6, checkpoint=path, **settings)
 
 
 def test_save_and_load_without_pickle(tmp_path):

@@ -1,0 +1,199 @@
+"""The command ``gradflow``: run the demonstration, list and repeat published figures, tell what is installed.
+
+Mistakes of the caller end with one line on the error stream and exit code 2; an interrupted run with 130.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from . import __version__
+from .experiments import REGISTRY, Experiment
+from .experiments.experiment import report_lines
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Energy-stable discretisations of gradient flows: demonstration, published figures, installation.",
+)  # fmt: skip
+
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the results. Default: gradflow-NAME, or gradflow-NAME-quick with --quick."),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="The short form.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. epochs=20. May be repeated."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Take the options that stand before a command."""
+    if version:
+        typer.echo(f"gradflow {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(out: Out = None, quick: Quick = False, changes: Changes = None) -> None:
+    """Train one network with five schemes (about a minute).
+
+    Prints a table and draws a figure.
+    """
+    run(REGISTRY["demo"], out, quick, changes)
+
+
+@app.command("list")
+def list_experiments() -> None:
+    """Print what `reproduce` knows."""
+    for experiment in REGISTRY.values():
+        typer.echo(f"{experiment.name}: {experiment.title}")
+        for label, text in {
+            "source": experiment.source,
+            "problem": experiment.problem,
+            "time": f"{experiment.time}; --quick: {experiment.quick_time}",
+        }.items():
+            typer.echo(textwrap.fill(text, 100, initial_indent=f"    {label:9}", subsequent_indent=13 * " "))
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A name that `gradflow list` prints.")],
+    out: Out = None,
+    quick: Quick = False,
+    changes: Changes = None,
+) -> None:
+    """Repeat a published figure, and judge what came out.
+
+    Writes the figure, the data of every run, the settings and a report. Say it again to take up an
+    interrupted run.
+    """
+    if name not in REGISTRY:
+        fail(f"no experiment is called {name!r}; there are {', '.join(REGISTRY)}")
+    run(REGISTRY[name], out, quick, changes)
+
+
+@app.command()
+def info() -> None:
+    """Print what is installed and found here.
+
+    Versions, linear algebra, threads, kernels, data sets.
+    """
+    lines = list(installation())
+    width = max(len(label) for label, _ in lines)
+    for label, value in lines:
+        typer.echo(f"{label.ljust(width)}  {value}")
+
+
+def run(experiment: Experiment, out: Path | None, quick: bool, changes: list[str] | None) -> None:
+    """Run an experiment, print its report and where the results are."""
+    folder = Path(f"gradflow-{experiment.name}" + "-quick" * quick) if out is None else out
+    start = time.perf_counter()
+    try:
+        outcome = experiment.reproduce(
+            folder,
+            quick=quick,
+            say=typer.echo,
+            progress=sys.stderr.isatty(),
+            **dict(map(parsed, changes or ())),
+        )
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo(f"\ngradflow: interrupted; the same command goes on from what {folder} holds", err=True)
+        raise typer.Exit(130) from None
+    typer.echo("")
+    for line in report_lines(outcome):
+        typer.echo(line)
+    typer.echo(f"\nFigure: {folder / experiment.name}.png. Data, settings and report: {folder}.")
+    typer.echo(f"{time.perf_counter() - start:.0f} s")
+
+
+def parsed(change: str) -> tuple[str, str]:
+    """Return the name and the value of ``name=value``."""
+    name, sign, value = change.partition("=")
+    if not sign:
+        raise ValueError(f"--set takes NAME=VALUE, got {change!r}")
+    return name.strip(), value.strip()
+
+
+def fail(message: str) -> NoReturn:
+    """End with one line on the error stream and exit code 2."""
+    typer.echo(f"gradflow: {' '.join(message.split())}", err=True)
+    raise typer.Exit(2)
+
+
+def installation() -> Iterator[tuple[str, str]]:
+    """Yield what `info` prints, as pairs of a label and a value."""
+    from .kernels import KERNELS, kernel_name, select
+
+    yield "gradflow", __version__
+    yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    for package in ("numpy", "scipy", "numba", "matplotlib", "sympy", "cupy"):
+        yield package, _version(package)
+    yield "BLAS", _blas()
+    yield "processors", f"{os.cpu_count()}"
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        if variable in os.environ:
+            yield variable, os.environ[variable]
+    yield "kernels", f"{kernel_name(select())} for NumPy arrays"
+    for name in KERNELS[1:]:
+        try:
+            select(name)
+            yield f"kernels {name}", "can be had"
+        except ValueError as error:
+            yield f"kernels {name}", str(error).partition("; ")[0]
+    yield "CUDA devices", _devices()
+    yield from _data_sets()
+
+
+def _version(package: str) -> str:
+    """Return the installed version of a package without importing it."""
+    for name in (package, f"{package}-cuda13x", f"{package}-cuda12x"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def _blas() -> str:
+    import numpy as np
+
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas['name']} {blas['version']}"
+
+
+def _devices() -> str:
+    try:
+        import cupy
+
+        return str(cupy.cuda.runtime.getDeviceCount())
+    except Exception as error:  # cupy raises what its driver raises
+        return f"none ({type(error).__name__})"
+
+
+def _data_sets() -> Iterator[tuple[str, str]]:
+    from .datasets.image_files import FASHION_MNIST, MNIST, locate
+
+    yield "GRADFLOW_DATA_DIR", os.environ.get("GRADFLOW_DATA_DIR") or "not set"
+    for image_set in (MNIST, FASHION_MNIST):
+        try:
+            yield image_set.title, str(locate(image_set))
+        except FileNotFoundError:
+            yield image_set.title, "not found (gradflow.datasets fetches it with download=True)"

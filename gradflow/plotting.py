@@ -1,0 +1,284 @@
+"""Matplotlib views of what `gradflow.solve` returns.
+
+Every function returns a `matplotlib.figure.Figure` of its own and touches no pyplot state, so nothing pops
+up and no screen is needed. Curves differ in colour (the set of Okabe & Ito, which colour-blind readers tell
+apart) and in dashes (for print in grey); the background is white by itself, so a figure reads the same on a
+dark page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .solution import Solution, Status
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "DASHES", "Runs", "plot_histories", "plot_rows", "plot_solution", "save_figure"]
+
+Runs: TypeAlias = Solution | Sequence[Solution]
+"""One run, or several of one kind whose median and extremes are drawn."""
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#595959")
+"""Okabe & Ito's colours without the yellow, which white paper swallows, and with grey for black."""
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (8, 1.5, 1, 1, 1, 1.5)),
+    (0, (2.5, 2.5)),
+    (0, (1, 3)),
+)
+
+LABELS = {
+    "energy": r"energy $E$",
+    "modified_energy": "modified energy",
+    "auxiliary_ratio": r"$r\,/\sqrt{E + C}$",
+    "auxiliary_gap": "distance of the auxiliary variable\nfrom its definition (relative)",
+    "gradient_norm": r"$|\nabla E|_M$",
+    "dissipation": "dissipation in the last step",
+    "numerical_dissipation": "numerical dissipation in the last step",
+    "identity_residual": "residual of the energy identity",
+    "xi0": r"relaxation factor $\xi_0$",
+    "time": "time (sum of step sizes)",
+}
+"""What an axis says; a quantity that is not here goes by its own name."""
+
+BETWEEN_0_AND_1 = ("auxiliary_ratio", "xi0")
+"""Quantities whose distance from 1 matters more than their decades: always on a linear scale."""
+SIGNED = ("identity_residual",)
+"""Quantities of either sign, drawn by their size."""
+DECADES = 30.0
+"""A positive quantity that varies by more than this factor gets a logarithmic scale."""
+GREY = "#8c8c8c"
+
+
+def plot_solution(solution: Solution, *quantities: str) -> Figure:
+    """Return a figure of one run, a panel for each quantity, over the epochs (the steps, if full batch).
+
+    Parameters
+    ----------
+    solution : Solution
+        From `gradflow.solve`.
+    *quantities : str
+        Names in ``solution.history``; all that were recorded when none is given.
+
+    Raises
+    ------
+    ValueError
+        If a quantity was not recorded.
+    """
+    recorded = [q for q in solution.history if q not in ("step", "epoch", "time")]
+    scheme = solution.config.get("scheme")
+    label = str(scheme.get("type", "run")) if isinstance(scheme, Mapping) else "run"
+    x = "epoch" if solution.config.get("batch_size") else "step"
+    title = f"{label}: {solution.status.value} after {solution.steps} steps"
+    return plot_histories({label: solution}, quantities or recorded, x=x, title=title, legend=False)
+
+
+def plot_histories(
+    solutions: Mapping[str, Runs],
+    quantity: str | Sequence[str],
+    *,
+    x: str = "epoch",
+    title: str = "",
+    labels: Mapping[str, str] | None = None,
+    levels: Mapping[str, Mapping[str, float]] | None = None,
+    legend: bool = True,
+) -> Figure:
+    """Return a figure that compares runs, a panel for each quantity.
+
+    Parameters
+    ----------
+    solutions : mapping of str to Solution or sequence of Solution
+        The legend's entries. Several runs of one kind are drawn as their median and the range between their
+        extremes. A cross marks a run that ended before its time (diverged, stagnated).
+    quantity : str or sequence of str
+        Names recorded in the histories. A run that has no finite value of one is left out of that panel.
+    x : {"epoch", "step", "time"}
+        The horizontal axis.
+    title : str
+        Above all panels.
+    labels : mapping of str to str, optional
+        What the axis of a quantity says instead of the usual.
+    levels : mapping of str to mapping of str to float, optional
+        For a quantity, values to mark with a dotted line, by the text that says what they are.
+    legend : bool
+        Whether to have a legend, below the panels.
+
+    Raises
+    ------
+    ValueError
+        If there is no solution or no quantity, or one was not recorded.
+    """
+    return plot_rows({"": solutions}, quantity, x=x, title=title, labels=labels, levels=levels, legend=legend)
+
+
+def plot_rows(
+    rows: Mapping[str, Mapping[str, Runs]],
+    quantity: str | Sequence[str],
+    *,
+    x: str = "epoch",
+    title: str = "",
+    labels: Mapping[str, str] | None = None,
+    levels: Mapping[str, Mapping[str, float]] | None = None,
+    legend: bool = True,
+) -> Figure:
+    """Return a figure that compares runs as `plot_histories` does, in a row of panels for each of several cases.
+
+    Parameters
+    ----------
+    rows : mapping of str to mapping of str to Solution or sequence of Solution
+        For each case, by the text above its row, what `plot_histories` takes. The same name has the same style in all.
+    quantity, x, title, labels, levels, legend
+        As there.
+
+    Raises
+    ------
+    ValueError
+        As there.
+    """
+    from matplotlib.figure import Figure
+
+    quantities = (quantity,) if isinstance(quantity, str) else tuple(quantity)
+    cases = {case: {name: _listed(runs) for name, runs in groups.items()} for case, groups in rows.items()}
+    for groups in cases.values() or [{}]:
+        _check(groups, quantities, x)
+    everything = [run for groups in cases.values() for runs in groups.values() for run in runs]
+    end = max(float(run.history[x][-1]) for run in everything)
+    styles: dict[str, int] = {}
+    for groups in cases.values():
+        for name in groups:
+            styles.setdefault(name, len(styles))
+    columns = len(quantities) if len(cases) > 1 else min(3, len(quantities))
+    height = len(cases) * -(-len(quantities) // columns)
+    size = (4.3 * columns + 0.4, (3.0 if height > 1 else 3.5) * height + 0.9)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    panels = figure.subplots(height, columns, squeeze=False, sharey="col" if len(cases) > 1 else False).ravel()
+    says = {**LABELS, **(labels or {})}
+    handles: dict[str, Any] = {}
+    of_case = [(case, groups, name) for case, groups in cases.items() for name in quantities]
+    for axes, (case, groups, name) in zip(panels, of_case, strict=False):
+        for group, runs in groups.items():
+            style = styles[group]
+            line = _draw(axes, runs, x, name, end, COLOURS[style % len(COLOURS)], DASHES[style % len(DASHES)])
+            if line is not None:
+                handles.setdefault(group, line)
+        axes.set_xlabel(says.get(x, x))
+        axes.set_ylabel(says.get(name, name.replace("_", " ")))
+        if case and name == quantities[0]:
+            axes.set_title(case, loc="left", fontsize="medium")
+        _scale(axes, [_values(run, name) for run in everything], name)
+        for text, value in (levels or {}).get(name, {}).items():
+            _mark(axes, text, value)
+    for axes in panels[len(of_case) :]:
+        axes.remove()
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    if legend and handles:
+        entries = {name: handles[name] for name in styles if name in handles}
+        columns = min(6, len(entries))
+        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
+    """Write ``path.png`` and ``path.svg``, the same bytes for the same figure; return both paths."""
+    from matplotlib import rc_context
+
+    png, svg = (Path(path).with_name(Path(path).name + suffix) for suffix in (".png", ".svg"))
+    png.parent.mkdir(parents=True, exist_ok=True)
+    with rc_context({"svg.hashsalt": "gradflow"}):
+        figure.savefig(png, dpi=160, metadata={"Software": None})
+        figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    return png, svg
+
+
+def _check(groups: Mapping[str, list[Solution]], quantities: tuple[str, ...], x: str) -> None:
+    if not groups or not all(groups.values()):
+        raise ValueError("there must be a solution to plot, got none")
+    if not quantities:
+        raise ValueError("there must be a quantity to plot, got none")
+    for group, runs in groups.items():
+        for name in (x, *quantities):
+            if any(name not in run.history for run in runs):
+                recorded = ", ".join(runs[0].history)
+                raise ValueError(f"{group!r} recorded {recorded}; got {name!r}")
+
+
+def _listed(runs: Runs) -> list[Solution]:
+    return [runs] if isinstance(runs, Solution) else list(runs)
+
+
+def _values(run: Solution, name: str) -> Any:
+    """Return a quantity as it is drawn: in float64, its size if of either sign, NaN for infinities."""
+    values = np.asarray(run.history[name], dtype=np.float64)
+    values = np.abs(values) if name in SIGNED else values
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _draw(axes: Axes, runs: list[Solution], x: str, name: str, end: float, colour: str, dashes: Any) -> Any:
+    """Draw the runs of one kind; return the line, or None when there is nothing to draw.
+
+    A run that has stagnated is drawn on to `end`, thinly: so would it have gone on.
+    """
+    if all(np.isfinite(_values(run, name)).sum() < 2 for run in runs):
+        return None
+    longest = max(runs, key=lambda run: len(run.history[x]))
+    table = np.full((len(runs), len(longest.history[x])), np.nan)
+    for row, run in zip(table, runs, strict=True):
+        values = _values(run, name)
+        row[: len(values)] = values
+        if run.status is Status.STAGNATED:
+            row[len(values) :] = values[-1]
+    at = np.asarray(longest.history[x], dtype=np.float64)
+    here = np.isfinite(table).any(axis=0)
+    at, table = at[here], table[:, here]
+    if len(runs) > 1:
+        axes.fill_between(at, np.nanmin(table, axis=0), np.nanmax(table, axis=0), color=colour, alpha=0.2, linewidth=0)
+    (line,) = axes.plot(at, np.nanmedian(table, axis=0), color=colour, linestyle=dashes, linewidth=1.6)
+    for run in runs:
+        values = _values(run, name)
+        if run.status not in (Status.DONE, Status.STOPPED) and np.isfinite(values).any():
+            last = np.flatnonzero(np.isfinite(values))[-1]
+            axes.plot(run.history[x][last], values[last], marker="x", markersize=6, color=colour, clip_on=False)
+            if run.status is Status.STAGNATED:
+                axes.hlines(
+                    values[last],
+                    run.history[x][last],
+                    end,
+                    color=colour,
+                    linestyle=(0, (1, 3)),
+                    linewidth=1.0,
+                )
+    return line
+
+
+def _scale(axes: Axes, drawn: list[Any], name: str) -> None:
+    """Choose the vertical scale for what is drawn, and make the panel quiet."""
+    values = np.concatenate(drawn)
+    values = values[np.isfinite(values)]
+    positive = values[values > 0]
+    if name in BETWEEN_0_AND_1:
+        axes.set_ylim(min(0.0, float(values.min(initial=0.0))) - 0.03, max(1.05, 1.05 * float(values.max(initial=0.0))))
+    elif positive.size and values.min() >= 0 and positive.max() > DECADES * positive.min():
+        axes.set_yscale("log")
+    axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.01)
+
+
+def _mark(axes: Axes, text: str, value: float) -> None:
+    """Draw a dotted line at a value, with its text at the left end above it."""
+    axes.axhline(value, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, zorder=1)
+    axes.annotate(
+        text, (0.02, value), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
+        fontsize="small", color="#595959", va="bottom",
+    )  # fmt: skip

@@ -1,0 +1,122 @@
+"""The command line: its commands, what they print, and one line with exit code 2 for every mistake."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import gradflow as gf
+from gradflow.cli import app
+from gradflow.experiments import REGISTRY, example1
+
+TINY = [f"--set={s}" for s in ("epochs=3", "n_inputs=3", "width=10", "n_samples=60", "batch_size=8")]
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def assert_refused(result, *words):
+    assert result.exit_code == 2
+    assert result.stderr.startswith("gradflow: ")
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+
+
+def test_version():
+    assert call("--version").stdout == f"gradflow {gf.__version__}\n"
+
+
+def test_list_shows_every_experiment():
+    result = call("list")
+    assert result.exit_code == 0
+    printed = " ".join(result.stdout.split())
+    for experiment in REGISTRY.values():
+        for text in (experiment.name, experiment.source, experiment.problem, experiment.time, experiment.quick_time):
+            assert " ".join(text.split()) in printed
+
+
+def test_info():
+    result = call("info")
+    assert result.exit_code == 0
+    for word in ("gradflow", "numpy", "numba", "BLAS", "processors", "kernels", "MNIST", "GRADFLOW_DATA_DIR"):
+        assert word in result.stdout
+
+
+def test_info_finds_data(tmp_path, monkeypatch):
+    from gradflow.datasets.image_files import MNIST
+
+    (tmp_path / "mnist").mkdir()
+    for name in MNIST.sha256:
+        (tmp_path / "mnist" / name).touch()
+    monkeypatch.setenv("GRADFLOW_DATA_DIR", str(tmp_path))
+    lines = {line.split()[0]: line for line in call("info").stdout.splitlines()}
+    assert str(tmp_path / "mnist") in lines["MNIST"]
+    assert str(tmp_path) in lines["GRADFLOW_DATA_DIR"]
+
+
+def test_demo_prints_a_table_and_draws_a_figure(tmp_path):
+    result = call("demo", "--out", tmp_path / "results", *TINY)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "results" / "demo.png").exists()
+    for word in ("explicit Euler", "vanilla SAV", "restarted SAV", "relaxed SAV", "restarted IEQ", "Verdict: "):
+        assert word in result.stdout
+    header = next(line for line in result.stdout.splitlines() if line.startswith("scheme"))
+    columns = ("scheme", "epochs", "train error", "test error", "mod. energy", "r/sqrt(E+C)", "ms/step", "status")
+    assert " ".join(header.split()) == " ".join(columns)
+    assert "\x1b" not in result.stdout
+
+
+def test_results_go_to_a_folder_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call("reproduce", "demo", "--quick", *TINY).exit_code == 0
+    assert (tmp_path / "gradflow-demo-quick" / "report.txt").exists()
+
+
+def test_other_settings_are_refused(tmp_path):
+    assert call("demo", "--out", tmp_path, *TINY).exit_code == 0
+    assert call("demo", "--out", tmp_path, *TINY).exit_code == 0  # taken up
+    assert_refused(call("demo", "--out", tmp_path, *TINY, "--set", "dt=0.1"), "other settings", "dt 0.2, not 0.1")
+
+
+def test_unknown_experiment():
+    assert_refused(call("reproduce", "fig2"), "'fig2'", *REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [("epochs", "NAME=VALUE"), ("epoch=3", "epochs"), ("epochs=x", "of type int"), ("dt=-1", "dt must be")],
+)
+def test_wrong_settings(tmp_path, change, message):
+    assert_refused(call("demo", "--out", tmp_path, *TINY, "--set", change), message)
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "file").touch()
+    assert_refused(call("demo", "--out", tmp_path / "file", *TINY), "file")
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(example1, "solve", interrupted)
+        result = call("demo", "--out", tmp_path, *TINY)
+    assert result.exit_code == 130
+    assert "same command goes on" in result.stderr
+    assert call("demo", "--out", tmp_path, *TINY).exit_code == 0
+
+
+def test_the_module_runs_and_help_loads_nothing_heavy():
+    code = (
+        "import sys, runpy; sys.argv = ['gradflow', '--help']\n"
+        "try: runpy.run_module('gradflow', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print([m for m in ('matplotlib', 'numba', 'scipy', 'sympy') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("Usage: gradflow")
+    assert run.stdout.splitlines()[-1] == "[]"

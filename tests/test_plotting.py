@@ -1,0 +1,148 @@
+"""The figures: right axes, right scales, the runs that did not end well marked, nothing left behind."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import gradflow as gf
+from gradflow.plotting import COLOURS, DASHES, plot_histories, plot_rows, plot_solution, save_figure
+
+
+def made(label="SAV", status=gf.Status.DONE, length=21, **history):
+    """Return a solution with a given history."""
+    n = np.arange(length)
+    history = {"step": n, "epoch": n / 10, "time": 0.1 * n, **history}
+    config = {"scheme": {"type": label}, "batch_size": 5}
+    state = gf.FlowState(np.zeros(2))
+    return gf.Solution(state.theta, state, history, status, "", config, length - 1, 0.0, 0.0)
+
+
+def decaying(rate=1.0, length=21, **kwargs):
+    return made(length=length, energy=10.0 ** (-rate * np.arange(length)), **kwargs)
+
+
+def curves(axes):
+    """Return the lines of an axes that are curves (no markers)."""
+    return [line for line in axes.lines if line.get_marker() in ("None", None)]
+
+
+def test_axes_are_labelled_and_decades_logarithmic():
+    run = made(energy=10.0 ** -np.arange(21.0), auxiliary_ratio=np.linspace(1, 1e-9, 21), my_own=np.linspace(1, 2, 21))
+    energy, ratio, own = plot_solution(run).axes
+    assert energy.get_yscale() == "log"
+    assert ratio.get_yscale() == "linear"  # its distance from 1 is what matters
+    assert own.get_yscale() == "linear"
+    assert [a.get_xlabel() for a in (energy, ratio, own)] == ["epoch"] * 3
+    assert [a.get_ylabel() for a in (energy, ratio, own)] == ["energy $E$", r"$r\,/\sqrt{E + C}$", "my own"]
+
+
+def test_full_batch_runs_are_drawn_over_steps():
+    problem = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t)
+    run = gf.solve(problem, gf.SAV(), np.ones(3), dt=0.5, steps=20)
+    (axes,) = run.plot("energy").axes
+    assert axes.get_xlabel() == "step"
+    np.testing.assert_array_equal(curves(axes)[0].get_ydata(), run.history["energy"])
+    assert len(run.plot().axes) == 2  # energy, modified energy
+
+
+def test_values_that_change_sign_stay_linear_and_residuals_are_drawn_by_size():
+    figure = plot_solution(made(modified_energy=np.linspace(5, -1e-9, 21), identity_residual=(-10.0) ** -np.arange(21)))
+    modified, residual = figure.axes
+    assert modified.get_yscale() == "linear"
+    assert residual.get_yscale() == "log"
+    assert curves(residual)[0].get_ydata().min() > 0
+
+
+def test_runs_are_compared_in_colour_and_dashes():
+    figure = plot_histories({"one": decaying(), "two": decaying(0.5)}, "energy", title="both")
+    (axes,) = figure.axes
+    assert [line.get_color() for line in curves(axes)] == list(COLOURS[:2])
+    assert len(set(DASHES)) == len(COLOURS) == len(set(COLOURS))
+    assert [text.get_text() for text in figure.legends[0].texts] == ["one", "two"]
+    assert figure.get_suptitle() == "both"
+
+
+def test_several_runs_of_one_kind_are_their_median_and_range():
+    figure = plot_histories({"three": [decaying(1.0), decaying(0.5), decaying(0.8, length=11)]}, "energy")
+    (axes,) = figure.axes
+    (line,) = curves(axes)
+    np.testing.assert_allclose(line.get_ydata()[:11], 10.0 ** (-0.8 * np.arange(11)))
+    assert len(line.get_ydata()) == 21  # the longest
+    assert len(axes.collections) == 1
+
+
+def test_a_run_that_ended_early_is_marked_and_a_standstill_goes_on():
+    short = decaying(length=6, status=gf.Status.STAGNATED)
+    broken = decaying(-1.0, length=4, status=gf.Status.NONFINITE)
+    (axes,) = plot_histories({"whole": decaying(), "short": short, "broken": broken}, "energy").axes
+    marks = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "x"]
+    np.testing.assert_allclose(marks, [[[0.5, 1e-5]], [[0.3, 1e3]]])
+    (standstill,) = axes.collections
+    np.testing.assert_allclose(standstill.get_segments()[0], [[0.5, 1e-5], [2.0, 1e-5]])
+
+
+def test_what_a_scheme_does_not_have_is_left_out():
+    ratio = np.linspace(1, 0.5, 21)
+    runs = {"euler": decaying(auxiliary_ratio=np.full(21, np.nan)), "sav": decaying(auxiliary_ratio=ratio)}
+    energy, panel = plot_histories(runs, ["energy", "auxiliary_ratio"]).axes
+    assert len(curves(energy)) == 2
+    (line,) = curves(panel)
+    assert line.get_color() == COLOURS[1]  # the colour belongs to the run
+
+
+def test_infinite_values_and_zeros_do_not_spoil_a_scale():
+    energy = np.array([1.0, 1e-3, np.inf, 0.0, 1e-9])
+    (axes,) = plot_solution(made(length=5, energy=energy)).axes
+    assert axes.get_yscale() == "log"
+    assert np.isfinite(axes.get_ylim()).all()
+
+
+def test_levels_are_marked_with_their_text():
+    (axes,) = plot_histories({"run": decaying()}, "energy", levels={"energy": {"published": 1e-4}}).axes
+    assert [text.get_text() for text in axes.texts] == ["published"]
+
+
+@pytest.mark.parametrize(
+    ("solutions", "quantity", "x", "message"),
+    [
+        ({}, "energy", "epoch", "must be a solution"),
+        ({"run": []}, "energy", "epoch", "must be a solution"),
+        ({"run": decaying()}, [], "epoch", "must be a quantity"),
+        ({"run": decaying()}, "enrgy", "epoch", "recorded step, epoch, time, energy; got 'enrgy'"),
+        ({"run": decaying()}, "energy", "hour", "got 'hour'"),
+    ],
+)
+def test_wrong_arguments(solutions, quantity, x, message):
+    with pytest.raises(ValueError, match=message):
+        plot_histories(solutions, quantity, x=x)
+
+
+def test_files_are_written_on_white_and_are_the_same_each_time(tmp_path):
+    from matplotlib.image import imread
+
+    first, second = (save_figure(plot_solution(decaying()), tmp_path / name) for name in ("a.b", "c"))
+    assert [path.name for path in first] == ["a.b.png", "a.b.svg"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    np.testing.assert_array_equal(imread(first[0])[0, 0], 1.0)  # white and opaque
+
+
+def test_pyplot_is_not_touched(monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
+    plot_solution(decaying())
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_cases_stand_in_rows_with_one_style_for_one_name():
+    runs = {"a": decaying(auxiliary_ratio=np.ones(21)), "b": decaying(2.0, auxiliary_ratio=np.ones(21))}
+    rows = {"first": runs, "second": {"b": runs["b"]}}
+    figure = plot_rows(rows, ["energy", "auxiliary_ratio"])
+    assert len(figure.axes) == 4
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["first", "", "second", ""]
+    assert [axes.get_yscale() for axes in figure.axes] == ["log", "linear"] * 2
+    assert curves(figure.axes[2])[0].get_color() == COLOURS[1]
+    assert figure.axes[0].get_ylim() == figure.axes[2].get_ylim()
+    assert [text.get_text() for text in figure.legends[0].texts] == ["a", "b"]
+    with pytest.raises(ValueError, match="must be a solution"):
+        plot_rows({}, "energy")

@@ -187,6 +187,9 @@ def test_descriptions_are_plain_json():
     case = network_case("relu", 3, "squared_onehot", time_scale="mean_field", dtype="float32", kernels="reference")
     d = case.problem.describe()
     assert json.loads(json.dumps(d)) == d
+    data = d.pop("data")
+    assert len(data) == 64
+    assert case.problem.batch(slice(0, 4)).describe()["data"] != data
     assert d == {
         "problem": "Classification", "loss": "squared_onehot", "time_scale": "mean_field", "mass": 0.25,
         "weight_decay": 0.0, "n_samples": 5, "dtype": "float32", "kernels": "reference", "n_inputs": 2, "width": 4,

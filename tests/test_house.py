@@ -1,0 +1,105 @@
+"""The house: which room imports which, what the formulas may know of array libraries, what importing costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gradflow
+
+ROOT = Path(gradflow.__file__).parent
+PURE = [
+    *(ROOT / "schemes").glob("*.py"),
+    ROOT / "relaxation.py",
+    ROOT / "linear.py",
+    ROOT / "state.py",
+    ROOT / "kernels" / "reference.py",
+]
+LIBRARIES = {"numpy", "scipy", "cupy", "numba", "array_api_strict", "torch", "jax"}
+ORDER = [  # a room may import from the rooms after it (and from itself)
+    {"__main__"},
+    {"cli"},
+    {"experiments"},
+    {"plotting"},
+    {"solve"},
+    {"batches", "history"},
+    {"solution"},
+    {"schemes"},
+    {"models", "curvature"},
+    {"problem"},
+    {"kernels"},
+    {"relaxation", "linear", "state"},
+    {"namespace", "datasets"},
+    {"symbolic"},
+]
+LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
+# loaded on use: a solution plots itself and finds its state's class, results note the library's version
+EXCEPTIONS = {("solution", "plotting"), ("solve", "__init__"), ("cli", "__init__"), ("experiments", "__init__")}
+
+
+def room(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path):
+    """Yield the rooms of this package that a file names in an import statement."""
+    package = ["gradflow", *path.relative_to(ROOT).parts[:-1]]
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and node not in typing_only:
+            base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            for name in [base[1]] if len(base) > 1 else [alias.name for alias in node.names]:
+                yield name if name in LEVEL else "__init__"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down(path):
+    here = room(path)
+    if here == "__init__":
+        return
+    assert here in LEVEL, f"{here} has no place in the order of rooms"
+    for there in imported_rooms(path):
+        if there == here or (here, there) in EXCEPTIONS:
+            continue
+        assert there in LEVEL, f"{path.name} imports {there}"
+        assert LEVEL[there] > LEVEL[here], f"{path.name} ({here}) imports {there}"
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda p: p.name)
+def test_formulas_name_no_array_library(path):
+    """array-api-strict does not catch a stray ``np.`` call on its arrays; this does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        assert not {name.partition(".")[0] for name in names} & LIBRARIES, path
+
+
+def test_importing_loads_numpy_and_little_else():
+    code = (
+        "import sys, gradflow; heavy = {'numba', 'scipy', 'sympy', 'matplotlib', 'cupy', 'pooch', 'tqdm', 'typer'};"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert out.stdout.split() == []
+
+
+def test_public_names_exist_and_are_documented():
+    for name in gradflow.__all__:
+        value = getattr(gradflow, name)
+        if name != "__version__":
+            assert value.__doc__, name
+    assert gradflow.plotting.plot_solution.__doc__
+    assert "demo" in gradflow.experiments.REGISTRY
+    with pytest.raises(AttributeError, match="no attribute 'SAW'"):
+        gradflow.SAW  # noqa: B018

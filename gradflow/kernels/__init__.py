@@ -20,8 +20,9 @@ from importlib import import_module
 from typing import Any, TypeAlias
 
 from ..namespace import Array, is_numpy
+from . import reference
 
-__all__ = ["KERNELS", "Kernels", "kernel_name", "select"]
+__all__ = ["KERNELS", "Kernels", "kernel_name", "reference", "select"]
 
 KERNELS = ("auto", "reference", "numba", "cupy")
 

@@ -38,22 +38,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK_BYTES",
+    "backward",
     "gradient",
     "gram",
     "hidden",
     "hidden_and_marks",
     "jacobian",
     "scatter_rows",
-    "sensitivity",
     "slope_of",
     "slope_times",
     "tangent",
     "tangent_sensitivity",
+    "unpack",
 ]
 
 BLOCK_BYTES = 1 << 20
 """Bytes of hidden values in one block of samples. Sums over samples go block by block, so that elementwise passes
 find their operands in cache and memory does not grow with N."""
+
+
+def unpack(theta: Array, n: int, m: int, k: int) -> tuple[Array, Array]:
+    """Return W (n, m) and a (m, k), the two parts of theta ((n + k) m,); views where the library has views."""
+    reshape = array_namespace(theta).reshape
+    return reshape(theta[: n * m], (n, m)), reshape(theta[n * m :], (m, k))
 
 
 def hidden(X: Array, W: Array, activation: Activation) -> Array:
@@ -62,7 +69,7 @@ def hidden(X: Array, W: Array, activation: Activation) -> Array:
 
 
 def hidden_and_marks(X: Array, W: Array, activation: Activation) -> tuple[Array, Array]:
-    """Return S and the marks from which `sensitivity` and `slope_of` know s'(Z), both (N, m).
+    """Return S and the marks from which `backward` and `slope_of` know s'(Z), both (N, m).
 
     Here the marks are s'(Z). Another kernel set may use anything of that shape, such as S itself where the slope is
     known from its sign.
@@ -73,11 +80,6 @@ def hidden_and_marks(X: Array, W: Array, activation: Activation) -> tuple[Array,
 def slope_of(marks: Array, activation: Activation) -> Array:
     """Return s'(Z), shape (N, m)."""
     return marks
-
-
-def sensitivity(delta: Array, a: Array, marks: Array, activation: Activation) -> Array:
-    """Return (1), G = (delta a^T) * s'(Z), shape (N, m)."""
-    return slope_times(delta, a, slope_of(marks, activation))
 
 
 def slope_times(delta: Array, a: Array, slope: Array) -> Array:
@@ -91,6 +93,11 @@ def gradient(X: Array, G: Array, S: Array, delta: Array) -> Array:
     """Return (2), the two products packed in one vector, shape ((D+1) m + m k,)."""
     xp = array_namespace(X)
     return xp.concat([xp.reshape(X.T @ G, (-1,)), xp.reshape(S.T @ delta, (-1,))])  # (2)
+
+
+def backward(X: Array, S: Array, marks: Array, delta: Array, a: Array, activation: Activation) -> Array:
+    """Return (2) with G of (1), shape ((D+1) m + m k,). Another set may use up S and marks: pass what is not needed again."""
+    return gradient(X, slope_times(delta, a, slope_of(marks, activation)), S, delta)  # (1), (2)
 
 
 def tangent(X: Array, V: Array, slope: Array) -> Array:

@@ -22,7 +22,7 @@ from ..namespace import Array, array_namespace
 from .activations import Activation
 from .checks import check_vector
 from .losses import ScaledResidual
-from .two_layer import Forward, split
+from .two_layer import Forward
 
 __all__ = ["NetworkLinearization"]
 
@@ -64,7 +64,7 @@ class NetworkLinearization:
         """
         rows, (m, k) = self._X.shape[1], self._a.shape
         check_vector("d", d, rows * m + m * k, self._X.dtype)
-        V, b = split(d, rows, m, k)
+        V, b = self._K.unpack(d, rows, m, k)
         f_dot = self._K.tangent(self._X, V, self._slope) @ self._a
         f_dot += self._at.S @ b
         if self._factor != 1.0:

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from ..kernels import kernel_name, select
 from ..linear import Diagonal, LinearPart, as_linear_part
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, fingerprint
 from ..problem import SplitEnergy, weighted_dot
 from .activations import activation
 from .checks import check_name, check_vector, checked_indices, checked_x
@@ -30,13 +30,11 @@ from .linearization import NetworkLinearization
 from .losses import Loss, ScaledResidual
 from .two_layer import (
     TwoLayerNet,
-    backward,
     block_rows,
     blocks_of,
     forward,
     outputs,
     second_derivative,
-    split,
     with_bias,
 )
 
@@ -125,7 +123,7 @@ class NetworkProblem(SplitEnergy):
             If theta does not have shape (P,) and the dtype of the data, as in every method here.
         """
         check_vector("theta", theta, self._P, self._dtype)
-        W, a = split(theta, *self._sizes)
+        W, a = self._K.unpack(theta, *self._sizes)
         F: Array = 0.0
         for X, loss in self._parts():
             F = F + loss.energy(outputs(self._K.hidden(X, W, self._s), a, self._scale))
@@ -134,7 +132,7 @@ class NetworkProblem(SplitEnergy):
     def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return F (0-d) and its gradient with respect to `inner`, shape (P,)."""
         check_vector("theta", theta, self._P, self._dtype)
-        W, a = split(theta, *self._sizes)
+        W, a = self._K.unpack(theta, *self._sizes)
         factor = self._scale / self.mass
         F, g = None, None
         for X, loss in self._parts():
@@ -142,7 +140,7 @@ class NetworkProblem(SplitEnergy):
             F_part, delta = loss.energy_and_slope(at.f)
             if factor != 1.0:
                 delta = factor * delta  # (2)
-            g_part = backward(self._K, self._s, X, at, a, delta)
+            g_part = self._K.backward(X, at.S, at.marks, delta, a, self._s)  # uses up `at`
             if g is None:
                 F, g = F_part, g_part
             else:
@@ -154,7 +152,7 @@ class NetworkProblem(SplitEnergy):
         """Return the derivative of the gradient of F along v, shape (P,): exact, with the second derivative of s."""
         check_vector("theta", theta, self._P, self._dtype)
         check_vector("v", v, self._P, self._dtype)
-        (W, a), (V, b) = split(theta, *self._sizes), split(v, *self._sizes)
+        (W, a), (V, b) = self._K.unpack(theta, *self._sizes), self._K.unpack(v, *self._sizes)
         factor, H_v = self._scale / self.mass, None
         for X, loss in self._parts():
             part = second_derivative(self._K, self._s, X, W, a, V, b, loss, self._scale, factor)
@@ -200,6 +198,7 @@ class NetworkProblem(SplitEnergy):
             "mass": self.mass,
             "weight_decay": scalar if scalar is not None else type(self.linear).__name__,
             "n_samples": self.n_samples,
+            "data": fingerprint(self._X, self._y),
             "dtype": "float32" if "32" in str(self._dtype) else "float64",
             "kernels": kernel_name(self._K),
             **self.net.describe(),
@@ -221,7 +220,7 @@ class NetworkLeastSquares(NetworkProblem):
             If theta does not have shape (P,) and the dtype of the data.
         """
         check_vector("theta", theta, self._P, self._dtype)
-        W, a = split(theta, *self._sizes)
+        W, a = self._K.unpack(theta, *self._sizes)
         at = forward(self._K, self._s, self._X, W, a, self._scale)
         return NetworkLinearization(self._K, self._s, self._X, a, at, self._loss, self._scale, self.mass)
 

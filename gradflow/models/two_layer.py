@@ -33,8 +33,8 @@ kappa      scale                         number
 =========  ============================  ==============
 
 The parameters travel as one vector theta, W row by row and then a row by row. The mean-field factor and its time
-scale: C. Ma, L. Mao, J. Shen, "Efficient energy stable schemes for gradient flows of neural networks", J. Comput.
-Phys. 505 (2024) 112911, eq. (9).
+scale: Z. Ma, Z. Mao, J. Shen, "Efficient and stable SAV-based methods for gradient flows arising from deep learning",
+J. Comput. Phys. 505 (2024) 112911, eq. (9).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels import KERNELS, Kernels, select
+from ..kernels import KERNELS, Kernels, reference, select
 from ..namespace import Array, array_namespace
 from .activations import Activation, activation
 from .checks import generator, shape_error, size
@@ -89,12 +89,6 @@ def forward(K: Kernels, s: Activation, X: Array, W: Array, a: Array, scale: floa
     return Forward(S, marks, outputs(S, a, scale))
 
 
-def backward(K: Kernels, s: Activation, X: Array, at: Forward, a: Array, delta: Array) -> Array:
-    """Return (2) as one vector (P,); `delta` has its outer factor kappa, or kappa over a mass, in it."""
-    G = K.sensitivity(delta, a, at.marks, s)
-    return K.gradient(X, G, at.S, delta)  # (2)
-
-
 def second_derivative(
     K: Kernels, s: Activation, X: Array, W: Array, a: Array, V: Array, b: Array, loss: Loss, scale: float, factor: float
 ) -> Array:
@@ -121,12 +115,6 @@ def block_rows(K: Kernels, width: int, dtype: Any) -> int:
 def blocks_of(N: int, rows: int) -> Iterator[slice]:
     """Yield slices of at most `rows` samples that make up N."""
     return (slice(lo, min(lo + rows, N)) for lo in range(0, N, rows))
-
-
-def split(theta: Array, rows: int, width: int, k: int) -> tuple[Array, Array]:
-    """Return W (rows, width) and a (width, k), the two parts of theta."""
-    reshape, n = array_namespace(theta).reshape, rows * width
-    return reshape(theta[:n], (rows, width)), reshape(theta[n:], (width, k))
 
 
 @dataclass(frozen=True)
@@ -228,7 +216,7 @@ class TwoLayerNet:
         """
         if getattr(theta, "shape", None) != (self.n_parameters,):
             raise shape_error("theta", self.n_parameters, theta)
-        return split(theta, self.n_inputs + 1, self.width, self.n_outputs)
+        return reference.unpack(theta, self.n_inputs + 1, self.width, self.n_outputs)
 
     def __call__(self, theta: Array, x: Array) -> Array:
         """Return the outputs, shape (N, k), for inputs x of shape (N, D) and the dtype of theta (P,).

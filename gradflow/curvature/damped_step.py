@@ -29,12 +29,12 @@ vector, but with an error of eps times the largest eigenvalue of K; where that b
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..linear import Diagonal, LinearPart, Scalar
 from ..namespace import Array, Namespace, array_namespace, is_numpy
 from ..problem import Linearization
+from .lapack import cholesky_solve
 
 __all__ = ["SOLVERS", "DampedStep", "choose_solver", "damped_step"]
 
@@ -175,23 +175,10 @@ def _solve_identity_plus(K: Array, b: Array) -> Array:
     return vectors @ ((vectors.T @ b) / (1 + values))
 
 
-@cache
-def _lapack(char: str) -> tuple[Any, Any]:
-    """Return LAPACK's Cholesky factorisation and solve for a dtype; looking them up takes as long as a small solve."""
-    from scipy.linalg.lapack import get_lapack_funcs
-
-    return tuple(get_lapack_funcs(("potrf", "potrs"), dtype=char))
-
-
 def _cholesky_solve(xp: Namespace, M: Array, b: Array) -> Array | None:
     """Return M^{-1} b, or None if M is not numerically positive definite."""
     if is_numpy(M):
-        potrf, potrs = _lapack(M.dtype.char)
-        # a C-ordered symmetric matrix is its own transpose in Fortran order: no copy is made
-        factor, info = potrf(M.T, lower=True, overwrite_a=True, clean=False)
-        if info != 0:
-            return None
-        return potrs(factor, b, lower=True)[0]
+        return cholesky_solve(M, b)
     try:
         factor = xp.linalg.cholesky(M)
     except Exception:  # every library has its own LinAlgError

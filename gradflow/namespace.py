@@ -7,9 +7,9 @@ or, for object arrays, the SymPy ones of `gradflow.symbolic`, so that a proof re
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -18,7 +18,17 @@ Array: TypeAlias = Any
 
 Namespace: TypeAlias = Any
 
-__all__ = ["Array", "Namespace", "array_namespace", "as_array", "fingerprint", "is_numpy", "quiet", "to_numpy"]
+__all__ = [
+    "Array",
+    "Namespace",
+    "array_namespace",
+    "as_array",
+    "blas_threads",
+    "fingerprint",
+    "is_numpy",
+    "quiet",
+    "to_numpy",
+]
 
 
 def array_namespace(*arrays: Array) -> Namespace:
@@ -83,6 +93,15 @@ def fingerprint(*arrays: Array) -> str:
         digest.update(f"{a.shape} {a.dtype.str}".encode())
         digest.update(np.ascontiguousarray(a).tobytes())
     return digest.hexdigest()
+
+
+def blas_threads(n: int | None) -> AbstractContextManager[Any]:
+    """Hold the BLAS libraries of this process at `n` threads, or leave them as they are (None)."""
+    if n is None:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return cast(AbstractContextManager[Any], threadpool_limits(limits=n, user_api="blas"))
 
 
 def quiet() -> AbstractContextManager[Any]:

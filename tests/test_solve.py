@@ -231,6 +231,7 @@ def test_save_and_load_without_pickle(tmp_path):
         ({"record": ["speed"]}, "record knows energy.*got 'speed'"),
         ({"record": ["energy", "energy"]}, "twice"),
         ({"every": 0}, "every must be"),
+        ({"threads": 0}, "threads must be a whole number >= 1, got 0"),
         ({"scheme": gf.IEQ()}, "least-squares problem"),
     ],
 )
@@ -264,3 +265,20 @@ def test_extreme_steps_on_a_network_end_in_a_status(dt, dtype, n):
             solution = gf.solve(problem, scheme, theta, dt=dt, steps=30)
             assert np.all(np.isfinite(solution.theta)), scheme
             assert solution.status in gf.Status
+
+
+def test_small_steps_hold_blas_at_one_thread_and_give_it_back():
+    from threadpoolctl import threadpool_info
+
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    problem, theta = small_network()
+    outside, inside = threads(), []
+    for asked in (None, 2):
+        gf.solve(
+            problem, gf.SAV(), theta, dt=0.1, steps=1, threads=asked, callback=lambda n, s: inside.append(threads())
+        )
+    assert threads() == outside
+    assert set(inside[0]) == {1}
+    assert set(inside[1]) == {2}

@@ -1,6 +1,6 @@
 """What a step costs, in units of a gradient step: one run, ratios of medians.
 
-    python benchmarks/steps.py [--dtype float32] [--batches 64 256 1024 8000] [--rounds 15]
+    python benchmarks/steps.py [--dtype float32] [--batches 64 256 1024 8000] [--rounds 15] [--threads 1]
 
 The network is that of Example 1 of Ma, Mao & Shen (2024): D = 40, width 1000, one output, relu, mean-field time scale.
 Rows, each divided by the gradient step (theta - dt * gradient) but for the first:
@@ -16,6 +16,7 @@ import argparse
 import time
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import gradflow as gf
 from gradflow.problem import DenseLeastSquares
@@ -91,8 +92,17 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024, 8000])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1, help="BLAS threads; more than one makes ratios noisy")
     args = parser.parse_args()
-    print(f"D = {D}, width {WIDTH}, {args.dtype}, numpy {np.__version__}; medians of {args.rounds} rounds")
+    with threadpool_limits(args.threads, user_api="blas"):
+        compare(args)
+
+
+def compare(args: argparse.Namespace) -> None:
+    print(
+        f"D = {D}, width {WIDTH}, {args.dtype}, numpy {np.__version__}, {args.threads} BLAS threads; "
+        f"medians of {args.rounds} rounds"
+    )
     print(f"{'':<26}" + "".join(f"{'B = ' + str(b):>12}" for b in args.batches))
     table: dict[str, list[str]] = {}
     for batch in args.batches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def steps_per_epoch(problem: Problem, batch_size: int | None) -> int:
     n = getattr(problem, "n_samples", None)
     if n is None or not callable(getattr(problem, "batch", None)):
         raise ValueError(f"batch_size needs a problem with n_samples and batch, got {type(problem).__name__}")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size <= n:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or not 1 <= batch_size <= n:
         raise ValueError(f"batch_size must be a whole number from 1 to n_samples = {n}, got {batch_size!r}")
     return int(n // batch_size)
 

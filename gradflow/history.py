@@ -120,6 +120,8 @@ def resolve(record: Record) -> dict[str, Quantity]:
     ValueError
         If a name is unknown, or appears twice.
     """
+    if isinstance(record, str):
+        raise ValueError(f"record must be a list of names or (name, function) pairs, got the string {record!r}")
     chosen: dict[str, Quantity] = {}
     for item in record:
         if isinstance(item, str):

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from .namespace import Array, array_namespace
+from .description import found
+from .namespace import Array, array_namespace, is_number
 
 __all__ = ["Diagonal", "LinearPart", "Shift", "Zero", "add", "as_linear_part", "dissipation"]
 
@@ -69,8 +70,9 @@ class Shift:
     shift: float
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.shift, (int, float)) and 0.0 <= self.shift < float("inf")):
+        if not (is_number(self.shift) and 0.0 <= self.shift < float("inf")):
             raise ValueError(f"shift must be a finite number >= 0, got {self.shift!r}")
+        object.__setattr__(self, "shift", float(self.shift))  # a NumPy double would promote a float32 state
 
     @property
     def scalar(self) -> float:
@@ -125,12 +127,13 @@ def as_linear_part(value: float | LinearPart, name: str) -> LinearPart:
     ValueError
         If it is neither a finite number >= 0 nor a `LinearPart`; the message calls it `name`.
     """
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 <= value < float("inf"):
-        return _ZERO if value == 0 else Shift(float(value))
+    number: Any = value
+    if is_number(number) and 0.0 <= number < float("inf"):
+        return _ZERO if number == 0 else Shift(float(number))
     # the check against a protocol takes 0.1 ms, as long as a gradient: schemes call this in every step
     if isinstance(value, (Zero, Shift, Diagonal)) or isinstance(value, LinearPart):  # noqa: SIM101
         return value
-    raise ValueError(f"{name} must be a finite number >= 0 or a LinearPart, got {value!r}")
+    raise ValueError(f"{name} must be a finite number >= 0 or a LinearPart, got {found(value)}")
 
 
 def add(first: LinearPart, second: LinearPart) -> LinearPart:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
+from numbers import Real
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "as_array",
     "blas_threads",
     "fingerprint",
+    "is_number",
     "is_numpy",
     "quiet",
     "to_numpy",
@@ -70,6 +72,11 @@ def array_namespace(*arrays: Array) -> Namespace:
 def as_array(a: Array | float) -> Array:
     """Return `a` itself if it is an array, and a NumPy float64 array of what Python numbers it holds otherwise."""
     return a if hasattr(a, "shape") or hasattr(a, "free_symbols") else np.asarray(a, dtype=np.float64)[()]
+
+
+def is_number(value: Any) -> bool:
+    """Return True for a real number of Python or NumPy, False for a truth value or anything else."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_numpy(a: Array) -> bool:

@@ -25,8 +25,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
+from .description import describe
 from .linear import LinearPart, Zero, as_linear_part
-from .namespace import Array, array_namespace
+from .namespace import Array, array_namespace, is_number
 
 __all__ = [
     "DenseLeastSquares",
@@ -218,7 +219,13 @@ class FunctionProblem(SplitEnergy):
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""
-        return {"problem": "FunctionProblem", "energy": getattr(self._energy, "__name__", repr(self._energy))}
+        return {
+            "problem": "FunctionProblem",
+            "energy": describe(self._energy),
+            "inner": describe(self._inner),
+            "mass": describe(self.mass),
+            "linear": describe(self.linear),
+        }
 
 
 class DenseLinearization:
@@ -314,14 +321,16 @@ class DenseLeastSquares(SplitEnergy):
         return at.residual @ at.residual / 2, at.vjp(at.residual)
 
     def nonlinear_hvp(self, theta: Array, v: Array) -> Array:
-        """Return the Gauss-Newton part J^* J v: second derivatives of the residual are not known here."""
+        """Refuse: second derivatives of the residual are not known here."""
         raise ValueError("DenseLeastSquares knows no second derivatives: use a scheme that needs no hvp")
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""
         return {
             "problem": "DenseLeastSquares",
-            "residual": getattr(self._residual, "__name__", repr(self._residual)),
+            "residual": describe(self._residual),
+            "mass": describe(self.mass),
+            "linear": describe(self.linear),
         }
 
 
@@ -339,13 +348,15 @@ def _same_dtype(name: str, value: Array, theta: Array) -> None:
         raise ValueError(f"{name} must return theta's dtype {theta.dtype}, got {value.dtype}")
 
 
-def _checked_mass(mass: Array | float | None) -> Array | float:
+def _checked_mass(mass: Any) -> Array | float:
     if mass is None:
         return 1.0
-    if isinstance(mass, (int, float)):
+    if is_number(mass):
         if not 0 < mass < float("inf"):
             raise ValueError(f"mass must be positive and finite, got {mass!r}")
         return float(mass)
+    if not hasattr(mass, "ndim"):
+        raise ValueError(f"mass must be a number or an array (P,), got {type(mass).__name__}")
     xp = array_namespace(mass)
     if mass.ndim != 1 or (mass.dtype != object and not bool(xp.all(xp.isfinite(mass)) & xp.all(mass > 0))):
         raise ValueError(f"mass must be a number or an array (P,) with entries > 0, got shape {mass.shape}")

@@ -76,7 +76,8 @@ def xi0_quadratic(intermediate: Array, consistent: Array, slack: Array | float) 
 
     Returns
     -------
-    0-d array in [0, 1], relative error a few units of round-off.
+    0-d array in [0, 1], relative error a few units of round-off as long as |q|^2 and its rounding errors neither
+    overflow nor underflow: 1e-140 < |q| < 1e150 in float64, 1e-15 < |q| < 1e18 in float32.
 
     Raises
     ------
@@ -176,7 +177,7 @@ def _checked(intermediate: Array, consistent: Array, slack: Array | float) -> tu
     intermediate, consistent = as_array(intermediate), as_array(consistent)
     if intermediate.shape != consistent.shape:
         raise ValueError(f"intermediate and consistent differ in shape: {intermediate.shape}, {consistent.shape}")
-    if isinstance(slack, (int, float)) and not slack >= 0:
+    if isinstance(slack, (int, float)) and slack < 0:  # a NaN goes through: numerical trouble is for `solve` to report
         raise ValueError(f"slack must be >= 0, got {slack!r}")
     return intermediate, consistent
 

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
-from .namespace import Array, fingerprint, to_numpy
+from .namespace import Array, to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Solution", "Status", "describe"]
+__all__ = ["Solution", "Status"]
+
+
+FORMAT = "gradflow solution 1"
 
 
 class Status(StrEnum):
     """How a run ended."""
 
     DONE = "done"
-    """All steps taken, or a stationary point reached exactly."""
+    """All steps taken, or a stationary point reached: exactly, or to the rounding of theta."""
     STOPPED = "stopped"
     """The callback, or the keyboard, asked for it."""
     NONFINITE = "nonfinite"
-    """The next state would hold an infinity or a NaN: divergence. The last finite state is kept."""
+    """The next state, or the energy of the last one, would hold an infinity or a NaN: divergence. The last finite state
+    is kept."""
     INADMISSIBLE = "inadmissible"
     """The energy left the set where the auxiliary variable is defined (E + C <= 0)."""
     STAGNATED = "stagnated"
-    """The iterate has stopped changing in any bit although the gradient is not zero."""
+    """The iterate has stopped changing in any bit although a gradient step of the same size would change it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +55,8 @@ class Solution:
     message: str
     """The status in a sentence."""
     config: Mapping[str, Any]
-    """Problem, scheme, step sizes, seeds, dtype, versions: plain JSON values."""
+    """Problem, scheme, step sizes, seeds, dtype, versions: plain JSON values. Arrays and data stand there as a shape and
+    a hash, functions as a name and what they return at theta0."""
     steps: int
     """Steps taken."""
     wall_time: float
@@ -64,7 +71,10 @@ class Solution:
         return self
 
     def save(self, path: str | Path) -> Path:
-        """Write ``path.npz`` (arrays) and ``path.json`` (all else); return the first. Replaces both at once.
+        """Write ``path.npz`` (arrays) and ``path.json`` (all else); return the first.
+
+        Both are written beside their places first and then moved there; `load` refuses a pair that a power cut between
+        the two moves has torn.
 
         Parameters
         ----------
@@ -74,8 +84,11 @@ class Solution:
         npz = _with_suffix(path)
         npz.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, np.ndarray[Any, Any]] = {f"history/{k}": v for k, v in self.history.items()}
+        token = uuid4().hex  # the two files belong together
+        arrays["token"] = np.array(token)
         document = {
-            "format": "gradflow solution 1",
+            "format": FORMAT,
+            "token": token,
             "state": _flatten(self.state, "state", arrays),
             "status": self.status.value,
             "message": self.message,
@@ -98,17 +111,22 @@ class Solution:
         Raises
         ------
         ValueError
-            If the JSON file is not one that `save` wrote.
+            If the two files are damaged, or not a pair that `save` wrote.
         FileNotFoundError
             If one of the two files is missing.
         """
         npz = _with_suffix(path)
-        document = json.loads(npz.with_suffix(".json").read_text())
-        if document.get("format") != "gradflow solution 1":
-            raise ValueError(f"{npz.with_suffix('.json')} must have format 'gradflow solution 1'")
-        with np.load(npz, allow_pickle=False) as arrays:
-            history = {k.removeprefix("history/"): arrays[k] for k in arrays.files if k.startswith("history/")}
-            state = _unflatten(document["state"], arrays)
+        try:
+            document = json.loads(npz.with_suffix(".json").read_text())
+            with npz.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                if document["format"] != FORMAT or document["token"] != str(arrays["token"]):
+                    raise ValueError("the two files do not belong together")
+                history = {k.removeprefix("history/"): arrays[k] for k in arrays.files if k.startswith("history/")}
+                state = _unflatten(document["state"], arrays)
+        except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as e:
+            raise ValueError(
+                f"{npz} and its .json must be a pair that Solution.save wrote in format {FORMAT!r}: {e}"
+            ) from e
         return cls(
             theta=state.theta,
             state=state,
@@ -126,33 +144,6 @@ class Solution:
         from .plotting import plot_solution
 
         return plot_solution(self, *quantities)
-
-
-def describe(value: Any) -> Any:
-    """Return plain JSON values that identify a scheme, a linear part, an array or a number."""
-    if hasattr(value, "describe"):
-        return value.describe()
-    if is_dataclass(value) and not isinstance(value, type):
-        return {
-            "type": type(value).__name__,
-            **{f.name: describe(getattr(value, f.name)) for f in fields(value)},
-        }
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        a = to_numpy(value)
-        if a.ndim == 0:
-            return a.item()
-        return {
-            "shape": list(a.shape),
-            "dtype": str(a.dtype),
-            "sha256": fingerprint(a),
-        }
-    if isinstance(value, (str, int, float, bool, type(None))):
-        return value
-    if isinstance(value, Mapping):
-        return {str(k): describe(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [describe(v) for v in value]
-    return getattr(value, "__qualname__", type(value).__name__)
 
 
 def _with_suffix(path: str | Path) -> Path:
@@ -178,9 +169,9 @@ def _unflatten(structure: dict[str, Any], arrays: Mapping[str, np.ndarray[Any, A
     if "value" in structure:
         return structure["value"]
     parts = {f: _unflatten(s, arrays) for f, s in structure["fields"].items()}
-    from . import schemes
+    from . import schemes, state
 
-    known = getattr(schemes, structure["type"], None)
+    known = getattr(schemes, structure["type"], getattr(state, structure["type"], None))
     if known is None or getattr(known, "_fields", None) != tuple(parts):
         known = _tuple_type(structure["type"], tuple(parts))  # a state of somebody else's scheme
     return known(**parts)

@@ -7,7 +7,6 @@ with a `Status` and the last finite state.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
 from math import isfinite
@@ -16,13 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import check_parts, check_theta, step_size, total_steps, whole_number
 from .batches import parts, prolong, restrict, steps_per_epoch
 from .history import Moment, Record, default_record, resolve
 from .linear import Scalar
 from .namespace import Array, array_namespace, blas_threads, quiet
 from .problem import Problem
+from .schemes import Restart
 from .schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme
-from .solution import Solution, Status, describe
+from .settings import configuration, kept_run, require_same
+from .solution import Solution, Status
 
 __all__ = ["solve"]
 
@@ -82,7 +84,8 @@ def solve(
     progress : bool or str
         Show a progress bar (labelled with the string).
     checkpoint : path, optional
-        Keep the run in this file as it goes, and go on from there if the file exists. A file of other settings is refused.
+        Keep the run in this file as it goes (at records, every 10 s at most), and go on from there if the file exists. A
+        file of other settings is refused; functions are compared by what they give at theta0.
     threads : int, optional
         BLAS threads during the run. Left out, one for steps so small (`SMALL_STEP`) that a second thread gains little
         and, on a busy machine, costs a factor of 30 in waiting; otherwise what BLAS is set to.
@@ -96,35 +99,41 @@ def solve(
     ValueError
         For anything wrong with the arguments, or with the scheme on this problem at the start.
     """
-    _check_theta(theta0)
+    check_theta(theta0)
+    check_parts(problem, scheme, theta0)
     batches = steps_per_epoch(problem, batch_size)
-    total = _total_steps(steps, epochs, batches)
-    if every is not None and (not isinstance(every, int) or every < 1):
-        raise ValueError(f"every must be a whole number >= 1, got {every!r}")
-    record = tuple(default_record(scheme) if record is None else record)
-    quantities = resolve(record)
-    every = batches if every is None else every
-    step_size = _step_size(dt)
-    if batch_size is not None and seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
-    config = _config(problem, scheme, theta0, dt, batch_size, seed, every, tuple(quantities))
-
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ValueError(f"threads must be a whole number >= 1, got {threads!r}")
+    total = total_steps(steps, epochs, batches)
+    every = batches if every is None else whole_number("every", every, 1)
+    threads = None if threads is None else whole_number("threads", threads, 1)
+    seed = None if seed is None else whole_number("seed", seed, 0)
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback must be a function of (step, state), got {callback!r}")
+    quantities = resolve(default_record(scheme) if record is None else record)
+    size_of_step = step_size(dt)
     samples = getattr(problem, "n_samples", None) if batch_size is None else batch_size
     if threads is None and samples is not None and samples * theta0.shape[0] <= SMALL_STEP:
         threads = 1
-    state = scheme.init(problem, theta0)
+    kept = None if checkpoint is None else kept_run(checkpoint)
+    if batch_size is not None and seed is None:
+        drawn = int(np.random.SeedSequence().generate_state(1)[0])
+        seed = drawn if kept is None else kept.config["seed"]
+
     done, clock, cpu, elapsed = 0, 0.0, 0.0, 0.0
     rows: list[dict[str, Any]] = []
-    if checkpoint is not None and (kept := _resume(checkpoint, config)) is not None:
+    with quiet():
+        settings = (dt, size_of_step, batch_size, seed, every, tuple(quantities))
+        config, slope = configuration(problem, scheme, theta0, *settings)
+        state = scheme.init(problem, theta0)
+    if kept is not None:
+        require_same(kept, config, checkpoint)
         if kept.steps > total:
             raise ValueError(f"{checkpoint} holds a run of {kept.steps} steps, more than the {total} asked for")
+        if kept.status not in (Status.DONE, Status.STOPPED):
+            return kept
         state, done, clock, cpu = kept.state, kept.steps, kept.wall_time, kept.cpu_time
         rows = [dict(zip(kept.history, row, strict=True)) for row in zip(*kept.history.values(), strict=True)]
         elapsed = float(rows[-1]["time"])
-        if kept.status not in (Status.DONE, Status.STOPPED):
-            return kept
+        rows = [row for row in rows if row["step"] % every == 0]  # an end that is none is not recorded
 
     status, message = Status.DONE, f"all {total} steps taken"
     last_save = time.monotonic()
@@ -146,16 +155,18 @@ def solve(
         return Solution(state.theta, state, history, status, message, config, done, clock, cpu)
 
     with quiet(), blas_threads(threads):
-        if not rows:
-            note(None, None, step_size(0))
+        if done == 0:
+            note(None, None, size_of_step(0))
         try:
             for part in parts(problem, batch_size, seed, done, total):
-                h = step_size(done)
+                h = size_of_step(done)
                 t0, c0 = time.perf_counter(), time.process_time()
                 before = restrict(scheme, part, state)
                 after = scheme.step(part, before, h)
                 trouble = _trouble(scheme, part, state.theta, after)
                 if trouble is None:
+                    if done == 0:
+                        _check_first(theta0, after.theta)
                     old, state = state, prolong(scheme, part, state, after)
                 clock, cpu = clock + time.perf_counter() - t0, cpu + time.process_time() - c0
                 if trouble is not None:
@@ -166,13 +177,16 @@ def solve(
                     bar.update(1)
                 if done % every == 0 or done == total:
                     note(*_terms(scheme, part, before, after, h), h)
+                    if not isfinite(rows[-1].get("energy", 0.0)):
+                        status, message = Status.NONFINITE, f"step {done}: the energy is not finite"
+                        break
                 if callback is not None and callback(done, state):
                     status, message = Status.STOPPED, f"the callback stopped the run after step {done}"
                     break
                 size, previous = float(state.theta @ state.theta), size
                 still = still + 1 if size == previous and _unchanged(old.theta, state.theta) else 0
                 if still >= max(PATIENCE, batches):
-                    status, message = _standstill(problem, state, still)
+                    status, message = _standstill(problem, scheme, state, h, slope, still)
                     break
                 due = checkpoint is not None and time.monotonic() - last_save > CHECKPOINT_SECONDS
                 if checkpoint is not None and due and rows[-1]["step"] == done:
@@ -180,83 +194,16 @@ def solve(
                     last_save = time.monotonic()
         except KeyboardInterrupt:
             status, message = Status.STOPPED, f"interrupted after step {done}"
-        if rows[-1]["step"] != done:
-            note(None, None, step_size(done))
+        if not rows or rows[-1]["step"] != done:
+            note(None, None, size_of_step(done))
+        if status is Status.DONE and not isfinite(float(problem.energy(state.theta))):
+            status, message = Status.NONFINITE, f"step {done}: the energy is not finite"
     if bar is not None:
         bar.close()
     solution = result()
     if checkpoint is not None:
         solution.save(checkpoint)
     return solution
-
-
-def _check_theta(theta: Array) -> None:
-    if getattr(theta, "ndim", None) != 1 or theta.shape[0] == 0:
-        raise ValueError(f"theta0 must have shape (P,), got {getattr(theta, 'shape', theta)!r}")
-    xp = array_namespace(theta)
-    if not xp.isdtype(theta.dtype, "real floating"):
-        raise ValueError(f"theta0 must have a real floating dtype, got {theta.dtype}")
-    if not bool(xp.all(xp.isfinite(theta))):
-        raise ValueError("theta0 must be finite, got NaN or infinite entries")
-
-
-def _total_steps(steps: int | None, epochs: int | None, batches: int) -> int:
-    if (steps is None) == (epochs is None):
-        raise ValueError(f"give steps or epochs, exactly one of the two; got steps={steps!r}, epochs={epochs!r}")
-    name, count = ("steps", steps) if steps is not None else ("epochs", epochs)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-        raise ValueError(f"{name} must be a whole number >= 0, got {count!r}")
-    return count if steps is not None else count * batches
-
-
-def _step_size(dt: float | Callable[[int], float]) -> Callable[[int], float]:
-    def checked(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 < value < float("inf"):
-            raise ValueError(f"dt must be a finite number > 0, got {value!r}")
-        return float(value)  # a NumPy double would promote a float32 state
-
-    if callable(dt):
-        return lambda n: checked(dt(n))
-    fixed = checked(dt)
-    return lambda n: fixed
-
-
-def _config(
-    problem: Problem,
-    scheme: Scheme,
-    theta0: Array,
-    dt: float | Callable[[int], float],
-    batch_size: int | None,
-    seed: int | None,
-    every: int,
-    quantities: tuple[str, ...],
-) -> dict[str, Any]:
-    """Return all that a reader needs to repeat the run, as JSON values."""
-    from . import __version__
-
-    problem_config = describe(problem)
-    return {
-        "problem": problem_config if isinstance(problem_config, dict) else {"problem": problem_config},
-        "scheme": describe(scheme),
-        "theta0": describe(theta0),
-        "dt": describe(dt) if callable(dt) else float(dt),
-        "batch_size": batch_size,
-        "seed": seed,
-        "every": every,
-        "record": list(quantities),
-        "versions": {"gradflow": __version__, "numpy": np.__version__, "python": platform.python_version()},
-    }
-
-
-def _resume(path: str | Path, config: dict[str, Any]) -> Solution | None:
-    try:
-        kept = Solution.load(path)
-    except FileNotFoundError:
-        return None
-    differing = [k for k in config if k != "versions" and kept.config.get(k) != config[k]]
-    if differing:
-        raise ValueError(f"{path} holds a run of other settings ({', '.join(differing)} differ): choose another file")
-    return kept
 
 
 def _finite(a: Array) -> bool:
@@ -291,17 +238,32 @@ def _terms(
     return terms, (scheme.modified_energy(part, start), scheme.modified_energy(part, after))
 
 
-def _unchanged(old: Array, new: Array) -> bool:
-    return bool(array_namespace(new).all(old == new))
+def _check_first(theta0: Array, theta: Array) -> None:
+    """Raise ValueError if the first step has changed the dtype or the shape: something in the problem is of another."""
+    if theta.dtype != theta0.dtype or theta.shape != theta0.shape:
+        raise ValueError(
+            f"a step must keep theta's shape {theta0.shape} and dtype {theta0.dtype}, got {theta.shape} and {theta.dtype}: "
+            "a function of the problem (inner, hvp) returns another one"
+        )
 
 
-def _standstill(problem: Problem, state: Any, still: int) -> tuple[Status, str]:
-    """Tell a stationary point from an iterate that rounding, or a collapsed auxiliary variable, holds fast."""
+def _standstill(problem: Problem, scheme: Scheme, state: Any, h: float, slope: float, still: int) -> tuple[Status, str]:
+    """Tell a stationary point from an iterate that a tiny step or a collapsed auxiliary variable holds fast."""
     _, g = problem.energy_and_gradient(state.theta)
     norm = float(problem.inner(g, g)) ** 0.5
     if norm == 0:
         return Status.DONE, f"stationary point: no change in {still} steps and the gradient is zero"
+    eps = float(array_namespace(g).finfo(g.dtype).eps)
+    fresh = scheme
+    if isinstance(scheme, AuxiliaryScheme) and getattr(scheme, "carries_auxiliary", True):
+        fresh = Restart(scheme)
+    if norm <= eps**0.5 * slope and _unchanged(fresh.step(problem, state, h).theta, state.theta):
+        return Status.DONE, f"stationary to rounding: no change in {still} steps, gradient norm {norm:.3g}"
     return Status.STAGNATED, f"no bit of theta changed in {still} steps, yet the gradient has norm {norm:.3g}"
+
+
+def _unchanged(old: Array, new: Array) -> bool:
+    return bool(array_namespace(new).all(old == new))
 
 
 def _progress_bar(progress: bool | str, total: int, done: int) -> Any:

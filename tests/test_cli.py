@@ -81,6 +81,31 @@ def test_other_settings_are_refused(tmp_path):
     assert_refused(call("demo", "--out", tmp_path, *TINY, "--set", "dt=0.1"), "other settings", "dt 0.2, not 0.1")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("C=-5", "C must satisfy"),
+        ("C=nan", "C must be a finite number, got nan"),
+        ("dt=nan", "dt must be a finite number > 0, got nan"),
+        ("dt=-1", "dt must be a finite number > 0, got -1.0"),
+        ("batch_size=0", "batch_size must be"),
+        ("epochs=0", "epochs must be >= 1"),
+        ("seed=-1", "seed must be"),
+    ],
+)
+@pytest.mark.parametrize("name", ["demo", "ma2024-fig2"])
+def test_a_refused_setting_claims_no_folder_and_is_named_before_it(tmp_path, monkeypatch, name, change, message):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / f"gradflow-{name}-quick"
+    assert_refused(call("reproduce", name, "--quick", *TINY, "--set", change), message)
+    assert not folder.exists()
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "run.npz").touch()
+    (folder / "settings.json").write_text('{"experiment": "another", "settings": {}}')
+    assert_refused(call("reproduce", name, "--quick", *TINY, "--set", change), message)
+    assert_refused(call("reproduce", name, "--quick", *TINY), "other settings", "experiment another")
+
+
 def test_unknown_experiment():
     assert_refused(call("reproduce", "fig2"), "'fig2'", *REGISTRY)
 

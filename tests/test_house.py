@@ -24,19 +24,20 @@ ORDER = [  # a room may import from the rooms after it (and from itself)
     {"experiments"},
     {"plotting"},
     {"solve"},
-    {"batches", "history"},
+    {"arguments", "batches", "history", "settings"},
     {"solution"},
     {"schemes"},
     {"models", "curvature"},
     {"problem"},
     {"kernels"},
     {"relaxation", "linear", "state"},
+    {"description"},
     {"namespace", "datasets"},
     {"symbolic"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 # loaded on use: a solution plots itself and finds its state's class, results note the library's version
-EXCEPTIONS = {("solution", "plotting"), ("solve", "__init__"), ("cli", "__init__"), ("experiments", "__init__")}
+EXCEPTIONS = {("solution", "plotting"), ("settings", "__init__"), ("cli", "__init__"), ("experiments", "__init__")}
 
 
 def room(path):

@@ -21,6 +21,11 @@ NET = TwoLayerNet(2, 5, 3)
         ((2, True), "width must be an integer >= 1, got True"),
         ((2, 5, -1), "n_outputs must be an integer >= 1, got -1"),
         ((2, 5, 1, "swish"), "activation must be one of relu, .*; got 'swish'"),
+        ((2, 5, 1, ["relu"]), "activation must be one of relu, .*; got list of length 1$"),
+        ((2, 5, 1, "relu", ["ntk"]), "scaling must be one of .*; got list of length 1$"),
+        ((2, 5, 1, "relu", "ntk", ["numba"]), "kernels must be one of .*; got list of length 1$"),
+        ((2, -(10**5000)), "width must be an integer >= 1, got an object of type int$"),
+        ((2, "5" * 1000), "width must be an integer >= 1, got str of length 1000$"),
         ((2, 5, 1, "relu", "mup"), "scaling must be one of mean_field, standard, ntk; got 'mup'"),
         ((2, 5, 1, "relu", "ntk", "torch"), "kernels must be one of auto, reference, numba, cupy; got 'torch'"),
     ],
@@ -58,17 +63,23 @@ def nan_at(a, *index):
     ("arguments", "message"),
     [
         (("net", X, Y), "net must be a TwoLayerNet, got 'net'"),
+        (([NET], X, Y), "net must be a TwoLayerNet, got list of length 1$"),
+        ((NET, X, Y, ["mse"]), "loss must be one of mse, half_sum, relative; got list of length 1$"),
         ((NET, X[:, :1], Y), r"x must have shape \(N, D\), N >= 1 and D = 2; got \(4, 1\)"),
         ((NET, X[0], Y), r"x must have shape .*; got \(2,\)"),
         ((NET, X[:0], Y[:0]), r"N >= 1 and D = 2; got \(0, 2\)"),
-        ((NET, X.tolist(), Y), r"x must have shape .*; got \[\["),
+        ((NET, X.tolist(), Y), r"x must have shape .*; got list of length 4$"),
+        ((NET, [[0.0, 1.0]] * 10_000, Y), r"x must have shape .*; got list of length 10000$"),
+        ((NET, "x" * 1000, Y), r"x must have shape .*; got str of length 1000$"),
+        ((NET, object(), Y), r"x must have shape .*; got an object of type object$"),
+        ((NET, np.float64(2), Y), r"x must have shape .*; got np\.float64\(2\.0\)$"),
         ((NET, X.astype(int), Y), "x must be float32 or float64, got int64"),
         ((NET, X.astype("float16"), Y), "x must be float32 or float64, got float16"),
         ((NET, X.astype(complex), Y), "x must be float32 or float64, got complex128"),
         ((NET, nan_at(X, 1, 1), Y), "x must be finite"),
         ((NET, X, Y[:3]), r"y must have shape \(N, k\) = \(4, 3\); got \(3, 3\)"),
         ((NET, X, Y[:, 0]), r"y must have shape \(N, k\) = \(4, 3\); got \(4,\)"),
-        ((NET, X, Y.tolist()), r"y must have shape \(N, k\) = \(4, 3\); got \[\["),
+        ((NET, X, Y.tolist()), r"y must have shape \(N, k\) = \(4, 3\); got list of length 4$"),
         ((TwoLayerNet(2, 5), X, Y), r"y must have shape \(N, k\) = \(4, 1\) or \(N,\); got \(4, 3\)"),
         ((NET, X, Y.astype("float32")), "y must have the dtype of x, float64; got float32"),
         ((NET, X, Y.astype(int)), "y must have the dtype of x, float64; got int64"),
@@ -120,7 +131,7 @@ def test_theta_in_every_method(method, loss):
         call(np.zeros(59))
     with pytest.raises(ValueError, match=r"theta must have shape \(P,\), P = 60; got \(60, 1\)"):
         call(np.zeros((60, 1)))
-    with pytest.raises(ValueError, match=r"theta must have shape \(P,\), P = 60; got \[0\.0"):
+    with pytest.raises(ValueError, match=r"theta must have shape \(P,\), P = 60; got list of length 60$"):
         call([0.0] * 60)
     if method != "accuracy":
         with pytest.raises(ValueError, match="theta must have the dtype of the data, float64; got float32"):
@@ -192,7 +203,7 @@ def test_initial_distributions(distribution, scaling):
 def test_weight_decay_may_be_a_diagonal():
     decay = Diagonal(np.linspace(0, 1, NET.n_parameters))
     problem, theta = Regression(NET, X, Y, weight_decay=decay), NET.init(0)
-    assert problem.describe()["weight_decay"] == "Diagonal"
+    assert problem.describe()["weight_decay"]["type"] == "Diagonal"
     E, g = problem.energy_and_gradient(theta)
     F, g_F = problem.nonlinear_energy_and_gradient(theta)
     assert pytest.approx(F + np.sum(decay.diagonal * theta**2) / 5 / 2, rel=1e-14) == E

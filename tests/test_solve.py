@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from cases import residual_case
+from cases import affine_case, residual_case
 from gradflow.history import QUANTITIES
 
 
@@ -200,6 +200,8 @@ def test_save_and_load_without_pickle(tmp_path):
     again = gf.Solution.load(tmp_path / "sub" / "run")
     assert type(again.state) is type(solution.state)
     assert type(again.state.base) is type(solution.state.base)
+    plain = gf.solve(problem, gf.SAV(), theta, dt=0.05, steps=1)
+    assert isinstance(gf.Solution.load(plain.save(tmp_path / "plain")).state, gf.AuxState)
     assert again.theta.dtype == np.float32
     assert np.array_equal(again.theta, solution.theta)
     assert again.state.base.n == solution.state.base.n
@@ -219,7 +221,7 @@ def test_save_and_load_without_pickle(tmp_path):
     [
         ({"theta0": np.ones((2, 2))}, r"theta0 must have shape \(P,\), got \(2, 2\)"),
         ({"theta0": np.array([1.0, np.nan])}, "theta0 must be finite"),
-        ({"theta0": np.array([1, 2])}, "floating dtype, got int64"),
+        ({"theta0": np.array([1, 2])}, "floating dtype of 32 bits or more, got int64"),
         ({"dt": 0.0}, "dt must be a finite number > 0, got 0.0"),
         ({"dt": -1.0}, "dt must be"),
         ({"dt": float("inf")}, "dt must be"),
@@ -231,6 +233,15 @@ def test_save_and_load_without_pickle(tmp_path):
         ({"record": ["speed"]}, "record knows energy.*got 'speed'"),
         ({"record": ["energy", "energy"]}, "twice"),
         ({"every": 0}, "every must be"),
+        ({"record": "energy"}, "record must be a list"),
+        ({"callback": 3}, "callback must be a function"),
+        ({"seed": -1}, "seed must be a whole number >= 0, got -1"),
+        ({"scheme": gf.SAV}, "scheme must be an instance"),
+        ({"problem": gf.SAV()}, "problem must be an instance"),
+        ({"theta0": np.ones(2, dtype=np.float16)}, "32 bits or more, got float16"),
+        ({"scheme": gf.SAV(stabilization=gf.Diagonal(np.ones(1)))}, r"stabilization must have theta's shape \(2,\)"),
+        ({"scheme": gf.Restart(gf.SAV(stabilization=gf.Diagonal(np.ones(2, np.float32))))}, "dtype float64, got"),
+        ({"problem": gf.FunctionProblem(lambda t: np.nan, lambda t: t)}, "energy at theta0 must be finite, got nan"),
         ({"threads": 0}, "threads must be a whole number >= 1, got 0"),
         ({"scheme": gf.IEQ()}, "least-squares problem"),
     ],
@@ -246,6 +257,82 @@ def test_doors(change, message):
     }
     with pytest.raises(ValueError, match=message):
         gf.solve(arguments.pop("problem"), arguments.pop("scheme"), arguments.pop("theta0"), **arguments)
+
+
+def test_numpy_numbers_are_numbers_and_promote_nothing():
+    problem, theta = small_network("float32")
+    scheme = gf.Relaxed(gf.SAV(C=np.float64(1.0), stabilization=np.float64(0.5)), eta=np.float64(0.9))
+    run = gf.solve(
+        problem, scheme, theta, dt=np.float64(0.1), epochs=np.int64(2), batch_size=np.int64(8), seed=np.int64(1)
+    )
+    assert run.theta.dtype == np.float32
+    assert run.state.aux.dtype == np.float32
+    again = gf.solve(
+        problem, gf.Relaxed(gf.SAV(C=1.0, stabilization=0.5), eta=0.9), theta, dt=0.1, epochs=2, batch_size=8, seed=1
+    )
+    assert np.array_equal(run.theta, again.theta)
+
+
+def test_an_inner_product_of_another_precision_is_found_out():
+    wide = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, inner=lambda u, v: np.float64(u @ v))
+    with pytest.raises(ValueError, match="a step must keep theta's shape"):
+        gf.solve(wide, gf.SAV(), np.ones(2, dtype=np.float32), dt=0.1, steps=2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_gradient_that_turns_nan_is_a_status_for_every_scheme(dtype):
+    def gradient(t):
+        return t * t.dtype.type(np.nan) if t[1] < 1.5 else t
+
+    problem = gf.FunctionProblem(lambda t: t @ t / 2, gradient)
+    for name in ("SAV", "SourceSAV", "ExpSAV", "ElementwiseSAV", "AdaptiveIEQ"):
+        base = getattr(gf, name)()
+        for scheme in (base, gf.Restart(base), gf.Relaxed(base), gf.Relaxed(base, budget="numerical")):
+            run = gf.solve(problem, scheme, np.array([0.1, 2.0], dtype=dtype), dt=0.1, steps=50)
+            assert run.status is gf.Status.NONFINITE
+            assert np.all(np.isfinite(run.theta))
+
+
+def test_an_infinite_energy_is_not_done():
+    quartic = gf.FunctionProblem(lambda t: (t @ t) ** 2 / 4, lambda t: (t @ t) * t)
+    for record in (["energy"], ["gradient_norm"]):
+        run = gf.solve(quartic, gf.GradientDescent(), np.array([3.0, 3.0]), dt=10.0, steps=5, record=record)
+        assert run.status is gf.Status.NONFINITE
+
+
+def test_convergence_to_rounding_is_done_and_a_step_too_small_is_not():
+    case = affine_case(3, 3, 12)
+    run = gf.solve(case.problem, gf.Restart(gf.IEQ()), case.theta, dt=10.0, steps=5000)
+    assert run.status is gf.Status.DONE
+    assert run.steps < 5000
+    assert "stationary" in run.message
+    tiny = gf.solve(case.problem, gf.Restart(gf.IEQ()), case.theta, dt=1e-25, steps=5000)
+    assert tiny.status is gf.Status.STAGNATED
+
+
+def test_a_checkpoint_of_another_problem_or_a_torn_pair_is_refused(tmp_path):
+    path, start = tmp_path / "run", np.array([1.0, 2.0])
+    gf.solve(parabola(1.0), gf.SAV(), start, dt=0.1, steps=10, checkpoint=path)
+    with pytest.raises(ValueError, match="energy or gradient at theta0"):
+        gf.solve(parabola(2.0), gf.SAV(), start, dt=0.1, steps=10, checkpoint=path)
+    gf.solve(parabola(1.0), gf.SAV(), start, dt=lambda n: 0.1, steps=10, checkpoint=tmp_path / "b")
+    with pytest.raises(ValueError, match="dt differ"):
+        gf.solve(parabola(1.0), gf.SAV(), start, dt=lambda n: 0.1 * (n + 1), steps=10, checkpoint=tmp_path / "b")
+    old = path.with_suffix(".npz").read_bytes()
+    gf.solve(parabola(1.0), gf.SAV(), start, dt=0.1, steps=20, checkpoint=path)
+    path.with_suffix(".npz").write_bytes(old)
+    with pytest.raises(ValueError, match="do not belong together"):
+        gf.solve(parabola(1.0), gf.SAV(), start, dt=0.1, steps=30, checkpoint=path)
+    path.with_suffix(".npz").write_bytes(old[:100])
+    with pytest.raises(ValueError, match="must be a pair that"):
+        gf.Solution.load(path)
+
+
+def test_a_drawn_seed_is_taken_up_again(tmp_path):
+    problem, theta = small_network()
+    run = {"dt": 0.1, "batch_size": 8, "checkpoint": tmp_path / "run"}
+    first = gf.solve(problem, gf.SAV(), theta, epochs=1, **run)
+    assert gf.solve(problem, gf.SAV(), theta, epochs=3, **run).config["seed"] == first.config["seed"]
 
 
 def test_batch_larger_than_the_data():

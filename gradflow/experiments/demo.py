@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..plotting import plot_histories, save_figure
 from ..schemes import IEQ, SAV, GradientDescent, Relaxed, Restart, Scheme
 from ..solution import Solution, Status
-from .example1 import NOTE, PAPER, TABLE, Example1Settings, example1, final, settled, table_row, train
+from .example1 import NOTE, PAPER, TABLE, Example1Settings, check, example1, final, settled, table_row, train
 from .experiment import Claim, Context, Experiment, Outcome
 
 __all__ = ["DEMO", "DemoSettings"]
@@ -43,6 +43,8 @@ def run(settings: DemoSettings, context: Context) -> Outcome:
         f"dt = {settings.dt:g}, C = {C:g}, {settings.epochs} epochs. The first run on a machine compiles for some seconds."
     )
     problem = example1(settings, settings.seed)
+    check(problem, schemes.values(), settings)
+    context.claim()
     runs: dict[str, Solution] = {}
     for label, scheme in schemes.items():
         path = context.out / "data" / label.replace(" ", "-")

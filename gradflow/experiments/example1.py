@@ -12,12 +12,15 @@ learning, J. Comput. Phys. 505 (2024) 112911, Example 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..batches import steps_per_epoch
 from ..datasets import sin_cos
 from ..models import Regression, TwoLayerNet
 from ..namespace import Array
@@ -32,6 +35,7 @@ __all__ = [
     "TABLE",
     "Example1",
     "Example1Settings",
+    "check",
     "example1",
     "final",
     "settled",
@@ -43,7 +47,8 @@ PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
 TABLE = ("scheme", "epochs", "train error", "test error", "mod. energy", "r/sqrt(E+C)", "ms/step", "status")
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2. The modified energy is what the scheme dissipates: r^2 - C for SAV, "
-    "|q|^2 / 2 for IEQ. Restarted schemes keep no auxiliary variable: theirs is that of the last batch."
+    "|q|^2 / 2 for IEQ. Restarted schemes keep no auxiliary variable: theirs is that of the last batch. "
+    "The table shows the last record, a noisy one; errors named below it are averages over the last tenth of the records."
 )
 
 
@@ -69,6 +74,10 @@ class Example1Settings:
         for name in ("epochs", "record_epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if not 0 < self.dt < inf:
+            raise ValueError(f"dt must be a finite number > 0, got {self.dt}")
+        if not isfinite(self.C):
+            raise ValueError(f"C must be a finite number, got {self.C}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +110,13 @@ def example1(settings: Example1Settings, coefficient_seed: int) -> Example1:
     return problem
 
 
+def check(example: Example1, schemes: Iterable[Scheme], settings: Example1Settings) -> None:
+    """Raise the ValueError with which a run would be refused at its start."""
+    steps_per_epoch(example.train, settings.batch_size)
+    for scheme in schemes:
+        scheme.init(example.train, example.theta0)
+
+
 def train(
     example: Example1,
     scheme: Scheme,
@@ -130,7 +146,7 @@ def train(
         return example.test.energy(state.theta)
 
     problem = example.train if problem is None else problem
-    batches = example.train.n_samples // settings.batch_size if settings.batch_size > 0 else 1
+    batches = steps_per_epoch(example.train, settings.batch_size)
     run = solve(
         problem,
         scheme,

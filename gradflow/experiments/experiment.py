@@ -58,6 +58,9 @@ class Context(NamedTuple):
     """Takes a line for the reader."""
     progress: bool
     """Whether to show progress bars."""
+    claim: Callable[[], None]
+    """To be called once all settings are found good and before anything is written; raises ValueError if the folder
+    holds results of other settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,7 @@ class Experiment:
     quick: Any
     """Settings of the quick form, of the same class."""
     run: Callable[[Any, Context], Outcome] = field(repr=False)
+    """Checks the settings, claims the folder, and only then runs."""
 
     def settings(self, *, quick: bool = False, **changes: Any) -> Any:
         """Return the settings of the full or quick form with some of them changed.
@@ -128,8 +132,11 @@ class Experiment:
         """
         settings = self.settings(quick=quick, **changes)
         folder = Path(out)
-        claim_folder(folder, self.name, asdict(settings))
-        outcome = self.run(settings, Context(self.name, folder, say, progress))
+
+        def claim() -> None:
+            claim_folder(folder, self.name, asdict(settings))
+
+        outcome = self.run(settings, Context(self.name, folder, say, progress, claim))
         changed = {k: v for k, v in asdict(settings).items() if v != getattr(self.full, k)}
         if changed:
             note = f"Not as in the full form: {', '.join(f'{k} = {v}' for k, v in changed.items())}."

@@ -34,6 +34,7 @@ from .example1 import (
     TABLE,
     Example1,
     Example1Settings,
+    check,
     example1,
     final,
     settled,
@@ -97,9 +98,12 @@ def run(settings: Fig2Settings, context: Context) -> Outcome:
         INCONSISTENT: ("inconsistent", SAV(C=C)),
         TEXT: ("sav-lambda4", SAV(C=C, stabilization=LAMBDA_TEXT)),
     }
+    problems = [example1(settings, draw) for draw in range(settings.draws)]
+    for problem in problems:
+        check(problem, (scheme for _, scheme in schemes.values()), settings)
+    context.claim()
     draws: dict[str, dict[str, Solution]] = {}
-    for draw in range(settings.draws):
-        problem = example1(settings, draw)
+    for draw, problem in enumerate(problems):
         name = f"p, q no. {draw + 1}"
         runs = draws[f"{name}: mean of $y^2$ {np.mean(problem.train.y**2):.2f}"] = {}
         for label, (stem, scheme) in schemes.items():

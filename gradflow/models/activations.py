@@ -45,6 +45,7 @@ from math import pi, sqrt
 
 from ..kernels.special import erf, erfc
 from ..namespace import Array, array_namespace
+from .checks import check_name
 
 __all__ = ["ACTIVATIONS", "LEAKY_SLOPE", "Activation", "activation"]
 
@@ -246,6 +247,5 @@ def activation(name: str) -> Activation:
     ValueError
         If there is none of that name; the message lists those there are.
     """
-    if name not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {name!r}")
+    check_name("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]

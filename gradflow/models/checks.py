@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from operator import index
 from typing import Any
 
 import numpy as np
 
+from ..description import found
 from ..namespace import Array, array_namespace
 
 __all__ = [
@@ -16,21 +18,22 @@ __all__ = [
     "checked_labels",
     "checked_targets",
     "checked_x",
+    "found",
     "generator",
     "shape_error",
     "size",
 ]
 
 
-def check_name(what: str, name: object, known: tuple[str, ...]) -> None:
+def check_name(what: str, name: object, known: Collection[str]) -> None:
     """Raise unless `name` is one of `known`."""
-    if name not in known:
-        raise ValueError(f"{what} must be one of {', '.join(known)}; got {name!r}")
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"{what} must be one of {', '.join(known)}; got {found(name)}")
 
 
 def shape_error(name: str, P: int, got: object, letter: str = "P") -> ValueError:
     """Return the error for an argument that should have had shape (P,)."""
-    return ValueError(f"{name} must have shape ({letter},), {letter} = {P}; got {getattr(got, 'shape', got)!r}")
+    return ValueError(f"{name} must have shape ({letter},), {letter} = {P}; got {found(got)}")
 
 
 def check_vector(name: str, v: Array, P: int, dtype: Any, letter: str = "P") -> None:
@@ -48,7 +51,7 @@ def size(name: str, value: Any) -> int:
     except TypeError:
         number = 0
     if number < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        raise ValueError(f"{name} must be an integer >= 1, got {found(value)}")
     return number
 
 
@@ -57,14 +60,14 @@ def generator(seed: int | np.random.Generator) -> np.random.Generator:
     if isinstance(seed, np.random.Generator):
         return seed
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed must be an integer >= 0 or a numpy.random.Generator, got {seed!r}")
+        raise ValueError(f"seed must be an integer >= 0 or a numpy.random.Generator, got {found(seed)}")
     return np.random.default_rng(seed)
 
 
 def checked_x(x: Array, D: int) -> Array:
     """Return inputs of shape (N, D), N >= 1, float32 or float64, finite."""
     if getattr(x, "ndim", None) != 2 or x.shape[1] != D or x.shape[0] < 1:
-        raise ValueError(f"x must have shape (N, D), N >= 1 and D = {D}; got {getattr(x, 'shape', x)!r}")
+        raise ValueError(f"x must have shape (N, D), N >= 1 and D = {D}; got {found(x)}")
     xp = array_namespace(x)
     if x.dtype not in (xp.float32, xp.float64):
         raise ValueError(f"x must be float32 or float64, got {x.dtype}")
@@ -76,7 +79,7 @@ def checked_targets(y: Array, x: Array, k: int) -> Array:
     """Return a copy of targets as (N, k), finite, of the dtype of x; (N,) is taken for (N, 1)."""
     N, shape = x.shape[0], getattr(y, "shape", None)
     if shape != (N, k) and not (k == 1 and shape == (N,)):
-        raise ValueError(f"y must have shape (N, k) = {(N, k)}{' or (N,)' if k == 1 else ''}; got {shape or y!r}")
+        raise ValueError(f"y must have shape (N, k) = {(N, k)}{' or (N,)' if k == 1 else ''}; got {found(y)}")
     if y.dtype != x.dtype:
         raise ValueError(f"y must have the dtype of x, {x.dtype}; got {y.dtype}")
     _check_finite("y", y)
@@ -88,7 +91,7 @@ def checked_labels(labels: Array, x: Array, k: int) -> Array:
     """Return labels (N,) as int64 in [0, k)."""
     xp, N = array_namespace(x), x.shape[0]
     if getattr(labels, "shape", None) != (N,):
-        raise ValueError(f"labels must have shape (N,), N = {N}; got {getattr(labels, 'shape', labels)!r}")
+        raise ValueError(f"labels must have shape (N,), N = {N}; got {found(labels)}")
     labels = xp.asarray(labels)
     if not xp.isdtype(labels.dtype, "integral"):
         raise ValueError(f"labels must be integers, got {labels.dtype}")

@@ -20,12 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Self
 
+from ..description import describe
 from ..kernels import kernel_name, select
 from ..linear import Diagonal, LinearPart, as_linear_part
 from ..namespace import Array, array_namespace, fingerprint
 from ..problem import SplitEnergy, weighted_dot
 from .activations import activation
-from .checks import check_name, check_vector, checked_indices, checked_x
+from .checks import check_name, check_vector, checked_indices, checked_x, found
 from .linearization import NetworkLinearization
 from .losses import Loss, ScaledResidual
 from .two_layer import (
@@ -62,7 +63,7 @@ class NetworkProblem(SplitEnergy):
 
     def __init__(self, net: TwoLayerNet, x: Array, time_scale: str, weight_decay: float | LinearPart) -> None:
         if not isinstance(net, TwoLayerNet):
-            raise ValueError(f"net must be a TwoLayerNet, got {net!r}")
+            raise ValueError(f"net must be a TwoLayerNet, got {found(net)}")
         check_name("time_scale", time_scale, TIME_SCALES)
         checked_x(x, net.n_inputs)
         self.net, self.time_scale = net, time_scale
@@ -196,7 +197,7 @@ class NetworkProblem(SplitEnergy):
             "loss": self.loss,
             "time_scale": self.time_scale,
             "mass": self.mass,
-            "weight_decay": scalar if scalar is not None else type(self.linear).__name__,
+            "weight_decay": scalar if scalar is not None else describe(self.linear),
             "n_samples": self.n_samples,
             "data": fingerprint(self._X, self._y),
             "dtype": "float32" if "32" in str(self._dtype) else "float64",

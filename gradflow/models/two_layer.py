@@ -49,7 +49,7 @@ import numpy as np
 from ..kernels import KERNELS, Kernels, reference, select
 from ..namespace import Array, array_namespace
 from .activations import Activation, activation
-from .checks import generator, shape_error, size
+from .checks import check_name, found, generator, shape_error, size
 from .losses import Loss
 
 __all__ = ["TwoLayerNet"]
@@ -158,10 +158,8 @@ class TwoLayerNet:
         for name in ("n_inputs", "width", "n_outputs"):
             object.__setattr__(self, name, size(name, getattr(self, name)))
         activation(self.activation)
-        if self.scaling not in SCALINGS:
-            raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}; got {self.scaling!r}")
-        if self.kernels not in KERNELS:
-            raise ValueError(f"kernels must be one of {', '.join(KERNELS)}; got {self.kernels!r}")
+        check_name("scaling", self.scaling, SCALINGS)
+        check_name("kernels", self.kernels, KERNELS)
 
     @property
     def n_parameters(self) -> int:
@@ -193,9 +191,8 @@ class TwoLayerNet:
         """
         rng = generator(seed)
         if str(getattr(dtype, "__name__", dtype)) not in ("float32", "float64"):
-            raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
-        if distribution not in DISTRIBUTIONS:
-            raise ValueError(f"distribution must be one of {', '.join(DISTRIBUTIONS)}; got {distribution!r}")
+            raise ValueError(f"dtype must be float32 or float64, got {found(dtype)}")
+        check_name("distribution", distribution, DISTRIBUTIONS)
         if distribution == "uniform":
             return rng.uniform(-1.0, 1.0, self.n_parameters).astype(dtype)
         theta = rng.standard_normal(self.n_parameters)
@@ -228,7 +225,7 @@ class TwoLayerNet:
         """
         W, a = self.unpack(theta)
         if getattr(x, "ndim", None) != 2 or x.shape[1] != self.n_inputs:
-            raise ValueError(f"x must have shape (N, D), D = {self.n_inputs}; got {getattr(x, 'shape', x)!r}")
+            raise ValueError(f"x must have shape (N, D), D = {self.n_inputs}; got {found(x)}")
         if theta.dtype != x.dtype:
             raise ValueError(f"theta and x must have one dtype, got {theta.dtype} and {x.dtype}")
         K = select(self.kernels, x)

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from ..linear import Scalar
 from ..namespace import Array, array_namespace
 from ..problem import Problem
-from .doors import require_positive
+from .doors import plain_numbers, require_positive
 from .rmsprop import SquaresState
 
 __all__ = ["Adagrad", "adagrad_update"]
@@ -67,6 +67,7 @@ class Adagrad:
     eps: float = 1e-10
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_positive("eps", self.eps)
 
     def init(self, problem: Problem, theta: Array) -> SquaresState:

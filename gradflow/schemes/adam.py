@@ -43,7 +43,7 @@ from typing import NamedTuple
 from ..linear import Scalar
 from ..namespace import Array, array_namespace
 from ..problem import Problem
-from .doors import require_in, require_positive
+from .doors import plain_numbers, require_in, require_positive
 
 __all__ = ["Adam", "AdamState", "adam_update"]
 
@@ -95,6 +95,7 @@ class Adam:
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_in("beta1", self.beta1, 0.0, 1.0, open_end=True)
         require_in("beta2", self.beta2, 0.0, 1.0, open_end=True)
         require_positive("eps", self.eps)

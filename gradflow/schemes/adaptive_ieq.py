@@ -46,7 +46,7 @@ from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
-from .doors import require_one_of, require_positive
+from .doors import plain_numbers, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
 
 __all__ = ["AdaptiveIEQ", "adaptive_ieq_update"]
@@ -88,6 +88,7 @@ class AdaptiveIEQ:
     form: str = "invariant"
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_positive("eps", self.eps)
         require_one_of("form", self.form, ("invariant", "printed"))
 

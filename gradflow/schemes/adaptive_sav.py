@@ -49,7 +49,7 @@ from ..linear import LinearPart, Scalar, as_linear_part
 from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import Blend, relax_quadratic
-from .doors import require_finite, require_in, require_one_of, require_positive
+from .doors import plain_numbers, require_finite, require_in, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
 from .sav import require_admissible
 
@@ -123,6 +123,7 @@ class AdaptiveSAV:
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_finite("C", self.C)
         as_linear_part(self.stabilization, "stabilization")
         require_one_of("reading", self.reading, ("norm", "elementwise"))

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from math import isfinite
+from numbers import Integral
+from typing import Any
 
-__all__ = ["require_finite", "require_in", "require_one_of", "require_positive"]
+from ..namespace import is_number
+
+__all__ = ["plain_numbers", "require_finite", "require_in", "require_one_of", "require_positive"]
+
+
+def plain_numbers(scheme: Any) -> None:
+    """Turn the NumPy numbers among the fields of a frozen dataclass into Python's, which never promote an array."""
+    for field in fields(scheme):
+        value = getattr(scheme, field.name)
+        if is_number(value) and type(value) not in (int, float):
+            object.__setattr__(scheme, field.name, int(value) if isinstance(value, Integral) else float(value))
 
 
 def require_finite(name: str, value: float) -> None:
     """Raise ValueError unless `value` is a finite number."""
-    if not isinstance(value, (int, float)) or not isfinite(value):
+    if not is_number(value) or not isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
 
 
 def require_positive(name: str, value: float) -> None:
     """Raise ValueError unless `value` is a finite number > 0."""
-    if not isinstance(value, (int, float)) or not (isfinite(value) and value > 0):
+    if not is_number(value) or not (isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
 
 
 def require_in(name: str, value: float, low: float, high: float, *, open_end: bool = False) -> None:
     """Raise ValueError unless low <= value <= high (or < high)."""
-    ok = isinstance(value, (int, float)) and low <= value and (value < high if open_end else value <= high)
+    ok = is_number(value) and low <= value and (value < high if open_end else value <= high)
     if not ok:
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}{')' if open_end else ']'}, got {value!r}")
 

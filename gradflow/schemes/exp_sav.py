@@ -64,7 +64,7 @@ from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import Blend, relax_log
 from ..state import AuxState
-from .doors import require_one_of, require_positive
+from .doors import plain_numbers, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
 
 __all__ = ["EXP_SAV_FORMS", "ExpSAV", "exp_sav_explicit_update", "exp_sav_update"]
@@ -147,6 +147,7 @@ class ExpSAV:
     stabilization: float | LinearPart = 0.0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_one_of("form", self.form, EXP_SAV_FORMS)
         require_positive("scale", self.scale)
         require_positive("C", self.C)

@@ -43,6 +43,7 @@ from ..linear import LinearPart, Scalar, add, as_linear_part
 from ..namespace import Array
 from ..problem import Problem
 from ..state import FlowState
+from .doors import plain_numbers
 
 __all__ = ["GradientDescent", "gradient_descent_update"]
 
@@ -73,6 +74,7 @@ class GradientDescent:
     stabilization: float | LinearPart = 0.0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         as_linear_part(self.stabilization, "stabilization")
 
     def _implicit_part(self, problem: Problem) -> LinearPart:

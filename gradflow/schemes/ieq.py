@@ -59,7 +59,7 @@ from ..namespace import Array, array_namespace
 from ..problem import LeastSquares, Problem
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
-from .doors import require_one_of, require_positive
+from .doors import plain_numbers, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
 
 __all__ = ["IEQ", "ieq_update"]
@@ -113,6 +113,7 @@ class IEQ:
     per_sample_auxiliary: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         as_linear_part(self.stabilization, "stabilization")
         require_one_of("solver", self.solver, SOLVERS)
         if self.tol is not None:

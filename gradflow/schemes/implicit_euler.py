@@ -67,7 +67,7 @@ from typing import NamedTuple
 from ..linear import Scalar
 from ..namespace import Array, array_namespace, quiet
 from ..problem import Problem
-from .doors import require_positive
+from .doors import plain_numbers, require_positive
 
 __all__ = ["ImplicitEuler", "ImplicitEulerState", "implicit_euler_update", "truncated_cg"]
 
@@ -285,6 +285,7 @@ class ImplicitEuler:
     max_cg: int = 200
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.tol is not None:
             require_positive("tol", self.tol)
         for name, limit in {"max_newton": self.max_newton, "max_cg": self.max_cg}.items():

@@ -45,7 +45,7 @@ from dataclasses import dataclass
 from ..linear import Scalar
 from ..namespace import Array, array_namespace
 from ..problem import Problem
-from .doors import require_in
+from .doors import plain_numbers, require_in
 from .heavy_ball import MomentumState
 
 __all__ = ["Nesterov", "nesterov_point", "nesterov_update"]
@@ -80,6 +80,7 @@ class Nesterov:
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_in("momentum", self.momentum, 0.0, 1.0, open_end=True)
 
     def init(self, problem: Problem, theta: Array) -> MomentumState:

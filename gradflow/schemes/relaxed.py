@@ -30,7 +30,7 @@ from ..linear import Scalar
 from ..namespace import Array
 from ..problem import Problem
 from ..relaxation import ORIENTATIONS
-from .doors import require_in, require_one_of
+from .doors import plain_numbers, require_in, require_one_of
 from .protocols import AuxiliaryScheme, EnergyTerms, Slack
 from .restart import Restart
 
@@ -80,7 +80,8 @@ class Relaxed:
     budget: str = "dissipation"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.base, AuxiliaryScheme):
+        plain_numbers(self)
+        if isinstance(self.base, type) or not isinstance(self.base, AuxiliaryScheme):
             raise ValueError(f"Relaxed wraps a scheme with an auxiliary variable, got {self.base!r}")
         if isinstance(self.base, (Restart, Relaxed)):
             raise ValueError(f"Relaxed wraps a vanilla scheme, got {self.base!r}")

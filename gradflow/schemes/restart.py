@@ -43,7 +43,7 @@ class Restart:
     carries_auxiliary: ClassVar[bool] = False  # each step starts from the definition, in mini-batches the batch's
 
     def __post_init__(self) -> None:
-        if not isinstance(self.base, AuxiliaryScheme):
+        if isinstance(self.base, type) or not isinstance(self.base, AuxiliaryScheme):
             raise ValueError(f"Restart wraps a scheme with an auxiliary variable, got {self.base!r}")
 
     def init(self, problem: Problem, theta: Array) -> Any:

@@ -37,7 +37,7 @@ from typing import NamedTuple
 from ..linear import Scalar
 from ..namespace import Array, array_namespace
 from ..problem import Problem
-from .doors import require_in, require_positive
+from .doors import plain_numbers, require_in, require_positive
 
 __all__ = ["RMSProp", "SquaresState", "rmsprop_update"]
 
@@ -79,6 +79,7 @@ class RMSProp:
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_in("decay", self.decay, 0.0, 1.0, open_end=True)
         require_positive("eps", self.eps)
 

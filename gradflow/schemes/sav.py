@@ -54,7 +54,7 @@ from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
-from .doors import require_finite
+from .doors import plain_numbers, require_finite
 from .protocols import EnergyTerms, Slack
 
 __all__ = ["SAV", "sav_update"]
@@ -111,6 +111,7 @@ class SAV:
     stabilization: float | LinearPart = 0.0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_finite("C", self.C)
         as_linear_part(self.stabilization, "stabilization")
 

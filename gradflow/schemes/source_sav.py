@@ -40,7 +40,7 @@ from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
-from .doors import require_finite
+from .doors import plain_numbers, require_finite
 from .protocols import EnergyTerms, Slack
 from .sav import require_admissible
 
@@ -85,6 +85,7 @@ class SourceSAV:
     stabilization: float | LinearPart = 0.0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_finite("C", self.C)
         as_linear_part(self.stabilization, "stabilization")
 

@@ -45,25 +45,40 @@ def _modified_energy(at: Moment) -> Any:
     return at.scheme.modified_energy(at.problem, at.state)
 
 
-def _auxiliary_ratio(at: Moment) -> Any:
-    """Return |aux| / |its definition|: r / sqrt(E + C) for SAV."""
+def _consistent(at: Moment) -> Any:
+    """Return the auxiliary variable by its definition, None where that cannot be set beside the state's."""
     if not isinstance(at.scheme, AuxiliaryScheme):
+        return None
+    consistent = at.scheme.auxiliary(at.problem, at.state.theta)
+    return consistent if consistent.shape == at.state.aux.shape else None  # a restarted residual is the last batch's
+
+
+def _logarithmic(scheme: Any) -> bool:
+    """Return whether the auxiliary variable is kept as its logarithm."""
+    return bool(getattr(getattr(scheme, "base", scheme), "logarithmic_auxiliary", False))
+
+
+def _auxiliary_ratio(at: Moment) -> Any:
+    """Return r / sqrt(E + C), with its sign, or its like: |q| / |q^| for vectors, exp(s - s^) for logarithms."""
+    consistent = _consistent(at)
+    if consistent is None:
         return NAN
     xp = array_namespace(at.state.theta)
-    consistent = at.scheme.auxiliary(at.problem, at.state.theta)
-    if consistent.shape != at.state.aux.shape:
-        return NAN  # a restarted residual belongs to the last batch only
+    if _logarithmic(at.scheme):
+        return xp.exp(at.state.aux - consistent)
+    if consistent.ndim == 0:
+        return at.state.aux / consistent
     return xp.sqrt(xp.sum(at.state.aux**2) / xp.sum(consistent**2))
 
 
 def _auxiliary_gap(at: Moment) -> Any:
     """Return |aux - its definition| / |its definition|."""
-    if not isinstance(at.scheme, AuxiliaryScheme):
+    consistent = _consistent(at)
+    if consistent is None:
         return NAN
     xp = array_namespace(at.state.theta)
-    consistent = at.scheme.auxiliary(at.problem, at.state.theta)
-    if consistent.shape != at.state.aux.shape:
-        return NAN
+    if _logarithmic(at.scheme):
+        return abs(xp.expm1(at.state.aux - consistent))
     return xp.sqrt(xp.sum((at.state.aux - consistent) ** 2) / xp.sum(consistent**2))
 
 

@@ -39,10 +39,10 @@ class LinearPart(Protocol):
         """The number c if the operator is c times the identity, else None."""
 
     def apply(self, u: Array) -> Array:
-        """Return L u, shape (P,)."""
+        """Return L u, for u of shape (P,) or (N, P): along the last axis."""
 
     def solve_shifted(self, u: Array, dt: Scalar) -> Array:
-        """Return (I + dt L)^{-1} u, shape (P,)."""
+        """Return (I + dt L)^{-1} u, for u of shape (P,) or (N, P): along the last axis."""
 
 
 @dataclass(frozen=True)

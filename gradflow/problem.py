@@ -41,9 +41,10 @@ __all__ = [
 
 @runtime_checkable
 class Problem(Protocol):
-    """An energy E: R^P -> R with its inner product. All values are dimensionless."""
+    """An energy E: R^P -> R with its inner product. All values are dimensionless.
 
-    linear: LinearPart
+    A problem may also split its energy, equation (2): `linear`, ``nonlinear_energy`` and ``nonlinear_energy_and_gradient``.
+    """
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M, a 0-d array."""
@@ -56,12 +57,6 @@ class Problem(Protocol):
 
     def hvp(self, theta: Array, v: Array) -> Array:
         """Return the derivative of that gradient along v, shape (P,)."""
-
-    def nonlinear_energy(self, theta: Array) -> Array:
-        """Return F(theta), equation (2), a 0-d array."""
-
-    def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
-        """Return F (0-d) and its gradient with respect to `inner`, shape (P,)."""
 
 
 class Linearization(Protocol):
@@ -85,13 +80,33 @@ class Linearization(Protocol):
 
 @runtime_checkable
 class LeastSquares(Problem, Protocol):
-    """An energy with F = |q|^2 / 2."""
+    """An energy with F = |q|^2 / 2.
 
-    mass: Array | float
-    """The diagonal of the inner product, (u, v)_M = sum(mass * u * v): a number or shape (P,)."""
+    A problem whose inner product is diagonal says so by `mass`, a number or (P,): ``(u, v)_M = sum(mass * u * v)``. Solvers
+    that form a matrix from the explicit Jacobian need it.
+    """
 
     def linearize(self, theta: Array) -> Linearization:
         """Return the linearisation at theta."""
+
+
+def linear_part(problem: Problem) -> LinearPart:
+    """Return the energy part L of equation (2); zero for a problem that names none."""
+    return getattr(problem, "linear", _NONE)
+
+
+def nonlinear_energy(problem: Problem, theta: Array) -> Array:
+    """Return F(theta), 0-d; the whole energy for a problem that does not split it."""
+    return getattr(problem, "nonlinear_energy", problem.energy)(theta)
+
+
+def nonlinear_energy_and_gradient(problem: Problem, theta: Array) -> tuple[Array, Array]:
+    """Return F (0-d) and its gradient (P,); those of the whole energy for a problem that does not split it."""
+    both: tuple[Array, Array] = getattr(problem, "nonlinear_energy_and_gradient", problem.energy_and_gradient)(theta)
+    return both
+
+
+_NONE = Zero()
 
 
 class SplitEnergy:

@@ -154,20 +154,49 @@ def xi0_log(intermediate: Array, consistent: Array, log_slack: Array | float) ->
 def relax_quadratic(
     intermediate: Array, consistent: Array, slack: Array | float, *, orientation: str = "literature"
 ) -> Blend:
-    """Return the relaxed variable of equation (1) and its xi_0, in the orientation asked for."""
+    """Return the relaxed variable of equation (1) and its xi_0, in the orientation asked for.
+
+    Parameters
+    ----------
+    intermediate, consistent : array, 0-d or (N,)
+        q~ and q^.
+    slack : float or 0-d array
+        B >= 0, in the units of |q|^2.
+    orientation : {"literature", "swapped"}
+        See the module's text.
+    """
     if orientation == "swapped":
         intermediate, consistent = consistent, intermediate
     xi0 = xi0_quadratic(intermediate, consistent, slack)
+    if intermediate.ndim == 0:  # the bound itself, to full relative accuracy however small r~ is beside r^
+        xp = array_namespace(xi0)
+        bound = xp.hypot(intermediate, xp.sqrt(0 * xi0 + slack))
+        return Blend(xp.where(xi0 > 0, xp.copysign(bound, consistent), consistent), xi0)
     return Blend(consistent + xi0 * (intermediate - consistent), xi0)
 
 
 def relax_log(
     intermediate: Array, consistent: Array, log_slack: Array | float, *, orientation: str = "literature"
 ) -> Blend:
-    """Return the relaxed logarithm of equation (4) and its xi_0, in the orientation asked for."""
-    if orientation == "swapped":
-        intermediate, consistent = consistent, intermediate
+    """Return the relaxed logarithm of equation (4) and its xi_0, in the orientation asked for.
+
+    Parameters
+    ----------
+    intermediate, consistent : 0-d array
+        s~ and s^.
+    log_slack : float or 0-d array
+        l = log(1 + B / v~) >= 0, in either orientation.
+    orientation : {"literature", "swapped"}
+        See the module's text.
+    """
     xp = array_namespace(intermediate, consistent)
+    if orientation == "swapped":  # the same B, now relative to v^
+        log_slack = 0 * intermediate + log_slack
+        some = log_slack > 0
+        l = xp.where(some, log_slack, 1 + 0 * log_slack)
+        log_B = l + xp.log(-xp.expm1(-l)) + intermediate  # log(e^l - 1) without overflow
+        log_slack = xp.where(some, xp.logaddexp(0 * log_B, log_B - consistent), 0 * log_slack)
+        intermediate, consistent = consistent, intermediate
     xi0 = xi0_log(intermediate, consistent, log_slack)
     bound = intermediate + log_slack
     return Blend(xp.where(xi0 > 0, bound, consistent), xi0)

@@ -249,6 +249,9 @@ def _check_first(theta0: Array, theta: Array) -> None:
 
 def _standstill(problem: Problem, scheme: Scheme, state: Any, h: float, slope: float, still: int) -> tuple[Status, str]:
     """Tell a stationary point from an iterate that a tiny step or a collapsed auxiliary variable holds fast."""
+    admissible = getattr(scheme, "admissible", None)
+    if admissible is not None and not admissible(problem, state.theta):
+        return Status.INADMISSIBLE, "E + C is not positive, so the auxiliary variable is not defined"
     _, g = problem.energy_and_gradient(state.theta)
     norm = float(problem.inner(g, g)) ** 0.5
     if norm == 0:

@@ -69,11 +69,12 @@ def vanilla_schemes(stabilization=0.0):
 def auxiliary_schemes(stabilization=0.0):
     """Return name -> every scheme with an auxiliary variable: vanilla, restarted, relaxed in each budget."""
     vanilla = vanilla_schemes(stabilization)
+    budgeted = {name: scheme for name, scheme in vanilla.items() if not getattr(scheme, "relaxes_its_own_loss", False)}
     return {
         **vanilla,
         **{f"Restart-{name}": Restart(scheme) for name, scheme in vanilla.items()},
         **{f"Relaxed-{name}": Relaxed(scheme) for name, scheme in vanilla.items()},
-        **{f"RelaxedNumerical-{name}": Relaxed(scheme, budget="numerical") for name, scheme in vanilla.items()},
-        **{f"RelaxedIncrement-{name}": Relaxed(scheme, budget="increment") for name, scheme in vanilla.items()},
+        **{f"RelaxedNumerical-{name}": Relaxed(scheme, budget="numerical") for name, scheme in budgeted.items()},
+        **{f"RelaxedIncrement-{name}": Relaxed(scheme, budget="increment") for name, scheme in budgeted.items()},
         **{f"RelaxedSwapped-{name}": Relaxed(scheme, orientation="swapped") for name, scheme in vanilla.items()},
     }

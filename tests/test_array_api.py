@@ -61,7 +61,11 @@ AUXILIARY = {
 WRAPPED = {
     **{f"Restart-{name}": Restart(scheme) for name, scheme in AUXILIARY.items()},
     **{f"Relaxed-{name}": Relaxed(scheme) for name, scheme in AUXILIARY.items()},
-    **{f"RelaxedNumerical-{name}": Relaxed(scheme, budget="numerical") for name, scheme in AUXILIARY.items()},
+    **{
+        f"RelaxedNumerical-{name}": Relaxed(scheme, budget="numerical")
+        for name, scheme in AUXILIARY.items()
+        if not getattr(scheme, "relaxes_its_own_loss", False)
+    },
     **{f"RelaxedSwapped-{name}": Relaxed(scheme, orientation="swapped") for name, scheme in AUXILIARY.items()},
 }
 SCHEMES = {**FLOWS, **AUXILIARY, **WRAPPED}

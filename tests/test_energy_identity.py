@@ -39,7 +39,7 @@ def identity_error(scheme, problem, state, new, dt):
 @pytest.mark.parametrize("name", SCHEMES)
 def test_identity(name, dtype):
     rng = np.random.default_rng(7)
-    eps = np.finfo(dtype).eps
+    eps, checked = np.finfo(dtype).eps, 0
     for trial in range(12):
         P, N = (int(n) for n in rng.integers(1, 201, size=2))
         linear, mass = LINEAR_PARTS[trial % 3], MASSES[trial // 3 % 3]
@@ -53,14 +53,17 @@ def test_identity(name, dtype):
             assert np.asarray(new.aux).dtype == dtype
             with np.errstate(over="ignore", invalid="ignore"):  # 1/r of the form that freezes may overflow
                 error, magnitude = identity_error(scheme, case.problem, state, new, dt)
+            checked += bool(np.isfinite(magnitude))
             if np.isfinite(magnitude):
                 assert error <= K * eps * magnitude, (dt, P, N, linear, mass, n, error / (eps * magnitude))
             state = new
+    assert checked >= (9 if "theorem" in name else 36)  # where 1/r overflows there is nothing to compare
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in SCHEMES if n.partition("-")[0] in ("SAV", "SourceSAV", "IEQ", "ExpSAV", "Relaxed")]
-)
+DECAYING = [n for n in SCHEMES if not n.startswith("Restart") and "theorem" not in n]
+
+
+@pytest.mark.parametrize("name", DECAYING)
 def test_modified_energy_never_rises(name):
     rng = np.random.default_rng(3)
     for trial in range(8):

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from cases import LINEAR_PARTS, MASSES, affine_case, residual_case
+from gradflow import Regression, Status, TwoLayerNet, solve
 from gradflow.curvature import damped_step
+from gradflow.curvature.damped_step import choose_solver
 from gradflow.linear import Diagonal, Shift, Zero
-from gradflow.problem import DenseLeastSquares, FunctionProblem
+from gradflow.problem import DenseLeastSquares, DenseLinearization, FunctionProblem
 from gradflow.schemes import (
     IEQ,
     SAV,
     AdaptiveIEQ,
+    AdaptiveSAV,
     ElementwiseSAV,
     ExpSAV,
     GradientDescent,
@@ -20,6 +23,7 @@ from gradflow.schemes import (
     Restart,
     SourceSAV,
 )
+from gradflow.schemes.exp_sav import EXP_SAV_FORMS
 
 SIZES = [(3, 8), (8, 3), (20, 7), (7, 20), (1, 1), (1, 5), (5, 1)]
 DTS = [1e-8, 1e-3, 1.0, 1e3]
@@ -80,6 +84,54 @@ def test_the_three_solvers_agree_with_a_dense_solve(solver, mass, linear):
     np.testing.assert_allclose(J_d, J @ expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dt", [1e2, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize(("P", "N"), [(20, 30), (5, 40), (30, 20)])
+def test_conjugate_gradients_with_their_own_tolerance_at_large_steps(P, N, dt):
+    """The residual's 2-norm may grow by the root of the condition number on the way: this must not end the iteration."""
+    case = residual_case(P + N, P, N)
+    at = case.problem.linearize(case.theta)
+    d, _ = damped_step(at, at.residual, None, Zero(), dt, mass=1.0, n_parameters=P, solver="cg")
+    stacked = np.vstack([at.jacobian(), np.eye(P) / np.sqrt(dt)])
+    wanted, *_ = np.linalg.lstsq(stacked, -np.concatenate([at.residual, np.zeros(P)]))
+    assert np.linalg.norm(d - wanted) <= 1e-5 * np.linalg.norm(wanted)
+
+
+def test_the_choice_of_solver():
+    assert choose_solver(64, 42_000, closed_form=True) == "gram"
+    assert choose_solver(100, 10, closed_form=True) == "parameter"
+    assert choose_solver(100, 10, closed_form=False, diagonal=False) == "cg"
+    assert choose_solver(8000, 5000, closed_form=True) == "cg"
+    assert choose_solver(2000, 42_000, closed_form=False) == "cg"
+    assert choose_solver(2000, 42_000, closed_form=True) == "gram"
+
+
+def test_a_linear_part_of_your_own_acts_along_the_last_axis():
+    class Dense:
+        scalar = None
+
+        def __init__(self, K):
+            self.K = K
+
+        def apply(self, u):
+            return u @ self.K
+
+        def solve_shifted(self, u, dt):
+            return np.linalg.solve(np.eye(len(self.K)) + dt * self.K, u.T).T
+
+    rng = np.random.default_rng(0)
+    B = rng.standard_normal((6, 6))
+    case, L, dt = residual_case(0, 6, 8), Dense(B @ B.T), 0.7
+    at = case.problem.linearize(case.theta)
+    J, q, h = at.jacobian(), at.residual, L.apply(case.theta)
+    wanted = np.linalg.solve(np.eye(6) / dt + L.K + J.T @ J, -(J.T @ q + h))
+    for solver in ("gram", "cg"):
+        d, J_d = damped_step(at, q, h, L, dt, mass=1.0, n_parameters=6, solver=solver)
+        np.testing.assert_allclose(d, wanted, atol=1e-11)
+        np.testing.assert_allclose(J_d, J @ wanted, atol=1e-11)
+    with pytest.raises(ValueError, match="diagonal linear part"):
+        damped_step(at, q, h, L, dt, mass=1.0, n_parameters=6, solver="parameter")
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("solver", ["gram", "parameter", "cg"])
 def test_semidefinite_and_hopeless_systems_do_not_give_nan(solver, dtype):
@@ -93,7 +145,8 @@ def test_semidefinite_and_hopeless_systems_do_not_give_nan(solver, dtype):
     scheme = IEQ(solver=solver)
     state = scheme.init(problem, np.zeros(4, dtype=dtype))
     for dt in (1e-8, 1.0, 1e8):
-        new = scheme.step(problem, state, dt)
+        with np.errstate(over="ignore", invalid="ignore"):  # conjugate gradients in float32 run into it, and stop
+            new = scheme.step(problem, state, dt)
         assert np.all(np.isfinite(new.theta))
         assert np.all(np.isfinite(new.aux))
         assert new.aux @ new.aux <= state.aux @ state.aux * (1 + 8 * np.finfo(dtype).eps)
@@ -259,3 +312,107 @@ def test_parts_add_up():
         total = add(first, second)
         np.testing.assert_allclose(total.apply(u), np.array(dense) * u)
         np.testing.assert_allclose(total.solve_shifted(u, 0.5), u / (1 + 0.5 * np.array(dense)))
+
+
+def test_adaptive_sav_follows_its_algorithm_for_three_steps():
+    """Averages with bias correction, epsilon outside the root, both readings, against a transcription of Algorithm 5."""
+    beta1, beta2, eps, C, dt = 0.8, 0.95, 1e-3, 2.0, 0.05
+    for reading in ("norm", "elementwise"):
+        case = residual_case(12, 5, 4)
+        theta, r = case.theta, np.sqrt(case.problem.energy(case.theta) + C)
+        m, v = np.zeros(5), np.zeros(5) if reading == "elementwise" else 0.0
+        scheme = AdaptiveSAV(C=C, reading=reading, beta1=beta1, beta2=beta2, eps=eps)
+        state = scheme.init(case.problem, case.theta)
+        for n in (1, 2, 3):
+            E, g = case.problem.energy_and_gradient(theta)
+            m = beta1 * m + (1 - beta1) * g
+            v = beta2 * v + (1 - beta2) * (g * g if reading == "elementwise" else g @ g)
+            m_hat, tau = m / (1 - beta1**n), dt / (np.sqrt(v / (1 - beta2**n)) + eps)
+            r = r / (1 + np.sum(m_hat * tau * m_hat) / (2 * (E + C)))
+            theta = theta - r / np.sqrt(E + C) * tau * m_hat
+            state = scheme.step(case.problem, state, dt)
+            np.testing.assert_allclose(state.theta, theta, rtol=1e-12)
+            np.testing.assert_allclose(state.aux, r, rtol=1e-12)
+
+
+def test_exponential_sav_constants():
+    """C shifts s by log C in every form, drops out of (2), (3) and of the modified energy, and divides the step of (5)."""
+    case, dt = residual_case(11, 8, 5), 0.2
+    for form in ("implicit", "explicit"):
+        one, two = ExpSAV(form=form, C=1.0, scale=3.0), ExpSAV(form=form, C=7.0, scale=3.0)
+        a, b = one.init(case.problem, case.theta), two.init(case.problem, case.theta)
+        assert one.modified_energy(case.problem, a) == pytest.approx(case.problem.energy(case.theta), rel=1e-14)
+        for _ in range(4):
+            a, b = one.step(case.problem, a, dt), two.step(case.problem, b, dt)
+            np.testing.assert_allclose(a.theta, b.theta, rtol=1e-11)
+            assert b.aux - a.aux == pytest.approx(np.log(7.0), rel=1e-12)
+            assert two.modified_energy(case.problem, b) == pytest.approx(
+                one.modified_energy(case.problem, a), abs=1e-12
+            )
+    E, g = case.problem.energy_and_gradient(case.theta)
+    r = 7.0 * np.exp(E / 3.0)
+    scheme = ExpSAV(form="theorem_2.2", C=7.0, scale=3.0)
+    new = scheme.step(case.problem, scheme.init(case.problem, case.theta), dt)
+    np.testing.assert_allclose(new.theta, case.theta - dt / (r + dt * (g @ g) / 3.0) * g, rtol=1e-13)
+    at_rest = FunctionProblem(lambda t: t @ t / 2, lambda t: t)
+    for form in EXP_SAV_FORMS:
+        rest = ExpSAV(form=form)
+        assert np.array_equal(rest.step(at_rest, rest.init(at_rest, np.zeros(2)), dt).theta, np.zeros(2))
+
+
+def test_printed_adaptive_ieq_counts_in_the_units_of_the_residual():
+    """On a network with a mean loss rho is |f - y|, not sqrt(2 E): the published normalisation."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, 2)), rng.standard_normal(20)
+    net = TwoLayerNet(2, 6)
+    problem, theta = Regression(net, x, y, loss="mse"), net.init(0)
+    scheme = AdaptiveIEQ(form="printed", eps=1e-6)
+    state = scheme.init(problem, theta)
+    rho = np.linalg.norm(net(theta, x)[:, 0] - y)
+    assert state.aux == pytest.approx(rho, rel=1e-13)
+    _, g = problem.energy_and_gradient(theta)
+    alpha = 1 / (1 + 0.3 * problem.inner(g, g) / (rho**2 + 1e-6))
+    np.testing.assert_allclose(scheme.step(problem, state, 0.3).theta, theta - 0.3 * alpha * g, rtol=1e-12)
+
+
+def test_problems_with_the_contracts_methods_alone():
+    """No `linear`, no ``nonlinear_*``, no `mass`: the first four methods of the protocol are enough."""
+
+    class Bare:
+        def inner(self, u, v):
+            return u @ v
+
+        def energy(self, t):
+            return t @ t / 2
+
+        def energy_and_gradient(self, t):
+            return t @ t / 2, t
+
+        def hvp(self, t, v):
+            return v
+
+    class BareSquares(Bare):
+        def linearize(self, t):
+            return DenseLinearization(t, np.eye(t.shape[0]))
+
+    for scheme in (SAV(), Restart(SAV()), ExpSAV(form="explicit"), GradientDescent(), ImplicitEuler(), AdaptiveSAV()):
+        assert theta_path(scheme, Bare(), np.array([1.0, 2.0]), 0.5)[-1].sum() < 3
+        assert solve(Bare(), scheme, np.array([1.0, 2.0]), dt=0.5, steps=3).status is Status.DONE
+    for solver in ("auto", "gram", "cg"):
+        path = theta_path(IEQ(solver=solver), BareSquares(), np.array([1.0, 2.0]), 0.5)
+        np.testing.assert_allclose(path[0], np.array([1.0, 2.0]) / 1.5, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scheme", [SourceSAV(C=1.0), AdaptiveIEQ(), AdaptiveIEQ(form="printed")], ids=repr)
+def test_leaving_the_admissible_set_is_not_done(scheme):
+    shift = 0.0 if isinstance(scheme, SourceSAV) else 2.0
+    slope = FunctionProblem(lambda t: t.sum() + shift, lambda t: np.ones_like(t))
+    assert solve(slope, scheme, np.zeros(2), dt=1.0, steps=2000).status is Status.INADMISSIBLE
+    with pytest.raises(ValueError, match=r"energy >= 0|C must satisfy"):
+        scheme.init(slope, -2 * np.ones(2))
+
+
+def test_zero_is_not_admissible():
+    flat = FunctionProblem(lambda t: 0 * t.sum(), lambda t: 0 * t)
+    with pytest.raises(ValueError, match="C must satisfy"):
+        SAV(C=0.0).init(flat, np.ones(2))

@@ -137,16 +137,78 @@ def test_relaxation_with_a_restart_on_top_is_never_used(name):
         assert np.array_equal(a.theta, b.theta)
 
 
-def test_eta_zero_without_drift_upwards_is_vanilla_and_relaxation_tracks_better():
-    case = residual_case(1, 12, 9)
-    gaps = {}
-    for eta in (0.0, 0.99):
-        scheme = Relaxed(SAV(C=1.0), eta=eta)
-        state = scheme.init(case.problem, case.theta)
-        for _ in range(50):
-            state = scheme.step(case.problem, state, 0.05)
-        gaps[eta] = abs(state.aux / scheme.auxiliary(case.problem, state.theta) - 1)
-    assert gaps[0.99] <= gaps[0.0]
+def drifted(name, dt=0.3):
+    """Return problem, scheme, and a state whose auxiliary variable lags behind its definition, so that relaxation acts."""
+    case = residual_case(1, 12, 9, linear="none", mass="mean_field")
+    base = vanilla_schemes(stabilization=2.0)[name]
+    state = base.init(case.problem, case.theta)
+    aux = state.aux + np.log(0.3) if name.startswith("ExpSAV") else 0.3 * state.aux
+    return case.problem, base, state._replace(aux=aux), dt
+
+
+def relax_one_step(scheme, problem, old, dt):
+    return scheme.step(problem, scheme.init(problem, old.theta)._replace(aux=old.aux), dt)
+
+
+BUDGETED = [n for n in vanilla_schemes() if not n.startswith("ExpSAV") or n == "ExpSAV-explicit"]
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("budget", ["dissipation", "increment", "numerical"])
+@pytest.mark.parametrize("name", BUDGETED)
+def test_an_active_relaxation_spends_its_budget_exactly(name, budget, eta):
+    """xi_0 in (0, 1]: the modified energy is the intermediate one plus the slack, to round-off; else aux is consistent."""
+    problem, base, old, dt = drifted(name)
+    new = base.step(problem, old, dt)
+    scheme = Relaxed(base, eta=eta, budget=budget)
+    relaxed = relax_one_step(scheme, problem, old, dt)
+    terms = base.energy_terms(problem, old, new, dt)
+    d = new.theta - old.theta
+    slack = {
+        "dissipation": eta * terms.dissipation,
+        "increment": eta * min(problem.inner(d, d) / dt, terms.dissipation),
+        "numerical": eta * terms.dissipation + terms.numerical,
+    }[budget]
+    assert relaxed.xi0 > 0
+    before, after = base.modified_energy(problem, new), scheme.modified_energy(problem, relaxed)
+    scale = abs(before) + abs(after) + slack + getattr(base, "scale", 1.0)
+    assert abs(after - before - slack) <= 1e-13 * scale
+    if slack > 1e-12 * scale:
+        assert relaxed.xi0 < 1
+    if budget == "increment" and eta > 0 and name.startswith(("SAV", "IEQ", "ExpSAV")):
+        assert slack < eta * terms.dissipation  # the stabilization's part is not given back
+
+
+@pytest.mark.parametrize("form", ["implicit", "section_2.2.4", "theorem_2.2"])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 0.99, 1.0])
+@pytest.mark.parametrize("dt", [0.3, 1e9])
+def test_exponential_forms_give_back_a_share_of_the_loss_of_r(form, eta, dt):
+    problem, base, old, _ = drifted(f"ExpSAV-{form}")
+    new = base.step(problem, old, dt)
+    relaxed = relax_one_step(Relaxed(base, eta=eta), problem, old, dt)
+    r = np.exp(new.aux - old.aux)  # in units of the old r
+    wanted = min(r + eta * (1 - r), np.exp(base.auxiliary(problem, new.theta) - old.aux))
+    assert np.exp(relaxed.aux - old.aux) == pytest.approx(wanted, rel=1e-12)
+    with pytest.raises(ValueError, match="within its own loss of r"):
+        Relaxed(base, budget="numerical")
+
+
+def test_swapped_orientation_exchanges_the_roles():
+    q, p, B = np.array([2.0, 1.0]), np.array([0.5, 0.2]), 0.3
+    swapped, xi0 = relax_quadratic(q, p, B, orientation="swapped")
+    literature, other = relax_quadratic(p, q, B)
+    assert np.array_equal(swapped, literature)
+    assert xi0 == other
+    s, _ = relax_log(np.log(5.0), np.log(2.0), np.log1p(1.0 / 5.0), orientation="swapped")
+    assert np.exp(s) == pytest.approx(3.0)  # min(v~, v^ + B) with v~ = 5, v^ = 2, B = 1
+    for big in (800.0, 5e4):
+        assert np.isfinite(relax_log(np.float64(5.0), np.float64(2.0), big, orientation="swapped").aux)
+
+
+def test_a_collapsed_scalar_is_relaxed_to_full_relative_accuracy():
+    for tiny in (1e-12, 1e-16, 1e-100):
+        r, _ = relax_quadratic(np.float64(tiny), np.float64(1.0), 0.0)
+        assert r == pytest.approx(tiny, rel=1e-15)
 
 
 def test_wrapping_doors():

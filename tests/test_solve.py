@@ -287,7 +287,10 @@ def test_a_gradient_that_turns_nan_is_a_status_for_every_scheme(dtype):
     problem = gf.FunctionProblem(lambda t: t @ t / 2, gradient)
     for name in ("SAV", "SourceSAV", "ExpSAV", "ElementwiseSAV", "AdaptiveIEQ"):
         base = getattr(gf, name)()
-        for scheme in (base, gf.Restart(base), gf.Relaxed(base), gf.Relaxed(base, budget="numerical")):
+        schemes = [base, gf.Restart(base), gf.Relaxed(base)]
+        if name != "ExpSAV":
+            schemes.append(gf.Relaxed(base, budget="numerical"))
+        for scheme in schemes:
             run = gf.solve(problem, scheme, np.array([0.1, 2.0], dtype=dtype), dt=0.1, steps=50)
             assert run.status is gf.Status.NONFINITE
             assert np.all(np.isfinite(run.theta))

@@ -21,7 +21,7 @@ with J the (N, P) Jacobian, ``J^*`` its adjoint in the inner product of diagonal
 
 All eigenvalues of the matrices in (2) and (3) are at least 1. A Cholesky factorisation of one whose largest eigenvalue
 exceeds 1 / eps may fail all the same, or return NaN. Then the symmetric eigenvalue decomposition is used, with negative
-eigenvalues, which can only be rounding, set to zero. The result is never NaN for finite data.
+eigenvalues, which can only be rounding, set to zero. The result is never NaN for finite data whose products do not overflow.
 
 ``J d`` is wanted beside d. On the gram side it is ``-K q~`` for the matrix K in (3), at the price of a small matrix times a
 vector, but with an error of eps times the largest eigenvalue of K; where that bound is not small, the product with J is done.
@@ -43,6 +43,7 @@ DENSE_LIMIT = 3000  # side of the largest matrix that `auto` factorises: 72 MB a
 JACOBIAN_LIMIT = 2 * 10**7  # entries of the largest Jacobian that `auto` stores: 160 MB in float64
 
 
+PATIENCE = 200  # products of conjugate gradients without progress; its residual has plateaus
 GRAM_PRODUCT_LIMIT = 100.0  # trace of K up to which J d = -K q~ keeps all but two digits
 
 
@@ -55,7 +56,7 @@ class DampedStep(NamedTuple):
     """J d, (N,)."""
 
 
-def choose_solver(n_residuals: int, n_parameters: int, *, closed_form: bool) -> str:
+def choose_solver(n_residuals: int, n_parameters: int, *, closed_form: bool, diagonal: bool = True) -> str:
     """Return the solver that `auto` stands for.
 
     Parameters
@@ -64,11 +65,13 @@ def choose_solver(n_residuals: int, n_parameters: int, *, closed_form: bool) -> 
         N and P.
     closed_form : bool
         Whether the Gram matrix needs no Jacobian (A is a number).
+    diagonal : bool
+        Whether A is diagonal, as the parameter side wants it.
     """
     jacobian_fits = n_residuals * n_parameters <= JACOBIAN_LIMIT
-    if n_parameters < n_residuals and n_parameters <= DENSE_LIMIT and jacobian_fits:
+    if diagonal and n_parameters < n_residuals and n_parameters <= DENSE_LIMIT and jacobian_fits:
         return "parameter"
-    if n_residuals <= DENSE_LIMIT and (closed_form or jacobian_fits):
+    if n_residuals <= DENSE_LIMIT and (closed_form or (jacobian_fits and diagonal)):
         return "gram"
     return "cg"
 
@@ -80,7 +83,7 @@ def damped_step(
     A: LinearPart,
     dt: Scalar,
     *,
-    mass: Array | float,
+    mass: Array | float | None,
     n_parameters: int,
     solver: str = "auto",
     tol: float | None = None,
@@ -99,8 +102,8 @@ def damped_step(
         L + S, so that the operator A of (1) is inverted by ``A.solve_shifted(., dt)``.
     dt : float or 0-d array
         Step size, > 0: 1 / damping.
-    mass : float or array (P,)
-        Diagonal of the inner product.
+    mass : float or array (P,) or None
+        Diagonal of the inner product; None if it is not diagonal or not known, which leaves cg, and gram when A is a number.
     n_parameters : int
         P.
     solver : {"auto", "gram", "parameter", "cg"}
@@ -111,10 +114,16 @@ def damped_step(
     Raises
     ------
     ValueError
-        If the parameter side is asked for and A is not diagonal.
+        If the parameter side is asked for and A or the inner product is not diagonal, or the gram side needs a Jacobian and
+        the inner product is not diagonal.
     """
     if solver == "auto":
-        solver = choose_solver(q.shape[0], n_parameters, closed_form=A.scalar is not None)
+        solver = choose_solver(
+            q.shape[0],
+            n_parameters,
+            closed_form=A.scalar is not None,
+            diagonal=mass is not None and (A.scalar is not None or isinstance(A, Diagonal)),
+        )
     if solver == "parameter":
         d = _parameter_side(at, q, h, A, dt, mass)
         return DampedStep(d, at.jvp(d))
@@ -135,22 +144,26 @@ def damped_step(
     return DampedStep(d, at.jvp(d))
 
 
-def _shifted_gram(at: Linearization, A: LinearPart, dt: Scalar, mass: Array | float) -> Array:
+def _shifted_gram(at: Linearization, A: LinearPart, dt: Scalar, mass: Array | float | None) -> Array:
     """Return K = dt J A^{-1} J^*, (N, N)."""
     if A.scalar is not None:
         return (dt / (1 + dt * A.scalar)) * at.gram()
+    if mass is None:
+        raise ValueError("the gram solver with this linear part needs a problem with `mass`; use solver='cg'")
     J = at.jacobian()
     K = J @ A.solve_shifted(J / mass, dt).T  # `solve_shifted` acts along the last axis
     return dt * (K + K.T) / 2
 
 
 def _parameter_side(
-    at: Linearization, q: Array, h: Array | None, A: LinearPart, dt: Scalar, mass: Array | float
+    at: Linearization, q: Array, h: Array | None, A: LinearPart, dt: Scalar, mass: Array | float | None
 ) -> Array:
     """Equation (2)."""
     diagonal = A.diagonal if isinstance(A, Diagonal) else A.scalar
-    if diagonal is None:
-        raise ValueError("the parameter-side solver needs a diagonal linear part; use solver='gram' or 'cg'")
+    if diagonal is None or mass is None:
+        raise ValueError(
+            "the parameter-side solver needs a diagonal linear part and a problem with `mass`; use solver='gram' or 'cg'"
+        )
     J = at.jacobian()
     xp = array_namespace(J)
     root = xp.sqrt(xp.ones(J.shape[1], dtype=J.dtype) * mass * (1 / dt + diagonal))
@@ -187,27 +200,29 @@ def _cholesky_solve(xp: Namespace, M: Array, b: Array) -> Array | None:
 
 
 def _conjugate_gradients(at: Linearization, b: Array, A: LinearPart, dt: Scalar, tol: float | None) -> Array:
-    """Hestenes-Stiefel on equation (3); stops at the tolerance, at rounding, or after 2 N + 50 products."""
+    """Hestenes-Stiefel on equation (3).
+
+    Stops when ``J^* r``, the residual of (1), has fallen by `tol`: the residual r itself keeps what is orthogonal to the range
+    of J, and its norm is not monotone. Gives up after 2 N + 50 products, or `PATIENCE` without progress, or when rounding
+    has taken over, and then returns the iterate with the smallest ``J^* r``; the line search of the scheme that called makes
+    its energy fall however far that is from the solution.
+    """
     xp = array_namespace(b)
-    tol = tol if tol is not None else (1e-6 if xp.finfo(b.dtype).bits == 32 else 1e-10)
-
-    def operator(p: Array) -> Array:
-        return p + dt * at.jvp(A.solve_shifted(at.vjp(p), dt))
-
-    x, r = 0 * b, b
-    p, rho = r, r @ r
-    target = tol**2 * float(rho)
-    best, best_rho = x, float(rho)
+    tol = tol if tol is not None else (1e-6 if xp.finfo(b.dtype).bits == 32 else 1e-12)
+    x, r, rho = 0 * b, b, b @ b
+    u = at.vjp(r)
+    p, J_p = r, u
+    best, least, waited = x, float(u @ u), 0
+    target, limit = tol**2 * least, float(rho) / float(xp.finfo(b.dtype).eps) ** 2
     for _ in range(2 * b.shape[0] + 50):
-        if not float(rho) > target:
+        if not (least > target and 0 < float(rho) < limit and waited < PATIENCE):
             break
-        A_p = operator(p)
+        A_p = p + dt * at.jvp(A.solve_shifted(J_p, dt))
         alpha = rho / (p @ A_p)
         x, r = x + alpha * p, r - alpha * A_p
         rho, rho_old = r @ r, rho
-        if float(rho) < best_rho:
-            best, best_rho = x, float(rho)
-        elif not float(rho) < 1e6 * best_rho:  # rounding has taken over
-            break
-        p = r + (rho / rho_old) * p
+        u = at.vjp(r)
+        size = float(u @ u)
+        best, least, waited = (x, size, 0) if size < least else (best, least, waited + 1)
+        p, J_p = r + (rho / rho_old) * p, u + (rho / rho_old) * J_p
     return best

@@ -212,6 +212,11 @@ class NetworkLeastSquares(NetworkProblem):
     _loss: ScaledResidual
     _origin: tuple[int, Array | slice, ScaledResidual] | None = None
 
+    @property
+    def residual_scale(self) -> float:
+        """The factor c of the residual ``q = c (f - y)`` of this batch."""
+        return self._loss.c
+
     def linearize(self, theta: Array) -> NetworkLinearization:
         """Return residual, products with J and J^*, and the Gram matrix at theta: one forward pass.
 

@@ -13,7 +13,7 @@ where rho stands for ``|q|``. Two forms of alpha:
 
 For ``E = |q|^2 / 2`` and rho = |q| they agree, and ``|g|^2 / |q|^2`` is the Rayleigh quotient of the Gram matrix ``G = J J^*`` at
 q: (1) is full `IEQ` when q is an eigenvector, and an approximation of it by a multiple of q otherwise. (2) depends on the
-energy alone, so it means the same for a sum, a mean or a cross-entropy, and it *is* ``Restart(SAV(C=eps / 2))``. (3) takes rho
+energy alone, so it means the same for a sum, a mean or a cross-entropy, and it *is* ``Restart(SAV(C=eps / 2))`` (an energy part L is counted in E and g here, so for L = 0). (3) takes rho
 as stored and in the units of the unscaled residual ``f - y``: with a mean loss over N samples it damps 2 / N times too
 weakly, and once rho has shrunk past the true residual it is gradient descent with a tiny factor. Neither lowers the true
 energy for every dt, not even for linear f: Gram matrix diag(1, 100), q = (1, 0.05), dt = 10 takes E from 0.501 to 6.74.
@@ -81,7 +81,7 @@ class AdaptiveIEQ:
     Raises
     ------
     ValueError
-        If eps is not positive, or the form is unknown.
+        If eps is not positive, the form is unknown, or (at `init`) the energy is negative.
     """
 
     eps: float = 1e-8
@@ -99,6 +99,8 @@ class AdaptiveIEQ:
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
         """Return the state (theta, rho)."""
+        if not bool(problem.energy(theta) >= 0):
+            raise ValueError(f"AdaptiveIEQ needs an energy >= 0, got {float(problem.energy(theta)):.6g}")
         return AuxState(theta, self.auxiliary(problem, theta))
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
@@ -112,9 +114,9 @@ class AdaptiveIEQ:
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
         """Return the state one step of size dt later."""
         E, g = problem.energy_and_gradient(state.theta)
-        w = 2 * E * self._units(problem)
-        rho = array_namespace(g).sqrt(w) if state.aux is None else state.aux
-        w = w if self.form == "invariant" else rho**2
+        consistent = array_namespace(g).sqrt(2 * E * self._units(problem))  # NaN for a negative energy, in both forms
+        rho = consistent if state.aux is None else state.aux
+        w = consistent**2 if self.form == "invariant" else rho**2 + 0 * consistent
         theta, rho = adaptive_ieq_update(state.theta, rho, g, w, dt=dt, eps=self.eps, inner=problem.inner)
         return AuxState(theta, rho)
 

@@ -17,7 +17,8 @@ With ``R = sqrt(F + C)`` at ``theta^n`` and ``A = I + tau^ S``:
    \theta^{n+1} = \theta^n - \frac{r^{n+1}}{R}\,\hat\tau A^{-1}\hat m.                                  \tag{4}
 
 Two readings of (2). As printed, ``|g|^2`` is the squared norm, here the problem's own, so v and tau^ are numbers. Read element
-by element, as in Adam, v and tau^ have shape (P,), and tau^ in (4) is a diagonal matrix. Either way, with ``d`` the increment,
+by element, as in Adam, v and tau^ have shape (P,), and tau^ in (4) is a diagonal matrix, self-adjoint in a diagonal inner
+product only. Either way, with ``d`` the increment,
 
 .. math::
    (r^{n+1})^2 - (r^n)^2 = -(\hat\tau^{-1} d, d)_M - (Sd, d)_M - (r^{n+1} - r^n)^2,                       \tag{5}
@@ -134,6 +135,10 @@ class AdaptiveSAV:
     def init(self, problem: Problem, theta: Array) -> AdaptiveState:
         """Return the state with r consistent and empty averages."""
         require_admissible(problem.energy(theta), self.C)
+        if self.reading == "elementwise" and getattr(problem, "mass", None) is None:
+            raise ValueError(
+                "the element-wise reading needs a diagonal inner product: a problem with `mass`, not `inner`"
+            )
         m = 0 * theta
         v = m if self.reading == "elementwise" else problem.inner(m, m)
         return AdaptiveState(theta, self.auxiliary(problem, theta), m, v, v, 0)

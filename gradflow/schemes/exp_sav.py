@@ -25,7 +25,8 @@ stabilization, ``Sigma = (g, A^{-1} g)_M`` and ``rho = r^{n+1} / r^n``, four sch
   implicit here (``A = I + dt (L + S)``, s stands for the rest F); in the other forms it is counted in E and g, since an
   implicit L could drive rho through zero, where no logarithm is left.
 * (4) is a consistent step for theta, but its r follows ``r' = -|g|^2 / kappa``, not (1): it tracks E plus a constant.
-* (5) solves ``theta' = -g / r``: the step is at most ``dt exp(-E / kappa) / C`` times the gradient, so that the iteration
+* (5) solves ``theta' = -g / r``: with consistent s the step is at most ``dt exp(-E / kappa) / C`` times the
+  gradient, so that the iteration
   freezes at any energy worth starting from.
 
 Energy identities, every dt > 0, with ``D = |d|_M^2 / dt + (S d, d)_M`` (plus ``(L d, d)_M / 2`` in (3)), ``d`` the increment,
@@ -58,10 +59,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
+from typing import ClassVar
 
 from ..linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
 from ..namespace import Array, array_namespace
-from ..problem import Problem
+from ..problem import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
 from ..relaxation import Blend, relax_log
 from ..state import AuxState
 from .doors import plain_numbers, require_one_of, require_positive
@@ -153,8 +155,15 @@ class ExpSAV:
         require_positive("C", self.C)
         as_linear_part(self.stabilization, "stabilization")
 
+    logarithmic_auxiliary: ClassVar[bool] = True
+
+    @property
+    def relaxes_its_own_loss(self) -> bool:
+        """Whether relaxation spends a share of what r itself has lost, instead of the dissipation."""
+        return self.form != "explicit"
+
     def _energy_part(self, problem: Problem) -> LinearPart:
-        return problem.linear if self.form == "explicit" else Zero()
+        return linear_part(problem) if self.form == "explicit" else Zero()
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
         """Return the state (theta, log r)."""
@@ -162,7 +171,7 @@ class ExpSAV:
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
         """Return s = E(theta) / kappa + log C, 0-d (F in place of E for the explicit form)."""
-        E = problem.nonlinear_energy(theta) if self.form == "explicit" else problem.energy(theta)
+        E = nonlinear_energy(problem, theta) if self.form == "explicit" else problem.energy(theta)
         return E / self.scale + log(self.C)
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
@@ -172,7 +181,7 @@ class ExpSAV:
         A = add(L, as_linear_part(self.stabilization, "stabilization"))
         solve = lambda u: A.solve_shifted(u, dt)  # noqa: E731
         if self.form == "explicit":
-            F, g = problem.nonlinear_energy_and_gradient(theta)
+            F, g = nonlinear_energy_and_gradient(problem, theta)
             s_hat = F / kappa + log(self.C)
             L_theta = None if L.scalar == 0 else L.apply(theta)
             return AuxState(

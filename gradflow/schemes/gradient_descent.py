@@ -41,7 +41,7 @@ from dataclasses import dataclass
 
 from ..linear import LinearPart, Scalar, add, as_linear_part
 from ..namespace import Array
-from ..problem import Problem
+from ..problem import Problem, linear_part, nonlinear_energy_and_gradient
 from ..state import FlowState
 from .doors import plain_numbers
 
@@ -78,7 +78,7 @@ class GradientDescent:
         as_linear_part(self.stabilization, "stabilization")
 
     def _implicit_part(self, problem: Problem) -> LinearPart:
-        return add(problem.linear, as_linear_part(self.stabilization, "stabilization"))
+        return add(linear_part(problem), as_linear_part(self.stabilization, "stabilization"))
 
     def init(self, problem: Problem, theta: Array) -> FlowState:
         """Return the state (theta,)."""
@@ -87,8 +87,8 @@ class GradientDescent:
 
     def step(self, problem: Problem, state: FlowState, dt: Scalar) -> FlowState:
         """Return the state one step of size dt later."""
-        theta, L = state.theta, problem.linear
+        theta, L = state.theta, linear_part(problem)
         A = self._implicit_part(problem)
-        _, g = problem.nonlinear_energy_and_gradient(theta)
+        _, g = nonlinear_energy_and_gradient(problem, theta)
         L_theta = None if L.scalar == 0 else L.apply(theta)
         return FlowState(gradient_descent_update(theta, g, L_theta, dt=dt, solve=lambda u: A.solve_shifted(u, dt)))

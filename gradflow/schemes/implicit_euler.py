@@ -66,7 +66,7 @@ from typing import NamedTuple
 
 from ..linear import Scalar
 from ..namespace import Array, array_namespace, quiet
-from ..problem import Problem
+from ..problem import Problem, linear_part
 from .doors import plain_numbers, require_positive
 
 __all__ = ["ImplicitEuler", "ImplicitEulerState", "implicit_euler_update", "truncated_cg"]
@@ -314,7 +314,7 @@ class ImplicitEuler:
                 energy_and_gradient=problem.energy_and_gradient,
                 hvp=problem.hvp,
                 inner=problem.inner,
-                precondition=lambda u: problem.linear.solve_shifted(u, dt),
+                precondition=lambda u: linear_part(problem).solve_shifted(u, dt),
                 tol=self.tol if self.tol is not None else (1e-5 if single else 1e-10),
                 max_newton=self.max_newton,
                 max_cg=self.max_cg,

@@ -7,12 +7,14 @@ scheme's energy identity:
    r^{n+1} = \xi_0\,\tilde r + (1 - \xi_0)\,\hat r, \qquad
    \xi_0 = \min\{\xi \in [0, 1] : \text{modified energy}(r^{n+1}) \le \text{modified energy}(\tilde r) + \eta D\}.  \tag{1}
 
-The modified energy then still decays, for every dt > 0, by at least ``(1 - eta) D`` and the numerical dissipation. Theta is
+The modified energy then still decays, for every dt > 0: with this budget by at least ``(1 - eta) D`` and the numerical
+dissipation. Theta is
 touched only through the next step. `gradflow.relaxation` solves (1).
 
 Budgets. ``dissipation`` is (1). ``increment`` allows ``eta |d|_M^2 / dt`` only, as Ma, Mao & Shen print it; the two are the same
-without linear parts. ``published code`` of Liu, Shen & Zhang allows ``eta D + (r~ - r)^2``, that is, also the numerical
-dissipation: the name is ``numerical``. All keep the decay.
+without linear parts (a scheme whose own D is smaller than that gets ``eta D``). ``numerical`` allows ``eta D + (r~ - r)^2``, that
+is, also the numerical dissipation, as the code of Liu, Shen & Zhang does. All keep the decay. The forms of `ExpSAV` whose
+law is linear in r have one budget of their own, ``eta (r^n - r~)``, which keeps r from rising; other names are refused there.
 
 Orientation. ``literature`` is (1). ``swapped`` exchanges ``r~`` and ``r^`` throughout, as two documents print it: see
 `gradflow.relaxation`.
@@ -23,11 +25,11 @@ Source: Jiang, Zhang & Zhao, J. Comput. Phys. 456 (2022) 110954; Ma, Mao & Shen,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 from ..linear import Scalar
-from ..namespace import Array
+from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import ORIENTATIONS
 from .doors import plain_numbers, require_in, require_one_of
@@ -75,6 +77,7 @@ class Relaxed:
     """
 
     base: AuxiliaryScheme
+    _: KW_ONLY
     eta: float = 0.99
     orientation: str = "literature"
     budget: str = "dissipation"
@@ -88,6 +91,8 @@ class Relaxed:
         require_in("eta", self.eta, 0.0, 1.0)
         require_one_of("orientation", self.orientation, ORIENTATIONS)
         require_one_of("budget", self.budget, BUDGETS)
+        if getattr(self.base, "relaxes_its_own_loss", False) and self.budget != "dissipation":
+            raise ValueError(f"{self.base!r} is relaxed within its own loss of r; budget must be 'dissipation'")
 
     @property
     def per_sample_auxiliary(self) -> bool:
@@ -113,7 +118,7 @@ class Relaxed:
         old = self._before(problem, state)
         new = self.base.step(problem, old, dt)
         consistent = self.base.auxiliary(problem, new.theta)
-        slack = lambda: self.eta * self._given_back(problem, old, new, dt)  # noqa: E731
+        slack = lambda: self._slack(problem, old, new, dt)  # noqa: E731
         aux, xi0 = self.base.relax(old.aux, new.aux, consistent, slack, eta=self.eta, orientation=self.orientation)
         return RelaxedState(new.theta, aux, xi0, new)
 
@@ -121,15 +126,15 @@ class Relaxed:
         aux = self.base.auxiliary(problem, state.theta) if state.aux is None else state.aux
         return state.base._replace(theta=state.theta, aux=aux)
 
-    def _given_back(self, problem: Problem, old: Any, new: Any, dt: Scalar) -> Array:
-        """Return the dissipation that eta is a share of."""
+    def _slack(self, problem: Problem, old: Any, new: Any, dt: Scalar) -> Array:
+        """Return the energy that may be given back, 0-d."""
+        terms = self.base.energy_terms(problem, old, new, dt)
         if self.budget == "increment":
             d = new.theta - old.theta
-            return problem.inner(d, d) / dt
-        terms = self.base.energy_terms(problem, old, new, dt)
-        if self.budget == "dissipation" or self.eta == 0:
-            return terms.dissipation
-        return terms.dissipation + terms.numerical / self.eta  # eta D + (r~ - r)^2 once multiplied by eta
+            xp = array_namespace(d)
+            return self.eta * xp.minimum(problem.inner(d, d) / dt, terms.dissipation)
+        slack = self.eta * terms.dissipation
+        return slack + terms.numerical if self.budget == "numerical" else slack
 
     def modified_energy(self, problem: Problem, state: RelaxedState) -> Array:
         """Return the base scheme's modified energy of the relaxed variable, 0-d."""

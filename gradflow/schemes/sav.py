@@ -51,7 +51,7 @@ from dataclasses import dataclass
 
 from ..linear import LinearPart, Scalar, add, as_linear_part, dissipation
 from ..namespace import Array, array_namespace
-from ..problem import Problem
+from ..problem import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
 from .doors import plain_numbers, require_finite
@@ -117,22 +117,22 @@ class SAV:
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
         """Return the state (theta, sqrt(F + C))."""
-        F = problem.nonlinear_energy(theta)
+        F = nonlinear_energy(problem, theta)
         require_admissible(F, self.C)
         return AuxState(theta, array_namespace(theta).sqrt(F + self.C))
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
         """Return sqrt(F(theta) + C), 0-d."""
-        return array_namespace(theta).sqrt(problem.nonlinear_energy(theta) + self.C)
+        return array_namespace(theta).sqrt(nonlinear_energy(problem, theta) + self.C)
 
     def admissible(self, problem: Problem, theta: Array) -> bool:
         """Return True where (1) is defined."""
-        return bool(problem.nonlinear_energy(theta) + self.C > 0)
+        return bool(nonlinear_energy(problem, theta) + self.C > 0)
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
         """Return the state one step of size dt later."""
-        F, g = problem.nonlinear_energy_and_gradient(state.theta)
-        L = problem.linear
+        F, g = nonlinear_energy_and_gradient(problem, state.theta)
+        L = linear_part(problem)
         A = add(L, as_linear_part(self.stabilization, "stabilization"))
         theta, r = sav_update(
             state.theta,
@@ -154,7 +154,7 @@ class SAV:
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
         """Return the guaranteed drop of the modified energy: the first three terms of (5), 0-d."""
         S = as_linear_part(self.stabilization, "stabilization")
-        return dissipation(problem.inner, problem.linear, S, theta_new - theta, dt)
+        return dissipation(problem.inner, linear_part(problem), S, theta_new - theta, dt)
 
     def energy_terms(self, problem: Problem, state: AuxState, new: AuxState, dt: Scalar) -> EnergyTerms:
         """Return both terms of the identity (5)."""
@@ -187,5 +187,5 @@ def quadratic_modified_energy(problem: Problem, state: AuxState, C: float) -> Ar
     if state.aux is None:
         return problem.energy(state.theta)
     energy = state.aux**2 - C
-    L = problem.linear
+    L = linear_part(problem)
     return energy if L.scalar == 0 else energy + problem.inner(state.theta, L.apply(state.theta)) / 2

@@ -59,8 +59,10 @@ def source_sav_update(
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
     """Return theta_new (P,) and r_new (0-d) of equations (1) and (2); `solve` is A^{-1}."""
+    xp = array_namespace(theta, g)
     A_g = solve(g)
-    ratio = 1 / (1 + dt * inner(g, A_g) / (2 * (E + C)))  # (1); formed first, so that r -> 0 stays harmless in (2)
+    R = xp.sqrt(E + C)  # NaN where the scheme is not defined
+    ratio = 1 / (1 + dt * inner(g, A_g) / (2 * R**2))  # (1); formed first, so that r -> 0 stays harmless in (2)
     return theta - (dt * ratio) * A_g, r * ratio  # (2), (1)
 
 

@@ -80,6 +80,7 @@ def test_the_result_is_feasible_and_no_smaller_factor_is(shape):
         q, xi0 = relax_quadratic(intermediate, consistent, slack)
         bound = np.sum(intermediate**2) + slack
         assert np.sum(q**2) <= bound * (1 + 1e-14)
+        np.testing.assert_allclose(q, consistent + xi0 * (intermediate - consistent), rtol=1e-12, atol=1e-13)
         if xi0 > 0:
             np.testing.assert_allclose(np.sum(q**2), bound, rtol=1e-13)
             less = consistent + 0.99 * xi0 * (intermediate - consistent)

@@ -372,3 +372,69 @@ def test_small_steps_hold_blas_at_one_thread_and_give_it_back():
     assert threads() == outside
     assert set(inside[0]) == {1}
     assert set(inside[1]) == {2}
+
+
+def test_recorded_quantities_are_what_their_names_say():
+    """Each against its definition, on a problem whose inner product is not the dot product."""
+    case = residual_case(2, 7, 5, mass="mean_field")
+    problem, dt = case.problem, 0.3
+    for scheme in (
+        gf.SAV(C=2.0),
+        gf.Relaxed(gf.SAV(C=2.0)),
+        gf.ExpSAV(form="explicit", scale=5.0),
+        gf.IEQ(),
+        gf.Restart(gf.SAV()),
+    ):
+        h = gf.solve(problem, scheme, case.theta, dt=dt, steps=4, record=list(QUANTITIES)).history
+        state = scheme.init(problem, case.theta)
+        for n in range(1, 5):
+            new = scheme.step(problem, state, dt)
+            hat, d = scheme.auxiliary(problem, new.theta), new.theta - state.theta
+            _, g = problem.energy_and_gradient(new.theta)
+            ratio, gap = (
+                np.linalg.norm(new.aux) / np.linalg.norm(hat),
+                np.linalg.norm(new.aux - hat) / np.linalg.norm(hat),
+            )
+            if isinstance(scheme, gf.ExpSAV):
+                ratio, gap = np.exp(new.aux - hat), abs(np.exp(new.aux - hat) - 1)
+            assert h["energy"][n] == problem.energy(new.theta)
+            assert h["modified_energy"][n] == scheme.modified_energy(problem, new)
+            assert h["auxiliary_ratio"][n] == pytest.approx(ratio, rel=1e-13)
+            assert h["auxiliary_gap"][n] == pytest.approx(gap, rel=1e-10)
+            assert h["gradient_norm"][n] == pytest.approx(np.sqrt(0.01 * g @ g), rel=1e-13)
+            if not isinstance(scheme, gf.Relaxed):
+                assert h["dissipation"][n] == pytest.approx(0.01 * d @ d / dt, rel=1e-12)
+            terms = scheme.energy_terms(problem, state, new, dt)
+            assert h["numerical_dissipation"][n] == terms.numerical
+            assert h["xi0"][n] == new.xi0 if isinstance(scheme, gf.Relaxed) else np.isnan(h["xi0"][n])
+            state = new
+
+
+def test_the_ratio_keeps_the_sign_of_r():
+    """Weight decay can turn r negative: mu = 2, theta = 10, r = 1, lambda = dt = 1 gives r = -2."""
+    problem = gf.FunctionProblem(lambda t: ((t - 9) @ (t - 9)) - 1.0, lambda t: 2 * (t - 9), linear=1.0)
+    run = gf.solve(problem, gf.SAV(C=1.0), np.array([10.0]), dt=1.0, steps=1, record=["auxiliary_ratio"])
+    assert run.state.aux == pytest.approx(-2.0, rel=1e-14)
+    assert run.history["auxiliary_ratio"][1] == pytest.approx(-2.0 / abs(run.theta[0] - 9))
+
+
+def test_standing_still_means_every_bit_for_long_enough():
+    back_and_forth = gf.solve(parabola(), gf.GradientDescent(), np.array([3.0, 4.0]), dt=2.0, steps=50)
+    assert (back_and_forth.status, back_and_forth.steps) == (gf.Status.DONE, 50)  # theta, -theta: the norm stays
+    late = gf.solve(parabola(), gf.GradientDescent(), np.ones(2), dt=lambda n: 1e-30 if n < 5 else 0.1, steps=20)
+    assert (late.status, late.steps) == (gf.Status.DONE, 20)
+    faint = gf.solve(parabola(1e-9), gf.GradientDescent(), np.ones(2), dt=1e-12, steps=100)
+    assert faint.status is gf.Status.STAGNATED  # a small gradient is not a gradient that has become small
+
+
+def test_larger_steps_leave_blas_alone(monkeypatch):
+    import sys
+
+    from threadpoolctl import threadpool_info
+
+    monkeypatch.setattr(sys.modules["gradflow.solve"], "SMALL_STEP", 0)
+    problem, theta = small_network()
+    count = lambda: [b["num_threads"] for b in threadpool_info() if b["user_api"] == "blas"]  # noqa: E731
+    inside = []
+    gf.solve(problem, gf.SAV(), theta, dt=0.1, steps=1, callback=lambda n, s: inside.append(count()))
+    assert inside == [count()]

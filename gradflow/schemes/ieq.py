@@ -14,7 +14,8 @@ Inserting (2) in (1), with ``A = I + dt (L + S)``, gives the increment d, and wi
    \theta^{n+1} &= \theta^n + d, \qquad q^{n+1} = q^n + J d.                                              \tag{4}
 
 `gradflow.curvature.damped_step` solves (3), or its push-through form in the space of residuals. In floating point, or
-with an iterative solver, d is inexact; the increment is therefore scaled by the exact minimiser tau of ``|q^n + t J d|^2 / 2 + (theta + t d, L(theta + t d)) / 2 + t^2 ((d, d) / dt + (S d, d)) / 2``,
+with an iterative solver, d is inexact; the increment is therefore scaled by tau, the exact minimiser over t of
+``|q^n + t J d|^2 / 2 + (theta + t d, L(theta + t d))_M / 2 + t^2 ((d, d)_M / dt + (S d, d)_M) / 2``,
 
 .. math::
    \tau = -\frac{(q^n, Jd) + (L\theta^n, d)_M}{|Jd|^2 + (d, Ad)_M/\Delta t}, \qquad
@@ -44,7 +45,8 @@ d, J d     direction    map
 =========  ===========  ============
 
 Source: Yang, J. Comput. Phys. 327 (2016) 294 for IEQ; for training, "Assessment of the research value of the IEQ method",
-sections 1 and 2, whose system for lambda > 0 lacks the second term on the right of (3).
+sections 1 and 2. For L = lambda I that document leaves the right-hand side of its system for q unsaid; with q alone on it,
+as in its case lambda = 0, q^{n+1} is no longer (2) and the fixed point depends on dt.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ scheme's energy identity:
    \xi_0 = \min\{\xi \in [0, 1] : \text{modified energy}(r^{n+1}) \le \text{modified energy}(\tilde r) + \eta D\}.  \tag{1}
 
 The modified energy then still decays, for every dt > 0: with this budget by at least ``(1 - eta) D`` and the numerical
-dissipation. Theta is
-touched only through the next step. `gradflow.relaxation` solves (1).
+dissipation. Theta is touched only through the next step. `gradflow.relaxation` solves (1).
 
 Budgets. ``dissipation`` is (1). ``increment`` allows ``eta |d|_M^2 / dt`` only, as Ma, Mao & Shen print it; the two are the same
 without linear parts (a scheme whose own D is smaller than that gets ``eta D``). ``numerical`` allows ``eta D + (r~ - r)^2``, that

@@ -1,4 +1,4 @@
-"""The command ``gradflow``: run the demonstration, list and repeat published figures, tell what is installed.
+"""The command ``gradflow``: the demonstration, published figures, derivations, what is installed.
 
 Mistakes of the caller end with one line on the error stream and exit code 2; an interrupted run with 130.
 """
@@ -10,10 +10,13 @@ import platform
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator
-from importlib import metadata
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module, metadata
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -98,6 +101,74 @@ def info() -> None:
     width = max(len(label) for label, _ in lines)
     for label, value in lines:
         typer.echo(f"{label.ljust(width)}  {value}")
+
+
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each processor.")]
+
+
+@app.command()
+def verify(
+    topic: Annotated[list[str] | None, typer.Argument(help="Derivations, e.g. sav. Default: all.")] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Run the derivations: one line for each claim, then the tally.
+
+    Exit code 1 if anything does not hold.
+    """
+    proofs = _proofs()
+    failed: list[str] = []
+    tally: Counter[str] = Counter()
+    start = time.perf_counter()
+    try:
+        for line in proofs.verify.verify(proofs.verify.default_folder(), topic or [], jobs or os.cpu_count() or 1):
+            typer.echo(proofs.verify.report(line))
+            tally[line.verdict.partition(" (")[0]] += not line.failure
+            if line.failure:
+                failed.append(line.id)
+    except ValueError as error:
+        fail(str(error))
+    kinds = ", ".join(f"{n} {kind}" for kind, n in tally.most_common() if n)
+    typer.echo(f"\n{tally.total()} hold ({kinds}), {len(failed)} fail; {time.perf_counter() - start:.0f} s")
+    if failed:
+        typer.echo(f"gradflow: no longer settled: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def mutants(
+    scheme: Annotated[list[str] | None, typer.Argument(help="Schemes, e.g. SAV. Default: all.")] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Change the running updates by one edit at a time, and see whether their proofs notice.
+
+    Exit code 1 if a mutant survives that is not known to be equivalent.
+    """
+    from .schemes import REGISTRY as schemes
+
+    proofs = _proofs()
+    for name in scheme or []:
+        if name not in schemes:
+            fail(f"no scheme is called {name!r}; there are {', '.join(schemes)}")
+    folder = proofs.verify.default_folder()
+    work = [(folder, name, kind) for name in scheme or schemes for kind in ("updates", "signs")]
+    failed = False
+    with ProcessPoolExecutor(jobs or os.cpu_count() or 1, mp_context=get_context("spawn")) as pool:
+        for score in pool.map(proofs.harness.scored, work):
+            typer.echo(str(score))
+            failed = failed or not score.passed
+    if failed:
+        raise typer.Exit(1)
+
+
+def _proofs() -> Any:
+    """Return the package `gradflow.proofs`, or say what it needs."""
+    try:
+        import_module("z3")
+        from . import proofs
+        from .proofs import harness, verify  # noqa: F401
+    except ImportError as error:
+        fail(f"the derivations need {error.name}: pip install 'gradflow[proofs]'")
+    return proofs
 
 
 def run(experiment: Experiment, out: Path | None, quick: bool, changes: list[str] | None) -> None:

@@ -150,6 +150,9 @@ def add(first: LinearPart, second: LinearPart) -> LinearPart:
         return first
     if first.scalar is not None and second.scalar is not None:
         return Shift(first.scalar + second.scalar)
+    if type(first) is type(second) and hasattr(first, "__add__"):  # an operator kind that knows its sums
+        total: LinearPart = first + second
+        return total
     a, b = _diagonal(first), _diagonal(second)
     if a is None or b is None:
         raise ValueError(f"no shifted solve is known for the sum of {first!r} and {second!r}")

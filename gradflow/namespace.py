@@ -29,6 +29,7 @@ __all__ = [
     "is_number",
     "is_numpy",
     "quiet",
+    "shape_of",
     "to_numpy",
 ]
 
@@ -72,6 +73,11 @@ def array_namespace(*arrays: Array) -> Namespace:
 def as_array(a: Array | float) -> Array:
     """Return `a` itself if it is an array, and a NumPy float64 array of what Python numbers it holds otherwise."""
     return a if hasattr(a, "shape") or hasattr(a, "free_symbols") else np.asarray(a, dtype=np.float64)[()]
+
+
+def shape_of(a: Array) -> tuple[int, ...]:
+    """Return the shape of an array; () for a SymPy scalar, which has none."""
+    return getattr(a, "shape", ())
 
 
 def is_number(value: Any) -> bool:

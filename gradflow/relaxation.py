@@ -48,7 +48,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .namespace import Array, Namespace, array_namespace, as_array
+from .namespace import Array, Namespace, array_namespace, as_array, shape_of
 
 __all__ = ["ORIENTATIONS", "Blend", "relax_log", "relax_quadratic", "xi0_linear", "xi0_log", "xi0_quadratic"]
 
@@ -88,7 +88,9 @@ def xi0_quadratic(intermediate: Array, consistent: Array, slack: Array | float) 
     xp = array_namespace(c)
     c = xp.maximum(c, 0 * c)  # c <= 0: the consistent value itself is admissible
     t = a + B + c
-    t = t + xp.finfo(t.dtype).smallest_normal  # 0/0 becomes 0; scaling by t avoids squares of squares
+    t = (
+        t + xp.finfo(getattr(t, "dtype", object)).smallest_normal
+    )  # 0/0 becomes 0; scaling by t avoids squares of squares
     root = xp.sqrt(((a - B - c) / t) ** 2 + 4 * (a / t) * (B / t))
     xi0 = 2 * (c / t) / (1 + root)  # (2)
     return xp.minimum(xi0, 1 + 0 * xi0)  # xi = 1 is admissible, so only the last bit is cut here
@@ -168,7 +170,7 @@ def relax_quadratic(
     if orientation == "swapped":
         intermediate, consistent = consistent, intermediate
     xi0 = xi0_quadratic(intermediate, consistent, slack)
-    if intermediate.ndim == 0:  # the bound itself, to full relative accuracy however small r~ is beside r^
+    if shape_of(intermediate) == ():  # the bound itself, to full relative accuracy however small r~ is beside r^
         xp = array_namespace(xi0)
         bound = xp.hypot(intermediate, xp.sqrt(0 * xi0 + slack))
         return Blend(xp.where(xi0 > 0, xp.copysign(bound, consistent), consistent), xi0)
@@ -204,8 +206,9 @@ def relax_log(
 
 def _checked(intermediate: Array, consistent: Array, slack: Array | float) -> tuple[Array, Array]:
     intermediate, consistent = as_array(intermediate), as_array(consistent)
-    if intermediate.shape != consistent.shape:
-        raise ValueError(f"intermediate and consistent differ in shape: {intermediate.shape}, {consistent.shape}")
+    if shape_of(intermediate) != shape_of(consistent):
+        shapes = f"{shape_of(intermediate)}, {shape_of(consistent)}"
+        raise ValueError(f"intermediate and consistent differ in shape: {shapes}")
     if isinstance(slack, (int, float)) and slack < 0:  # a NaN goes through: numerical trouble is for `solve` to report
         raise ValueError(f"slack must be >= 0, got {slack!r}")
     return intermediate, consistent
@@ -220,8 +223,9 @@ def _quadratic_terms(intermediate: Array, consistent: Array, slack: Array | floa
     delta, delta_err = _two_sum(consistent, -intermediate)
     high, low = _two_product(xp, delta, sigma)
     low = low + (delta * sigma_err + delta_err * sigma)
-    a = delta * delta if delta.ndim == 0 else delta @ delta
-    if delta.ndim:
+    scalar = shape_of(delta) == ()
+    a = delta * delta if scalar else delta @ delta
+    if not scalar:
         high, low = _sum_twice(xp, high, low)
     B = 0 * a + slack
     high, rest = _two_sum(high, -B)
@@ -237,7 +241,7 @@ def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
 
 def _two_product(xp: Namespace, a: Array, b: Array) -> tuple[Array, Array]:
     """Return p = fl(a b) and e with p + e = a b exactly (Dekker, Veltkamp), barring overflow of the splitting."""
-    splitter = float(2 ** (12 if xp.finfo(a.dtype).bits == 32 else 27) + 1)
+    splitter = 2 ** (12 if xp.finfo(getattr(a, "dtype", object)).bits == 32 else 27) + 1
     p = a * b
     a_high = splitter * a - (splitter * a - a)
     b_high = splitter * b - (splitter * b - b)

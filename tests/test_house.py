@@ -21,7 +21,7 @@ LIBRARIES = {"numpy", "scipy", "cupy", "numba", "array_api_strict", "torch", "ja
 ORDER = [  # a room may import from the rooms after it (and from itself)
     {"__main__"},
     {"cli"},
-    {"experiments"},
+    {"experiments", "proofs"},
     {"plotting"},
     {"solve"},
     {"arguments", "batches", "history", "settings"},

@@ -11,7 +11,7 @@ from gradflow.schemes.exp_sav import exp_sav_explicit_update
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.sav import sav_update
 from gradflow.schemes.source_sav import source_sav_update
-from gradflow.symbolic import is_zero, symbols
+from gradflow.symbolic import Map, Space, Undecided, branches, is_zero, symbols, where
 
 P = 3
 theta, g = symbols("theta", P), symbols("g", P)
@@ -126,5 +126,37 @@ def test_is_zero_decides_with_roots():
     assert is_zero(1 / sp.sqrt(a) - sp.sqrt(a) / a)
     assert is_zero(sp.sqrt(sp.sqrt(a) + b) ** 4 - a - 2 * b * sp.sqrt(a) - b**2)
     assert not is_zero(sp.sqrt(a) - sp.sqrt(b))
-    with pytest.raises(ValueError, match="square roots"):
-        is_zero(sp.exp(a))
+    assert not is_zero(sp.exp(a))
+    with pytest.raises(Undecided, match="square roots"):
+        is_zero(sp.sin(a) ** 2 + sp.cos(a) ** 2 - 1)
+
+
+def test_is_zero_decides_with_exponentials_and_logarithms():
+    a, b = sp.symbols("a b", positive=True)
+    assert is_zero(sp.exp(a - 2 * b) - sp.exp(a) / sp.exp(b) ** 2)
+    assert is_zero(sp.exp(-sp.log(1 + a)) * (1 + a) - 1)
+    assert not is_zero(sp.log(a) - sp.log(b))
+
+
+def test_branches_cover_both_answers_and_ask_each_question_once():
+    a, b = sp.symbols("a b", real=True)
+    found = {branch.conditions: branch.value for branch in branches(lambda: where(a > b, 1, where(a > 0, 2, 3)))}
+    assert found == {(a > 0, a > b): 1, (a > 0, a <= b): 2, (a <= 0, a > b): 1, (a <= 0, a <= b): 3}
+    (first, second) = branches(lambda: (where(a > b, 1, 2), where(a <= b, 1, 2)))
+    assert (first.value, second.value) == ((1, 2), (2, 1))
+
+
+def test_abstract_vectors_keep_adjoints_and_solves():
+    V, W = Space("P"), Space("N")
+    u, v, g = V.vectors("u v g")
+    J, L, S = Map.between("J", V, W), V.operator("L"), V.operator("S")
+    dt = sp.Symbol("dt", positive=True)
+    assert is_zero(V.inner(J.adjoint(J(u)), v) - J(u) @ J(v))
+    assert is_zero(V.inner(L(S(u)), v) - V.inner(u, S(L(v))))
+    assert not is_zero(V.inner(L(S(u)), v) - V.inner(u, L(S(v))))  # L and S need not commute
+    A_g = (L + S).solve_shifted(g, dt)
+    assert is_zero(A_g + dt * (L(A_g) + S(A_g)) - g)
+    assert V.inner(g, A_g).is_nonnegative
+    assert V.inner(J(u).space.vector("x") @ J(u) * u, u).is_nonnegative is None
+    with pytest.raises(TypeError, match="no sum"):
+        u + J(u)

@@ -1,0 +1,6 @@
+"""Running the derivations: checks, the ledger of claims they settle, what decides inequalities, and mutants of the updates."""
+
+from .checks import METHODS, Check, check
+from .inequalities import follows, is_sum_of_squares
+
+__all__ = ["METHODS", "Check", "check", "follows", "is_sum_of_squares"]

@@ -1,0 +1,100 @@
+"""Inequalities: an explicit sum of squares, or a decision procedure for real arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
+
+import sympy as sp
+
+from ..symbolic import is_zero
+
+__all__ = ["follows", "is_sum_of_squares"]
+
+SECONDS = 20
+
+
+def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool:
+    """Return True if expression = sum of c x^2 over the pairs (c, x), every c being known to SymPy as nonnegative."""
+    terms = [(sp.sympify(c), sp.sympify(x)) for c, x in terms]
+    if not all(c.is_nonnegative for c, _ in terms):
+        return False
+    return is_zero(expression - sp.Add(*(c * x**2 for c, x in terms)))
+
+
+def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
+    """Decide whether a relation holds for all real values of its symbols that satisfy the assumptions, by z3.
+
+    Positive and nonnegative symbols bring their sign as an assumption. Square roots become nonnegative unknowns; quotients are
+    read as z3 reads them, so that denominators must be shown to be nonzero elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If z3 does not decide within 20 seconds, or there is a function that it does not know.
+    """
+    z3: Any = import_module("z3")  # loaded on use, and without types
+    solver = z3.Solver()
+    solver.set("timeout", SECONDS * 1000)
+    names: dict[Any, Any] = {}
+    for assumption in assumptions:
+        solver.add(_translated(sp.sympify(assumption), names, solver))
+    solver.add(z3.Not(_translated(sp.sympify(conclusion), names, solver)))
+    answer = solver.check()
+    if answer == z3.unknown:
+        raise ValueError(f"z3 did not decide within {SECONDS} s: {conclusion}")
+    return bool(answer == z3.unsat)
+
+
+def _translated(e: Any, names: dict[Any, Any], solver: Any) -> Any:
+    """Return the expression for z3, and add to the solver what its symbols and roots are known to satisfy."""
+    z3: Any = import_module("z3")
+
+    def of(x: Any) -> Any:
+        return _translated(x, names, solver)
+
+    if e in (sp.true, sp.false):
+        return z3.BoolVal(bool(e))
+    if e.is_Symbol:
+        if e not in names:
+            names[e] = z3.Real(f"{e}#{len(names)}")
+            if e.is_positive:
+                solver.add(names[e] > 0)
+            elif e.is_nonnegative:
+                solver.add(names[e] >= 0)
+        return names[e]
+    if e.is_Integer:
+        return z3.RealVal(int(e))
+    if e.is_Rational:
+        return z3.RealVal(f"{e.p}/{e.q}")
+    if e.is_Add:
+        return z3.Sum([of(x) for x in e.args])
+    if e.is_Mul:
+        return z3.Product([of(x) for x in e.args])
+    if e.is_Pow and e.exp.is_Integer:
+        base, n = of(e.base), int(e.exp)
+        power = z3.Product([base] * abs(n))
+        return power if n > 0 else 1 / power
+    if e.is_Pow and e.exp.is_Rational and e.exp.q == 2:
+        root_of = sp.sqrt(e.base)
+        if root_of not in names:
+            names[root_of] = z3.Real(f"root#{len(names)}")
+            solver.add(names[root_of] >= 0, names[root_of] * names[root_of] == of(e.base))
+        n = int(2 * e.exp)
+        power = z3.Product([names[root_of]] * abs(n))
+        return power if n > 0 else 1 / power
+    relations = {
+        sp.Eq: lambda a, b: a == b,
+        sp.Ne: lambda a, b: a != b,
+        sp.Lt: lambda a, b: a < b,
+        sp.Le: lambda a, b: a <= b,
+        sp.Gt: lambda a, b: a > b,
+        sp.Ge: lambda a, b: a >= b,
+    }
+    if type(e) in relations:
+        return relations[type(e)](*(of(x) for x in e.args))
+    connectives = {sp.And: z3.And, sp.Or: z3.Or, sp.Not: z3.Not}
+    if type(e) in connectives:
+        return connectives[type(e)](*(of(x) for x in e.args))
+    raise ValueError(f"z3 is given polynomials, quotients and square roots, got {e}")

@@ -1,0 +1,170 @@
+"""Run derivations and tell what became of every claim.
+
+A derivation is a percent-format notebook ``derivations/<topic>.nb.py``. That of a scheme is named as its file in
+`gradflow.schemes` and has three obligations, found by name: `energy_law`, `consistency`, `solvability`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from multiprocessing import get_context
+from pathlib import Path
+
+from ..schemes import REGISTRY
+from .checks import Check
+from .ledger import Claim, read_claims
+
+__all__ = ["OBLIGATIONS", "Line", "default_folder", "load", "notebook_of", "report", "topics", "verify"]
+
+OBLIGATIONS = ("energy_law", "consistency", "solvability")
+
+
+def default_folder() -> Path:
+    """Return the folder ``derivations`` of the checkout that this package was installed from.
+
+    Raises
+    ------
+    ValueError
+        If there is none: an installed wheel has no derivations.
+    """
+    folder = Path(__file__).resolve().parents[2] / "derivations"
+    if not folder.is_dir():
+        raise ValueError("the derivations come with the source: install gradflow from a checkout, pip install -e .")
+    return folder
+
+
+def topics(folder: Path) -> list[str]:
+    """Return the topics that have a derivation."""
+    return sorted(path.name.removesuffix(".nb.py") for path in folder.glob("*.nb.py"))
+
+
+def load(folder: Path, topic: str) -> dict[str, Check]:
+    """Return the checks of a derivation by name, in the order of the file; loading it runs none of them."""
+    name = f"gradflow_derivations_{topic}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, folder / f"{topic}.nb.py")
+        if spec is None or spec.loader is None:
+            raise ValueError(f"{topic} cannot be loaded from {folder}")
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    return {key: value for key, value in vars(sys.modules[name]).items() if isinstance(value, Check)}
+
+
+def notebook_of(scheme: type) -> str:
+    """Return the topic of a scheme's derivation: the name of its file."""
+    return scheme.__module__.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What became of one claim, obligation or further law."""
+
+    id: str
+    statement: str
+    verdict: str
+    method: str
+    seconds: float
+    failure: str
+    """What went wrong; empty if the check holds."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one check."""
+
+    method: str
+    statement: str
+    seconds: float
+    failure: str
+
+
+def run_topic(folder: Path, topic: str) -> dict[str, Outcome]:
+    """Run all checks of one derivation."""
+    outcomes = {}
+    try:
+        checks = load(folder, topic)
+    except Exception as error:
+        return {"": Outcome("", f"the derivation {topic} loads", 0.0, _told(error))}
+    for name, one in checks.items():
+        start, failure = time.perf_counter(), ""
+        try:
+            one()
+        except Exception as error:  # a check that cannot be run does not hold
+            failure = _told(error)
+        outcomes[name] = Outcome(one.method, one.statement, time.perf_counter() - start, failure)
+    return outcomes
+
+
+def _told(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' + text[:200] if text else ''}"
+
+
+def verify(folder: Path, chosen: list[str], jobs: int) -> Iterator[Line]:
+    """Yield a line for every claim, obligation and further law of the chosen topics, topic by topic.
+
+    Raises
+    ------
+    ValueError
+        If a topic has no derivation, or the ledger has a row that is not well formed.
+    """
+    known = topics(folder)
+    for topic in chosen:
+        if topic not in known:
+            raise ValueError(f"no derivation is called {topic!r}; there are {', '.join(known)}")
+    everything = not chosen
+    chosen = chosen or known
+    claims = read_claims(folder / "claims")
+    if jobs > 1 and len(chosen) > 1:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            for topic, outcomes in zip(chosen, pool.map(run_topic, [folder] * len(chosen), chosen), strict=True):
+                yield from lines(topic, outcomes, claims)
+    else:
+        for topic in chosen:
+            yield from lines(topic, run_topic(folder, topic), claims)
+    if everything:
+        for claim in claims:
+            if claim.verdict == "unchecked":
+                yield Line(claim.id, claim.statement, f"unchecked ({claim.reason})", "-", 0.0, "")
+            elif claim.notebook not in known:
+                yield Line(claim.id, claim.statement, claim.verdict, "-", 0.0, f"no derivation {claim.notebook!r}")
+
+
+def lines(topic: str, outcomes: dict[str, Outcome], claims: list[Claim]) -> Iterator[Line]:
+    """Yield the lines of one topic: its obligations, the claims that it settles, and what else it proves."""
+    wanted = dict.fromkeys(outcomes)
+    for scheme in REGISTRY.values():
+        if notebook_of(scheme) == topic:
+            for name in OBLIGATIONS:
+                wanted.pop(name, None)
+                if name in outcomes:
+                    o = outcomes[name]
+                    yield Line(f"{scheme.__name__}.{name}", o.statement, "true", o.method, o.seconds, o.failure)
+                else:
+                    yield Line(f"{scheme.__name__}.{name}", "", "true", "-", 0.0, f"{topic}.nb.py has no {name}")
+    for claim in claims:
+        if claim.notebook == topic and claim.check:
+            found = outcomes.get(claim.check)
+            if found is None:
+                yield Line(claim.id, claim.statement, claim.verdict, claim.method, 0.0, f"{topic} has no {claim.check}")
+                continue
+            first = claim.check in wanted
+            wanted.pop(claim.check, None)
+            seconds = found.seconds if first else 0.0
+            yield Line(claim.id, claim.statement, claim.verdict, found.method, seconds, found.failure)
+    for name in wanted:
+        o = outcomes[name]
+        yield Line(f"{topic}.{name}".rstrip("."), o.statement, "true", o.method, o.seconds, o.failure)
+
+
+def report(line: Line) -> str:
+    """Return the line as `gradflow verify` prints it."""
+    word = "FAILS" if line.failure else line.verdict
+    text = f"{line.id:48} {word:21} {line.method:18} {line.seconds:5.1f} s  {line.statement}"
+    return f"{text}\n{'':48} {line.failure}" if line.failure else text

@@ -1,0 +1,122 @@
+"""The array-API names that the updates use, over SymPy scalars, object arrays of them, and abstract vectors.
+
+`gradflow.namespace.array_namespace` hands out this module for symbols, so that ``sav_update`` and its like run on them
+unchanged, and a proof is about the function that runs. There are two kinds of vectors to run on:
+
+* **abstract vectors** (`Space`, `Vector`, `Map`): formal combinations of named vectors, of which only inner products are
+  known, one symbol each. An identity between them holds in every dimension and every inner product;
+* **object arrays** (`symbols`) of fixed small size, where coordinates are needed. They prove that size.
+
+`is_zero` decides what comes out. Where an update asks `where`, a condition that assumptions do not settle becomes a
+`Piecewise`, or, inside `branches`, both answers are followed and told apart.
+"""
+
+from __future__ import annotations
+
+from builtins import abs as _abs
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import sympy as sp
+
+from .branches import Branch, branches, where
+from .decide import Undecided, is_small, is_zero
+from .problems import AbstractEnergy, AbstractLeastSquares, configured, entries
+from .vectors import Map, SelfAdjoint, Space, Vector
+
+__all__ = [
+    "AbstractEnergy",
+    "AbstractLeastSquares",
+    "Branch",
+    "Map",
+    "SelfAdjoint",
+    "Space",
+    "Undecided",
+    "Vector",
+    "abs",
+    "branches",
+    "concat",
+    "configured",
+    "copysign",
+    "entries",
+    "exp",
+    "expm1",
+    "finfo",
+    "hypot",
+    "is_small",
+    "is_zero",
+    "log",
+    "log1p",
+    "logaddexp",
+    "maximum",
+    "minimum",
+    "reshape",
+    "sqrt",
+    "sum",
+    "symbols",
+    "where",
+    "zeros_like",
+]
+
+
+def symbols(name: str, n: int, **assumptions: Any) -> np.ndarray[Any, Any]:
+    """Return an object array (n,) of real symbols name_0 ... name_{n-1}."""
+    assumptions = {"real": True, **assumptions}
+    return np.array([sp.Symbol(f"{name}_{i}", **assumptions) for i in range(n)], dtype=object)
+
+
+def _entrywise(function: Callable[..., Any]) -> Callable[..., Any]:
+    def apply(*args: Any) -> Any:
+        if any(isinstance(a, np.ndarray) for a in args):
+            return np.frompyfunc(function, len(args), 1)(*args)
+        return function(*map(sp.sympify, args))
+
+    return apply
+
+
+sqrt = _entrywise(sp.sqrt)
+exp = _entrywise(sp.exp)
+log = _entrywise(sp.log)
+log1p = _entrywise(lambda x: sp.log(1 + x))
+expm1 = _entrywise(lambda x: sp.exp(x) - 1)
+logaddexp = _entrywise(lambda x, y: sp.log(sp.exp(x) + sp.exp(y)))
+hypot = _entrywise(lambda x, y: sp.sqrt(x**2 + y**2))
+abs = _entrywise(_abs)
+sum = np.sum
+reshape = np.reshape
+concat = np.concatenate
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """Return the larger of two scalars."""
+    return where(a > b, a, b)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """Return the smaller of two scalars."""
+    return where(a < b, a, b)
+
+
+def copysign(a: Any, b: Any) -> Any:
+    """Return ``|a|`` with the sign of b, + for zero."""
+    return where(b >= 0, abs(a), -abs(a))
+
+
+def zeros_like(a: Any) -> Any:
+    """Return 0 a."""
+    return 0 * a
+
+
+class Finfo(NamedTuple):
+    """What `finfo` tells of exact arithmetic."""
+
+    eps: int = 0
+    smallest_normal: int = 0
+    bits: int = 64
+
+
+def finfo(dtype: Any) -> Finfo:
+    """Return the rounding constants of exact arithmetic, all 0."""
+    del dtype
+    return Finfo()

@@ -1,0 +1,134 @@
+"""Problems of symbols, for the steps of schemes to run on: any energy, any residual, in any inner product."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from .decide import is_zero
+from .vectors import Map, SelfAdjoint, Space, Vector
+
+__all__ = ["AbstractEnergy", "AbstractLeastSquares", "configured", "entries"]
+
+
+def configured(scheme: type, **values: Any) -> Any:
+    """Return an instance of a frozen dataclass whose fields may be symbols, which its constructor would refuse."""
+    instance: Any = object.__new__(scheme)
+    made = scheme()
+    names = [field.name for field in fields(scheme)]
+    for name in names:
+        object.__setattr__(instance, name, getattr(made, name))
+    for name, value in values.items():
+        if name not in names:
+            raise ValueError(f"{scheme.__name__} has no field {name!r}")
+        object.__setattr__(instance, name, value)
+    return instance
+
+
+def entries(v: Any) -> list[Any]:
+    """Return the coefficients of an abstract vector or the entries of an object array, for `is_zero` and `subs`."""
+    return list(v.terms.values()) if isinstance(v, Vector) else list(np.ravel(v))
+
+
+class AbstractEnergy:
+    """Any energy ``(theta, L theta) / 2 + F(theta)`` on an abstract space: a new symbol for F and a new vector for its gradient
+    at every theta that is asked for.
+
+    Parameters
+    ----------
+    space : Space
+        The space of theta, with its inner product.
+    linear : SelfAdjoint, optional
+        The energy part L.
+    """
+
+    def __init__(self, space: Space, linear: SelfAdjoint | None = None) -> None:
+        self.space = space
+        if linear is not None:
+            self.linear = linear
+        self._L = linear
+        self._seen: list[Vector] = []
+
+    def inner(self, u: Vector, v: Vector) -> Any:
+        """Return (u, v)."""
+        return self.space.inner(u, v)
+
+    def _name(self, theta: Vector) -> str:
+        known = [k for k, seen in enumerate(self._seen) if is_zero(theta - seen)]
+        if not known:
+            self._seen.append(theta)
+            known = [len(self._seen) - 1]
+        return f"_{known[0]}" if known[0] else ""
+
+    def nonlinear_energy(self, theta: Vector) -> Any:
+        """Return F(theta), a positive symbol (the constants of the schemes are what makes it so)."""
+        return sp.Symbol(f"F{self._name(theta)}", positive=True)
+
+    def nonlinear_energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
+        """Return F(theta) and its gradient."""
+        return self.nonlinear_energy(theta), self.space.vector(f"g{self._name(theta)}")
+
+    def energy(self, theta: Vector) -> Any:
+        """Return E(theta)."""
+        F = self.nonlinear_energy(theta)
+        return F if self._L is None else F + self.inner(theta, self._L.apply(theta)) / 2
+
+    def energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
+        """Return E(theta) and its gradient."""
+        F, g = self.nonlinear_energy_and_gradient(theta)
+        if self._L is None:
+            return F, g
+        L_theta = self._L.apply(theta)
+        return F + self.inner(theta, L_theta) / 2, g + L_theta
+
+
+class AbstractLinearization:
+    """A residual and its derivative at one theta."""
+
+    def __init__(self, residual: Vector, J: Map) -> None:
+        self.residual, self.J = residual, J
+
+    def jvp(self, d: Vector) -> Vector:
+        """Return J d."""
+        return self.J(d)
+
+    def vjp(self, u: Vector) -> Vector:
+        """Return J^* u."""
+        return self.J.adjoint(u)
+
+
+class AbstractLeastSquares(AbstractEnergy):
+    """Any energy ``(theta, L theta) / 2 + |q(theta)|^2 / 2``: a new vector q and a new map J at every theta.
+
+    Parameters
+    ----------
+    space, linear
+        As for `AbstractEnergy`.
+    residuals : Space
+        The space of q.
+    """
+
+    def __init__(self, space: Space, residuals: Space, linear: SelfAdjoint | None = None) -> None:
+        super().__init__(space, linear)
+        self.residuals = residuals
+        self._maps: dict[str, Map] = {}
+
+    def linearize(self, theta: Vector) -> AbstractLinearization:
+        """Return q and J at theta."""
+        name = self._name(theta)
+        if name not in self._maps:
+            self._maps[name] = Map.between(f"J{name}", self.space, self.residuals)
+        return AbstractLinearization(self.residuals.vector(f"q{name}"), self._maps[name])
+
+    def nonlinear_energy(self, theta: Vector) -> Any:
+        """Return |q|^2 / 2."""
+        q = self.linearize(theta).residual
+        return q @ q / 2
+
+    def nonlinear_energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
+        """Return |q|^2 / 2 and J^* q."""
+        at = self.linearize(theta)
+        return at.residual @ at.residual / 2, at.vjp(at.residual)

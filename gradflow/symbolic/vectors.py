@@ -1,0 +1,259 @@
+r"""Abstract vectors: formal combinations of named vectors, of which only inner products are known.
+
+A `Space` makes vectors and maps. A vector is a sum of atoms ``c * X Y ... u``, c a SymPy scalar, X, Y, ... maps, u a named
+vector. The inner product is bilinear, with one symbol for each ``(u, X Y ... v)``; adjoints move over the comma,
+
+.. math:: (X u, Y v) = (u, X^* Y v), \qquad (u, X Y v) = (v, Y^* X^* u),                                 \tag{1}
+
+and that is all that is assumed. So an identity between expressions in these symbols holds in every dimension and every inner
+product. What a linear solve returns is known by its defining relation only: ``solve_shifted(g, dt)`` of an operator L
+returns a new vector u and from then on g is written as
+
+.. math:: g = u + \Delta t\, L u.                                                                        \tag{2}
+
+(Terms in u on the right, none in g on the left: rewriting ends.) The symbol of ``(u, u)``, and of ``(u, L u)`` for L positive
+semi-definite, is nonnegative, so that SymPy knows the sign of sums of squares.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import sympy as sp
+
+__all__ = ["Map", "SelfAdjoint", "Space", "Vector"]
+
+
+class Map:
+    """A linear map from one space to another, known by its name and its adjoint."""
+
+    def __init__(self, name: str, source: Space, target: Space) -> None:
+        self.name, self.source, self.target = name, source, target
+        self.positive = False
+        self.adjoint: Map = self
+
+    @classmethod
+    def between(cls, name: str, source: Space, target: Space) -> Map:
+        """Return a new map, with its adjoint."""
+        forward, back = cls(name, source, target), cls(f"{name}^*", target, source)
+        forward.adjoint, back.adjoint = back, forward
+        return forward
+
+    def __call__(self, u: Vector) -> Vector:
+        """Return the image of u."""
+        if u.space is not self.source:
+            raise TypeError(f"{self.name} takes vectors of {self.source.name}, got one of {u.space.name}")
+        return self.target.combine({((self, *word), base): c for (word, base), c in u.terms.items()})
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class SelfAdjoint(Map):
+    """A self-adjoint, positive semi-definite operator; a linear part in the sense of `gradflow.linear`.
+
+    `terms` holds the operators that it is the sum of: itself, if it is not a sum.
+    """
+
+    scalar = None
+
+    def __init__(self, name: str, space: Space) -> None:
+        super().__init__(name, space, space)
+        self.positive = True
+        self.terms: tuple[SelfAdjoint, ...] = (self,)
+
+    def __add__(self, other: SelfAdjoint) -> SelfAdjoint:
+        total = SelfAdjoint(f"({self.name} + {other.name})", self.source)
+        total.terms = (*self.terms, *other.terms)
+        return total
+
+    def apply(self, u: Vector) -> Vector:
+        """Return L u."""
+        image = Map.__call__(self.terms[0], u)
+        for term in self.terms[1:]:
+            image = image + Map.__call__(term, u)
+        return image
+
+    __call__ = apply
+
+    def solve_shifted(self, u: Vector, dt: Any) -> Vector:
+        """Return v with u = v + dt L v, relation (2), term by term of u."""
+        result = self.source.zero
+        for atom, c in u.terms.items():
+            result = result + c * self.source.solution_of(atom, self, dt)
+        return result
+
+
+Atom: TypeAlias = tuple[tuple[Map, ...], str]
+
+
+class Space:
+    """A real inner-product space of unknown dimension.
+
+    Parameters
+    ----------
+    name : str
+        What its dimension is called.
+    """
+
+    def __init__(self, name: str = "P") -> None:
+        self.name = name
+        self.dimension = sp.Symbol(name, positive=True, integer=True)
+        self.relations: dict[Atom, Vector] = {}
+        self.spaces_of: dict[str, Space] = {}
+        self._solutions: dict[Any, Vector] = {}
+
+    @property
+    def zero(self) -> Vector:
+        """The zero vector."""
+        return Vector(self, {})
+
+    def vector(self, name: str) -> Vector:
+        """Return the vector of this name."""
+        return Vector(self, {((), name): sp.Integer(1)})
+
+    def vectors(self, names: str) -> list[Vector]:
+        """Return the vectors of these names, which spaces separate."""
+        return [self.vector(name) for name in names.split()]
+
+    def operator(self, name: str) -> SelfAdjoint:
+        """Return a self-adjoint, positive semi-definite operator."""
+        return SelfAdjoint(name, self)
+
+    def relate(self, atom: Vector, value: Vector) -> None:
+        """From now on, write a vector that is a single atom (with coefficient 1), wherever it occurs, as `value`."""
+        ((key, c),) = atom.terms.items()
+        if c != 1:
+            raise ValueError(f"a relation is for one atom with coefficient 1, got {atom}")
+        self.relations[key] = value
+
+    def combine(self, terms: dict[Atom, Any]) -> Vector:
+        """Return the vector with these terms, rewritten by the relations of the space."""
+        result: dict[Atom, Any] = {}
+        for (word, base), c in terms.items():
+            for atom, factor in self._rewritten(word, base).items():
+                result[atom] = result.get(atom, 0) + c * factor
+        return Vector(self, {atom: c for atom, c in result.items() if c != 0})
+
+    def _rewritten(self, word: tuple[Map, ...], base: Any) -> dict[Atom, Any]:
+        for k in range(len(word) + 1):  # the longest suffix first
+            space = word[k].target if k < len(word) else self if not word else word[-1].source
+            value = space.relations.get((word[k:], base))
+            if value is not None:
+                result = value
+                for step in reversed(word[:k]):
+                    result = Map.__call__(step, result)
+                return result.terms
+        return {(word, base): sp.Integer(1)}
+
+    def solution_of(self, atom: Atom, operator: SelfAdjoint, dt: Any) -> Vector:
+        """Return the solution of (I + dt L) v = atom, made by relation (2) when first asked for."""
+        key = (atom, operator.terms, dt)
+        if key not in self._solutions:
+            word, base = atom
+            name = "".join(step.name for step in word) + base
+            v = self.vector(f"A^-1 {name}" if not self._solutions else f"A^-1[{len(self._solutions)}] {name}")
+            self._solutions[key] = v
+            self.relations[atom] = v + dt * operator.apply(v)
+        return self._solutions[key]
+
+    def inner(self, u: Vector, v: Vector) -> Any:
+        """Return (u, v), a polynomial in one symbol for each pair of atoms."""
+        if u.space is not self or v.space is not self:
+            raise TypeError(f"the inner product of {self.name} takes its own vectors")
+        u, v = self.combine(u.terms), self.combine(v.terms)  # relations may have come since
+        return sp.Add(*(a * b * self._entry(x, y) for x, a in u.terms.items() for y, b in v.terms.items()))
+
+    def _entry(self, x: Atom, y: Atom) -> Any:
+        (left, u), (right, v) = x, y
+        word = (*(step.adjoint for step in reversed(left)), *right)
+        back = tuple(step.adjoint for step in reversed(word))
+        # a relation may apply only once the word has moved to one side: (u, L theta) = (L u, theta)
+        for w, base, other in ((word, v, u), (back, u, v)):
+            target = w[0].target if w else self
+            rewritten = target._rewritten(w, base)
+            if set(rewritten) != {(w, base)}:
+                whole = Vector(target, rewritten)
+                return sp.Add(*(c * target._entry(((), other), atom) for atom, c in whole.terms.items()))
+        key = min((u, word, v), (v, back, u), key=lambda k: (k[0], [m.name for m in k[1]], k[2]))
+        label = f"({key[0]}, {''.join(m.name + ' ' for m in key[1])}{key[2]})"
+        return sp.Symbol(label, real=True, nonnegative=True) if _is_square(key) else sp.Symbol(label, real=True)
+
+
+def _is_square(key: tuple[str, tuple[Map, ...], str]) -> bool:
+    """Return True for (u, X^* ... P ... X u), P positive or not there: then the entry is nonnegative."""
+    u, word, v = key
+    if u != v:
+        return False
+    while len(word) > 1:
+        if word[0].adjoint is not word[-1]:
+            return False
+        word = word[1:-1]
+    return not word or word[0].positive
+
+
+class Vector:
+    """A formal combination of atoms, as the updates use it: sums, multiples, ``@`` in its own space."""
+
+    __array_ufunc__ = None  # NumPy scalars leave products to this class
+    __slots__ = ("space", "terms")
+
+    def __init__(self, space: Space, terms: dict[Atom, Any]) -> None:
+        self.space, self.terms = space, terms
+
+    @property
+    def shape(self) -> tuple[Any]:
+        """One symbolic dimension."""
+        return (self.space.dimension,)
+
+    @property
+    def ndim(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def free_symbols(self) -> set[Any]:
+        """The symbols of the coefficients."""
+        return set().union(*(sp.sympify(c).free_symbols for c in self.terms.values()))
+
+    def __add__(self, other: Vector) -> Vector:
+        if not isinstance(other, Vector):
+            return NotImplemented
+        if other.space is not self.space:
+            raise TypeError(f"vectors of {self.space.name} and {other.space.name} have no sum")
+        terms = dict(self.terms)
+        for atom, c in other.terms.items():
+            terms[atom] = terms.get(atom, 0) + c
+        return self.space.combine(terms)
+
+    def __mul__(self, c: Any) -> Vector:
+        if isinstance(c, Vector):
+            raise TypeError("abstract vectors have no entrywise product: use one coordinate, or object arrays")
+        c = sp.sympify(c)
+        return Vector(self.space, {atom: c * a for atom, a in self.terms.items()} if c != 0 else {})
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Vector:
+        return self * -1
+
+    def __sub__(self, other: Vector) -> Vector:
+        if not isinstance(other, Vector):
+            return NotImplemented
+        return self + (-other)
+
+    def __truediv__(self, c: Any) -> Vector:
+        if isinstance(c, Vector):
+            raise TypeError("vectors have no quotient")
+        return self.__mul__(1 / sp.sympify(c))
+
+    def __matmul__(self, other: Vector) -> Any:
+        return self.space.inner(self, other)
+
+    def map_coefficients(self, function: Any) -> Vector:
+        """Return the vector with `function` of each coefficient: a derivative, a limit, a substitution."""
+        return self.space.combine({atom: function(sp.sympify(c)) for atom, c in self.terms.items()})
+
+    def __repr__(self) -> str:
+        parts = [f"({c}) {' '.join([m.name for m in word] + [base])}" for (word, base), c in self.terms.items()]
+        return " + ".join(parts) or "0"

@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import lambertw
 
 from gradflow import linear
+from gradflow.curvature.minimising_movement import Movement, backtrack, truncated_cg
 from gradflow.linear import Diagonal, Shift
 from gradflow.problem import DenseLeastSquares, FunctionProblem
 from gradflow.schemes import (
@@ -22,7 +23,6 @@ from gradflow.schemes import (
     RMSProp,
     RungeKutta4,
 )
-from gradflow.schemes.implicit_euler import Movement, backtrack, truncated_cg
 from smooth_problems import SPLITS, as_function_problem, double_well, run, smooth_problem
 
 EPS = np.finfo(np.float64).eps

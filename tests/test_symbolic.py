@@ -125,6 +125,7 @@ def test_is_zero_decides_with_roots():
     assert is_zero(sp.sqrt(a + b) ** 2 - a - b)
     assert is_zero(1 / sp.sqrt(a) - sp.sqrt(a) / a)
     assert is_zero(sp.sqrt(sp.sqrt(a) + b) ** 4 - a - 2 * b * sp.sqrt(a) - b**2)
+    assert is_zero(sp.sqrt(2 * a + 2 * b) / sp.sqrt(a + b) - sp.sqrt(2))
     assert not is_zero(sp.sqrt(a) - sp.sqrt(b))
     assert not is_zero(sp.exp(a))
     with pytest.raises(Undecided, match="square roots"):

@@ -171,7 +171,7 @@ def _edits(node: ast.expr) -> Iterator[ast.expr]:
         yield ast.IfExp(node.test, node.orelse, node.body)
     if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Gt, ast.Lt, ast.GtE, ast.LtE)):
         turned = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.LtE, ast.LtE: ast.GtE}[type(node.ops[0])]
-        yield ast.Compare(node.left, [turned()], node.comparators)
+        yield ast.Compare(node.left, [turned(), *node.ops[1:]], node.comparators)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         if node.func.attr == "sqrt":
             yield node.args[0]

@@ -86,9 +86,10 @@ def _vanishes(e: sp.Expr) -> bool:
     e = e.replace(lambda x: isinstance(x, (sp.exp, sp.log)), _Names())
     if e.atoms(sp.Function):
         raise Undecided(f"only square roots, exponentials and logarithms are known, got {e}")
+    e = e.replace(_is_radical, lambda x: sp.factor_terms(x.base) ** x.exp)  # sqrt(2 a + 2 b) = sqrt(2) sqrt(a + b)
     roots: list[tuple[sp.Symbol, sp.Expr]] = []
     while True:
-        radicals = [p for p in e.atoms(sp.Pow) if p.exp.is_Rational and p.exp.q == 2]
+        radicals = [p for p in e.atoms(sp.Pow) if _is_radical(p)]
         innermost = [p for p in radicals if not any(q != p and p.base.has(q) for q in radicals)]
         if not innermost:
             break
@@ -96,7 +97,7 @@ def _vanishes(e: sp.Expr) -> bool:
         s = sp.Dummy("s", positive=True)
         roots.append((s, base))
         e = e.replace(
-            lambda x, base=base: isinstance(x, sp.Pow) and x.base == base and x.exp.is_Rational and x.exp.q == 2,
+            lambda x, base=base: _is_radical(x) and x.base == base,
             lambda x, s=s: s ** (2 * x.exp),
         )
     names = sorted(e.free_symbols.union(*(base.free_symbols for _, base in roots)), key=lambda x: x.sort_key())
@@ -107,6 +108,10 @@ def _vanishes(e: sp.Expr) -> bool:
     for s, base in reversed(roots):
         numerator = _reduced(numerator, ring.index(ring(s)), *_fraction(base, ring))
     return not numerator
+
+
+def _is_radical(x: Any) -> bool:
+    return isinstance(x, sp.Pow) and bool(x.exp.is_Rational) and x.exp.q == 2
 
 
 def _fraction(e: sp.Expr, ring: Any) -> tuple[Any, dict[Any, int]]:

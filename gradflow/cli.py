@@ -160,12 +160,38 @@ def mutants(
         raise typer.Exit(1)
 
 
+@app.command()
+def claims(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Claims, e.g. C001-39. Default: all.")
+    ] = None,
+    page: Annotated[bool, typer.Option("--page", help="The whole claims page, in Markdown.")] = False,
+) -> None:
+    """Print what the source documents claim, as printed, and what became of it."""
+    proofs = _proofs()
+    try:
+        folder = proofs.verify.default_folder()
+        known = proofs.ledger.read_claims(folder / "claims")
+        if page:
+            typer.echo(proofs.page.claims_page(known, folder), nl=False)
+            return
+        by_id = {claim.id: claim for claim in known}
+        for name in ids or by_id:
+            if name not in by_id:
+                raise ValueError(f"no claim is called {name!r}; there are {known[0].id} to {known[-1].id}")
+            claim = by_id[name]
+            typer.echo(f"{claim.id}  {claim.source}, {claim.place}")
+            typer.echo(textwrap.indent("\n".join(proofs.page.claim_text(claim, folder)), "    ") + "\n")
+    except ValueError as error:
+        fail(str(error))
+
+
 def _proofs() -> Any:
     """Return the package `gradflow.proofs`, or say what it needs."""
     try:
         import_module("z3")
         from . import proofs
-        from .proofs import harness, verify  # noqa: F401
+        from .proofs import harness, ledger, page, verify  # noqa: F401
     except ImportError as error:
         fail(f"the derivations need {error.name}: pip install 'gradflow[proofs]'")
     return proofs

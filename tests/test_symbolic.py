@@ -139,6 +139,12 @@ def test_is_zero_decides_with_exponentials_and_logarithms():
     assert not is_zero(sp.log(a) - sp.log(b))
 
 
+def test_is_zero_takes_numbers_for_what_they_are():
+    a = sp.Symbol("a", positive=True)
+    assert is_zero(1 / (1 + sp.sqrt(21)) - (sp.sqrt(21) - 1) / 20)
+    assert is_zero(0.5 * a + a / 2 - 1.0 * a)
+
+
 def test_branches_cover_both_answers_and_ask_each_question_once():
     a, b = sp.symbols("a b", real=True)
     found = {branch.conditions: branch.value for branch in branches(lambda: where(a > b, 1, where(a > 0, 2, 3)))}

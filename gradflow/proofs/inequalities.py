@@ -26,8 +26,9 @@ def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool
 def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     """Decide whether a relation holds for all real values of its symbols that satisfy the assumptions, by z3.
 
-    Positive and nonnegative symbols bring their sign as an assumption. Square roots become nonnegative unknowns; quotients are
-    read as z3 reads them, so that denominators must be shown to be nonzero elsewhere.
+    Positive and nonnegative symbols bring their sign as an assumption. Square roots become nonnegative unknowns, so that the
+    answer is about the values for which they are real; a quotient by zero may be any number, so that nothing is proved by one.
+    Assumptions that contradict each other imply everything: that is how a branch is shown to be impossible.
 
     Raises
     ------

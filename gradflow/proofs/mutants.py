@@ -92,6 +92,8 @@ def _mutants(
             for path, node in _expressions(statement):
                 for new in edits(node):
                     edit = f"{ast.unparse(node)} -> {ast.unparse(new)}"
+                    if ast.unparse(node) == ast.unparse(new):  # 1 / x without its factor 1
+                        continue
                     seen[name + edit] = seen.get(name + edit, 0) + 1
                     if seen[name + edit] > 1:
                         edit += f" [{seen[name + edit]}]"

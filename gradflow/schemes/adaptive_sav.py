@@ -23,8 +23,9 @@ product only. Either way, with ``d`` the increment,
 .. math::
    (r^{n+1})^2 - (r^n)^2 = -(\hat\tau^{-1} d, d)_M - (Sd, d)_M - (r^{n+1} - r^n)^2,                       \tag{5}
 
-so r decays; since ``m^`` is not the gradient, r no longer approximates ``sqrt(F + C)`` to first order. An energy part L of
-the problem is counted in F and g.
+so r decays. In one step r moves away from ``sqrt(F + C)`` by ``(m^ - g, d)_M / (2R) + O(dt^2)``: to first order it stays with it
+only where the averages follow the gradient, as they do for fixed rates along a smooth path. An energy part L of the problem
+is counted in F and g.
 
 ========  ======  ==============
 symbol    code    shape

@@ -43,7 +43,8 @@ def is_zero(expression: Any) -> bool:
     if isinstance(expression, (np.ndarray, list, tuple)):
         return all(is_zero(entry) for entry in np.ravel(np.asarray(expression, dtype=object)))
     e = sp.sympify(expression)
-    if e.is_number and e.is_rational:
+    e = e.xreplace({x: sp.Rational(x) for x in e.atoms(sp.Float)})  # a Python float is the number that it stores
+    if e.is_Rational:
         return bool(e == 0)
     if _refuted(e):
         return False
@@ -86,7 +87,9 @@ def _vanishes(e: sp.Expr) -> bool:
     e = e.replace(lambda x: isinstance(x, (sp.exp, sp.log)), _Names())
     if e.atoms(sp.Function):
         raise Undecided(f"only square roots, exponentials and logarithms are known, got {e}")
-    e = e.replace(_is_radical, lambda x: sp.factor_terms(x.base) ** x.exp)  # sqrt(2 a + 2 b) = sqrt(2) sqrt(a + b)
+    e = e.replace(
+        _is_radical, lambda x: sp.factor_terms(sp.together(x.base)) ** x.exp
+    )  # sqrt(2 a + 2 b) = sqrt(2) sqrt(a + b)
     roots: list[tuple[sp.Symbol, sp.Expr]] = []
     while True:
         radicals = [p for p in e.atoms(sp.Pow) if _is_radical(p)]
@@ -150,7 +153,7 @@ def _fraction(e: sp.Expr, ring: Any) -> tuple[Any, dict[Any, int]]:
         lead = numerator.LC
         monic = numerator.mul_ground(1 / lead)
         return top.mul_ground(lead**n), {} if monic == 1 else {monic: -n}
-    return ring(sp.nsimplify(e, rational=True) if e.is_Float else e), {}
+    return ring(e), {}
 
 
 def _reduced(numerator: Any, index: int, top: Any, factors: dict[Any, int]) -> Any:

@@ -1,0 +1,742 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Invariant energy quadratization
+#
+# From the flow to the discrete law, on `gradflow.schemes.ieq.ieq_update` and the class that runs it.
+#
+# For $F = \tfrac12|q(\theta)|^2$ with Jacobian $J$, whose adjoint $J^*$ is taken in the inner product of $\theta$,
+# the flow of
+# $E = \tfrac12(\theta, L\theta) + F$ is
+#
+# $$\theta' = -L\theta - J^* q, \qquad q' = J\theta',$$
+#
+# so that $\tfrac{d}{dt}E = -|\theta'|^2$ for *any* q that moves by the second equation. One linearly implicit step
+# inserts
+# $q^{n+1} = q^n + Jd$ into the first equation:
+#
+# $$\Bigl(\frac{1}{\Delta t} + L + S + J^*J\Bigr) d = -(J^* q^n + L\theta^n). \tag{1}$$
+#
+# Let $m(t) = \tfrac12|q + tJd|^2 + \tfrac12(\theta + td, L(\theta + td)) + \tfrac{t^2}{2}\bigl(|d|^2/\Delta t + (Sd,
+# d)\bigr)$. It is a
+# parabola $m(0) - bt + \tfrac12 c t^2$ with $c = |Jd|^2 + |d|^2/\Delta t + ((L + S)d, d)$, and $\tau = b/c$
+# minimises it. For every
+# direction d, $b\tau = c\tau^2$, which is the energy law. The abstract vectors below live in two spaces, P for
+# $\theta$ and N
+# for q; what they prove holds in all dimensions and inner products. The solution of (1) is known by (1) alone.
+
+# %%
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from gradflow import IEQ, Restart
+from gradflow.curvature.damped_step import DampedStep
+from gradflow.proofs import check, follows
+from gradflow.schemes import ieq
+from gradflow.schemes.ieq import ieq_update
+from gradflow.schemes.sav import sav_update
+from gradflow.state import AuxState
+from gradflow.symbolic import AbstractLeastSquares, Map, Space, branches, configured, is_small, is_zero, symbols
+
+EVERY = "every dimension, inner product, L and S"
+FLAT = "every dimension and inner product, L = S = 0"
+dt, lam, K, c = sp.symbols("dt lambda K c", positive=True)
+
+
+@contextmanager
+def solving(solution: Any) -> Iterator[None]:
+    """Let IEQ solve its linear system by `solution`."""
+    before = ieq.damped_step
+    ieq.damped_step = solution
+    try:
+        yield
+    finally:
+        ieq.damped_step = before
+
+
+def exact(at, q, h, A, dt, **options):
+    """Return d = -dt v with J^* q = v + dt (L + S) v + dt J^* J v - h: the solution of (1), which this defines."""
+    v = at.J.source.vector("v")
+    image = at.vjp(q)
+    if not set(v.terms) <= set(image.terms):
+        value = v + dt * A.apply(v) + dt * at.vjp(at.jvp(v))
+        at.J.source.relate(image, value if h is None else value - h)
+    return DampedStep(-dt * v, at.jvp(-dt * v))
+
+
+def anything(at, q, h, A, dt, **options):
+    """Return an arbitrary direction."""
+    d = at.J.source.vector("d")
+    return DampedStep(d, at.jvp(d))
+
+
+def setting(*, energy_part):
+    """Return a fresh problem, scheme, theta and q on abstract vectors."""
+    P, N = Space("P"), Space("N")
+    L, S = P.operator("L"), P.operator("S")
+    problem = AbstractLeastSquares(P, N, L if energy_part else None)
+    return P, L, S, problem, configured(IEQ, stabilization=S), P.vector("theta"), N.vector("q~")
+
+
+def without(vector, name):
+    """Return the vector with all atoms in the vector of this name left out: the value for d = 0."""
+    return vector.space.combine({(w, base): k for (w, base), k in vector.terms.items() if base != name})
+
+
+# %% [markdown]
+# ## The three obligations
+#
+# The update asks one question, whether $c > 0$. Both answers are followed. If it is no, then $c$, a sum of squares,
+# is 0, hence
+# $d = 0$ and nothing moves.
+
+
+# %%
+@check("identity", EVERY)
+def energy_law():
+    """For every direction d, |q|^2/2 + (theta, L theta)/2 falls by exactly |td|^2/dt + t^2((Sd,d) + (Ld,d)/2) + |q_new - q|^2/2."""
+    for energy_part in (False, True):
+        for given in (True, False):
+            P, L, S, problem, scheme, theta, q_any = setting(energy_part=energy_part)
+            assert is_zero(scheme.auxiliary(problem, theta) - problem.linearize(theta).residual)
+            q = q_any if given else scheme.auxiliary(problem, theta)
+            old = AuxState(theta, q if given else None)
+            with solving(anything):
+                ways = list(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))
+            assert len(ways) == 2
+            for moving, (_, new) in zip((True, False), ways, strict=True):
+                if not moving:  # d = 0, as `solvability` shows
+                    assert is_zero(without(new.theta, "d") - theta)
+                    assert is_zero(without(new.aux, "d") - q)
+                    continue
+                d = new.theta - theta
+                terms = scheme.energy_terms(problem, old, new, dt)
+                L_term = P.inner(L(d), d) / 2 if energy_part else 0
+                assert is_zero(terms.dissipation - P.inner(d, d) / dt - P.inner(S(d), d) - L_term)
+                change_of_q = new.aux - q
+                assert is_zero(change_of_q - problem.linearize(theta).jvp(d))
+                assert is_zero(terms.numerical - change_of_q @ change_of_q / 2)
+                change = new.aux @ new.aux / 2 - q @ q / 2
+                if energy_part:
+                    change += (P.inner(new.theta, L(new.theta)) - P.inner(theta, L(theta))) / 2
+                assert is_zero(change + terms.dissipation + terms.numerical)
+                started = scheme.modified_energy(problem, AuxState(theta, q))
+                assert is_zero(scheme.modified_energy(problem, new) - started - change)
+                if not given:
+                    assert is_zero(scheme.modified_energy(problem, old) - problem.energy(theta))
+                    assert is_zero(started - problem.energy(theta))
+
+
+@check("identity", EVERY)
+def consistency():
+    """The solution of (1) is taken whole (tau = 1), and d = dt theta' + O(dt^2), q_new - q = dt J theta' + O(dt^2)."""
+    for energy_part in (False, True):
+        P, L, _, problem, scheme, theta, _ = setting(energy_part=energy_part)
+        old = scheme.init(problem, theta)
+        at = problem.linearize(theta)
+        assert is_zero(old.aux - at.residual)
+        d = -dt * P.vector("v")
+        with solving(exact):
+            for _, new in branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)):
+                assert is_zero(new.theta - theta - d)
+                assert is_zero(new.aux - at.residual - at.jvp(d))
+        gradient = at.vjp(at.residual)
+        velocity = -(gradient + L(theta)) if energy_part else -gradient
+        assert not is_small(d, dt, 2)
+        assert is_small(d - dt * velocity, dt, 2)
+        assert is_small(at.jvp(d) - dt * at.jvp(velocity), dt, 2)
+
+
+@check("squares", EVERY)
+def solvability():
+    """(1) is positive definite; c, the one denominator, is |d|^2/dt plus nonnegative terms, and c = 0 only for d = 0."""
+    for energy_part in (False, True):
+        P, L, S, problem, scheme, theta, q = setting(energy_part=energy_part)
+        with solving(anything):
+            old = AuxState(theta, q)
+            ways = list(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))
+        d = P.vector("d")
+        J_d = problem.linearize(theta).jvp(d)
+        A_d = L(d) + S(d) if energy_part else S(d)
+        rest = P.inner(A_d, d) + J_d @ J_d
+        (asked,), (answered_no,) = ways[0].conditions, ways[1].conditions
+        assert isinstance(asked, sp.Gt)
+        curvature = asked.lhs - asked.rhs
+        assert is_zero(curvature - P.inner(d, d) / dt - rest)
+        assert rest.is_nonnegative
+        assert curvature.is_nonnegative
+        assert follows(sp.Eq(P.inner(d, d), 0), [answered_no])
+        # the quadratic form of (1) is the same one
+        assert is_zero(P.inner(d, d / dt + A_d + problem.linearize(theta).vjp(J_d)) - curvature)
+    # where nothing moves, nothing is divided by zero
+    zero = np.zeros(2)
+    with np.errstate(all="raise"):
+        at_rest = ieq_update(
+            zero, zero, inner=np.dot, damping=lambda d: d @ d, direction=lambda q, h: (0 * zero, 0 * q)
+        )
+    assert not any(map(np.any, at_rest))
+
+
+# %% [markdown]
+# ## The step from both sides
+#
+# With $L = \lambda I$, $S = 0$ and $\alpha = \Delta t/(1 + \lambda\Delta t)$, apply $J$ to (1): $\tfrac1\alpha Jd +
+# JJ^*(q + Jd) = -\lambda J\theta$, that is,
+# with $G = JJ^*$,
+#
+# $$(I + \alpha G)\, q^{n+1} = q^n - \alpha\lambda J\theta^n, \qquad \theta^{n+1} = \frac{\theta^n - \Delta t J^*
+# q^{n+1}}{1 + \lambda\Delta t}. \tag{2}$$
+#
+# The right-hand side carries $-\alpha\lambda J\theta$. On the other side, (1) is the Levenberg-Marquardt equation of
+# damping
+# $\mu = 1/\Delta t$ for the residual $(q, \sqrt\lambda\,\theta)$, whose Jacobian is $(J, \sqrt\lambda\, I)$.
+
+
+# %%
+def shifted(omega=lam, *, scale=1):
+    """Return P, N, J, theta, q, d, the new theta and the new q of one exact step with L = omega I for the energy scale |q|^2/2."""
+    P, N = Space("P"), Space("N")
+    J = Map.between("J", P, N)
+    theta, d = P.vectors("theta d")
+    q = N.vector("q")
+    P.relate(J.adjoint(q), (omega * theta + (1 / dt + omega) * d) * (-1 / sp.sympify(scale)) - J.adjoint(J(d)))
+    root = sp.sqrt(scale)
+    # scale |q|^2 / 2 is |q'|^2 / 2 for q' = sqrt(scale) q
+    news = branches(
+        lambda: ieq_update(
+            theta,
+            root * q,
+            omega * theta if omega != 0 else None,
+            inner=P.inner,
+            damping=lambda u: (1 / dt + omega) * P.inner(u, u),
+            direction=lambda r, h: (d, root * J(d)),
+        )
+    )
+    theta_new, q_new = next(iter(news)).value
+    return P, N, J, theta, q, d, theta_new, q_new / root
+
+
+@check("identity", "every dimension and inner product, L = lambda I, lambda > 0 and lambda = 0")
+def system_for_q():
+    """(I + alpha G) q_new = q - alpha lambda J theta, theta_new = (theta - dt J^* q_new)/(1 + lambda dt), alpha = dt/(1 + lambda dt)."""
+    for omega in (sp.Integer(0), lam):
+        _, _, J, theta, q, _, theta_new, q_new = shifted(omega)
+        alpha = dt / (1 + omega * dt)
+        assert is_zero(q_new + alpha * J(J.adjoint(q_new)) - q + alpha * omega * J(theta))
+        assert is_zero((1 + omega * dt) * theta_new - theta + dt * J.adjoint(q_new))
+
+
+@check("identity", FLAT)
+def levenberg_marquardt():
+    """With L = S = 0: (J^* J + I/dt)(theta_new - theta) = -J^* q, the Levenberg-Marquardt step of damping 1/dt for the same q."""
+    _, _, J, theta, q, _, theta_new, _ = shifted(sp.Integer(0))
+    step = theta_new - theta
+    assert is_zero(J.adjoint(J(step)) + step / dt + J.adjoint(q))
+
+
+@check("identity", "every dimension and inner product, L = lambda I")
+def augmented_residual():
+    """With L = lambda I the step is Levenberg-Marquardt, damping 1/dt, for the residual (q, sqrt(lambda) theta)."""
+    _, _, J, theta, q, _, theta_new, _ = shifted(lam)
+    step, root = theta_new - theta, sp.sqrt(lam)
+    # K = (J, root I), K^* (u, w) = J^* u + root w
+    K_star = lambda u, w: J.adjoint(u) + root * w  # noqa: E731
+    assert is_zero(K_star(J(step), root * step) + step / dt + K_star(q, root * theta))
+    # and not a Levenberg-Marquardt step for q followed by the decay 1 / (1 + lambda dt)
+    t = sp.Integer(1)
+    lm_then_decay = (t - t / (1 + 1)) / (1 + 1)  # J = q = theta = dt = lambda = 1
+    both = ieq_update(
+        np.array([t]),
+        np.array([t]),
+        np.array([t]),
+        inner=lambda u, v: u @ v,
+        damping=lambda u: 2 * (u @ u),
+        direction=lambda q, h: (-(q + h) / 3, -(q + h) / 3),
+    )[0][0]
+    assert both == sp.Rational(1, 3)
+    assert lm_then_decay == sp.Rational(1, 4)
+
+
+@check("identity", FLAT)
+def scaled_loss():
+    """For the loss c |q|^2/2 the damping is 1/(c dt): a mean over N samples, c = 2/N, has damping N/(2 dt)."""
+    _, _, J, theta, q, _, theta_new, _ = shifted(sp.Integer(0), scale=c)
+    step = theta_new - theta
+    assert is_zero(J.adjoint(J(step)) + step / (c * dt) + J.adjoint(q))
+    n = sp.Symbol("N", positive=True)
+    assert is_zero((1 / (c * dt)).subs(c, 2 / n) - n / (2 * dt))
+
+
+@check("identity", FLAT)
+def predicted_reduction():
+    """The guaranteed fall, |d|^2/dt + |Jd|^2/2 for L = S = 0, is Levenberg-Marquardt's predicted reduction (d, mu d - J^* q)/2."""
+    P, _, J, theta, q, _, theta_new, q_new = shifted(sp.Integer(0))
+    d = theta_new - theta
+    fall = q @ q / 2 - q_new @ q_new / 2
+    assert is_zero(fall - P.inner(d, d) / dt - J(d) @ J(d) / 2)
+    assert is_zero(fall - P.inner(d, d / dt - J.adjoint(q)) / 2)
+    assert fall.expand().is_nonnegative
+
+
+@check("identity", FLAT)
+def levenberg_marquardt_has_the_same_guarantee():
+    """Any d with (J^* J + mu) d = -J^* q has |q + Jd|^2/2 + mu |d|^2 + |Jd|^2/2 = |q|^2/2; IEQ returns that very d."""
+    P, N = Space("P"), Space("N")
+    J = Map.between("J", P, N)
+    theta, d = P.vectors("theta d")
+    q, mu = N.vector("q"), sp.Symbol("mu", positive=True)
+    P.relate(J.adjoint(q), -mu * d - J.adjoint(J(d)))  # nothing but the definition of the method
+    linearised = q + J(d)
+    assert is_zero(linearised @ linearised / 2 + mu * P.inner(d, d) + J(d) @ J(d) / 2 - q @ q / 2)
+    for _, (theta_new, q_new) in branches(
+        lambda: ieq_update(
+            theta, q, inner=P.inner, damping=lambda u: mu * P.inner(u, u), direction=lambda r, h: (d, J(d))
+        )
+    ):
+        assert is_zero(theta_new - theta - d)
+        assert is_zero(q_new - linearised)
+
+
+# %% [markdown]
+# ## Small and large steps
+#
+# From the law and the parallelogram identity, for $L = S = 0$,
+#
+# $$|d|^2 = \frac{\Delta t}{4}|q|^2 - \frac{\Delta t}{4}|2q^{n+1} - q|^2 \le \frac{\Delta t}{4}|q|^2. \tag{3}$$
+#
+# Hence $J^* q^{n+1} = -d/\Delta t$ tends to 0 as $\Delta t \to \infty$: $d$ tends to a solution of the normal
+# equations. Since $d$ lies in the
+# range of $J^*$, that is $-J^+ q$, with or without full rank; $(J^*J)^{-1}$ exists only for full column rank.
+
+
+# %%
+@check("squares", FLAT)
+def increment_is_bounded():
+    """|d|^2 = dt |q|^2/4 - dt |2 q_new - q|^2/4, so |d| <= sqrt(dt) |q|/2."""
+    P, _, _, theta, q, _, theta_new, q_new = shifted(sp.Integer(0))
+    d, e = theta_new - theta, 2 * q_new - q
+    assert is_zero(dt * (q @ q) / 4 - P.inner(d, d) - dt * (e @ e) / 4)
+
+
+@check("identity", FLAT)
+def small_steps_are_gradient_steps():
+    """theta_new - theta + dt J^* q = dt^2 J^* J v with v = -d/dt, which tends to J^* q: a gradient step up to O(dt^2)."""
+    P, _, _, problem, _, theta, _ = setting(energy_part=False)
+    at = problem.linearize(theta)
+    with solving(exact):
+        _, new = next(iter(branches(lambda: configured(IEQ).step(problem, AuxState(theta, None), dt))))
+    v, J = P.vector("v"), at.J
+    gradient = J.adjoint(at.residual)
+    remainder = new.theta - theta + dt * gradient
+    assert is_zero(remainder - dt**2 * J.adjoint(J(v)))
+    assert is_zero(gradient - v - dt * J.adjoint(J(v)))
+
+
+def dense_step(theta, q, J, step, omega=0):
+    """Return theta_new and q_new for explicit arrays, (1) solved exactly with L = omega I and the Euclidean inner product."""
+    P = len(theta)
+
+    def direction(q, h):
+        matrix = sp.Matrix(J)
+        right = matrix.T * sp.Matrix(list(q)) + sp.Matrix(list(h) if h is not None else [0] * P)
+        system = (1 / step + omega) * sp.eye(P) + matrix.T * matrix
+        d = np.array([-sp.cancel(x) for x in system.LUsolve(right)], dtype=object)
+        return d, J @ d
+
+    run = lambda: ieq_update(  # noqa: E731
+        theta,
+        q,
+        omega * theta if omega != 0 else None,
+        inner=lambda u, v: u @ v,
+        damping=lambda u: (1 / step + omega) * (u @ u),
+        direction=direction,
+    )
+    return next(iter(branches(run))).value
+
+
+def rational(*values):
+    """Return an object array of exact numbers."""
+    return np.array([sp.nsimplify(v) for v in values], dtype=object)
+
+
+@check(
+    "identity", "every dimension and inner product for J^* q_new = -d/dt; sizes up to 2 for the limits in closed form"
+)
+def large_steps_are_gauss_newton_steps():
+    """J^* q_new = -d/dt -> 0 as dt -> infinity; the limit is -J^+ q, which is -(J^T J)^-1 J^T q only for full column rank."""
+    _, _, J, theta, _, _, theta_new, q_new = shifted(sp.Integer(0))
+    assert is_zero(J.adjoint(q_new) + (theta_new - theta) / dt)  # and |d| = O(sqrt(dt)) by `increment_is_bounded`
+    a, b = sp.symbols("a b", real=True)
+    # one residual, two parameters, J = (1, 2): J^T J is singular, the limit is J^T q / |J|^2
+    J = np.array([[sp.Integer(1), sp.Integer(2)]], dtype=object)
+    assert sp.det(sp.Matrix(J.T @ J)) == 0
+    zero = rational(0, 0)
+    step = dense_step(zero, np.array([a]), J, dt)[0]
+    limits = [sp.limit(sp.cancel(x), dt, sp.oo) for x in step]
+    assert is_zero(np.array(limits) + np.array([a, 2 * a]) / 5)
+    assert is_zero(np.array(limits) + np.array(list(sp.Matrix(J).pinv() * a)))
+    # two residuals, one parameter, J = (1, 2)^T: the Gauss-Newton step
+    J = J.T
+    step = dense_step(rational(0), np.array([a, b]), J, dt)[0]
+    assert is_zero(sp.limit(sp.cancel(step[0]), dt, sp.oo) + (a + 2 * b) / 5)
+
+
+# %% [markdown]
+# ## Consistency of the auxiliary variable
+#
+# Vanilla IEQ carries q on. Its distance from the residual grows by the Taylor remainder of the residual, and is 0
+# for ever if the
+# residual is affine: then the step is implicit Euler for the flow of the true energy, and the law is a law of the
+# true energy.
+
+
+# %%
+@check("identity", EVERY)
+def drift_is_the_taylor_remainder():
+    """q_new - q(theta_new) = q - q(theta) less the Taylor remainder q(theta_new) - q(theta) - J d."""
+    _, _, _, problem, scheme, theta, q = setting(energy_part=True)
+    at = problem.linearize(theta)
+    with solving(anything):
+        for _, new in branches(lambda: scheme.step(problem, AuxState(theta, q), dt)):
+            true = scheme.auxiliary(problem, new.theta)
+            remainder = true - at.residual - at.jvp(new.theta - theta)
+            assert is_zero((new.aux - true) - (q - at.residual) + remainder)
+
+
+class Affine(AbstractLeastSquares):
+    """q(theta) = J theta - y."""
+
+    def linearize(self, theta):
+        """Return q and J at theta."""
+        at = super().linearize(self.space.vector("theta"))
+        at.residual = at.J(theta) - self.residuals.vector("y")
+        return at
+
+
+def exact_affine(at, q, h, A, dt, **options):
+    """Return d, the relation of `exact` being one for J^* y: J^* y = J^* J theta + h + d/dt + (L + S) d + J^* J d."""
+    P, N = at.J.source, at.J.target
+    theta, d, y = P.vector("theta"), P.vector("d"), N.vector("y")
+    image = at.vjp(y)
+    if not set(d.terms) <= set(image.terms):
+        value = at.vjp(at.jvp(theta)) + d / dt + A.apply(d) + at.vjp(at.jvp(d))
+        P.relate(image, value if h is None else value + h)
+    return DampedStep(d, at.jvp(d))
+
+
+@check("identity", "every dimension, inner product and L; S = 0 for implicit Euler")
+def affine_residual_is_implicit_euler():
+    """For an affine residual q stays consistent, the step is implicit Euler, and the true energy falls by the law for every dt."""
+    for energy_part in (False, True):
+        P, N = Space("P"), Space("N")
+        L = P.operator("L")
+        problem = Affine(P, N, L if energy_part else None)
+        theta = P.vector("theta")
+        scheme = configured(IEQ)
+        for method in (scheme, Restart(scheme)):
+            stored = N.vector("ignored") if isinstance(method, Restart) else problem.linearize(theta).residual
+            state = AuxState(theta, stored)
+            with solving(exact_affine):
+                _, new = next(iter(branches(lambda m=method, s=state, p=problem: m.step(p, s, dt))))
+            d = new.theta - theta
+            at_new = problem.linearize(new.theta)
+            gradient = at_new.vjp(at_new.residual) + (L(new.theta) if energy_part else P.zero)
+            assert is_zero(d + dt * gradient)
+            assert is_zero(new.aux - at_new.residual)
+            J_d = at_new.jvp(d)
+            law = P.inner(d, d) / dt + J_d @ J_d / 2 + (P.inner(L(d), d) / 2 if energy_part else 0)
+            assert law.is_nonnegative
+            assert is_zero(problem.energy(new.theta) - problem.energy(theta) + law)
+
+
+# %% [markdown]
+# ## Restart does not mean descent
+#
+# After a restart the law starts from the true energy and ends at the *linearised* one. Two exact steps from a small
+# residual show
+# what may happen; a bound on $K\Delta t|q|$ excludes it. Let J be K-Lipschitz on the segment, $L = S = 0$, and R the
+# Taylor remainder,
+# $|R| \le K|d|^2/2$. Then, with $|q^{n+1}| \le |q|$ and the law,
+#
+# $$E(\theta^{n+1}) - E(\theta^n) \le -\frac{|d|^2}{\Delta t} + |q||R| + \tfrac12|R|^2
+#   \le \frac{|d|^2}{\Delta t}\Bigl(-1 + \tfrac12 K\Delta t|q| + \tfrac18 K^2\Delta t|d|^2\Bigr)
+#   \le \frac{|d|^2}{\Delta t}\Bigl(-1 + \frac{x}{2} + \frac{x^2}{32}\Bigr), \quad x = K\Delta t|q|,$$
+#
+# by (3). The bracket is not positive for $x \le 4\sqrt6 - 8 \approx 1.798$.
+
+
+# %%
+@check("counterexample", "f = theta^2 and f = a relu(w), y = 1, dt = 100")
+def restart_does_not_mean_descent():
+    """f = theta^2 from 1/10 goes to 203/50 and f = a relu(w) from (1/10, 1/10) to 17/5 each: E rises from 0.49 to 119.9 and 55.8."""
+    tenth, step = sp.Rational(1, 10), sp.Integer(100)
+    new, q = dense_step(rational(tenth), rational(tenth**2 - 1), np.array([[2 * tenth]], dtype=object), step)
+    assert new[0] == sp.Rational(203, 50)
+    start, modified, true = (tenth**2 - 1) ** 2 / 2, q @ q / 2, (new[0] ** 2 - 1) ** 2 / 2
+    assert modified < start < true
+    assert (modified < sp.Rational(2, 100), true > 119) == (True, True)
+    J = np.array([[tenth, tenth]], dtype=object)  # relu(w) = w > 0
+    new, q = dense_step(rational(tenth, tenth), rational(tenth**2 - 1), J, step)
+    assert list(new) == [sp.Rational(17, 5)] * 2
+    assert q @ q / 2 < start < (new[0] * new[1] - 1) ** 2 / 2
+    assert (new[0] * new[1] - 1) ** 2 / 2 > 55
+
+
+@check("counterexample", "f = theta^2, y = 1, theta = 1/10, dt = 100, two steps")
+def restarted_law_does_not_telescope():
+    """Each restarted step lowers |q|^2/2 from the true energy, but the next one starts higher: 0.490 -> 0.0196 | 119.9 -> ..."""
+    theta, step, energies = sp.Rational(1, 10), sp.Integer(100), []
+    for _ in range(2):
+        q = theta**2 - 1
+        new, q_new = dense_step(rational(theta), rational(q), np.array([[2 * theta]], dtype=object), step)
+        energies += [q**2 / 2, q_new[0] ** 2 / 2]
+        theta = new[0]
+    assert energies[1] < energies[0]
+    assert energies[3] < energies[2]
+    assert energies[2] > energies[0] > energies[1]
+
+
+@check("decision procedure", "every dimension and inner product, L = S = 0, J K-Lipschitz on the segment")
+def descent_for_moderate_steps():
+    """Restarted, J K-Lipschitz: the true energy does not rise if K dt |q| <= 4 sqrt(6) - 8."""
+    P, _, J, theta, q, _, theta_new, q_new = shifted(sp.Integer(0))
+    d, e = theta_new - theta, 2 * q_new - q
+    law = q_new @ q_new / 2 - q @ q / 2 + P.inner(d, d) / dt + J(d) @ J(d) / 2
+    assert is_zero(law)
+    assert is_zero(dt * (q @ q) / 4 - P.inner(d, d) - dt * (e @ e) / 4)
+    # E_new = |q_new + R|^2/2; by |q_new| <= |q| and the law it rises by at most -D^2/dt + Q R + R^2/2, with D = |d|
+    D, Q, Q_new, R, x = sp.symbols("D Q Q_new R x", nonnegative=True)
+    assert follows((Q_new + R) ** 2 / 2 - Q_new**2 / 2 <= Q * R + R**2 / 2, [Q_new <= Q])
+    largest = 4 * sp.sqrt(6) - 8
+    assert follows(
+        -(D**2) / dt + Q * R + R**2 / 2 <= 0, [R <= K * D**2 / 2, dt * Q**2 / 4 >= D**2, sp.Le(K * dt * Q, largest)]
+    )
+    # the bound is the largest that this argument gives
+    bracket = -1 + x / 2 + x**2 / 32
+    worst = (-(D**2) / dt + Q * R + R**2 / 2).subs(R, K * D**2 / 2).subs(D, sp.sqrt(dt) * Q / 2)
+    assert is_zero(worst - Q**2 / 4 * bracket.subs(x, K * dt * Q))
+    assert follows(x <= largest, [bracket <= 0])
+
+
+@check("identity", FLAT)
+def gain_ratio():
+    """Actual over predicted reduction is (E - E_new)/(|d|^2/dt + |Jd|^2/2); the modified energy always gives 1, so it triggers nothing."""
+    P, _, _, problem, _, theta, _ = setting(energy_part=False)
+    scheme = configured(IEQ)
+    old = AuxState(theta, None)
+    with solving(exact):
+        _, new = next(iter(branches(lambda: Restart(scheme).step(problem, old, dt))))
+    terms = scheme.energy_terms(problem, old, new, dt)
+    at, d = problem.linearize(theta), new.theta - theta
+    predicted = terms.dissipation + terms.numerical
+    assert is_zero(predicted - P.inner(d, d) / dt - at.jvp(d) @ at.jvp(d) / 2)
+    model = lambda u: (at.residual + at.jvp(u)) @ (at.residual + at.jvp(u)) / 2  # noqa: E731
+    assert is_zero(model(P.zero) - model(d) - predicted)
+    modified = scheme.modified_energy(problem, old) - scheme.modified_energy(problem, new)
+    assert is_zero(modified / predicted - 1)
+    # the true energy can do anything: theta = 1/10, f = theta^2, y = 1, dt = 100
+    tenth = sp.Rational(1, 10)
+    moved, q = dense_step(
+        rational(tenth), rational(tenth**2 - 1), np.array([[2 * tenth]], dtype=object), sp.Integer(100)
+    )
+    fall = (tenth**2 - 1) ** 2 / 2 - q @ q / 2
+    assert ((tenth**2 - 1) ** 2 - (moved[0] ** 2 - 1) ** 2) / 2 / fall < -250
+
+
+# %% [markdown]
+# ## A wrong system
+#
+# "Assessment of the research value of the IEQ method" writes the system for $\lambda = 0$ with the right-hand side q
+# alone, and the
+# update for $\lambda > 0$ without saying which $q^{n+1}$ it takes. The two together have another fixed point, which
+# moves with the step.
+
+
+# %%
+@check("counterexample", "f = j theta, one residual, one parameter, lambda > 0")
+def wrong_system_moves_the_fixed_point():
+    """(I + dt G) q_new = q with lambda > 0 rests at jy/(dt j^2 lambda + j^2 + lambda); the right step rests at jy/(j^2 + lambda)."""
+    j, y = sp.symbols("j y", positive=True)
+    ridge = j * y / (j**2 + lam)
+    wrong = j * y / (dt * j**2 * lam + j**2 + lam)
+    assert not is_zero(ridge - wrong)
+
+    t = sp.Symbol("t", real=True)
+    t_new, q_new = dense_step(np.array([t]), np.array([j * t - y]), np.array([[j]], dtype=object), dt, lam)
+    assert is_zero((1 + lam * dt) * sp.cancel(t_new[0]) - t + dt * j * sp.cancel(q_new[0]))  # the printed update
+
+    def right_step(t):
+        return dense_step(np.array([t]), np.array([j * t - y]), np.array([[j]], dtype=object), dt, lam)[0][0]
+
+    def wrong_step(t):
+        return (t - dt * j * (j * t - y) / (1 + dt * j**2)) / (1 + lam * dt)
+
+    assert is_zero(right_step(ridge) - ridge)
+    assert is_zero(wrong_step(wrong) - wrong)
+    assert not is_zero(right_step(wrong) - wrong)
+    assert not is_zero(wrong_step(ridge) - ridge)
+    assert is_zero(sp.diff(ridge, dt))
+    assert not is_zero(sp.diff(wrong, dt))
+
+
+# %% [markdown]
+# ## One residual
+#
+# With a single residual, $G = |g|^2$ is a number, and everything can be written down. With $q = \sqrt{2(F + C)}$, of
+# gradient
+# $\nabla F/q$, the method is SAV.
+
+
+# %%
+@check("identity", "one residual, every dimension and inner product of theta")
+def one_residual():
+    """For one residual q_new = q/(1 + dt |g|^2), theta_new = theta - dt q_new g, and |q_new| < |q| unless q g = 0."""
+    P = Space("P")
+    theta, g = P.vectors("theta g")
+    q = sp.Symbol("q", real=True)
+    gg = P.inner(g, g)
+    u = -dt * q / (1 + dt * gg)  # d = u g solves (1/dt + g g^*) d = -q g
+    assert is_zero(u * g / dt + (P.inner(g, u * g) + q) * g)
+    theta_new, q_new = next(
+        iter(
+            branches(
+                lambda: ieq_update(
+                    theta,
+                    np.array([q]),
+                    inner=P.inner,
+                    damping=lambda d: P.inner(d, d) / dt,
+                    direction=lambda r, h: (u * g, np.array([P.inner(g, u * g)])),
+                )
+            )
+        )
+    ).value
+    assert is_zero(q_new[0] * (1 + dt * gg) - q)
+    assert is_zero(theta_new - theta + dt * q_new[0] * g)
+    G = sp.Symbol("G", positive=True)
+    closed = lambda a: q / (1 + dt * a)  # noqa: E731
+    assert is_zero(q_new[0] - closed(gg))
+    assert follows(closed(G) ** 2 < q**2, [sp.Ne(q, 0)])
+    assert is_zero(closed(0) - q)  # a unit that is switched off: no gradient, no change
+    # the flow: q' = (g, theta') = -q |g|^2 and E' = q q'
+    assert is_small(closed(gg) - q + dt * q * gg, dt, 2)
+    assert is_small((closed(gg) ** 2 - q**2) / 2 + dt * q**2 * gg, dt, 2)
+    assert is_small(-dt * closed(gg) * g + dt * q * g, dt, 2)
+
+
+@check("counterexample", "J = diag(1, 10), q = (1, 1), dt = 1")
+def two_residuals_have_no_scalar_formula():
+    """J = diag(1, 10), q = (1, 1), dt = 1: q_new = (1/2, 1/101) is no multiple of q, so (I + dt J J^T) needs a vector q."""
+    J = np.array([[sp.Integer(1), sp.Integer(0)], [sp.Integer(0), sp.Integer(10)]], dtype=object)
+    _, q_new = dense_step(rational(0, 0), rational(1, 1), J, sp.Integer(1))
+    assert list(q_new) == [sp.Rational(1, 2), sp.Rational(1, 101)]
+
+
+@check("identity", "every dimension and inner product, S = 0")
+def quadratized_scalar_energy_is_sav():
+    """With the one residual q = sqrt(2 (F + C)) IEQ is SAV for r = q/sqrt(2), vanilla or restarted; q_new is linear in q."""
+    P = Space("P")
+    theta, g = P.vectors("theta g")
+    F, C, q = sp.symbols("F C q", positive=True)
+    root = sp.sqrt(2) * sp.sqrt(F + C)
+    j = g / root
+    assert is_zero(root**2 / 2 - C - F)  # the energy is quadratic in q
+    d = -dt * q / (1 + dt * P.inner(j, j)) * j
+    assert is_zero(d / dt + (P.inner(j, d) + q) * j)
+    theta_new, q_new = next(
+        iter(
+            branches(
+                lambda: ieq_update(
+                    theta,
+                    np.array([q]),
+                    inner=P.inner,
+                    damping=lambda u: P.inner(u, u) / dt,
+                    direction=lambda r, h: (d, np.array([P.inner(j, d)])),
+                )
+            )
+        )
+    ).value
+    sav, r_new = sav_update(theta, q / sp.sqrt(2), g, F, dt=dt, C=C, inner=P.inner, solve=lambda u: u)
+    assert is_zero(theta_new - sav)
+    assert is_zero(q_new[0] - sp.sqrt(2) * r_new)
+    assert is_zero(q_new[0] - q / (1 + dt * P.inner(j, j)))
+
+
+@check("identity", "every dimension, inner product, L and S")
+def step_is_linear_in_q_and_theta():
+    """With J frozen at theta, d is linear in (q, L theta): the equation of a sum is the sum of the equations."""
+    P, N = Space("P"), Space("N")
+    L, S = P.operator("L"), P.operator("S")
+    J = Map.between("J", P, N)
+    (d1, d2), (q1, q2) = P.vectors("d1 d2"), N.vectors("q1 q2")
+    h1, h2 = P.vectors("h1 h2")
+    left = lambda u: u / dt + L(u) + S(u) + J.adjoint(J(u))  # noqa: E731
+    for d, q, h in ((d1, q1, h1), (d2, q2, h2)):
+        P.relate(J.adjoint(q), -(h + left(d)))
+    a, b = sp.symbols("a b", real=True)
+    assert is_zero(left(a * d1 + b * d2) + J.adjoint(a * q1 + b * q2) + a * h1 + b * h2)
+    d = a * d1 + b * d2
+    for _, (theta_new, q_new) in branches(
+        lambda: ieq_update(
+            P.vector("theta"),
+            a * q1 + b * q2,
+            a * h1 + b * h2,
+            inner=P.inner,
+            damping=lambda u: P.inner(u, u) / dt + P.inner(L(u) + S(u), u),
+            direction=lambda r, h: (d, J(d)),
+        )
+    ):
+        assert is_zero(theta_new - P.vector("theta") - d)
+        assert is_zero(q_new - a * (q1 + J(d1)) - b * (q2 + J(d2)))
+
+
+# %% [markdown]
+# ## Relaxation
+#
+# The energy is $\tfrac12|q|^2$, the constraint of the relaxation is on $|q|^2$: a slack B of the energy is one of 2B.
+
+
+# %%
+@check("identity", "one residual symbolic, two residuals in exact numbers")
+def relaxation_spends_the_slack():
+    """`relax` returns a q on the segment with |q|^2/2 <= |q~|^2/2 + slack, with equality where the slack is the limit."""
+    tilde, hat = symbols("t", 1, positive=True), symbols("h", 1, positive=True)
+    B = sp.Symbol("B", positive=True)
+    scheme = IEQ()
+    met = set()
+    for conditions, (aux, xi) in branches(
+        lambda: scheme.relax(None, tilde, hat, lambda: B, eta=1.0, orientation="literature")
+    ):
+        if follows(sp.S.false, conditions):  # no values go this way
+            continue
+        assert is_zero(aux - hat - xi * (tilde - hat))
+        fits = hat[0] ** 2 / 2 <= tilde[0] ** 2 / 2 + B
+        if xi == 0:
+            assert follows(fits, conditions)
+        else:
+            assert is_zero(aux[0] ** 2 / 2 - tilde[0] ** 2 / 2 - B)
+        met.add(xi == 0)
+    assert met == {True, False}
+    q, goal = rational(1, 0), rational(3, 4)
+    blend = scheme.relax(None, q, goal, lambda: sp.Integer(2), eta=1.0, orientation="literature")
+    assert sp.expand(sp.radsimp(blend.aux @ blend.aux / 2 - q @ q / 2 - 2)) == 0
+    assert is_zero(blend.aux - goal - blend.xi0 * (q - goal))
+    assert blend.xi0 > 0
+    assert blend.xi0 < 1
+    plenty = scheme.relax(None, q, goal, lambda: sp.Integer(12), eta=1.0, orientation="literature")
+    assert is_zero(plenty.aux - goal)  # |goal|^2/2 = |q|^2/2 + 12: the slack just suffices
+    swapped = scheme.relax(None, goal, q, lambda: sp.Integer(2), eta=1.0, orientation="swapped")
+    assert is_zero(swapped.aux - blend.aux)

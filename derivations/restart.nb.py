@@ -1,0 +1,217 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Restarted auxiliary variables
+#
+# On `gradflow.schemes.restart.Restart`. The auxiliary variable is reset to its definition before every step, so that a step starts
+# from the *true* energy. Its law reads
+#
+# $$\mathcal E(\theta^{n+1}, \tilde r^{n+1}) - E(\theta^n) = -D - N,$$
+#
+# with the modified energy on the left and the true one on the right. It does not telescope: the next step starts from
+# $E(\theta^{n+1})$, which is not $\mathcal E(\theta^{n+1}, \tilde r^{n+1})$, and the true energy may rise.
+
+# %%
+import sympy as sp
+
+from gradflow import SAV, ExpSAV, Relaxed, Restart, SourceSAV
+from gradflow.proofs import check
+from gradflow.schemes.relaxed import RelaxedState
+from gradflow.state import AuxState
+from gradflow.symbolic import AbstractEnergy, Space, branches, configured, is_small, is_zero
+
+EVERY = "every dimension, inner product, L and S; SAV, its passive variant and explicit ExpSAV"
+dt, C, r, other_r, kappa = sp.symbols("dt C r other_r kappa", positive=True)
+KINDS = ("SAV", "SAV L", "SourceSAV", "ExpSAV", "ExpSAV L")
+
+
+def setting(kind):
+    """Return a fresh problem, a base scheme, the restarted scheme and theta."""
+    V = Space()
+    L, S = V.operator("L"), V.operator("S")
+    problem = AbstractEnergy(V, L if kind.endswith("L") else None)
+    if kind.startswith("SAV"):
+        base = configured(SAV, C=C, stabilization=S)
+    elif kind == "SourceSAV":
+        base = configured(SourceSAV, C=C, stabilization=S)
+    else:
+        base = configured(ExpSAV, form="explicit", scale=kappa, stabilization=S)
+    scheme = object.__new__(Restart)
+    object.__setattr__(scheme, "base", base)
+    return problem, base, scheme, V.vector("theta")
+
+
+# %% [markdown]
+# ## The three obligations
+
+
+# %%
+@check("identity", EVERY)
+def energy_law():
+    """From any r, one step takes the true energy E(theta) to the modified one of (theta_new, r~) with the loss of the base's law."""
+    for kind in KINDS:
+        problem, base, scheme, theta = setting(kind)
+        old = AuxState(theta, r)
+        new = scheme.step(problem, old, dt)
+        terms = scheme.energy_terms(problem, old, new, dt)
+        energy = scheme.modified_energy(problem, new)
+        assert is_zero(energy - problem.energy(theta) + terms.dissipation + terms.numerical)
+        assert is_zero(terms.dissipation - _dissipation_of(kind, problem, base, theta, new.theta))
+        assert is_zero(scheme.dissipation(problem, theta, new.theta, dt) - terms.dissipation)
+        if kind.startswith("ExpSAV"):
+            assert is_zero(terms.numerical)
+        else:
+            assert is_zero(terms.numerical - (new.aux - scheme.auxiliary(problem, theta)) ** 2)
+        # the next step starts from another energy: the law does not telescope
+        assert not is_zero(problem.energy(new.theta) - energy)
+
+
+def _dissipation_of(kind, problem, base, theta, theta_new):
+    """Return |d|^2 / dt + (S d, d) + (L d, d) / 2."""
+    d = theta_new - theta
+    D = problem.inner(d, d) / dt + problem.inner(base.stabilization(d), d)
+    return D + problem.inner(problem.linear(d), d) / 2 if kind.endswith("L") else D
+
+
+@check("identity", EVERY)
+def consistency():
+    """One step is theta + dt theta' + O(dt^2) for the flow theta' = -grad E whatever r was, and does not depend on r at all."""
+    for kind in KINDS:
+        problem, _, scheme, theta = setting(kind)
+        new = scheme.step(problem, AuxState(theta, r), dt)
+        _, gradient = problem.energy_and_gradient(theta)
+        assert is_small(new.theta - theta + dt * gradient, dt, 2)
+        assert not any(r in sp.sympify(c).free_symbols for c in new.theta.terms.values())
+        assert r not in new.aux.free_symbols
+        definition = scheme.auxiliary(problem, theta)
+        _, g = problem.nonlinear_energy_and_gradient(theta)
+        slope = problem.inner(g, -1 * gradient) / (kappa if kind.startswith("ExpSAV") else 2 * definition)
+        assert is_small(new.aux - definition - dt * slope, dt, 2)
+        start = scheme.init(problem, theta)
+        assert is_zero(start.theta - theta)
+        assert is_zero(start.aux - definition)
+        assert is_zero(scheme.modified_energy(problem, start) - problem.energy(theta))
+
+
+@check("squares", EVERY)
+def solvability():
+    """A step exists for every dt > 0 where the base is defined: E + C > 0 at each new theta. D is a sum of squares."""
+    for kind in KINDS:
+        problem, _, scheme, theta = setting(kind)
+        v = problem.space.vector("v")
+        assert scheme.dissipation(problem, theta, theta + v, dt).is_nonnegative
+        assert scheme.admissible(problem, theta)
+        new = scheme.step(problem, AuxState(theta, None), dt)
+        assert scheme.admissible(problem, new.theta)
+        if not kind.startswith("ExpSAV") and not kind.endswith("L"):
+            _, g = problem.nonlinear_energy_and_gradient(theta)
+            S_part = scheme.base.stabilization
+            F = problem.energy(theta)
+            denominator = 1 + dt * problem.inner(g, S_part.solve_shifted(g, dt)) / (2 * (F + C))
+            assert denominator.is_positive
+            assert is_zero(new.aux * denominator - sp.sqrt(F + C))
+
+
+# %% [markdown]
+# ## The true energy
+#
+# Restarting makes no promise for it.
+
+
+# %%
+class HalfSquare:
+    """E = theta^2 / 2 in one dimension, in exact numbers."""
+
+    def energy(self, theta):
+        """Return E."""
+        return theta**2 / 2
+
+    def energy_and_gradient(self, theta):
+        """Return E and its gradient."""
+        return theta**2 / 2, theta
+
+    def inner(self, u, v):
+        """Return u v."""
+        return u * v
+
+
+@check("counterexample", "E = theta^2 / 2, theta = 1, C = 100, dt = 10")
+def true_energy_may_rise():
+    """Restarted SAV, E = theta^2 / 2, theta = 1, C = 100, dt = 10: E rises from 0.5 to 36.3, the modified energy falls to -8.8."""
+    problem, scheme = HalfSquare(), Restart(configured(SAV, C=sp.Integer(100)))
+    old = AuxState(sp.Integer(1), sp.Integer(7))
+    new = scheme.step(problem, old, sp.Integer(10))
+    assert is_zero(new.theta + sp.Rational(1799, 211))
+    assert problem.energy(new.theta) > 36
+    assert problem.energy(old.theta) == sp.Rational(1, 2)
+    modified = new.aux**2 - 100
+    R = sp.sqrt(sp.Rational(201, 2))
+    assert is_zero(modified - sp.Rational(1, 2) + (new.theta - 1) ** 2 / 10 + (new.aux - R) ** 2)
+    assert modified < -8
+    assert modified < sp.Rational(1, 2)
+
+
+# %% [markdown]
+# ## Relaxation before a restart is dead code
+#
+# $\theta^{n+1}$ depends on $\theta^n$ and the variable with which the step starts. If that is computed afresh at every step, what a
+# relaxation wrote into it is never read. So a relaxed scheme that starts each step from the definition has the same iterates as the
+# restarted one, for every factor.
+
+
+# %%
+@check(
+    "identity", "every dimension, inner product, L and S; SAV, its passive variant and explicit ExpSAV; every branch"
+)
+def relaxing_a_fresh_variable_is_dead_code():
+    """Restart(Relaxed(base)) has the theta of Restart(base), from any relaxed variable: the relaxation is never used."""
+    for kind in KINDS:
+
+        def run(kind=kind):
+            problem, base, _, theta = setting(kind)
+            relaxed = Relaxed(SAV())
+            object.__setattr__(relaxed, "base", base)
+            object.__setattr__(relaxed, "eta", sp.Symbol("eta", positive=True))
+            both = object.__new__(Restart)
+            object.__setattr__(both, "base", relaxed)
+            return both.step(problem, RelaxedState(theta, other_r, r, AuxState(theta, r)), dt)
+
+        problem, _, restarted, theta = setting(kind)
+        plain = restarted.step(problem, AuxState(theta, r), dt)
+        seen = 0
+        for _, new in branches(run):
+            names = {key: c for (word, key), c in new.theta.terms.items() if not word}
+            expected = {key: c for (word, key), c in plain.theta.terms.items() if not word}
+            assert names.keys() == expected.keys()
+            assert len(names) == len(new.theta.terms)
+            assert all(is_zero(names[key] - expected[key]) for key in names)
+            assert is_zero(new.base.aux - plain.aux)
+            seen += 1
+        assert seen >= 2
+
+
+@check("identity", EVERY)
+def relax_is_that_of_the_base():
+    """What Restart hands on: relax is the base's, and the terms are those of a step from the definition."""
+    problem, base, scheme, theta = setting("SAV")
+    slack = sp.Symbol("B", positive=True)
+    call = lambda s: s.relax(r, other_r, 2 * other_r, lambda: slack, eta=1, orientation="literature")  # noqa: E731
+    ways = zip(branches(lambda: call(scheme)), branches(lambda: call(base)), strict=True)
+    for one, two in ways:
+        assert one.conditions == two.conditions
+        assert is_zero(one.value.aux - two.value.aux)
+    new = AuxState(theta + problem.space.vector("d"), other_r)
+    stale = scheme.energy_terms(problem, AuxState(theta, r), new, dt)
+    fresh = base.energy_terms(problem, AuxState(theta, None), new, dt)
+    assert is_zero(stale.numerical - fresh.numerical)
+    assert is_zero(stale.dissipation - fresh.dissipation)

@@ -1,0 +1,199 @@
+"""Derivations: every claim has a verdict and a check that runs, every scheme its obligations, and a changed sign is noticed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import sympy as sp
+
+import gradflow
+from gradflow.proofs import check, follows, is_sum_of_squares
+from gradflow.proofs.ledger import read_claims
+from gradflow.proofs.mutants import functions_of, mutants_of, read_equivalent, sign_mutants_of, survives
+from gradflow.proofs.page import claims_page
+from gradflow.proofs.verify import OBLIGATIONS, load, notebook_of, topics
+from gradflow.schemes import REGISTRY
+
+ROOT = Path(gradflow.__file__).parents[1]
+DERIVATIONS = ROOT / "derivations"
+CLAIMS = read_claims(DERIVATIONS / "claims")
+TOPICS = topics(DERIVATIONS)
+LAST = {"C000": 42, "C001": 70, "C002": 25}  # claims of each source document
+x, y = sp.symbols("x y", real=True)
+
+
+@check("identity", "one coordinate")
+def holds():
+    """x = x."""
+
+
+@check("identity", "one coordinate")
+def fails():
+    """0 = 1."""
+    raise AssertionError("no")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.id)
+def test_every_settled_claim_is_tied_to_a_check_of_its_method(claim):
+    if claim.verdict == "unchecked":
+        assert claim.reason.startswith(("literature quotation", "reported experiment"))
+        return
+    assert claim.notebook in TOPICS
+    checks = load(DERIVATIONS, claim.notebook)
+    assert claim.check in checks
+    assert checks[claim.check].method == claim.method
+
+
+@pytest.mark.parametrize("scheme", REGISTRY.values(), ids=lambda s: s.__name__)
+def test_every_scheme_has_the_three_obligations(scheme):
+    assert notebook_of(scheme) in TOPICS, f"derivations/{notebook_of(scheme)}.nb.py is missing"
+    assert set(OBLIGATIONS) <= set(load(DERIVATIONS, notebook_of(scheme)))
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_derivations_decide_and_do_not_simplify(topic):
+    text = (DERIVATIONS / f"{topic}.nb.py").read_text(encoding="utf-8")
+    assert ".simplify(" not in text.replace(".nsimplify(", "")
+    assert "import simplify" not in text
+    assert text.startswith("# ---\n# jupyter:\n#   jupytext:")
+
+
+def test_every_claim_of_the_three_documents_has_a_verdict():
+    expected = {f"{document}-{n:02d}" for document, last in LAST.items() for n in range(1, last + 1)}
+    assert {claim.id for claim in CLAIMS} == expected
+    assert len(expected) == 137
+
+
+def test_the_claims_page_is_the_ledger():
+    page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    assert page == claims_page(CLAIMS, DERIVATIONS), "make it anew: gradflow claims --page > docs/claims.md"
+
+
+def test_every_equivalent_mutant_is_listed_once():
+    rows = tomllib.loads((DERIVATIONS / "equivalent_mutants.toml").read_text(encoding="utf-8")).get("mutant", [])
+    assert len(read_equivalent(DERIVATIONS)) == len(rows)
+    assert all(len(row["reason"]) > 20 for row in rows)
+
+
+def test_a_check_needs_a_known_method_and_a_statement():
+    with pytest.raises(ValueError, match="method must be one of"):
+        check("belief", "everywhere")
+    with pytest.raises(ValueError, match="must state"):
+        check("identity", "everywhere")(lambda: None)
+
+
+ROW = """source = "A document"
+[[claim]]
+id = "C9"
+place = "p. 1"
+statement = "x = x"
+verdict = "true"
+notebook = "sav"
+check = "energy_law"
+method = "identity"
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"true"', '"maybe"'), "verdict must be one of"),
+        (('"true"', '"false"'), "what is true instead"),
+        (('"true"', '"unchecked"'), "'unchecked' has none"),
+        (('check = "energy_law"\n', ""), "a verdict needs a check"),
+        (('"identity"', '"belief"'), "a check has a notebook and a method"),
+        (('place = "p. 1"\n', ""), "place"),
+        (("place", "page"), "page"),
+    ],
+)
+def test_a_row_that_is_not_well_formed_is_refused(tmp_path, change, message):
+    (tmp_path / "a.toml").write_text(ROW)
+    assert [claim.id for claim in read_claims(tmp_path)] == ["C9"]
+    (tmp_path / "a.toml").write_text(ROW.replace(*change))
+    with pytest.raises(ValueError, match=message):
+        read_claims(tmp_path)
+
+
+def test_sums_of_squares():
+    a = sp.Symbol("a", nonnegative=True)
+    assert is_sum_of_squares(a * x**2 + (x - y) ** 2, [(a, x), (1, x - y)])
+    assert not is_sum_of_squares(x**2 - y**2, [(1, x), (-1, y)])
+    assert not is_sum_of_squares(x**2 + 1, [(1, x)])
+
+
+def test_the_decision_procedure_knows_signs_roots_and_connectives():
+    a, b = sp.symbols("a b", positive=True)
+    assert follows(sp.sqrt(a * b) <= (a + b) / 2)
+    assert not follows(x * y <= (x**2 + y**2) / 3)
+    assert follows(x > 1, [sp.Or(x > 2, sp.And(x > 1, x < 2))])
+    assert follows(1 / (1 + a) < 1)
+    with pytest.raises(ValueError, match="z3 is given"):
+        follows(sp.sin(x) <= 1)
+
+
+def test_a_mutant_is_exchanged_and_the_original_restored():
+    module = import_module("gradflow.schemes.gradient_descent")
+    update = module.gradient_descent_update
+    step = lambda: update(1.0, 1.0, dt=0.5, solve=lambda u: u)  # noqa: E731
+
+    def notices():
+        assert step() == 0.5
+
+    found = {m.id: m for m in mutants_of(module)}
+    mutant = found["gradient_descent_update: theta - dt * solve(f) -> theta + dt * solve(f)"]
+    seen = []
+    assert survives(module, mutant, [lambda: seen.append(step())])
+    assert seen == [1.5]
+    assert not survives(module, mutant, [notices])
+    assert step() == 0.5
+
+
+def test_every_sign_of_a_file_has_a_mutant():
+    module = import_module("gradflow.schemes.sav")
+    where = {m.function for m in sign_mutants_of(module)}
+    assert {"sav_update", "SAV.init", "SAV.energy_terms", "quadratic_modified_energy"} <= where
+    assert where <= set(functions_of(module))
+
+
+def run(*arguments, root=ROOT):
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "gradflow", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=300, check=False)
+
+
+def test_a_changed_sign_fails_the_command_and_is_named(tmp_path):
+    for name in ("gradflow", "derivations"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.gz"))
+    fine = run("verify", "sav", "--jobs", "1", root=tmp_path)
+    assert fine.returncode == 0, fine.stdout + fine.stderr
+    assert "0 fail" in fine.stdout
+    scheme = tmp_path / "gradflow" / "schemes" / "sav.py"
+    text = scheme.read_text(encoding="utf-8")
+    right = "denominator = 1 + dt * inner(g, A_g)"
+    assert right in text
+    scheme.write_text(text.replace(right, right.replace("1 +", "1 -")), encoding="utf-8")
+    broken = run("verify", "sav", "--jobs", "1", root=tmp_path)
+    assert broken.returncode == 1
+    assert "SAV.energy_law" in broken.stderr
+    assert "C001-40" in broken.stderr
+
+
+def test_unknown_names_are_refused():
+    for arguments in (["verify", "nothing"], ["mutants", "Nothing"]):
+        result = run(*arguments)
+        assert result.returncode == 2
+        assert "there are" in result.stderr
+
+
+def test_a_derivation_run_as_a_script_runs_its_checks():
+    result = subprocess.run(
+        [sys.executable, "derivations/sav.nb.py"],
+        capture_output=True, text=True, cwd=ROOT, timeout=300, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert result.stdout.count("holds (") == len(load(DERIVATIONS, "sav"))

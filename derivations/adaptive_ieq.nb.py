@@ -44,6 +44,7 @@ from gradflow.state import AuxState
 from gradflow.symbolic import (
     AbstractEnergy,
     AbstractLeastSquares,
+    Map,
     Space,
     branches,
     configured,
@@ -62,6 +63,18 @@ class AnyEnergy(AbstractEnergy):
     def nonlinear_energy(self, theta):
         """Return c^2/2, c a positive symbol for each theta."""
         return sp.Symbol(f"c{self._name(theta)}", positive=True) ** 2 / 2
+
+
+class Fixed(AbstractEnergy):
+    """An energy of one given value."""
+
+    def __init__(self, space, value):
+        super().__init__(space)
+        self.value = sp.Rational(value)
+
+    def nonlinear_energy(self, theta):
+        """Return the value."""
+        return self.value
 
 
 def exactly(x):
@@ -146,7 +159,11 @@ def solvability():
             assert excess.is_nonnegative
             assert is_zero(exactly(at / new.aux - 1 - excess))
             assert new.aux.is_positive
-        assert scheme.admissible(problem, theta)
+        # rho is defined exactly where E >= 0: decided on numbers
+        for value in (0, sp.Rational(1, 10**9), 3):
+            assert scheme.admissible(Fixed(V, value), theta)
+        for value in (-sp.Rational(1, 10**9), -3):
+            assert not scheme.admissible(Fixed(V, value), theta)
     # the update alone, for every weight
     V = Space()
     theta, g = V.vectors("theta g")
@@ -353,6 +370,48 @@ def epsilon_prevents_zero_over_zero():
 
 
 # %% [markdown]
+# For $\varepsilon = 0$ and an affine residual $q = J\theta - y$ the rate $(q, Gq)/(q, q)$ is homogeneous of degree 0 in q:
+# $\alpha(cq) = \alpha(q)$. The step follows the direction of q among the eigenvectors of G, not the size of the loss; only
+# $\varepsilon$ has a size, and where $|q|^2 \ll \varepsilon$ the factor tends to 1 and the step to gradient descent.
+
+
+# %%
+@check("identity", "every dimension, J and q, L = |q|^2/2 with an affine residual; J = diag(1, 10) for the numbers")
+def alpha_ignores_the_size_of_the_loss():
+    """For eps = 0, alpha(c q) = alpha(q), 0/0 at q = 0: alpha follows the Rayleigh quotient, not the loss; eps > 0 adds |q|^2/eps and mends 0/0."""
+    P, N = Space("P"), Space("N")
+    J, q, theta = Map.between("J", P, N), N.vector("q"), P.vector("theta")
+    c = sp.Symbol("c", positive=True)
+
+    def alpha(q, eps):
+        """Return the factor for the residual q: g = J^* q and E = |q|^2/2."""
+        g = J.adjoint(q)
+        new, rho_new = adaptive_ieq_update(theta, rho, g, q @ q, dt=dt, eps=eps, inner=P.inner)
+        assert is_zero(new - theta + dt * (rho_new / rho) * g)
+        return rho_new / rho
+
+    for factor in (c, -c):
+        assert is_zero(alpha(factor * q, 0) - alpha(q, 0))
+    # with eps, the loss comes in by |q|^2/eps alone: c q and c^2 eps give the same, and c -> 0 gives 1
+    assert is_zero(alpha(c * q, c**2 * eps) - alpha(q, eps))
+    assert not is_zero(alpha(c * q, eps) - alpha(q, eps))
+    assert is_zero(alpha(c * q, eps).subs(c, 0) - 1)
+    # the same loss, other factors: only the direction counts
+    columns = np.array([[sp.Integer(1), sp.Integer(0)], [sp.Integer(0), sp.Integer(10)]], dtype=object)
+    zero = np.array([sp.Integer(0)] * 2, dtype=object)
+    for size in (sp.Integer(1), sp.Rational(1, 1000), sp.Integer(1000)):
+        for unit, k in (((1, 0), 1), ((0, 1), 100)):
+            r = size * np.array(unit, dtype=object)
+            _, new = adaptive_ieq_update(
+                zero, rho, columns.T @ r, r @ r, dt=dt, eps=sp.Integer(0), inner=lambda u, v: u @ v
+            )
+            assert is_zero(new / rho - 1 / (1 + dt * k))
+    # at q = 0 the quotient is 0/0 for eps = 0, and 0 for eps > 0
+    assert alpha(N.zero, sp.Integer(0)) is sp.nan
+    assert is_zero(alpha(N.zero, eps) - 1)
+
+
+# %% [markdown]
 # ## The true energy
 #
 # $\rho$ never grows; the true energy may, even for affine residuals, where full IEQ is implicit Euler.
@@ -483,25 +542,15 @@ def class_indices_are_no_targets():
 
 
 # %%
-class Fixed(AnyEnergy):
-    """An energy of one given value."""
-
-    value = sp.Integer(-1)
-
-    def nonlinear_energy(self, theta):
-        """Return the value."""
-        return self.value
-
-
-@check("identity", "one energy below zero; rho symbolic in the relaxation")
+@check("identity", "energies -1, 0 and 2 at the start; rho symbolic in the relaxation")
 def refusals_and_relaxation():
-    """An energy < 0 is refused; `relax` holds rho^2/2 <= rho~^2/2 + slack, with equality unless rho^ itself is admissible."""
+    """An energy < 0 is refused, 0 and more accepted; `relax` holds rho^2/2 <= rho~^2/2 + slack, with equality unless rho^ itself is admissible."""
     V = Space()
     scheme = AdaptiveIEQ()
-    problem = Fixed(V)
-    assert not scheme.admissible(problem, V.vector("theta"))
+    for value in (0, 2):
+        assert is_zero(exactly(scheme.init(Fixed(V, value), V.vector("theta")).aux) - sp.sqrt(2 * sp.Integer(value)))
     try:
-        scheme.init(problem, V.vector("theta"))
+        scheme.init(Fixed(V, -1), V.vector("theta"))
     except ValueError:
         pass
     else:

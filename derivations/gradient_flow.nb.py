@@ -22,18 +22,21 @@
 # E and g from the problem classes of the library.
 
 # %%
+from unittest.mock import patch
+
 import numpy as np
 import sympy as sp
 
-from gradflow import SAV, DenseLeastSquares, GradientDescent
+from gradflow import SAV, DenseLeastSquares, ExpSAV, GradientDescent
 from gradflow.problem import DenseLinearization, weighted_dot
 from gradflow.proofs import check
+from gradflow.schemes import exp_sav
 from gradflow.schemes.sav import sav_update
 from gradflow.state import FlowState
 from gradflow.symbolic import AbstractEnergy, Space, configured, is_small, is_zero, symbols
 
 EVERY = "every dimension, inner product, L and S"
-dt, C, r, F = sp.symbols("dt C r F", positive=True)
+dt, C, r, F, kappa = sp.symbols("dt C r F kappa", positive=True)
 s = sp.Symbol("s", real=True)
 
 
@@ -92,7 +95,7 @@ def energy_decays():
 
 @check("identity", "every dimension, inner product and energy")
 def rate_of_the_step():
-    """The decay rate of gradient descent tends to that of the flow: to first order d/dt = theta', (g, d)/dt -> -|theta'|^2."""
+    """A step of gradient descent is the flow theta' = -grad E up to O(dt^2), the energy part included, and so is its decay (g, d) = -dt |theta'|^2."""
     V = Space()
     L, theta = V.operator("L"), V.vector("theta")
     problem = AbstractEnergy(V, L)
@@ -179,6 +182,40 @@ def auxiliary_variable_along_the_flow():
             rate = sp.diff(scheme.auxiliary(problem, theta + s * direction), s).subs(s, 0)
             assert is_zero(rate * 2 * at - problem.inner(g, direction))
         assert is_zero(rate * 2 * at + problem.inner(g, g))  # the last direction was -g
+
+
+# %% [markdown]
+# ## The flow in terms of an exponential
+#
+# With $r = C e^{E/\kappa}$, $r' = \tfrac r\kappa (\nabla E, \theta')$ along every curve, and $r' = -\tfrac r\kappa |\nabla
+# E|^2$ along the flow. The library keeps $s = \log r = E/\kappa + \log C$.
+
+
+# %%
+@check(
+    "identity",
+    "quadratic residuals in 1 to 3 parameters, every diagonal inner product, kappa and C",
+)
+def exponential_variable_along_the_flow():
+    """For r = C e^E, r' = -r |grad E|^2 along theta' = -grad E; for r = C e^(E/kappa) 1/kappa times that, r = exp(ExpSAV.auxiliary)."""
+    with patch.object(exp_sav, "log", sp.log):  # of the symbol C
+        for P in (1, 2, 3):
+            problem, theta, v = sample(P), symbols("theta", P), symbols("v", P)
+            _, g = problem.energy_and_gradient(theta)
+            for form in ("implicit", "explicit"):  # the two ways to E; there is no energy part here
+                scheme = configured(ExpSAV, form=form, scale=kappa, C=C)
+                assert is_zero(scheme.auxiliary(problem, theta) - problem.energy(theta) / kappa - sp.log(C))
+                for direction in (v, -g):
+                    # r = exp(s), so r'/r = s'
+                    rate = sp.diff(scheme.auxiliary(problem, theta + s * direction), s).subs(s, 0)
+                    assert is_zero(rate * kappa - problem.inner(g, direction))
+                assert is_zero(rate * kappa + problem.inner(g, g))  # the last direction was -g
+        # r itself for kappa = 1, differentiated, in one parameter
+        problem, theta = sample(1), symbols("theta", 1)
+        _, g = problem.energy_and_gradient(theta)
+        along = sp.exp(configured(ExpSAV, scale=sp.Integer(1), C=C).auxiliary(problem, theta - s * g))
+        ratio = sp.diff(along, s).subs(s, 0) / along.subs(s, 0)
+        assert is_zero(ratio + problem.inner(g, g))
 
 
 @check("identity", EVERY)

@@ -39,7 +39,7 @@ import sympy as sp
 
 from gradflow import FunctionProblem, ImplicitEuler
 from gradflow.curvature import Increment, minimising_movement
-from gradflow.curvature.minimising_movement import Movement, Point, residual
+from gradflow.curvature.minimising_movement import Movement, Point, backtrack, residual
 from gradflow.proofs import check, follows, is_sum_of_squares
 from gradflow.schemes.implicit_euler import implicit_euler_update
 from gradflow.symbolic import AbstractEnergy, Space, is_small, is_zero
@@ -77,6 +77,10 @@ def quadratic():
 #
 # $$E(\theta^{n+1}) + \frac{|d|_M^2}{2\,\Delta t} \le E(\theta^n). \tag{3}$$
 #
+# The difference of $\varphi$ is the one by which the solver decides (`Movement.difference`), and the solver returns no
+# increment without descent, to the rounding of E: `backtrack` refuses an iterate that descends from the one before but lies
+# above the start. It is asked here on a parabola and on a hat; `every_accepted_iterate_has_the_law` runs the whole.
+#
 # **Convex E.** Let $D = E(\theta^n) - E(\theta^{n+1}) - (\nabla E(\theta^{n+1}), \theta^n - \theta^{n+1})$, which the
 # gradient inequality says is nonnegative. Inserting $\nabla E(\theta^{n+1}) = R - d/\Delta t$,
 #
@@ -87,21 +91,32 @@ def quadratic():
 
 
 # %%
-@check("squares", EVERY)
+def standing(V, E, R, d, theta):
+    """Return the solver's point for symbols: theta + d with its energy and |d|/dt."""
+    return Point(d, theta + d, E, R=R, size_R=0, size_g=0, size_theta=0, speed=sp.sqrt(V.inner(d, d)) / dt)
+
+
+def line(energy, slope, step):
+    """Return phi of the solver about theta = 0 in one parameter."""
+    return Movement(np.zeros(1), step, lambda t: (energy(float(t[0])), np.array([slope(float(t[0]))])), np.dot)
+
+
+@check(
+    "squares",
+    "every dimension and inner product, any increment with descent (the solver returns no other: backtrack on two "
+    "energies, the class on one, float64; see every_accepted_iterate_has_the_law)",
+)
 def energy_law():
-    """phi(d) <= phi(0) is E_new + |d|^2/(2 dt) <= E for any E, d, dt; for R = 0 and E convex, E_new + |d|^2/dt <= E."""
+    """phi(d) <= phi(0) is E_new + |d|^2/(2 dt) <= E for any E, d, dt, and the guard of the solver; for R = 0 and E convex, E_new + |d|^2/dt <= E."""
     V = Space()
     problem = AbstractEnergy(V)
     theta, d = V.vectors("theta d")
     new = moved(theta, d)
-
-    def phi(x):
-        return problem.energy(x) + V.inner(x - theta, x - theta) / (2 * dt)
-
     E, (E_new, g_new) = problem.energy(theta), problem.energy_and_gradient(new)
-    # the law is descent on phi, d and theta_new belonging together
-    descent = phi(theta) - phi(theta + d)
-    assert is_zero(E - E_new - V.inner(d, d) / (2 * dt) - descent)
+    # the law is descent on phi as the solver sees it, d and theta_new belonging together
+    phi = Movement(theta, dt, problem.energy_and_gradient, V.inner)
+    change = phi.difference(standing(V, E_new, g_new, d, theta), standing(V, E, g_new, 0 * d, theta))
+    assert is_zero(E - E_new - V.inner(d, d) / (2 * dt) + change)
     # (4) for every d; R = 0 is equation (1)
     R = residual(g_new, d, dt=dt)
     assert is_zero(new - theta + dt * g_new - dt * R)
@@ -114,6 +129,26 @@ def energy_law():
     energy = lambda u: V.inner(u, H(u)) / 2 - V.inner(b, u)  # noqa: E731
     assert is_zero(residual(H(new) - b, d, dt=dt))
     assert is_zero(energy(new) - energy(theta) + V.inner(d, d) / dt + V.inner(H(d), d) / 2)
+    # the solver: E = t^2/2 with dt = 1 has phi = d^2, so that from d = 1 the step p = -1 descends and is taken
+    phi = line(lambda t: t * t / 2, lambda t: t, 1.0)
+    start, now = phi.at(np.array([0.0])), phi.at(np.array([1.0]))
+    taken = backtrack(phi, start, now, np.array([-1.0]), 1.0, bent=False, smallest=1e-2)
+    assert taken.d[0] == 0
+    assert backtrack(phi, start, start, np.array([1.0]), 1.0, bent=False, smallest=1e-2) is None  # no descent
+    # the hat E = |t|: from d = 4 the step p = -1 descends on phi, but every 4 - s lies above the start: refused
+    phi = line(abs, lambda t: 1.0 if t > 0 else -1.0, 1.0)
+    start, now = phi.at(np.array([0.0])), phi.at(np.array([4.0]))
+    assert phi.difference(phi.at(np.array([3.0])), now) < 0 < phi.difference(phi.at(np.array([3.0])), start)
+    assert backtrack(phi, start, now, np.array([-1.0]), 1.0, bent=False, smallest=1e-2) is None
+    # the same step is taken if the start is the point itself
+    assert backtrack(phi, now, now, np.array([-1.0]), 1.0, bent=False, smallest=1e-2).d[0] == 3
+    # the class: (3) in exact arithmetic at the numbers that it returns, E = (t^2 - 1)^2/4 from 1/8, where dt mu > 1
+    t, step = Fraction(1, 8), 4
+    well = FunctionProblem(lambda x: (x @ x - 1) ** 2 / 4, lambda x: (x @ x - 1) * x, lambda x, v: (3 * x @ x - 1) * v)
+    moved_to = ImplicitEuler().step(well, ImplicitEuler().init(well, np.array([0.125])), step)
+    t_new = Fraction(float(moved_to.theta[0]))
+    assert t_new != t
+    assert (t_new**2 - 1) ** 2 / 4 + (t_new - t) ** 2 / (2 * step) <= (t**2 - 1) ** 2 / 4
 
 
 # %% [markdown]
@@ -360,9 +395,7 @@ def guard_compares_phi():
     theta, d1, d2 = V.vectors("theta d1 d2")
     E1, E2 = sp.symbols("E1 E2", real=True)
     phi = Movement(theta, dt, lambda at: (E1, at), V.inner)
-    speed1, speed2 = (sp.sqrt(V.inner(d, d)) / dt for d in (d1, d2))
-    here = Point(d1, theta + d1, E1, R=theta, size_R=0, size_g=0, size_theta=0, speed=speed1)
-    there = Point(d2, theta + d2, E2, R=theta, size_R=0, size_g=0, size_theta=0, speed=speed2)
+    here, there = standing(V, E1, theta, d1, theta), standing(V, E2, theta, d2, theta)
     wanted = E2 - E1 + (V.inner(d2, d2) - V.inner(d1, d1)) / (2 * dt)
     assert is_zero(phi.difference(there, here) - wanted)
 

@@ -339,6 +339,7 @@ def linear_factor():
                 sp.And(sp.Eq(value, other), other <= base + B), sp.And(sp.Eq(value, base + B), base + B <= other)
             )
             assert follows(smaller, conditions)
+            assert follows(value <= other, conditions)  # swapped: never above v~, whatever B is
             assert follows(sp.Eq(x, 0), [*conditions, other <= base])
             assert follows(sp.Eq(x * (other - base), other - base - B), [*conditions, other > base + B])
             reached += not follows(sp.false, conditions)
@@ -392,7 +393,12 @@ def logarithmic_factor_swapped():
 # * $B = \eta D$ leaves $r_{new}^2 - r^2 \le -(1 - \eta)D - (\tilde r - r)^2$;
 # * $B = \eta\min(|d|^2/\Delta t, D)$ is smaller;
 # * $B = \eta D + (\tilde r - r)^2$ leaves $-(1 - \eta)D$;
-# * the largest with $r_{new} \le r$ for every $\hat r$ is $B = D + (\tilde r - r)^2$, since then $\tilde r^2 + B = r^2$.
+# * without an energy part, the largest with $r_{new} \le r$ for every $\hat r$ is $B = D + (\tilde r - r)^2$, since then $\tilde r^2 + B = r^2$.
+#
+# All this is about the roles of the literature, in which the bound refers to $\tilde r$. With the roles exchanged, as is printed, the bound
+# refers to $\hat r$ and the relaxed value is a minimum of $\tilde r$ and something else: no budget, of whatever size and unit, takes it
+# above $\tilde r$, and so none breaks the law. With the printed weights and the bound of the law, $\xi = 0$ is always admissible, and
+# nothing is relaxed at all.
 
 
 # %%
@@ -429,47 +435,83 @@ def decay_with_every_budget():
                 assert follows(branch.value.aux**2 - r**2 <= -left, [*law, *branch.conditions])
 
 
-@check("counterexample", "F = theta^2 / 2 at theta = 1, C = 1, dt = 1/10, r = 1, eta = 2")
-def eta_above_one_breaks_the_law():
-    """A share eta = 2 of the dissipation lets r rise above its old value; the range that keeps the law is 0 <= eta <= 1."""
-    one = sp.Integer(1)
-    F, C, dt, r = one / 2, one, one / 10, one
-    theta, tilde = sav_update(one, r, one, F, dt=dt, C=C, inner=lambda u, v: u * v, solve=lambda u: u)
+def rising_step():
+    """Return theta, r, theta_new, r~, r^ and D of the SAV step for F = theta^2 / 2 at theta = 1, C = 100, dt = 10, r = R."""
+    one, C, dt = sp.Integer(1), sp.Integer(100), sp.Integer(10)
+    r = sp.sqrt(one / 2 + C)
+    theta, tilde = sav_update(one, None, one, one / 2, dt=dt, C=C, inner=lambda u, v: u * v, solve=lambda u: u)
     D = (theta - one) ** 2 / dt
     assert is_zero(tilde**2 - r**2 + D + (tilde - r) ** 2)
-    hat = sp.sqrt(theta**2 / 2 + C)
+    return one, r, theta, tilde, sp.sqrt(theta**2 / 2 + C), D
+
+
+@check("counterexample", "F = theta^2 / 2 at theta = 1, C = 100, dt = 10, r = R, eta = 2")
+def eta_above_one_breaks_the_law():
+    """With the roles of the literature eta = 2 lets r rise above its old value and eta = 1 does not; swapped, no eta moves r above r~."""
+    _, r, _, tilde, hat, D = rising_step()
     assert hat > r
     assert relax_quadratic(tilde, hat, D).aux < r
-    hat = sp.Integer(10)  # any definition above the bound: the largest relaxed value
-    assert is_zero(relax_quadratic(tilde, hat, D + (tilde - r) ** 2).aux - r)
-    assert relax_quadratic(tilde, hat, 2 * D).aux > r
+    risen = relax_quadratic(tilde, hat, 2 * D)
+    assert risen.xi0 > 0
+    assert is_zero(risen.aux**2 - tilde**2 - 2 * D)
+    assert risen.aux > r
+    for share in (0, sp.Rational(1, 2), 1, 2, 1000):
+        swapped = relax_quadratic(tilde, hat, share * D, orientation="swapped")
+        assert swapped.xi0 == 0
+        assert is_zero(swapped.aux - tilde)
+    # for every share: the smaller of r~ and what a budget of any size allows
+    for branch in branches(lambda: relax_quadratic(r_tilde, r_hat, B, orientation="swapped")):
+        assert follows(branch.value.aux <= r_tilde, branch.conditions)
 
 
-@check("counterexample", "F = theta^2 / 2 at theta = 1, C = 100, dt = 10, r = R")
+@check("counterexample", "F = theta^2 / 2 at theta = 1, C = 100, dt = 10, r = R, eta = 99/100")
 def bound_by_the_definition_is_no_law():
-    """The printed constraint r_new^2 - r^^2 <= B holds at r_new = r^, which after this step is above r: r^2 rises by 35.8."""
-    one = sp.Integer(1)
-    F, C = one / 2, 100
-    theta, tilde = sav_update(one, None, one, F, dt=10, C=C, inner=lambda u, v: u * v, solve=lambda u: u)
-    r, hat = sp.sqrt(F + C), sp.sqrt(theta**2 / 2 + C)
-    slack = sp.Rational(99, 100) * (theta - one) ** 2 / 10
-    assert hat**2 - hat**2 <= slack  # xi = 1 of the printed problem
+    """Every xi meets the printed r_new^2 - r^^2 <= B here, xi = 1 too: r_new = r^, and r^2 rises by 35.8. The law's bound refuses it."""
+    _, r, _, tilde, hat, D = rising_step()
+    slack = sp.Rational(99, 100) * D
+    a, c, same = relaxation._quadratic_terms(hat, tilde, slack)  # the printed problem: the arguments exchanged
+    Q = lambda x: a * x**2 - (a + same + c) * x + c  # noqa: E731
+    for x in (0, sp.Rational(1, 2), 1):
+        point = x * hat + (1 - x) * tilde
+        assert is_zero(Q(x) - (point**2 - hat**2 - slack))
+        assert Q(x) < 0  # Q is convex: so for all in between
+    assert is_zero(hat**2 - r**2 - (rising_step()[2] ** 2 - 1) / 2)
     assert hat**2 - r**2 > 35
-    # the law holds for the smallest xi only because that returns r~ itself
+    _, c, _ = relaxation._quadratic_terms(tilde, hat, slack)  # the constraint of the law
+    assert c > 0
+    assert relax_quadratic(tilde, hat, slack).aux < r
+    # the printed scheme decays only because the smallest xi returns r~ itself
     relaxed = relax_quadratic(tilde, hat, slack, orientation="swapped")
     assert relaxed.xi0 == 0
     assert is_zero(relaxed.aux - tilde)
 
 
-@check("counterexample", "g = 1/1000, r = dt = 1, eta = 99/100, r^ = 3/2")
+@check("decision procedure", "scalars, either sign; the swapped value for positive scalars")
+def printed_weights_with_the_bound_of_the_law():
+    """xi v^ + (1 - xi) v~ under the law's v^2 <= v~^2 + B has xi_0 = 0, v = v~ for all v~, v^, B; only a bound by v^ moves anything."""
+    p, q, x0 = sp.symbols("p q x_0", real=True)
+    within = lambda x: (x * q + (1 - x) * p) ** 2 <= p**2 + B  # noqa: E731
+    smallest = [x0 >= 0, x0 <= 1, within(x0), sp.Or(sp.Not(within(sp.Integer(0))), x0 <= 0)]
+    assert not follows(sp.false, smallest)
+    assert follows(sp.And(sp.Eq(x0, 0), sp.Eq(x0 * q + (1 - x0) * p, p)), smallest)
+    moved = 0
+    for conditions, (aux, factor) in branches(lambda: relax_quadratic(r_tilde, r_hat, B, orientation="swapped")):
+        above = [*conditions, r_tilde**2 > r_hat**2 + B]
+        assert follows(sp.And(aux < r_tilde, factor > 0), above)
+        moved += not follows(sp.false, above)
+    assert moved >= 1
+
+
+@check("counterexample", "E = theta / 1000 + 500000 theta^2 at theta = 0, r = kappa = dt = 1, eta = 99/100")
 def unsquared_budget_breaks_the_law():
-    """With the printed budget eta |d| / dt (not squared), g = 1e-3, r = dt = 1, r^ = 1.5: r rises from 1 to 1.00099."""
-    g, r, dt, eta, hat = sp.Rational(1, 1000), sp.Integer(1), sp.Integer(1), sp.Rational(99, 100), sp.Rational(3, 2)
+    """With the roles of the literature the budget eta |d| / dt (not squared) lets r rise from 1 to 1.00099; swapped, r stays at r~."""
+    g, r, dt, eta = sp.Rational(1, 1000), sp.Integer(1), sp.Integer(1), sp.Rational(99, 100)
     theta, s = exp_sav_update(
         sp.Integer(0), sp.log(r), g, dt=dt, kappa=1, form="section_2.2.4", inner=lambda u, v: u * v, solve=lambda u: u
     )
-    tilde = sp.exp(s)
+    tilde, hat = sp.exp(s), sp.exp(g * theta + 500000 * theta**2)  # r~, and the definition at the new theta
     assert is_zero(tilde - 1 / (1 + dt * g**2))
+    assert hat > sp.Rational(3, 2)
     printed = eta * sp.Abs(theta) / dt
     x = xi0_linear(tilde, hat, printed)
     relaxed = x * tilde + (1 - x) * hat
@@ -481,6 +523,10 @@ def unsquared_budget_breaks_the_law():
     squared = eta * theta**2 / dt
     x = xi0_linear(tilde, hat, squared)
     assert x * tilde + (1 - x) * hat < r
+    # as printed, that is, with the arguments exchanged, nothing moves; `linear_factor` has this for every budget
+    x = xi0_linear(hat, tilde, printed)
+    assert x == 0
+    assert is_zero(x * hat + (1 - x) * tilde - tilde)
 
 
 @check("decision procedure", "positive scalars")

@@ -24,8 +24,10 @@
 # * `increment`, slack $\eta\min(|d|^2/\Delta t, D)$: at least as much;
 # * `numerical`, slack $\eta D + N$: $\mathcal E^{n+1} - \mathcal E^n \le -(1 - \eta)D$.
 #
-# These are proved twice: for *any* base scheme whose law is quadratic (or linear in a logarithm), with z3 on every branch; and the
-# schemes of the library are run on abstract vectors, to see that they are such base schemes and that Relaxed hands them on unchanged.
+# Only two things are needed: that the relaxed variable obeys its bound, which is shown on every branch of the production functions by
+# z3; and that a scheme hands over $\tilde r$, $\hat r$ and the slack of its budget, which is read off runs on abstract vectors. For a
+# base scheme without an energy part the decay is that of r itself, and is then shown through Relaxed for *any* law that is quadratic
+# (or linear in a logarithm).
 
 # %%
 from contextlib import contextmanager
@@ -37,8 +39,8 @@ import sympy as sp
 from gradflow import IEQ, SAV, ExpSAV, FunctionProblem, Relaxed, SourceSAV, relaxation
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.proofs import check, follows
-from gradflow.relaxation import ORIENTATIONS, relax_log, relax_quadratic
-from gradflow.schemes import ieq
+from gradflow.relaxation import ORIENTATIONS, Blend, relax_log, relax_quadratic
+from gradflow.schemes import exp_sav, ieq, sav, source_sav
 from gradflow.schemes.protocols import EnergyTerms
 from gradflow.schemes.relaxed import BUDGETS, RelaxedState
 from gradflow.state import AuxState
@@ -55,7 +57,9 @@ from gradflow.symbolic import (
 
 dt, C, r, kappa = sp.symbols("dt C r kappa", positive=True)
 eta, D, N, increment, share = sp.symbols("eta D N increment share", nonnegative=True)
+B = sp.Symbol("B", nonnegative=True)
 r_tilde, r_hat, last = sp.symbols("r_tilde r_hat xi_last", positive=True)
+v, v_tilde, v_hat, m = sp.symbols("v v_tilde v_hat m", positive=True)
 
 
 def relaxed(base, orientation="literature", budget="dissipation", share=eta):
@@ -74,8 +78,8 @@ def options():
 # %% [markdown]
 # ## Any base scheme with a quadratic law
 #
-# The modified energy is $w r^2$ up to what does not depend on r, $w = 1$ for SAV and $w = \tfrac12$ for IEQ. Of the step nothing else is
-# known than its law.
+# Of the step nothing else is known than its law, $\tilde r^2 - r^2 = -D - N$: the problem has no energy part, L = 0. With one, the law
+# is of $r^2 + \tfrac12(\theta, L\theta)$, and r alone may grow.
 
 
 # %%
@@ -115,7 +119,7 @@ class AnyQuadraticBase:
 
 
 def abstract_step(orientation, budget):
-    """Yield conditions (with the base's law among them), r_new and the terms of a step of Relaxed on any quadratic base."""
+    """Yield conditions (with the base's law among them), r_new, xi_0 and the terms of a step of Relaxed on any quadratic base."""
     V = Space()
     base = AnyQuadraticBase(V)
     scheme, problem = relaxed(base, orientation, budget), AbstractEnergy(V)
@@ -124,22 +128,22 @@ def abstract_step(orientation, budget):
     law = [sp.Eq(r_tilde**2 - r**2, -D - N), eta <= 1]
     for conditions, new in branches(lambda: scheme.step(problem, old, dt)):
         given = [*law, *(c.subs(dd, dt * increment) for c in conditions)]
-        aux = sp.sympify(new.aux).subs(dd, dt * increment)
+        aux, factor = (sp.sympify(x).subs(dd, dt * increment) for x in (new.aux, new.xi0))
         terms = scheme.energy_terms(problem, old, new, dt)
-        yield given, aux, EnergyTerms(*(sp.sympify(x).subs(dd, dt * increment) for x in terms))
+        yield given, aux, factor, EnergyTerms(*(sp.sympify(x).subs(dd, dt * increment) for x in terms))
 
 
-@check("decision procedure", "every base scheme whose law is quadratic in a positive r")
+@check("decision procedure", "every base scheme whose law is quadratic in a positive r; L = 0")
 def every_quadratic_base_keeps_the_decay():
     """For every base with the law r~^2 - r^2 = -D - N, relaxation leaves -(1 - eta) D - N, and -(1 - eta) D with budget numerical."""
     for orientation, budget in options():
         reached = 0
-        for given, aux, terms in abstract_step(orientation, budget):
+        for given, aux, _, terms in abstract_step(orientation, budget):
             left = (1 - eta) * D if budget == "numerical" else (1 - eta) * D + N
             assert follows(aux**2 - r**2 <= -left, given)
             if budget == "increment":
                 assert follows(aux**2 - r**2 <= -(D - eta * increment) - N, given)
-            # the terms that the scheme reports are the whole of the loss, and nonnegative together
+            # so do the terms that the scheme reports
             assert follows(sp.Eq(aux**2 - r**2, -terms.dissipation - terms.numerical), given)
             assert is_zero(terms.numerical - N)
             assert follows(terms.dissipation + terms.numerical >= left, given)
@@ -149,11 +153,11 @@ def every_quadratic_base_keeps_the_decay():
         assert reached >= 2
 
 
-@check("decision procedure", "every base scheme whose law is quadratic in a positive r")
+@check("decision procedure", "every base scheme whose law is quadratic in a positive r; L = 0")
 def collapse_is_not_undone():
-    """r_new <= r for every orientation, budget and eta <= 1: relaxation slows a collapse of r and can never undo it."""
+    """L = 0: r_new <= r for every orientation, budget and eta <= 1: relaxation slows a collapse of r and can never undo it."""
     for orientation, budget in options():
-        for given, aux, _ in abstract_step(orientation, budget):
+        for given, aux, _, _ in abstract_step(orientation, budget):
             assert follows(aux <= r, given)
             if orientation == "literature":  # between r~ and r^, and nearer to r^: it may move up
                 assert follows(sp.Or(sp.Eq(aux, r_hat), sp.And(r_tilde <= aux, aux <= r_hat)), given)
@@ -165,8 +169,8 @@ def collapse_is_not_undone():
 # %% [markdown]
 # ## The schemes of the library
 #
-# On abstract vectors. In every branch the relaxed variable is either the one that orientation and budget keep or lies on the bound,
-# with the slack formed here from the increment.
+# On abstract vectors. What a scheme hands to `relax_quadratic` or `relax_log` is recorded, and a new symbol given back in place of the
+# relaxed variable; the slack is formed here from the increment. The bound itself is shown for the functions that are called.
 
 
 # %%
@@ -188,7 +192,7 @@ def setting(kind):
     return problem, configured(IEQ, stabilization=S), theta, W.vector("q_old")
 
 
-QUADRATIC = ("SAV", "SourceSAV")
+UNITS = {"SAV": 1, "SourceSAV": 1, "ExpSAV": 1 / kappa, "IEQ": sp.Integer(2)}  # of the slack, per energy
 
 
 @contextmanager
@@ -225,9 +229,20 @@ def steps(kind, orientation, budget):
             yield (conditions, *value)
 
 
-def square(u):
-    """Return |u|^2, which is x^2 for u = |x|."""
-    return u @ u if isinstance(u, Vector) else sp.sympify(u).replace(sp.Abs, lambda x: x) ** 2
+@contextmanager
+def recorded():
+    """Record the arguments of the relaxation of a scheme, and answer with new symbols."""
+    calls = []
+
+    def record(intermediate, consistent, slack, *, orientation="literature"):
+        vector = isinstance(intermediate, Vector)
+        new = intermediate.space.vector("q_new") if vector else sp.Symbol("r_new", real=True)
+        calls.append((intermediate, consistent, slack, orientation, new))
+        return Blend(new, share)
+
+    quadratic = [patch.object(module, "relax_quadratic", record) for module in (sav, source_sav, ieq)]
+    with quadratic[0], quadratic[1], quadratic[2], patch.object(exp_sav, "relax_log", record):
+        yield calls
 
 
 def slacks_of(budget, terms, d, problem):
@@ -238,20 +253,17 @@ def slacks_of(budget, terms, d, problem):
 
 
 def base_law_and_identity(problem, scheme, old, new):
-    """Return D and N of the base; assert its law, and that the terms of Relaxed sum to the loss for *any* relaxed variable."""
+    """Return D and N of the base; assert its law, and that Relaxed reports D less what a relaxed variable adds, and N itself."""
     base, start = scheme.base, AuxState(old.theta, old.aux)
     terms = base.energy_terms(problem, start, new.base, dt)
     change = base.modified_energy(problem, new.base) - base.modified_energy(problem, start)
     assert is_zero(change + terms.dissipation + terms.numerical)
-    tilde = new.base.aux
-    aux = tilde.space.vector("q_new") if isinstance(tilde, Vector) else sp.Symbol("r_new", real=True)
-    other = RelaxedState(new.theta, aux, share, new.base)
-    reported = scheme.energy_terms(problem, old, other, dt)
-    change = scheme.modified_energy(problem, other) - scheme.modified_energy(problem, old)
-    assert is_zero(change + reported.dissipation + reported.numerical)
+    reported = scheme.energy_terms(problem, old, new, dt)
     assert is_zero(reported.numerical - terms.numerical)
-    given_back = base.modified_energy(problem, AuxState(new.theta, aux)) - base.modified_energy(problem, new.base)
+    given_back = base.modified_energy(problem, AuxState(new.theta, new.aux)) - base.modified_energy(problem, new.base)
     assert is_zero(reported.dissipation - terms.dissipation + given_back)
+    change = scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old)
+    assert is_zero(change + reported.dissipation + reported.numerical)
     return terms
 
 
@@ -261,52 +273,73 @@ def chosen(conditions, on):
     return not asked or len(on) == 2 or isinstance(asked[0], sp.StrictLessThan) == (on[0] == 0)
 
 
-@check("identity", "every dimension, inner product, L and S; SAV, its passive variant, explicit ExpSAV")
+def without_logarithms(e):
+    """Return an equivalent condition: the exponentials of the two sides of each relation between logarithms."""
+    if isinstance(e, (sp.And, sp.Or, sp.Not)):
+        return e.func(*map(without_logarithms, e.args))
+    return e.func(sp.exp(e.lhs - e.rhs), 1) if e.has(sp.log) else e
+
+
+def between(x, one, other):
+    """Return the condition that x is in the segment from one to other."""
+    return sp.Or(sp.And(one <= x, x <= other), sp.And(other <= x, x <= one))
+
+
+def assert_bounds(orientation):
+    """Assert that what `relax_quadratic` and `relax_log` return is on the segment, of weight xi_0, and obeys its bound."""
+    near, far = (r_tilde, r_hat) if orientation == "literature" else (r_hat, r_tilde)
+    reached = 0
+    for given, (aux, factor) in branches(lambda: relax_quadratic(r_tilde, r_hat, B, orientation=orientation)):
+        assert follows(aux**2 <= near**2 + B, given)
+        assert follows(sp.Eq(aux, factor * near + (1 - factor) * far), given)
+        assert follows(sp.And(factor >= 0, factor <= 1), given)
+        assert follows(sp.Or(sp.Eq(aux, far), sp.Eq(aux**2, near**2 + B)), given)
+        reached += not follows(sp.false, given)
+    assert reached >= 2
+    near, far = (v_tilde, v_hat) if orientation == "literature" else (v_hat, v_tilde)
+    slack = v_tilde * (m - 1)
+    reached = 0
+    ways = branches(lambda: relax_log(sp.log(v_tilde), sp.log(v_hat), sp.log(m), orientation=orientation))
+    for conditions, (aux, factor) in ways:
+        given = [m >= 1, *map(without_logarithms, conditions)]
+        value = sp.exp(aux)
+        assert follows(value <= near + slack, given)
+        assert follows(sp.Eq(value, factor * near + (1 - factor) * far), given)
+        assert follows(sp.And(factor >= 0, factor <= 1), given)
+        assert follows(sp.Or(sp.Eq(value, far), sp.Eq(value, near + slack)), given)
+        reached += not follows(sp.false, given)
+    assert reached >= 2
+
+
+@check(
+    "decision procedure",
+    "every dimension, inner product, L and S; SAV, its passive variant, explicit ExpSAV, IEQ with any direction of the step",
+)
 def energy_law():
-    """On every branch the new variable is as near to r^ as r~^2 + slack allows, and the reported terms sum to the loss."""
+    """Relaxed hands over r~, r^ and the slack of its budget; the relaxed variable, of weight xi_0, spends no more on any branch."""
+    for orientation in ORIENTATIONS:
+        assert_bounds(orientation)
     for orientation, budget in options():
-        for kind in QUADRATIC:
+        for kind in ("SAV", "SAV L", "SourceSAV", "ExpSAV", "ExpSAV L", "IEQ", "IEQ L"):
             found = set()
-            for conditions, problem, scheme, old, new in steps(kind, orientation, budget):
-                terms = base_law_and_identity(problem, scheme, old, new)
-                assert is_zero(new.theta - new.base.theta)
-                hat, tilde = scheme.auxiliary(problem, new.theta), new.base.aux
-                kept, bound = (hat, tilde) if orientation == "literature" else (tilde, hat)
-                if is_zero(new.aux - kept):
-                    found.add("kept")
-                elif new.xi0 == 1:  # both ends of the segment: the bound itself
-                    found.add("end")
-                else:
-                    excess = square(new.aux) - square(bound)
+            with recorded() as calls:
+                for conditions, problem, scheme, old, new in steps(kind, orientation, budget):
+                    tilde, hat, slack, way, back = calls[-1]
+                    if (orientation, budget) == (ORIENTATIONS[0], BUDGETS[0]):  # the same for all
+                        base_law_and_identity(problem, scheme, old, new)
+                    terms = scheme.base.energy_terms(problem, AuxState(old.theta, old.aux), new.base, dt)
+                    assert is_zero(new.theta - new.base.theta)
+                    assert is_zero(tilde - new.base.aux)
+                    assert is_zero(hat - scheme.base.auxiliary(problem, new.theta))
+                    assert way == orientation
+                    assert new.xi0 == share
+                    assert is_zero(new.aux - back)
                     slacks = slacks_of(budget, terms, new.theta - old.theta, problem)
-                    on = [k for k, slack in enumerate(slacks) if is_zero(excess - slack)]
+                    on = [k for k, s in enumerate(slacks) if is_zero(slack - UNITS[kind.split()[0]] * s)]
                     assert on
                     assert chosen(conditions, on)
-                    found.add(on[0])
-            assert "kept" in found
+                    found.update(on)
             assert 0 in found
-        for kind in ("ExpSAV", "ExpSAV L") if budget == "dissipation" else ("ExpSAV",):
-            found = set()
-            for conditions, problem, scheme, old, new in steps(kind, orientation, budget):
-                terms = base_law_and_identity(problem, scheme, old, new)
-                assert is_zero(terms.numerical)
-                hat, tilde = scheme.auxiliary(problem, new.theta), new.base.aux
-                if is_zero(new.aux - (hat if orientation == "literature" else tilde)):
-                    found.add("kept")
-                elif orientation == "literature":
-                    slacks = slacks_of(budget, terms, new.theta - old.theta, problem)
-                    on = [k for k, slack in enumerate(slacks) if is_zero(new.aux - tilde - slack / kappa)]
-                    assert on
-                    assert chosen(conditions, on)
-                    found.add("bound")
-                else:
-                    found.add("bound")
-            assert found == {"kept", "bound"}
-    problem, base, theta, _ = setting("SAV L")  # with an energy part the branches are those of SAV; the identity:
-    scheme = relaxed(base)
-    new = base.step(problem, AuxState(theta, r), dt)
-    old = RelaxedState(theta, r, last, AuxState(theta, None))
-    base_law_and_identity(problem, scheme, old, RelaxedState(new.theta, r_tilde, share, new))
 
 
 @check(
@@ -314,30 +347,31 @@ def energy_law():
     "every dimension, inner product and S; orientation literature, budget dissipation; any direction of the step",
 )
 def ieq_law():
-    """IEQ: q_new is q^ or |q_new|^2 = |q~|^2 + 2 eta D, and the reported terms sum to the loss of |q|^2 / 2."""
+    """IEQ: q_new is q^ where |q^|^2 <= |q~|^2 + 2 eta D, and else |q_new|^2 = |q~|^2 + 2 eta D; always q^ + xi_0 (q~ - q^)."""
     found = set()
     for conditions, problem, scheme, old, new in steps("IEQ", "literature", "dissipation"):
         terms = base_law_and_identity(problem, scheme, old, new)
-        if is_zero(new.aux - scheme.auxiliary(problem, new.theta)):
+        tilde, hat = new.base.aux, scheme.auxiliary(problem, new.theta)
+        bound = tilde @ tilde + 2 * eta * terms.dissipation
+        assert is_zero(new.aux - hat - new.xi0 * (tilde - hat))
+        if new.xi0 == 0:
+            within = [c for c in conditions if isinstance(c, sp.LessThan)]
+            assert is_zero(within[0].lhs - within[0].rhs - hat @ hat + bound)
+            assert is_zero(new.aux - hat)
             found.add("kept")
-        elif new.xi0 != 1 and "bound" not in found:
-            assert len(conditions) > 1
-            assert is_zero(square(new.aux) - square(new.base.aux) - 2 * eta * terms.dissipation)
+        elif new.xi0 == 1:  # q~ itself, and the slack is nonnegative
+            assert follows(terms.dissipation >= 0, conditions[:1])
+            assert is_zero(new.aux - tilde)
+        else:
+            assert is_zero(new.aux @ new.aux - bound)
             found.add("bound")
     assert found == {"kept", "bound"}
 
 
-@check("decision procedure", "every base scheme whose law is kappa (s~ - s) = -D")
+@check("decision procedure", "every base scheme whose law is kappa (s~ - s) = -D; L = 0")
 def exponential_decay():
     """With s~ - s = -D / kappa and budget eta D, s_new <= s - (1 - eta) D / kappa in either orientation."""
-    v, v_tilde, v_hat, m = sp.symbols("v v_tilde v_hat m", positive=True)  # m = exp(eta D / kappa)
-    decay = sp.Symbol("decay", positive=True)  # exp(-(1 - eta) D / kappa)
-
-    def without_logarithms(e):
-        if isinstance(e, (sp.And, sp.Or, sp.Not)):
-            return e.func(*map(without_logarithms, e.args))
-        return e.func(sp.exp(e.lhs - e.rhs), 1) if e.has(sp.log) else e
-
+    decay = sp.Symbol("decay", positive=True)  # exp(-(1 - eta) D / kappa), and m = exp(eta D / kappa)
     law = [sp.Eq(v_tilde * m, v * decay), m >= 1, decay <= 1]
     for orientation in ORIENTATIONS:
         ways = branches(lambda o=orientation: relax_log(sp.log(v_tilde), sp.log(v_hat), sp.log(m), orientation=o))
@@ -349,21 +383,14 @@ def exponential_decay():
 def own_loss_law():
     """Implicit ExpSAV spends a share of r's own loss: through Relaxed, r_new <= r~ + eta (r - r~) <= r on every branch."""
     V = Space()
-    v, y, e = sp.symbols("v y e", positive=True)
-
-    def without_logarithms(relation):
-        if isinstance(relation, (sp.And, sp.Or, sp.Not)):
-            return relation.func(*map(without_logarithms, relation.args))
-        return relation.func(sp.exp(relation.lhs - relation.rhs), 1) if relation.has(sp.log) else relation
-
+    y, e = sp.symbols("y e", positive=True)
     theta = V.vector("theta")
     problem = AbstractEnergy(V)
     base = configured(ExpSAV, form="implicit", scale=kappa)
     scheme = relaxed(base)
     old = RelaxedState(theta, sp.log(v), last, AuxState(theta, None))
     _, g = problem.energy_and_gradient(theta)
-    hat = sp.Symbol("v_hat", positive=True)
-    names = {V.inner(g, g): y * kappa / dt, problem.nonlinear_energy(V.vector("other")): kappa * sp.log(hat)}
+    names = {V.inner(g, g): y * kappa / dt, problem.nonlinear_energy(V.vector("other")): kappa * sp.log(v_hat)}
     problem = AbstractEnergy(V)  # the second theta that it sees is theta_new
     reached = 0
     for conditions, new in branches(lambda: scheme.step(problem, old, dt)):
@@ -378,9 +405,13 @@ def own_loss_law():
     assert reached >= 2
 
 
-@check("identity", "every dimension, inner product, L and S")
+@check("decision procedure", "every dimension, inner product, L and S; the interval for every quadratic law with L = 0")
 def consistency():
     """From a consistent r one step follows the flow to O(dt^2), r~ as well; no budget moves r out of [r~, r^]; aux None is aux consistent."""
+    for orientation, budget in options():
+        for given, aux, _, _ in abstract_step(orientation, budget):
+            assert follows(between(aux, r_tilde, r_hat), given)
+            assert follows(sp.Eq(aux, r_tilde), [*given, sp.Eq(r_tilde, r_hat)])
     for kind in ("SAV", "SAV L", "SourceSAV"):
         problem, base, theta, _ = setting(kind)
         scheme = relaxed(base)
@@ -406,9 +437,14 @@ def consistency():
             assert is_zero(one - two)
 
 
-@check("squares", "every dimension, inner product, L and S")
+@check("decision procedure", "every dimension, inner product, L and S; the factor for every quadratic law with L = 0")
 def solvability():
-    """No condition on dt beyond the base's: the slack is eta times a sum of squares, so the factor exists; D is handed on unchanged."""
+    """No condition on dt beyond the base's: the slack is eta times a sum of squares, so a factor in [0, 1] exists and makes r_new."""
+    for orientation, budget in options():
+        near, far = (r_tilde, r_hat) if orientation == "literature" else (r_hat, r_tilde)
+        for given, aux, factor, _ in abstract_step(orientation, budget):
+            assert follows(sp.And(factor >= 0, factor <= 1), given)
+            assert follows(sp.Eq(aux, factor * near + (1 - factor) * far), given)
     for budget in BUDGETS:
         for kind in ("SAV", "SAV L", "SourceSAV"):
             problem, base, theta, _ = setting(kind)

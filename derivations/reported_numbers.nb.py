@@ -17,6 +17,8 @@
 # checked here; whether its reported result is *possible*, and what it is to be compared with, can.
 
 # %%
+import ast
+import builtins
 import inspect
 import math
 import tracemalloc
@@ -25,16 +27,19 @@ import numpy as np
 import sympy as sp
 
 from gradflow import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, TwoLayerNet
-from gradflow.curvature.damped_step import choose_solver
+from gradflow.curvature.damped_step import choose_solver, damped_step
 from gradflow.datasets import gaussian, quadratic, sin_cos
-from gradflow.linear import Shift
+from gradflow.kernels import reference
+from gradflow.linear import Shift, Zero
+from gradflow.models import Regression
 from gradflow.models.losses import CrossEntropy
+from gradflow.problem import DenseLeastSquares, DenseLinearization
 from gradflow.proofs import check, follows
 from gradflow.schemes.adam import adam_update
 from gradflow.schemes.adaptive_ieq import adaptive_ieq_update
 from gradflow.schemes.exp_sav import exp_sav_update
 from gradflow.schemes.gradient_descent import gradient_descent_update
-from gradflow.schemes.ieq import ieq_update
+from gradflow.schemes.protocols import AuxiliaryScheme
 from gradflow.schemes.sav import sav_update
 from gradflow.symbolic import Space, is_zero
 
@@ -68,7 +73,12 @@ def parameter_counts():
 
 @check("arithmetic", "integer weights, where floating point is exact")
 def network_formula():
-    """f(x) = a^T relu(W^T [x; 1]) by integers: the network returns the written-out sum, and 0 for a = 0 whatever W is."""
+    """f(x) = a^T relu(W^T [x; 1]) by integers: the network returns the written-out sum; it has (D + 1) m + m k parameters."""
+    for D in (1, 2, 3):
+        for m in (1, 2, 3):
+            for k in (1, 2, 3):
+                some = TwoLayerNet(D, m, k)
+                assert some.n_parameters == (D + 1) * m + m * k == some.init(0).size
     net = TwoLayerNet(2, 2, 2, scaling="standard", kernels="reference")
     W, a = [[1, -2], [3, 1], [-4, 5]], [[2, 1], [-1, 3]]
     theta = np.array([*np.ravel(W), *np.ravel(a)], dtype=float)
@@ -97,22 +107,77 @@ def baselines_are_the_printed_ones():
         assert is_zero(theta - old + eta * expected)
 
 
-@check("arithmetic", "the schemes of this library")
+@check("arithmetic", "the schemes of this library; one step on a residual of two components")
 def four_of_the_six_methods_have_an_energy():
-    """Of SGD, Adam, SAV, ExpSAV, IEQ and adaptive IEQ four have a modified energy: six methods, four variants of SAV and IEQ."""
-    six = (GradientDescent, Adam, SAV, ExpSAV, IEQ, AdaptiveIEQ)
-    assert [callable(getattr(scheme, "modified_energy", None)) for scheme in six] == [False] * 2 + [True] * 4
+    """Of SGD, Adam, SAV, ExpSAV, IEQ, adaptive IEQ the last four are auxiliary schemes with an energy balance, the first two are not."""
+    problem = DenseLeastSquares(lambda u: u**2 - 1, lambda u: np.diag(2 * u))
+    theta = np.array([2.0, 3.0])
+    for made in (GradientDescent(), Adam()):
+        assert not isinstance(made, AuxiliaryScheme)
+        state = made.step(problem, made.init(problem, theta), 0.125)
+        assert "aux" not in state._fields
+        assert not hasattr(made, "energy_terms")
+    for made in (SAV(), ExpSAV(), IEQ(), AdaptiveIEQ()):
+        assert isinstance(made, AuxiliaryScheme)
+        old = made.init(problem, theta)
+        new = made.step(problem, old, 0.125)
+        assert old._fields == new._fields == ("theta", "aux")
+        drop = made.modified_energy(problem, old) - made.modified_energy(problem, new)
+        terms = made.energy_terms(problem, old, new, 0.125)
+        assert drop > 1
+        assert abs(drop - terms.dissipation - terms.numerical) < 1e-9 * drop  # proved in the notebooks of the schemes
 
 
 # %% [markdown]
 # ## Costs
 #
 # Let P be the number of parameters, N the number of residuals in a batch. With a scalar stabilization $\lambda I$ the schemes SAV, ExpSAV
-# and adaptive IEQ handle vectors of length P only. IEQ with a Jacobian needs $NP$ numbers for it, $N^2P$ multiplications for
-# $G = JJ^T$ and $N^3/3$ for its factorisation: $O(N^2P + N^3)$, dominated by the first term as long as $N < P$.
+# and adaptive IEQ handle vectors of length P only. IEQ with a stored dense Jacobian needs $NP$ numbers for it, $N^2P$ multiplications
+# for $G = JJ^T$ and $N^3/3$ operations for its factorisation, as Cholesky's method updates $(N - j)(N - j + 1)/2$ entries in column j by a
+# product and a difference each: $O(N^2P + N^3)$, dominated by the first term as long as $N < P$. The Gram matrix of the two-layer network
+# has a closed form that stores no Jacobian: $N^2(2m + D + 1)$ multiplications to leading order for one output.
+#
+# The multiplications are counted: the library's functions run on arrays of numbers that count what is done to them.
 
 
 # %%
+class Counting:
+    """A number that counts the multiplications, divisions and additions done with it."""
+
+    counts = {"mul": 0, "div": 0, "add": 0}  # noqa: RUF012
+
+    def __init__(self, value=1.0):
+        self.value = value
+
+    def _count(kind, operation):
+        def count(self, other):
+            if isinstance(other, np.ndarray):
+                return NotImplemented  # NumPy goes entry by entry
+            Counting.counts[kind] += 1
+            return Counting(operation(self.value, float(getattr(other, "value", other))))
+
+        return count
+
+    __mul__ = __rmul__ = _count("mul", lambda a, b: a * b)
+    __truediv__ = _count("div", lambda a, b: a / b)
+    __rtruediv__ = _count("div", lambda a, b: b / a)
+    __add__ = __radd__ = _count("add", lambda a, b: a + b)
+    __sub__ = _count("add", lambda a, b: a - b)
+    __rsub__ = _count("add", lambda a, b: b - a)
+
+
+def counting(*shape):
+    """Return an object array of counting numbers, 1 at the start."""
+    return np.array([Counting() for _ in range(math.prod(shape))], dtype=object).reshape(shape)
+
+
+def count(run):
+    """Return the numbers of multiplications, divisions and additions in `run`."""
+    Counting.counts.update(mul=0, div=0, add=0)
+    run()
+    return tuple(Counting.counts.values())
+
+
 def calls_of(update):
     """Return how often an update calls `inner` and `solve`, on abstract vectors, for which P is unknown."""
     V = Space()
@@ -131,16 +196,32 @@ def calls_of(update):
     return calls["inner"], calls["solve"]
 
 
-@check("arithmetic", "calls of the production updates; P = 42000")
+@check("arithmetic", "calls and operations of the production updates, counted; P = 42000")
 def scalar_schemes_cost_one_pass():
-    """SAV and ExpSAV: one inner product, one division by 1 + dt lambda; adaptive IEQ: one inner product. All O(P), no P x P matrix."""
+    """SAV, ExpSAV: gradient descent with S and one inner product, O(P) operations, no P x P matrix; adaptive IEQ: an inner product."""
     r, F, C, s = sp.symbols("r F C s", positive=True)
+    descent = calls_of(lambda t, g, inner, solve: gradient_descent_update(t, g, dt=dt, solve=solve))
     sav = calls_of(lambda t, g, inner, solve: sav_update(t, r, g, F, dt=dt, C=C, inner=inner, solve=solve))
     exp_sav = calls_of(
         lambda t, g, inner, solve: exp_sav_update(t, s, g, dt=dt, kappa=1, form="implicit", inner=inner, solve=solve)
     )
     adaptive = calls_of(lambda t, g, inner, solve: adaptive_ieq_update(t, r, g, F, dt=dt, eps=C, inner=inner))
-    assert (sav, exp_sav, adaptive) == ((1, 1), (1, 1), (1, 0))
+    assert (descent, sav, exp_sav, adaptive) == ((0, 1), (1, 1), (1, 1), (1, 0))
+    # by counting: P products and P - 1 sums for the inner product, and a few operations with numbers, for every P alike
+    extra = []
+    A, inner = Shift(4), lambda u, v: u @ v
+    solve = lambda u: A.solve_shifted(u, 0.25)  # noqa: E731
+    for P in (1, 2, 5, 9):
+        theta, g = counting(P), counting(P)
+        plain = count(lambda: gradient_descent_update(theta, g, dt=0.25, solve=lambda u: u))  # noqa: B023
+        divided = count(lambda: gradient_descent_update(theta, g, dt=0.25, solve=solve))  # noqa: B023
+        scalar = count(lambda: sav_update(theta, 1.0, g, 1.0, dt=0.25, C=1.0, inner=inner, solve=solve))  # noqa: B023
+        assert plain == (P, 0, P)
+        assert divided == (P, P, P)
+        extra.append(tuple(more - base for more, base in zip(scalar, divided, strict=True)))
+        constant = tuple(n - P * slope for n, slope in zip(extra[-1], (1, 0, 1), strict=True))
+        assert constant == tuple(n - slope for n, slope in zip(extra[0], (1, 0, 1), strict=True))
+        assert max(constant) <= 4
     # the solve is a division
     assert Shift(4).solve_shifted(np.array([5.0, -7.0]), 0.25).tolist() == [2.5, -3.5]
     # a dense operator would hold 7.06 GB in float32 for P = 42000, and its product with a vector 42000 times as many operations
@@ -168,41 +249,109 @@ def scalar_schemes_need_a_few_vectors():
         assert peak < 8 * 4 * P < 1.4e6
 
 
-@check("arithmetic", "N = 64, P = 42000 and 41100, float32")
+def network_at(n_samples, net):
+    """Return the linearisation of a regression with this network in float32, and theta."""
+    x = np.linspace(0.1, 0.9, n_samples * net.n_inputs, dtype="float32").reshape(n_samples, -1)
+    problem = Regression(net, x, np.zeros((n_samples, net.n_outputs), dtype="float32"), time_scale="autograd")
+    theta = net.init(0).astype("float32")
+    return problem.linearize(theta), theta
+
+
+@check(
+    "arithmetic",
+    "operations of the production functions, counted for N, P up to 5, 7; sizes of the arrays for N = 64, P = 42000",
+)
 def jacobian_costs():
-    """N = 64: J takes 10.5 to 10.8 MB, G 16 kB; forming G costs N^2 P = 1.7e8 products, P/N = 656 times N^3 = 2.6e5."""
-    N = 64
-    assert N * 41100 * 4 == 10_521_600
-    assert N * 42000 * 4 == 10_752_000
-    assert N * N * 4 == 16_384  # O(batch^2), without J
-    assert N**3 == 262_144
-    assert N**2 * 41100 == 168_345_600
-    assert sp.Rational(N**2 * 42000, N**3) == sp.Rational(42000, 64) > 656
-    # P^3 operations at each step would be 7.4e13, and 3.5 times the cost of SGD is at most a few times 64 * 6 * 42000
-    assert 42000**3 == 74_088_000_000_000
-    # the system has the size of the residual, whatever P is: one unknown for one sample
-    V = Space()
-    theta, g = V.vectors("theta g")
-    one = np.array([sp.Symbol("q", real=True)], dtype=object)
-    _, q_new = ieq_update(
-        theta, one, inner=V.inner, damping=lambda d: V.inner(d, d) / dt,
-        direction=lambda q, h: (-dt * q[0] / (1 + dt * V.inner(g, g)) * g,
-                                np.array([-dt * q[0] / (1 + dt * V.inner(g, g)) * V.inner(g, g)], dtype=object)),
-    )  # fmt: skip
-    assert q_new.shape == (1,)
-    # SGD costs one pass over the batch, N times the work of one sample
-    assert 64 * 42000 == 2_688_000
+    """With a stored J: N^2 P products for G, P/N = 656 times N^3 at N = 64, P = 42000; J takes 10.75 MB, G 16 kB. Closed form: no J."""
+    dense = lambda N, P: N**2 * P  # noqa: E731
+    closed_form = lambda N, D, m: N**2 * (2 * m + D + 1) + N**2 + N * m  # noqa: E731
+    # the dense J: N^2 P products, and one division of each entry of G by the mass
+    for N, P in ((1, 3), (2, 7), (5, 4)):
+        at = DenseLinearization(counting(N), counting(N, P))
+        assert at.jacobian().shape == (N, P)
+        assert at.gram().shape == (N, N)
+        assert count(at.gram) == (dense(N, P), N**2, N**2 * (P - 1))
+    # the linear system has the size of the residual, whatever P is: (I + dt J J^T) q_new = q, here N = 2, P = 7
+    J, q = np.arange(14.0).reshape(2, 7) / 8, np.array([1.0, 2.0])
+    step = damped_step(DenseLinearization(q, J), q, None, Zero(), 0.5, mass=1.0, n_parameters=7, solver="gram")
+    q_new = q + step.J_d
+    assert q_new.shape == (2,)
+    assert np.abs(q_new + 0.5 * J @ (J.T @ q_new) - q).max() < 1e-12
+    assert np.abs(step.d + 0.5 * J.T @ q_new).max() < 1e-12
+    # Cholesky: one product and one difference for each updated entry
+    n, j = sp.symbols("n j", positive=True, integer=True)
+    assert is_zero(sp.summation(2 * (n - j) * (n - j + 1) / 2, (j, 1, n)) - (n**3 - n) / 3)
+    # the network of the first regression, N = 64, float32: what the arrays take
+    at, theta = network_at(64, REGRESSION)
+    J_bytes, G_bytes = at.jacobian().nbytes, at.gram().nbytes
+    assert theta.size == 42000
+    assert (J_bytes, G_bytes) == (64 * 42000 * 4, 64 * 64 * 4) == (10_752_000, 16_384)
+    assert J_bytes * 41100 // 42000 == 10_521_600  # with the printed d
+    # with a stored J: 1.7e8 products for G and N^3 = 2.6e5 for the solve
+    assert (dense(64, theta.size), dense(64, 41100), 64**3) == (172_032_000, 168_345_600, 262_144)
+    assert sp.Rational(dense(64, theta.size), 64**3) == sp.Rational(42000, 64) > 656
+    assert 42000**3 == 74_088_000_000_000  # O(n^3) would be 7.4e13 in each step
+    assert 64 * 42000 == 2_688_000  # SGD costs a pass over the batch, N times the work of one sample
+    # the closed form: N^2 (2 m + D + 1) products to leading order, counted on the kernel for one output
+    for N, D, m in ((2, 3, 2), (3, 1, 4), (4, 2, 3)):
+        X, S, slope, a = counting(N, D + 1), counting(N, m), counting(N, m), counting(m, 1)
+        products = count(lambda: reference.gram(X, S, slope, a, 1.0))[0]  # noqa: B023
+        assert products == closed_form(N, D, m)
+    assert 20 * closed_form(64, 40, 1000) < dense(64, theta.size)
 
 
-@check("arithmetic", "N = 256 to 4096, P = 42000")
+@check("run", "N = 64, P = 42000, float32, and N = 12 residuals of 4 samples and 3 outputs")
+def closed_form_gram_stores_no_jacobian():
+    """The network's Gram matrix is J J^T, and forming it takes a tenth of the memory that J would take."""
+    net = TwoLayerNet(40, 1000, scaling="standard", kernels="reference")
+    at, _ = network_at(64, net)
+    at.gram()
+    tracemalloc.start()
+    G = at.gram()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 * 42000 * 4 / 10
+    for one in (at, network_at(4, TwoLayerNet(2, 5, 3))[0]):
+        J = one.jacobian().astype(float)
+        assert np.abs(one.gram() - J @ J.T).max() < 1e-5 * np.abs(J @ J.T).max()
+    assert G.shape == (64, 64)
+
+
+@check("arithmetic", "256 to 4096 samples, P = 42000, one and ten outputs; a run with N = 4 residuals")
 def larger_batches_are_feasible():
-    """N = 4096: G takes 67 MB and N^3/3 = 2.3e10 operations, J 0.69 GB; from 3001 residuals on conjugate gradients need neither."""
-    N, P = 4096, 42000
-    assert N * N * 4 == 67_108_864
-    assert abs(N**3 / 3 - 2.3e10) < 1e9
-    assert N * P * 4 == 688_128_000
-    assert [choose_solver(n, P, closed_form=True) for n in (256, 2560, 4096)] == ["gram", "gram", "cg"]
-    assert 256 * 10 == 2560  # classification has one residual for each sample and class
+    """4096 samples: G takes 67 MB in float32, J 0.69 GB; with ten classes G takes 6.7 GB. From 3001 residuals on neither is stored."""
+    P = 42000
+    assert 4096**2 * 4 == 67_108_864
+    assert abs(4096**3 / 3 - 2.3e10) < 1e9
+    assert 4096 * P * 4 == 688_128_000
+    # ten classes: one residual for each sample and class
+    N = 4096 * 10
+    at, _ = network_at(4, TwoLayerNet(3, 2, 10))
+    assert at.residual.shape == (4 * 10,)
+    assert (N, N**2 * 8, N**2 * 4) == (40960, 13_421_772_800, 6_710_886_400)
+    # which solver runs: the Gram matrix up to 3000 residuals, products by J and J^* beyond
+    sizes = (256, 2560, 3000, 3001, 4096, N)
+    assert [choose_solver(size, P, closed_form=True) for size in sizes] == ["gram"] * 3 + ["cg"] * 3
+
+    class Products:
+        """A linearisation with products only: neither a Jacobian nor a Gram matrix."""
+
+        residual = np.array([1.0, 2.0, -1.0, 3.0])
+        J = np.arange(24.0).reshape(4, 6) % 7 - 3
+
+        def jvp(self, d):
+            """Return J d."""
+            return self.J @ d
+
+        def vjp(self, u):
+            """Return J^T u."""
+            return self.J.T @ u
+
+    products = Products()
+    J, q = products.J, products.residual
+    d, J_d = damped_step(products, q, None, Zero(), 0.5, mass=None, n_parameters=6, solver="cg")
+    assert np.abs(d / 0.5 + J.T @ (J @ d + q)).max() < 1e-10
+    assert np.abs(J_d - J @ d).max() < 1e-10
 
 
 @check("arithmetic", "the reported relative times")
@@ -325,13 +474,14 @@ def noise_is_a_floor():
 # %%
 @check("argument", "every classifier; the energy of the library at a tie")
 def accuracy_bounds_cross_entropy():
-    """Mean cross-entropy >= (1 - accuracy) log 2: an accuracy of 90 % excludes a loss below 0.069, one of 92.5 % a loss below 0.051."""
+    """Mean cross-entropy >= (1 - accuracy) log 2: 0.069 at 90 %, so that 0.05 is impossible there; 0.055 at 92 %, 0.0485 at 93 %."""
     p, p_max, rest = sp.symbols("p p_max rest", nonnegative=True)
     assert follows(p <= sp.Rational(1, 2), [sp.Eq(p + p_max + rest, 1), p_max >= p])
     assert is_zero(-sp.log(sp.Rational(1, 2)) - sp.log(2))
     assert sp.log(2) / 10 > sp.Rational(69, 1000)
-    assert sp.log(2) * sp.Rational(75, 1000) > sp.Rational(51, 1000)
-    assert sp.log(2) * sp.Rational(7, 100) < sp.Rational(5, 100)  # 93 % does allow 0.05
+    assert sp.log(2) * sp.Rational(8, 100) > sp.Rational(55, 1000)  # 92 %
+    assert sp.Rational(485, 10**4) < sp.log(2) * sp.Rational(7, 100) < sp.Rational(486, 10**4)  # 93 % does allow 0.05
+    assert 1 - sp.Rational(5, 100) / sp.log(2) > sp.Rational(927, 1000)  # 0.05 takes an accuracy of more than 92.7 %
     # the loss that runs: log 2 at a tie of two classes, more for a wrong class that leads
     y = np.array([[1.0, 0.0, 0.0]])
     loss = lambda f: float(CrossEntropy(y, 1.0).energy(np.array([f])))  # noqa: E731
@@ -391,17 +541,49 @@ def loss_oscillates_while_r_decreases():
 
 
 # %%
-@check("arithmetic", "the imports and the expression of the fragment")
+FRAGMENT = """
+from model import LinearModel
+import torch
+import torch.nn as nn
+C = 1.0
+r = C * math.exp(loss.item())
+"""
+
+
+@check("arithmetic", "the import lines and the two lines on r of the fragment, parsed")
 def fragment_lacks_an_import():
-    """With torch, torch.nn and LinearModel imported, `math` is an unknown name; and where it is known, exp overflows at 709.79."""
-    names = {"torch": object(), "nn": object(), "LinearModel": object(), "__builtins__": {}}
+    """The fragment uses `math` without importing it: a NameError; and where it is known, exp overflows at 709.79."""
+    tree = list(ast.walk(ast.parse(FRAGMENT)))
+    imported = {
+        alias.asname or alias.name.split(".")[0]
+        for node in tree
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    names = [node for node in tree if isinstance(node, ast.Name)]
+    used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    assigned = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    assert imported == {"LinearModel", "torch", "nn"}
+    assert used - imported - assigned - set(dir(builtins)) == {"math", "loss"}  # the loss is computed in a line before
+    last = FRAGMENT.strip().splitlines()[-1]
+
+    class Loss:
+        """A loss of 1."""
+
+        def item(self):
+            """Return 1."""
+            return 1.0
+
+    known = {name: object() for name in imported} | {"C": 1.0, "loss": Loss()}
     unknown = None
     try:
-        eval("C * math.exp(L)", {**names, "C": 1.0, "L": 1.0})
+        exec(last, dict(known))
     except NameError as error:
         unknown = error.name
     assert unknown == "math"
-    assert eval("C * math.exp(L)", {**names, "math": math, "C": 1.0, "L": 1.0}) == math.e
+    known["math"] = math
+    exec(last, known)
+    assert known["r"] == math.e
     assert math.isfinite(math.exp(709.78))
     try:
         math.exp(709.79)

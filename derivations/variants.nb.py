@@ -31,10 +31,16 @@ from itertools import product
 import numpy as np
 import sympy as sp
 
+from gradflow import IEQ, SAV
+from gradflow.curvature.damped_step import DampedStep
+from gradflow.problem import DenseLeastSquares
 from gradflow.proofs import check, follows
+from gradflow.schemes import ieq
+from gradflow.schemes.gradient_descent import gradient_descent_update
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.sav import sav_update
-from gradflow.symbolic import Map, Space, branches, is_small, is_zero, symbols
+from gradflow.state import AuxState
+from gradflow.symbolic import Map, Space, branches, configured, is_small, is_zero, symbols
 
 EVERY = "every dimension and inner product"
 dt, C, F, r = sp.symbols("dt C F r", positive=True)
@@ -120,9 +126,9 @@ def scalar_ieq_is_sav():
             assert is_zero(q_ieq[0] - sp.sqrt(2) * r_sav)
 
 
-@check("identity", "one number for each part of the energy, 1 and 2 parts, every dimension and inner product")
+@check("identity", "1 and 2 parts (2 samples with residuals of either sign), every dimension and inner product")
 def hierarchy():
-    """One auxiliary variable for each part of a split energy: 1 part is SAV, one for each sample is IEQ; the same law for each."""
+    """One variable for each part of the energy: with 1 part the step of `sav_update`, with a part for each sample that of IEQ."""
     for parts in (1, 2):
         V = Space()
         theta = V.vector("theta")
@@ -144,6 +150,28 @@ def hierarchy():
         for k in range(parts):
             slope = slope + (q[k] / Qs[k]) * gs[k]
         assert is_small(d + dt * slope, dt, 2)
+        if parts == 1:  # q = sqrt(2) r: the step of SAV
+            theta_sav, r_sav = sav_update(
+                theta, q[0] / sp.sqrt(2), gs[0], Fs[0], dt=dt, C=C, inner=V.inner, solve=lambda u: u
+            )
+            assert is_zero(theta_sav - theta_new)
+            assert is_zero(sp.sqrt(2) * r_sav - q_new[0])
+    # the parts e_k^2 / 2 of single samples, C = 0: Q_k = |e_k| and g_k = e_k h_k, h_k the gradient of e_k
+    for signs in product((1, -1), repeat=2):
+        V = Space()
+        theta, *hs = V.vectors("theta h0 h1")
+        sizes, p = symbols("E", 2, positive=True), symbols("p", 2)  # |e_k|, and the new residuals
+        gs = [signs[k] * sizes[k] * hs[k] for k in range(2)]
+        d = -dt * (p[0] * hs[0] + p[1] * hs[1])  # IEQ in the residuals e: d = -dt J^* q_new
+        J_d = np.array([V.inner(h, d) for h in hs], dtype=object)
+        of_samples = ways(theta, p - J_d, d, J_d)[0]
+        assert is_zero(d + dt * (of_samples[1][0] * hs[0] + of_samples[1][1] * hs[1]))  # d solves (1)
+        rows = [gs[k] / sizes[k] for k in range(2)]  # J of the parts
+        moved = np.array([V.inner(row, d) for row in rows], dtype=object)
+        of_parts = ways(theta, np.array(signs) * (p - J_d), d, moved)[0]
+        assert is_zero(d + dt * (of_parts[1][0] * rows[0] + of_parts[1][1] * rows[1]))  # the same d solves theirs
+        assert is_zero(of_parts[0] - of_samples[0])
+        assert is_zero(of_parts[1] - np.array(signs) * of_samples[1])
 
 
 # %% [markdown]
@@ -172,6 +200,7 @@ def pointwise_ieq_without_constant_is_the_residual():
     assert is_zero(d / dt + back(D(J(d))) + back(D(q)))  # d solves (1) for D q and D J as well
     for plain, signed in product(ways(theta, q, d, J_d), ways(theta, D(q), d, D(J_d))):
         assert is_zero(signed[0] - plain[0])
+        assert is_zero(plain[1] - q - J(plain[0] - theta))
         assert is_zero(signed[1] - D(plain[1]))
         assert is_zero(signed[1] @ signed[1] - plain[1] @ plain[1])
 
@@ -195,42 +224,71 @@ def yangs_variable_is_a_field():
     assert not is_zero(scalar - field)
 
 
+class Difference:
+    """The linear part [[1, -1], [-1, 1]] on two grid points, exact; it records the operators that are inverted."""
+
+    matrix = sp.Matrix([[1, -1], [-1, 1]])
+    scalar = None
+
+    def __init__(self):
+        self.inverted = []
+
+    def apply(self, u):
+        """Return L u."""
+        return np.array(list(self.matrix * sp.Matrix(u)), dtype=object)
+
+    def solve_shifted(self, u, dt):
+        """Return (I + dt L)^-1 u."""
+        A = sp.eye(2) + dt * self.matrix
+        self.inverted.append(A)
+        return np.array(list(A.inv() * sp.Matrix(u)), dtype=object)
+
+
 @check("counterexample", "two grid points, L the difference operator [[1, -1], [-1, 1]], F(u) = u^4 / 2, dt = 1")
 def pointwise_ieq_couples_the_grid():
-    """With a diffusion term, pointwise IEQ solves a linear system whose matrix changes with u; that of SAV is the same for all u."""
-    L = sp.Matrix([[1, -1], [-1, 1]])
+    """With a diffusion term, IEQ on the pointwise q = u^2 solves systems whose matrix is full and changes with u; those of SAV do not."""
+    L, step = Difference(), sp.Integer(1)
+    problem = DenseLeastSquares(lambda u: u**2, lambda u: np.diag(2 * u), linear=L)
+    problem.mass = 1  # the integer, for exact quotients
+    identity = [vector(1, 0), vector(0, 1)]
+    systems = []
+
+    def record(at, q, h, A, dt, **options):
+        columns = [e / dt + A.apply(e) + at.vjp(at.jvp(e)) for e in identity]
+        matrix = sp.Matrix([list(column) for column in columns]).T
+        systems.append(matrix)
+        d = np.array(list(-(matrix.inv() * sp.Matrix(at.vjp(q) + h))), dtype=object)
+        return DampedStep(d, at.jvp(d))
 
     def run(u, q):
-        J = np.diag(2 * u)
-        A = sp.eye(2) + L  # dt = 1
-        matrix = A + sp.Matrix(J).T * sp.Matrix(J)
-        L_u = np.array(list(L * sp.Matrix(u)), dtype=object)
-        right = sp.Matrix(J).T * sp.Matrix(q) + sp.Matrix(L_u)
-        d = np.array(list(-(matrix.inv() * right)), dtype=object)
-        damping = lambda v: (sp.Matrix(v).T * A * sp.Matrix(v))[0]  # noqa: E731
-        new, q_new = ieq_update(u, q, L_u, inner=lambda a, b: a @ b, damping=damping, direction=lambda q, h: (d, J @ d))
-        return new, q_new, matrix
+        before = ieq.damped_step
+        ieq.damped_step = record
+        try:
+            (branch, *_) = branches(lambda: IEQ().step(problem, AuxState(u, q), step))
+        finally:
+            ieq.damped_step = before
+        new = branch.value
+        J = np.diag(2 * u)  # the equations of the scheme
+        assert is_zero((new.theta - u) / step + L.apply(new.theta) + J.T @ new.aux)
+        assert is_zero(new.aux - q - J @ (new.theta - u))
+        return new.theta
 
-    u = vector(1, 2)
-    base, _, matrix = run(u, u**2)
-    moved, _, _ = run(u, u**2 + vector(0, 1))  # only the variable of the second point
+    u, v = vector(1, 2), vector(1, 3)
+    base = run(u, u**2)
+    moved = run(u, u**2 + vector(0, 1))  # only the variable of the second point
     assert base[0] != moved[0]  # moves the first point as well
-    _, _, elsewhere = run(vector(1, 3), vector(1, 9))
-    assert matrix != elsewhere
-    # SAV: the operator does not know u, and one division gives r
-    seen = []
-
-    def solve(v):
-        A = sp.eye(2) + L
-        seen.append(A)
-        return np.array(list(A.inv() * sp.Matrix(v)), dtype=object)
-
-    for at in (u, vector(1, 3)):
-        g = 2 * at**3
-        L_at = np.array(list(L * sp.Matrix(at)), dtype=object)
-        sav_update(at, sp.Integer(3), g, (at**2 @ at**2) / 2, L_at, dt=1, C=0, inner=lambda a, b: a @ b, solve=solve)
-    assert len(seen) == 4
-    assert all(seen[0] == A for A in seen)
+    run(v, v**2)
+    assert systems[0] == systems[1] == sp.Matrix([[6, -1], [-1, 18]])
+    assert systems[2] == sp.Matrix([[6, -1], [-1, 38]])  # at the other u
+    # SAV inverts I + dt L at both u, twice for each step, and one division gives r
+    L.inverted.clear()
+    for at in (u, v):
+        new = configured(SAV, C=sp.Integer(1)).step(problem, AuxState(at, sp.Integer(3)), step)
+        F, g = problem.nonlinear_energy_and_gradient(at)
+        R, d = sp.sqrt(F + 1), new.theta - at
+        assert is_zero(d / step + L.apply(new.theta) + (new.aux / R) * g)
+        assert is_zero(new.aux - 3 - (g @ d) / (2 * R))
+    assert L.inverted == [sp.eye(2) + step * L.matrix] * 4
 
 
 # %% [markdown]
@@ -242,8 +300,10 @@ def pointwise_ieq_couples_the_grid():
 #
 # $$(q^+, z^+) - (q, z) = -2\Delta t\,|p^+|^2 - |d|^2 \le 0.$$
 #
-# Only $|q|^2$ itself may grow. *Columns.* A map P from fewer parameters gives $d = Pz$, z the solution of (1) for $JP$: that is
-# IEQ for other parameters, and its law is one of the full residual.
+# These are laws of other quantities than the energy $\tfrac12|q|^2$, which may grow.
+#
+# *Columns.* A map P from fewer parameters gives $d = Pz$, z the solution of (1) for $JP$: that is IEQ for other parameters, and its law
+# is one of the full residual.
 
 
 # %%
@@ -291,7 +351,7 @@ def row_sketch_may_raise_the_residual():
     q_new = q + J @ (theta_new - theta)
     assert p_new @ p_new == sp.Rational(1, 100)
     assert q_new.tolist() == [sp.Rational(1, 10), sp.Rational(-9, 5)]
-    assert q_new @ q_new == sp.Rational(13, 4)
+    assert q_new @ q_new == sp.Rational(13, 4) > q @ q == 1
     inverse = sp.Matrix(G).inv()
     norm = lambda v: (sp.Matrix(v).T * inverse * sp.Matrix(v))[0]  # noqa: E731
     assert norm(q_new) < norm(q)
@@ -408,7 +468,10 @@ def two_jacobi_blocks_are_safe():
 def three_jacobi_blocks_may_fail():
     """Three blocks with J_l = 1, dt = 9: each moves q by -9/10 q, together q becomes -17/10 q and the energy nearly triples."""
     q, one = vector(1), np.array([[1]], dtype=object)
-    parts = [matrix_step(vector(t), q, one, sp.Integer(9))[0] - vector(t) for t in (3, -1, -1)]
+    starts = [vector(t) for t in (3, -1, -1)]
+    results = [matrix_step(start, q, one, sp.Integer(9)) for start in starts]
+    assert all(alone[0] == sp.Rational(1, 10) for _, alone in results)  # each alone: q -> q/10
+    parts = [theta_new - start for (theta_new, _), start in zip(results, starts, strict=True)]
     q_new = q + parts[0] + parts[1] + parts[2]
     assert q_new[0] == sp.Rational(-17, 10)
     assert q_new[0] ** 2 > sp.Rational(28, 10) * q[0] ** 2
@@ -502,6 +565,7 @@ def loss_scale_is_a_step_size():
     root = sp.sqrt(c)
     for plain, scaled in product(ways(theta, q, d, J_d, step=c * dt), ways(theta, root * q, d, root * J_d, step=dt)):
         assert is_zero(plain[0] - scaled[0])
+        assert is_zero(plain[1] - q - J(plain[0] - theta))
         assert is_zero(root * plain[1] - scaled[1])
     # the scaled system holds for that d as well: (1/dt + c J^*J) d = -c J^* q
     assert is_zero(d / dt + c * J.adjoint(J_d) + c * J.adjoint(q))
@@ -515,7 +579,10 @@ def loss_scale_is_a_step_size():
 # Vanilla IEQ on a batch moves $\theta$ and the stored residuals of the batch; those of the other samples do not learn of it.
 # For N copies of the residual $f = \theta$ and batches of one, each update is $d = -\Delta t\,q_i/(1 + \Delta t)$,
 # $\theta \to \theta + d$, $q_i \to q_i + d$. So $\theta - \sum_i q_i$ never changes, while each visit multiplies $q_i$ by
-# $1/(1 + \Delta t)$. The stored energy tends to 0, and with $\theta = q_i = 1$ at the start,
+# $1/(1 + \Delta t)$. Let a be the factor after some sweeps. The state is then $\theta = \theta^0 + (a - 1)\sum_j q_j^0$,
+# $q_i = a\,q_i^0$, and a sweep replaces a by $a/(1 + \Delta t)$. By Bernoulli's inequality
+# $(1 + \Delta t)^K \ge 1 + K\Delta t$, so that $a \to 0$ for every $\Delta t > 0$.
+# The stored energy tends to 0, and with $\theta = q_i = 1$ at the start,
 #
 # $$\theta \to 1 - N,$$
 #
@@ -529,19 +596,34 @@ def visit(theta, q, step):
     return theta_new[0], q_new[0]
 
 
-@check("identity", "every dt and every stored value")
+@check("identity", "every dt, theta and stored values; one visit, and sweeps over N = 1, 2, 3 samples")
 def stored_residuals_of_a_batch_are_conserved():
-    """One visit keeps theta - q_i and multiplies q_i by 1/(1 + dt): theta - sum q_i is constant and theta -> theta_0 - sum q_i."""
-    theta, q = sp.symbols("theta q", real=True)
+    """One visit keeps theta - q_i and multiplies q_i by 1/(1 + dt): theta tends to theta_0 - sum q_i, for every dt; 1 - N from 1."""
+    theta, q, a = sp.symbols("theta q a", real=True)
     theta_new, q_new = visit(theta, q, dt)
     assert is_zero((theta_new - q_new) - (theta - q))
-    assert is_zero(q_new - q / (1 + dt))
-    # after K visits to each of N samples that start from q_i = theta = 1
-    N, K = sp.symbols("N K", positive=True, integer=True)
-    a = sp.Symbol("a", positive=True)  # (1 + dt)^-K, which tends to 0
-    end = theta - N * q + N * a * q
-    assert is_zero(end.subs({theta: 1, q: 1, a: 0}) - (1 - N))
-    assert sp.limit((1 + sp.Integer(9)) ** (-K), K, sp.oo) == 0
+    factor = q_new.subs(q, 1)
+    assert is_zero(q_new - factor * q)
+    # after some sweeps: theta_0 + (a - 1) sum q_i and a q_i; one more sweep puts factor * a in the place of a
+    for N in (1, 2, 3):
+        stored = symbols("q", N)
+        after = lambda a, stored=stored: (theta + (a - 1) * sum(stored), [a * q_i for q_i in stored])  # noqa: E731
+        assert is_zero(after(1)[0] - theta)
+        moving, values = after(a)
+        for i in range(N):
+            moving, values[i] = visit(moving, values[i], dt)
+        expected, residuals = after(factor * a)
+        assert is_zero(moving - expected)
+        assert all(is_zero(x - y) for x, y in zip(values, residuals, strict=True))
+        # a = 0 is where theta from theta_0 = q_i = 1 ends
+        assert after(0)[0].subs({theta: 1, **dict.fromkeys(stored, 1)}) == 1 - N
+    # factor^K -> 0: the K-th power of its inverse is at least 1 + K dt, by induction from K = 0
+    K = sp.Symbol("K", nonnegative=True)
+    growth = 1 / factor
+    assert is_zero(growth * (1 + K * dt) - (1 + (K + 1) * dt) - K * dt**2)
+    assert (K * dt**2).is_nonnegative
+    assert is_zero(growth - (1 + dt))
+    assert sp.limit(1 / (1 + K * dt), K, sp.oo) == 0
 
 
 @check("counterexample", "N = 2, 3, 4 copies of f = theta, theta = 1, dt = 9, batches of one, 8 sweeps")
@@ -637,21 +719,40 @@ def sav_assumes_a_lower_bound():
     assert not follows(theta + c > 0)
 
 
-@check("arithmetic", "calls of the production update")
+@check("arithmetic", "calls of both production updates, with and without an energy part; abstract vectors")
 def sav_costs_one_inner_product_and_one_division():
-    """A step of SAV calls `solve` and `inner` once each (twice with an energy part), where gradient descent calls `solve` once."""
+    """SAV: `solve` and `inner` once each (twice with an energy part); gradient descent: `solve` once, and `inner` never."""
     V = Space()
     theta, g, h = V.vectors("theta g h")
-    for L_theta, times in ((None, 1), (h, 2)):
-        calls = {"inner": 0, "solve": 0}
+    calls = []
 
-        def inner(u, v, calls=calls):
-            calls["inner"] += 1
-            return V.inner(u, v)
+    def inner(u, v):
+        calls.append(("inner", u, v))
+        return V.inner(u, v)
 
-        def solve(u, calls=calls):
-            calls["solve"] += 1
-            return u / (1 + dt)
+    def solve(u):
+        calls.append(("solve", u))
+        return u / (1 + dt)
 
-        sav_update(theta, r, g, F, L_theta, dt=dt, C=C, inner=inner, solve=solve)
-        assert calls == {"inner": times, "solve": times}
+    def expect(*wanted):
+        """Take the recorded calls, which must be the wanted ones in any order, vectors compared by proof."""
+        taken = list(calls)
+        calls.clear()
+        assert len(taken) == len(wanted)
+        for name, *vectors in wanted:
+            found = [
+                call for call in taken
+                if call[0] == name and all(is_zero(x - y) for x, y in zip(call[1:], vectors, strict=True))
+            ]  # fmt: skip
+            assert found
+            taken.remove(found[0])
+
+    scaled = lambda u: u / (1 + dt)  # noqa: E731
+    sav_update(theta, r, g, F, dt=dt, C=C, inner=inner, solve=solve)
+    expect(("solve", g), ("inner", g, scaled(g)))
+    gradient_descent_update(theta, g, dt=dt, solve=solve)
+    expect(("solve", g))
+    sav_update(theta, r, g, F, h, dt=dt, C=C, inner=inner, solve=solve)
+    expect(("solve", g), ("solve", h), ("inner", g, scaled(g)), ("inner", g, scaled(h)))
+    gradient_descent_update(theta, g, h, dt=dt, solve=solve)
+    expect(("solve", g + h))

@@ -128,7 +128,7 @@ def verify(
     except ValueError as error:
         fail(str(error))
     kinds = ", ".join(f"{n} {kind}" for kind, n in tally.most_common() if n)
-    typer.echo(f"\n{tally.total()} hold ({kinds}), {len(failed)} fail; {time.perf_counter() - start:.0f} s")
+    typer.echo(f"\n{tally.total()} settled ({kinds}), {len(failed)} fail; {time.perf_counter() - start:.0f} s")
     if failed:
         typer.echo(f"gradflow: no longer settled: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
@@ -172,6 +172,8 @@ def claims(
     try:
         folder = proofs.verify.default_folder()
         known = proofs.ledger.read_claims(folder / "claims")
+        if page and ids:
+            raise ValueError("--page is the page of all claims: leave the ids out")
         if page:
             typer.echo(proofs.page.claims_page(known, folder), nl=False)
             return
@@ -241,7 +243,7 @@ def installation() -> Iterator[tuple[str, str]]:
 
     yield "gradflow", __version__
     yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    for package in ("numpy", "scipy", "numba", "matplotlib", "sympy", "cupy"):
+    for package in ("numpy", "scipy", "numba", "matplotlib", "sympy", "z3-solver", "cupy"):
         yield package, _version(package)
     yield "BLAS", _blas()
     yield "processors", f"{os.cpu_count()}"

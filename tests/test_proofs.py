@@ -13,11 +13,13 @@ import sympy as sp
 
 import gradflow
 from gradflow.proofs import check, follows, is_sum_of_squares
+from gradflow.proofs.harness import score
 from gradflow.proofs.ledger import read_claims
 from gradflow.proofs.mutants import functions_of, mutants_of, read_equivalent, sign_mutants_of, survives
 from gradflow.proofs.page import claims_page
-from gradflow.proofs.verify import OBLIGATIONS, load, notebook_of, topics
+from gradflow.proofs.verify import OBLIGATIONS, load, notebook_of, run_topic, topics
 from gradflow.schemes import REGISTRY
+from gradflow.symbolic import Undecided
 
 ROOT = Path(gradflow.__file__).parents[1]
 DERIVATIONS = ROOT / "derivations"
@@ -119,11 +121,71 @@ def test_a_row_that_is_not_well_formed_is_refused(tmp_path, change, message):
         read_claims(tmp_path)
 
 
+DERIVATION = """from gradflow.proofs import check
+
+
+@check("identity", "one coordinate")
+def one():
+    \"\"\"1 = 1.\"\"\"
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (DERIVATION.format(body="assert 1 == 1"), ""),
+        (DERIVATION.format(body="assert 1 == 2"), "AssertionError"),
+        (DERIVATION.format(body="raise SystemExit(0)"), "SystemExit"),
+        (DERIVATION.format(body="import nothing_of_this_name"), "ModuleNotFoundError"),
+        ("import nothing_of_this_name", "ModuleNotFoundError"),
+        (DERIVATION.format(body="pass") + DERIVATION.format(body="pass"), "defines a name twice: one"),
+    ],
+)
+def test_whatever_ends_a_check_is_told(tmp_path, text, told):
+    (tmp_path / "topic.nb.py").write_text(text)
+    failures = [outcome.failure for outcome in run_topic(tmp_path, "topic").values()]
+    assert len(failures) == 1
+    assert failures[0].startswith(told) if told == "" else told in failures[0]
+
+
+def test_without_assertions_nothing_holds():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONOPTIMIZE": "1"}
+    command = [sys.executable, "-m", "gradflow", "verify", "gradient_descent", "--jobs", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert result.returncode == 1
+    assert "checks are assertions" in result.stdout
+
+
+def test_a_listed_mutant_that_no_edit_makes_is_told(tmp_path):
+    shutil.copytree(DERIVATIONS, tmp_path / "derivations")
+    with (tmp_path / "derivations" / "equivalent_mutants.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[[mutant]]\nfunction = 'gradient_descent_update'\nedit = 'a -> b'\nreason = 'none at all'\n")
+    told = score(tmp_path / "derivations", "GradientDescent", "updates")
+    assert not told.passed
+    assert told.stale == ("gradient_descent_update: a -> b",)
+    assert score(DERIVATIONS, "GradientDescent", "updates").passed
+
+
+def test_a_check_that_cannot_tell_kills_nothing():
+    module = import_module("gradflow.schemes.gradient_descent")
+    mutant = next(iter(mutants_of(module)))
+
+    def undecided():
+        raise Undecided("no")
+
+    with pytest.raises(Undecided):
+        survives(module, mutant, [undecided])
+    assert not survives(module, mutant, [undecided, fails])
+
+
 def test_sums_of_squares():
     a = sp.Symbol("a", nonnegative=True)
     assert is_sum_of_squares(a * x**2 + (x - y) ** 2, [(a, x), (1, x - y)])
     assert not is_sum_of_squares(x**2 - y**2, [(1, x), (-1, y)])
     assert not is_sum_of_squares(x**2 + 1, [(1, x)])
+    with pytest.raises(ValueError, match="real"):
+        is_sum_of_squares(-(y**2), [(1, sp.I * y)])
 
 
 def test_the_decision_procedure_knows_signs_roots_and_connectives():
@@ -132,7 +194,8 @@ def test_the_decision_procedure_knows_signs_roots_and_connectives():
     assert not follows(x * y <= (x**2 + y**2) / 3)
     assert follows(x > 1, [sp.Or(x > 2, sp.And(x > 1, x < 2))])
     assert follows(1 / (1 + a) < 1)
-    with pytest.raises(ValueError, match="z3 is given"):
+    assert not follows(sp.Eq(1 / x**2, 1 / y), [sp.Eq(x, 0), sp.Eq(y, 0)])
+    with pytest.raises(Undecided, match="z3 is given"):
         follows(sp.sin(x) <= 1)
 
 
@@ -171,7 +234,7 @@ def test_a_changed_sign_fails_the_command_and_is_named(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.gz"))
     fine = run("verify", "sav", "--jobs", "1", root=tmp_path)
     assert fine.returncode == 0, fine.stdout + fine.stderr
-    assert "0 fail" in fine.stdout
+    assert ", 0 fail;" in fine.stdout
     scheme = tmp_path / "gradflow" / "schemes" / "sav.py"
     text = scheme.read_text(encoding="utf-8")
     right = "denominator = 1 + dt * inner(g, A_g)"

@@ -11,7 +11,7 @@ from gradflow.schemes.exp_sav import exp_sav_explicit_update
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.sav import sav_update
 from gradflow.schemes.source_sav import source_sav_update
-from gradflow.symbolic import Map, Space, Undecided, branches, is_zero, symbols, where
+from gradflow.symbolic import Map, Space, Undecided, branches, is_small, is_zero, symbols, where
 
 P = 3
 theta, g = symbols("theta", P), symbols("g", P)
@@ -128,8 +128,10 @@ def test_is_zero_decides_with_roots():
     assert is_zero(sp.sqrt(2 * a + 2 * b) / sp.sqrt(a + b) - sp.sqrt(2))
     assert not is_zero(sp.sqrt(a) - sp.sqrt(b))
     assert not is_zero(sp.exp(a))
-    with pytest.raises(Undecided, match="square roots"):
+    with pytest.raises(Undecided):
         is_zero(sp.sin(a) ** 2 + sp.cos(a) ** 2 - 1)
+    with pytest.raises(TypeError, match="takes expressions"):
+        is_zero(a > b)
 
 
 def test_is_zero_decides_with_exponentials_and_logarithms():
@@ -137,6 +139,22 @@ def test_is_zero_decides_with_exponentials_and_logarithms():
     assert is_zero(sp.exp(a - 2 * b) - sp.exp(a) / sp.exp(b) ** 2)
     assert is_zero(sp.exp(-sp.log(1 + a)) * (1 + a) - 1)
     assert not is_zero(sp.log(a) - sp.log(b))
+
+
+def test_rounding_refutes_nothing():
+    a = sp.Symbol("a", positive=True)
+    large = 1000 * a  # exp(2000 a) loses the 1 in 60 digits
+    assert is_zero((sp.exp(large) + 1) * (sp.exp(large) - 1) - sp.exp(2 * large) + 1)
+    assert not is_zero(sp.Symbol("n", negative=True) - a)
+
+
+def test_small_means_an_expansion_in_powers():
+    a, dt = sp.symbols("a dt", positive=True)
+    assert is_small(sp.sqrt(1 + a * dt) - 1 - a * dt / 2, dt, 2)
+    assert not is_small(sp.sqrt(1 + a * dt) - 1, dt, 2)
+    for singular, order in ((sp.sqrt(dt), 1), (sp.sqrt(dt) ** 3, 2)):
+        with pytest.raises(Undecided, match="not finite"):
+            is_small(singular, dt, order)
 
 
 def test_is_zero_takes_numbers_for_what_they_are():
@@ -164,6 +182,13 @@ def test_abstract_vectors_keep_adjoints_and_solves():
     A_g = (L + S).solve_shifted(g, dt)
     assert is_zero(A_g + dt * (L(A_g) + S(A_g)) - g)
     assert V.inner(g, A_g).is_nonnegative
+    assert is_zero((L + S).solve_shifted(2 * g, dt) - 2 * A_g)
+    other = Space("P").vector("u")
+    assert not is_zero(u @ u - other @ other)  # nor are spaces known by their names
+    with pytest.raises(ValueError, match="relation already"):
+        V.relate(V.vector("g"), u)
+    with pytest.raises(TypeError, match="is_zero"):
+        assert u == v
     assert V.inner(J(u).space.vector("x") @ J(u) * u, u).is_nonnegative is None
     with pytest.raises(TypeError, match="no sum"):
         u + J(u)

@@ -42,7 +42,15 @@ class Check:
         return (self.function.__doc__ or "").strip().splitlines()[0]
 
     def __call__(self) -> None:
-        """Run the check."""
+        """Run the check.
+
+        Raises
+        ------
+        RuntimeError
+            If Python runs without assertions (-O): every check would hold.
+        """
+        if not __debug__:
+            raise RuntimeError("checks are assertions: run Python without -O and PYTHONOPTIMIZE")
         self.function()
 
 

@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 
 from ..schemes import REGISTRY
-from .mutants import Mutant, mutants_of, read_equivalent, sign_mutants_of, survives
+from ..symbolic import Undecided
+from .mutants import Mutant, functions_of, mutants_of, read_equivalent, sign_mutants_of, survives
 from .verify import OBLIGATIONS, load, notebook_of
 
 __all__ = ["Score", "score", "scored"]
@@ -27,7 +28,7 @@ class Score:
     equivalent: int
     survivors: tuple[str, ...]
     stale: tuple[str, ...]
-    """Mutants listed as equivalent that were killed."""
+    """Mutants listed as equivalent that were killed, or that no edit makes any more."""
 
     @property
     def passed(self) -> bool:
@@ -36,9 +37,20 @@ class Score:
 
     def __str__(self) -> str:
         ratio = f"{self.killed}/{self.killed + len(self.survivors)}"
-        text = f"{self.scheme:17} {self.kind:8} killed {ratio:>9}, equivalent {self.equivalent:2}   {self.file}"
+        told = (
+            f"killed {ratio:>9}, equivalent {self.equivalent:2}"
+            if self.killed + self.equivalent
+            else "nothing to change"
+        )
+        text = f"{self.scheme:17} {self.kind:8} {told:32} {self.file}"
         faults = [f"    survives: {edit}" for edit in self.survivors]
-        return "\n".join([text, *faults, *(f"    killed, though listed as equivalent: {edit}" for edit in self.stale)])
+        return "\n".join(
+            [
+                text,
+                *faults,
+                *(f"    listed as equivalent, but killed or no longer there: {edit}" for edit in self.stale),
+            ]
+        )
 
 
 def score(folder: Path, name: str, kind: str) -> Score:
@@ -59,8 +71,8 @@ def score(folder: Path, name: str, kind: str) -> Score:
     for mutant in mutants:
         try:
             survived = survives(module, mutant, wanted)
-        except TimeoutError as error:
-            survivors.append(f"{mutant.id} ({error})")
+        except Undecided as error:
+            survivors.append(f"{mutant.id} (undecided: {error})")
             continue
         if survived and mutant.id in listed:
             equivalent += 1
@@ -70,6 +82,9 @@ def score(folder: Path, name: str, kind: str) -> Score:
             killed += 1
             if mutant.id in listed:
                 stale.append(mutant.id)
+    made = {mutant.id for mutant in (*mutants_of(module), *sign_mutants_of(module))}
+    here = tuple(f"{function}: " for function in functions_of(module))
+    stale += [one for one in listed if one.startswith(here) and one not in made]
     return Score(name, str(module.__file__), kind, killed, equivalent, tuple(survivors), tuple(stale))
 
 

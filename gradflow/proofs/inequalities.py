@@ -8,16 +8,19 @@ from typing import Any
 
 import sympy as sp
 
-from ..symbolic import is_zero
+from ..symbolic import Undecided, is_zero
 
 __all__ = ["follows", "is_sum_of_squares"]
 
-SECONDS = 20
+Z3_EFFORT = 50_000_000  # in the units of z3 itself, so that a busy machine decides as much as an idle one
 
 
 def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool:
     """Return True if expression = sum of c x^2 over the pairs (c, x), every c being known to SymPy as nonnegative."""
     terms = [(sp.sympify(c), sp.sympify(x)) for c, x in terms]
+    for _, x in terms:
+        if not x.is_extended_real:
+            raise ValueError(f"the square of {x} is not known to be one of a real number")
     if not all(c.is_nonnegative for c, _ in terms):
         return False
     return is_zero(expression - sp.Add(*(c * x**2 for c, x in terms)))
@@ -27,24 +30,24 @@ def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     """Decide whether a relation holds for all real values of its symbols that satisfy the assumptions, by z3.
 
     Positive and nonnegative symbols bring their sign as an assumption. Square roots become nonnegative unknowns, so that the
-    answer is about the values for which they are real; a quotient by zero may be any number, so that nothing is proved by one.
+    answer is about the values for which they are real; a reciprocal of zero may be any number, another for each denominator.
     Assumptions that contradict each other imply everything: that is how a branch is shown to be impossible.
 
     Raises
     ------
-    ValueError
-        If z3 does not decide within 20 seconds, or there is a function that it does not know.
+    Undecided
+        If z3 gives up, or there is a function that it does not know.
     """
     z3: Any = import_module("z3")  # loaded on use, and without types
     solver = z3.Solver()
-    solver.set("timeout", SECONDS * 1000)
+    solver.set("rlimit", Z3_EFFORT)
     names: dict[Any, Any] = {}
     for assumption in assumptions:
         solver.add(_translated(sp.sympify(assumption), names, solver))
     solver.add(z3.Not(_translated(sp.sympify(conclusion), names, solver)))
     answer = solver.check()
     if answer == z3.unknown:
-        raise ValueError(f"z3 did not decide within {SECONDS} s: {conclusion}")
+        raise Undecided(f"z3 did not decide: {conclusion}")
     return bool(answer == z3.unsat)
 
 
@@ -54,6 +57,13 @@ def _translated(e: Any, names: dict[Any, Any], solver: Any) -> Any:
 
     def of(x: Any) -> Any:
         return _translated(x, names, solver)
+
+    def reciprocal(x: Any) -> Any:
+        key = ("1/", x)
+        if key not in names:
+            names[key] = z3.Real(f"reciprocal#{len(names)}")
+            solver.add(z3.Implies(of(x) != 0, names[key] * of(x) == 1))
+        return names[key]
 
     if e in (sp.true, sp.false):
         return z3.BoolVal(bool(e))
@@ -74,17 +84,15 @@ def _translated(e: Any, names: dict[Any, Any], solver: Any) -> Any:
     if e.is_Mul:
         return z3.Product([of(x) for x in e.args])
     if e.is_Pow and e.exp.is_Integer:
-        base, n = of(e.base), int(e.exp)
-        power = z3.Product([base] * abs(n))
-        return power if n > 0 else 1 / power
+        n = int(e.exp)
+        return z3.Product([of(e.base) if n > 0 else reciprocal(e.base)] * abs(n))
     if e.is_Pow and e.exp.is_Rational and e.exp.q == 2:
         root_of = sp.sqrt(e.base)
         if root_of not in names:
             names[root_of] = z3.Real(f"root#{len(names)}")
             solver.add(names[root_of] >= 0, names[root_of] * names[root_of] == of(e.base))
         n = int(2 * e.exp)
-        power = z3.Product([names[root_of]] * abs(n))
-        return power if n > 0 else 1 / power
+        return z3.Product([names[root_of] if n > 0 else reciprocal(root_of)] * abs(n))
     relations = {
         sp.Eq: lambda a, b: a == b,
         sp.Ne: lambda a, b: a != b,
@@ -98,4 +106,4 @@ def _translated(e: Any, names: dict[Any, Any], solver: Any) -> Any:
     connectives = {sp.And: z3.And, sp.Or: z3.Or, sp.Not: z3.Not}
     if type(e) in connectives:
         return connectives[type(e)](*(of(x) for x in e.args))
-    raise ValueError(f"z3 is given polynomials, quotients and square roots, got {e}")
+    raise Undecided(f"z3 is given polynomials, quotients and square roots, got {e}")

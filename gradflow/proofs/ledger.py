@@ -44,13 +44,15 @@ def read_claims(folder: Path) -> list[Claim]:
     Raises
     ------
     ValueError
-        If a row lacks a field or has an unknown one, a verdict or method is unknown, an id occurs twice, or a row has neither a
+        If there is no claim, a file does not name its source, a row lacks a field or has an unknown one, a verdict or method is unknown, an id occurs twice, or a row has neither a
         check nor a reason.
     """
     claims: dict[str, Claim] = {}
     optional = {"printed": "", "corrected": "", "notebook": "", "check": "", "method": "", "reason": ""}
     for path in sorted(folder.glob("*.toml")):
         document = tomllib.loads(path.read_text(encoding="utf-8"))
+        if not document.get("source"):
+            raise ValueError(f"{path.name} does not name its source")
         for row in document.get("claim", []):
             try:
                 claim = Claim(**{"source": document["source"], **optional, **row})
@@ -71,4 +73,6 @@ def read_claims(folder: Path) -> list[Claim]:
             if claim.verdict not in ("true", "unchecked") and not claim.corrected:
                 raise ValueError(f"{claim.id}: {claim.verdict!r} says what is true instead, in `corrected`")
             claims[claim.id] = claim
+    if not claims:
+        raise ValueError(f"no claims in {folder}")
     return [claims[key] for key in sorted(claims)]

@@ -23,9 +23,11 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from ..symbolic import Undecided
+
 __all__ = ["Mutant", "functions_of", "mutants_of", "read_equivalent", "sign_mutants_of", "survives"]
 
-SECONDS = 60  # of one mutant
+MUTANT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,10 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-Path_ = tuple[tuple[str, int | None], ...]
+Way = tuple[tuple[str, int | None], ...]
 
 
-def _expressions(node: ast.AST, path: Path_ = ()) -> Iterator[tuple[Path_, ast.expr]]:
+def _expressions(node: ast.AST, path: Way = ()) -> Iterator[tuple[Way, ast.expr]]:
     """Yield every expression below a node with the way to it; annotations and messages are passed over."""
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns") or isinstance(node, (ast.Raise, ast.JoinedStr)):
@@ -125,7 +127,7 @@ def _expressions(node: ast.AST, path: Path_ = ()) -> Iterator[tuple[Path_, ast.e
                 yield from _expressions(child, here)
 
 
-def _put(root: ast.AST, path: Path_, new: ast.expr) -> None:
+def _put(root: ast.AST, path: Way, new: ast.expr) -> None:
     for field, index in path[:-1]:
         root = getattr(root, field) if index is None else getattr(root, field)[index]
     field, index = path[-1]
@@ -197,18 +199,27 @@ def survives(module: ModuleType, mutant: Mutant, checks: list[Callable[[], None]
 
     Raises
     ------
-    TimeoutError
-        If the checks do not end within a minute.
+    Undecided
+        If a check can tell nothing, and no other one raises; or (not on Windows) the checks do not end within a minute.
     """
-    with _exchanged(functions_of(module)[mutant.function], mutant.code), _limit(SECONDS):
+    undecided: Undecided | None = None
+    with _exchanged(functions_of(module)[mutant.function], mutant.code), _limit(MUTANT_SECONDS):
         for one in checks:
             try:
                 one()
-            except TimeoutError:
-                raise
+            except _Timeout as error:
+                raise Undecided(str(error)) from error
+            except Undecided as error:
+                undecided = error
             except Exception:  # a mutant that cannot be computed with is noticed as well
                 return False
+    if undecided is not None:
+        raise undecided
     return True
+
+
+class _Timeout(BaseException):
+    """Not an Exception, so that no check can catch it."""
 
 
 @contextmanager
@@ -218,7 +229,7 @@ def _limit(seconds: int) -> Iterator[None]:
         return
 
     def stop(*_: Any) -> None:
-        raise TimeoutError(f"undecided after {seconds} s")
+        raise _Timeout(f"not done after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)

@@ -6,6 +6,7 @@ A derivation is a percent-format notebook ``derivations/<topic>.nb.py``. That of
 
 from __future__ import annotations
 
+import ast
 import sys
 import time
 from collections.abc import Iterator
@@ -44,12 +45,22 @@ def topics(folder: Path) -> list[str]:
 
 
 def load(folder: Path, topic: str) -> dict[str, Check]:
-    """Return the checks of a derivation by name, in the order of the file; loading it runs none of them."""
-    name = f"gradflow_derivations_{topic}"
+    """Return the checks of a derivation by name, in the order of the file; loading it runs none of them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or two functions in it have one name, of which the first would never run.
+    """
+    path = folder.resolve() / f"{topic}.nb.py"
+    name = f"gradflow derivation {path}"
     if name not in sys.modules:
-        spec = spec_from_file_location(name, folder / f"{topic}.nb.py")
+        spec = spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise ValueError(f"{topic} cannot be loaded from {folder}")
+        names = [node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)]
+        if len(names) > len(set(names)):
+            raise ValueError(f"{path.name} defines a name twice: {max(names, key=names.count)}")
         module = module_from_spec(spec)
         spec.loader.exec_module(module)
         sys.modules[name] = module
@@ -89,19 +100,19 @@ def run_topic(folder: Path, topic: str) -> dict[str, Outcome]:
     outcomes = {}
     try:
         checks = load(folder, topic)
-    except Exception as error:
-        return {"": Outcome("", f"the derivation {topic} loads", 0.0, _told(error))}
+    except (Exception, SystemExit) as error:
+        return {"": Outcome("-", f"{topic}.nb.py loads", 0.0, _told(error))}
     for name, one in checks.items():
         start, failure = time.perf_counter(), ""
         try:
             one()
-        except Exception as error:  # a check that cannot be run does not hold
+        except (Exception, SystemExit) as error:  # a check that cannot be run does not hold
             failure = _told(error)
         outcomes[name] = Outcome(one.method, one.statement, time.perf_counter() - start, failure)
     return outcomes
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}{': ' + text[:200] if text else ''}"
 
@@ -139,6 +150,7 @@ def verify(folder: Path, chosen: list[str], jobs: int) -> Iterator[Line]:
 def lines(topic: str, outcomes: dict[str, Outcome], claims: list[Claim]) -> Iterator[Line]:
     """Yield the lines of one topic: its obligations, the claims that it settles, and what else it proves."""
     wanted = dict.fromkeys(outcomes)
+    absent = f"{topic}.nb.py does not load: {outcomes[''].failure}" if "" in outcomes else ""
     for scheme in REGISTRY.values():
         if notebook_of(scheme) == topic:
             for name in OBLIGATIONS:
@@ -147,17 +159,21 @@ def lines(topic: str, outcomes: dict[str, Outcome], claims: list[Claim]) -> Iter
                     o = outcomes[name]
                     yield Line(f"{scheme.__name__}.{name}", o.statement, "true", o.method, o.seconds, o.failure)
                 else:
-                    yield Line(f"{scheme.__name__}.{name}", "", "true", "-", 0.0, f"{topic}.nb.py has no {name}")
+                    yield Line(
+                        f"{scheme.__name__}.{name}", "", "true", "-", 0.0, absent or f"{topic}.nb.py has no {name}"
+                    )
     for claim in claims:
         if claim.notebook == topic and claim.check:
             found = outcomes.get(claim.check)
             if found is None:
-                yield Line(claim.id, claim.statement, claim.verdict, claim.method, 0.0, f"{topic} has no {claim.check}")
+                failure = absent or f"{topic}.nb.py has no {claim.check}"
+                yield Line(claim.id, claim.statement, claim.verdict, claim.method, 0.0, failure)
                 continue
             first = claim.check in wanted
             wanted.pop(claim.check, None)
             seconds = found.seconds if first else 0.0
-            yield Line(claim.id, claim.statement, claim.verdict, found.method, seconds, found.failure)
+            differs = "" if found.method == claim.method else f"the ledger says {claim.method}"
+            yield Line(claim.id, claim.statement, claim.verdict, found.method, seconds, found.failure or differs)
     for name in wanted:
         o = outcomes[name]
         yield Line(f"{topic}.{name}".rstrip("."), o.statement, "true", o.method, o.seconds, o.failure)

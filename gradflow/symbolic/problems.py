@@ -37,6 +37,9 @@ class AbstractEnergy:
     """Any energy ``(theta, L theta) / 2 + F(theta)`` on an abstract space: a new symbol for F and a new vector for its gradient
     at every theta that is asked for.
 
+    F at the k-th theta has one name in every problem: what two problems return can be compared only where both were asked for
+    the same thetas in the same order.
+
     Parameters
     ----------
     space : Space

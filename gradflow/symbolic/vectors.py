@@ -11,12 +11,13 @@ returns a new vector u and from then on g is written as
 
 .. math:: g = u + \Delta t\, L u.                                                                        \tag{2}
 
-(Terms in u on the right, none in g on the left: rewriting ends.) The symbol of ``(u, u)``, and of ``(u, L u)`` for L positive
+(Terms in u on the right, none in g on the left: rewriting ends.) A vector is the right-hand side of one system. The symbol of ``(u, u)``, and of ``(u, L u)`` for L positive
 semi-definite, is nonnegative, so that SymPy knows the sign of sums of squares.
 """
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, TypeAlias
 
 import sympy as sp
@@ -24,11 +25,16 @@ import sympy as sp
 __all__ = ["Map", "SelfAdjoint", "Space", "Vector"]
 
 
+_SERIALS = count()
+_ENTRIES: dict[tuple[tuple[int, int], tuple[int, ...], str], Any] = {}
+
+
 class Map:
     """A linear map from one space to another, known by its name and its adjoint."""
 
     def __init__(self, name: str, source: Space, target: Space) -> None:
         self.name, self.source, self.target = name, source, target
+        self.serial = next(_SERIALS)
         self.positive = False
         self.adjoint: Map = self
 
@@ -78,9 +84,16 @@ class SelfAdjoint(Map):
 
     def solve_shifted(self, u: Vector, dt: Any) -> Vector:
         """Return v with u = v + dt L v, relation (2), term by term of u."""
-        result = self.source.zero
+        space = self.source
+        u, result = space.combine(u.terms), space.zero
+        for v in space.solutions(self, dt):  # what an earlier relation has rewritten is recognised
+            ((atom, _),) = v.terms.items()
+            known = u.terms.get(atom, 0) * v
+            rest = u - (known + dt * self.apply(known))
+            if len(rest.terms) < len(u.terms):
+                u, result = rest, result + known
         for atom, c in u.terms.items():
-            result = result + c * self.source.solution_of(atom, self, dt)
+            result = result + c * space.solution_of(atom, self, dt)
         return result
 
 
@@ -98,6 +111,7 @@ class Space:
 
     def __init__(self, name: str = "P") -> None:
         self.name = name
+        self.serial = next(_SERIALS)
         self.dimension = sp.Symbol(name, positive=True, integer=True)
         self.relations: dict[Atom, Vector] = {}
         self.spaces_of: dict[str, Space] = {}
@@ -125,6 +139,8 @@ class Space:
         ((key, c),) = atom.terms.items()
         if c != 1:
             raise ValueError(f"a relation is for one atom with coefficient 1, got {atom}")
+        if key in self.relations:
+            raise ValueError(f"{atom} has a relation already: one system is solved for a vector")
         self.relations[key] = value
 
     def combine(self, terms: dict[Atom, Any]) -> Vector:
@@ -146,10 +162,16 @@ class Space:
                 return result.terms
         return {(word, base): sp.Integer(1)}
 
+    def solutions(self, operator: SelfAdjoint, dt: Any) -> list[Vector]:
+        """Return the solutions of systems with this operator and dt that have been asked for."""
+        return [v for (_, terms, step), v in self._solutions.items() if terms == operator.terms and step == dt]
+
     def solution_of(self, atom: Atom, operator: SelfAdjoint, dt: Any) -> Vector:
         """Return the solution of (I + dt L) v = atom, made by relation (2) when first asked for."""
         key = (atom, operator.terms, dt)
         if key not in self._solutions:
+            if atom in self.relations:
+                raise ValueError(f"{atom[1]} is the right-hand side of another system already")
             word, base = atom
             name = "".join(step.name for step in word) + base
             v = self.vector(f"A^-1 {name}" if not self._solutions else f"A^-1[{len(self._solutions)}] {name}")
@@ -176,8 +198,11 @@ class Space:
                 whole = Vector(target, rewritten)
                 return sp.Add(*(c * target._entry(((), other), atom) for atom, c in whole.terms.items()))
         key = min((u, word, v), (v, back, u), key=lambda k: (k[0], [m.name for m in k[1]], k[2]))
+        ends = (key[1][0].target.serial, key[1][-1].source.serial) if key[1] else (self.serial, self.serial)
+        signs = {"real": True, "nonnegative": True} if _is_square(key) else {"real": True}
         label = f"({key[0]}, {''.join(m.name + ' ' for m in key[1])}{key[2]})"
-        return sp.Symbol(label, real=True, nonnegative=True) if _is_square(key) else sp.Symbol(label, real=True)
+        # two spaces, or two maps, may have one name
+        return _ENTRIES.setdefault((ends, tuple(m.serial for m in key[1]), label), sp.Dummy(label, **signs))
 
 
 def _is_square(key: tuple[str, tuple[Map, ...], str]) -> bool:
@@ -197,6 +222,7 @@ class Vector:
 
     __array_ufunc__ = None  # NumPy scalars leave products to this class
     __slots__ = ("space", "terms")
+    __hash__ = None  # type: ignore[assignment]  # see __eq__
 
     def __init__(self, space: Space, terms: dict[Atom, Any]) -> None:
         self.space, self.terms = space, terms
@@ -233,6 +259,9 @@ class Vector:
         return Vector(self.space, {atom: c * a for atom, a in self.terms.items()} if c != 0 else {})
 
     __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("vectors are compared by is_zero(u - v)")
 
     def __neg__(self) -> Vector:
         return self * -1

@@ -150,6 +150,11 @@ def consistency():
 @check("decision procedure", GENERIC)
 def solvability():
     """1 - beta1^n, 1 - beta2^n and sqrt(v_hat) + eps are positive for n >= 1, v stays nonnegative; rates of 1 and eps <= 0 are refused."""
+    # the roots are real: a bias correction of the wrong sign would not make them so
+    numbers = [sp.Rational(k, 10) for k in (3, 2, 7, 5, 9, 8, 1)]
+    names = (theta, m, v, g, beta1, beta2, eps)
+    new, _, _ = adam_update(theta, m, v, g, 2, dt=dt, beta1=beta1, beta2=beta2, eps=eps)
+    assert (new - theta).subs(dict(zip(names, numbers, strict=True))).subs(dt, 1).is_negative
     for n in (1, 2, 3):
         new, m_new, v_new = adam_update(theta, m, v, g, n, dt=dt, beta1=beta1, beta2=beta2, eps=eps)
         assert follows(v_new >= 0, [beta2 < 1])

@@ -464,7 +464,10 @@ def solvability():
                 assert chosen(conditions, on)
                 found += 1
             assert found >= 1
-            assert scheme.admissible(problem, theta)
+    half_square = FunctionProblem(lambda t: t @ t / 2, lambda t: t)
+    for constant, defined in ((-1.0, False), (-0.5, False), (-0.25, True), (1.0, True)):  # F = 1/2
+        assert Relaxed(SAV(C=constant)).admissible(half_square, np.ones(1)) is defined
+    assert Relaxed(ExpSAV(form="explicit")).admissible(half_square, np.ones(1)) is True
 
 
 # %% [markdown]

@@ -23,7 +23,8 @@ class Score:
     file: str
     """The file of the module that was tested."""
     kind: str
-    """``updates``: every edit of the updates, against the three obligations. ``signs``: every sign of the file, against all checks."""
+    """``updates``: every edit of the updates, against the three obligations; of all functions of a wrapper, which has no update,
+    against all checks. ``signs``: every sign of the file, against all checks."""
     killed: int
     equivalent: int
     survivors: tuple[str, ...]
@@ -58,12 +59,10 @@ def score(folder: Path, name: str, kind: str) -> Score:
     scheme = REGISTRY[name]
     module = import_module(scheme.__module__)
     checks = load(folder, notebook_of(scheme))
-    if kind == "updates":
-        wanted: list[Callable[[], None]] = [checks[o] for o in OBLIGATIONS]
-        mutants: Iterator[Mutant] = mutants_of(module)
-    else:
-        wanted = [one for one in checks.values() if one.method != "run"]
-        mutants = sign_mutants_of(module)
+    wanted: list[Callable[[], None]] = [one for one in checks.values() if one.method != "run"]
+    if kind == "updates" and any(name.endswith("_update") for name in functions_of(module)):
+        wanted = [checks[o] for o in OBLIGATIONS]
+    mutants: Iterator[Mutant] = mutants_of(module) if kind == "updates" else sign_mutants_of(module)
     for one in wanted:
         one()  # a check that does not hold would kill every mutant
     listed = read_equivalent(folder)

@@ -71,8 +71,9 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 def mutants_of(module: ModuleType) -> Iterator[Mutant]:
-    """Yield every mutant of every ``*_update`` of a module."""
-    yield from _mutants(module, lambda name: name.endswith("_update"), _edits)
+    """Yield every mutant of every ``*_update`` of a module, or of all its functions if it has none (a wrapper of schemes)."""
+    has_update = any(name.endswith("_update") for name in functions_of(module))
+    yield from _mutants(module, lambda name: name.endswith("_update") or not has_update, _edits)
 
 
 def sign_mutants_of(module: ModuleType) -> Iterator[Mutant]:

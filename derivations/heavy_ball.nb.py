@@ -150,6 +150,8 @@ def increments_stay_small():
     first, second = beta * (D2 - V.inner(d, d)), (1 - beta) * (D2 - V.inner(limit, limit))
     third = beta * (1 - beta) * V.inner(d - limit, d - limit)
     assert is_zero(D2 - V.inner(new.d, new.d) - first - second - third)
+    a, b, c = sp.symbols("a b c", nonnegative=True)  # D^2 - |d|^2, D^2 - |limit|^2, |d - limit|^2
+    assert follows(beta * a + (1 - beta) * b + beta * (1 - beta) * c >= 0, BETA)
 
 
 @check("counterexample", "E = theta^2 / 2, dt = 1, from rest at theta = 1, every beta > 0")

@@ -195,7 +195,7 @@ def _proofs() -> Any:
         from . import proofs
         from .proofs import harness, ledger, page, verify  # noqa: F401
     except ImportError as error:
-        fail(f"the derivations need {error.name}: pip install 'gradflow[proofs]'")
+        fail(f"the derivations need {error.name}: pip install -e '.[proofs]'")
     return proofs
 
 

@@ -79,6 +79,12 @@ def energy_law():
         assert all(term.is_nonnegative for term in terms)
 
 
+def _cleared(d):
+    """Return d with sqrt(w / dt^2 + g^2) written as sqrt(w + dt^2 g^2) / dt, which dt > 0 allows."""
+    inner = sp.sqrt(w / dt**2 + g**2)
+    return d.subs(inner, sp.sqrt(w + dt**2 * g**2) / dt)
+
+
 @check("identity", GENERIC)
 def consistency():
     """With w = dt^2 v and time t = n dt^2 the step is one of w' = g^2, theta' = -g/sqrt(w), to first order in dt."""
@@ -103,12 +109,6 @@ def consistency():
         # for a constant gradient w = g^2 t solves (w' = g^2), and theta = theta_0 - 2 sqrt(t) sign(g)
         time = sp.Symbol("t", positive=True)
         assert is_zero(sp.diff(-2 * sp.sqrt(time) * sign, time) + sign * size / sp.sqrt(size**2 * time))
-
-
-def _cleared(d):
-    """Return d with sqrt(w / dt^2 + g^2) written as sqrt(w + dt^2 g^2) / dt, which dt > 0 allows."""
-    inner = sp.sqrt(w / dt**2 + g**2)
-    return d.subs(inner, sp.sqrt(w + dt**2 * g**2) / dt)
 
 
 @check("squares", GENERIC)

@@ -75,6 +75,13 @@ def setting(kind):
 
 
 # %%
+def _dissipation_of(kind, problem, base, theta, theta_new):
+    """Return |d|^2 / dt + (S d, d) + (L d, d) / 2."""
+    d = theta_new - theta
+    D = problem.inner(d, d) / dt + problem.inner(base.stabilization(d), d)
+    return D + problem.inner(problem.linear(d), d) / 2 if kind.endswith("L") else D
+
+
 @check("identity", EVERY)
 def energy_law():
     """From any r, one step takes the true energy E(theta) to the modified one of (theta_new, r~) with the loss of the base's law."""
@@ -91,13 +98,6 @@ def energy_law():
             assert is_zero(terms.numerical)
         else:
             assert is_zero(terms.numerical - (new.aux - scheme.auxiliary(problem, theta)) ** 2)
-
-
-def _dissipation_of(kind, problem, base, theta, theta_new):
-    """Return |d|^2 / dt + (S d, d) + (L d, d) / 2."""
-    d = theta_new - theta
-    D = problem.inner(d, d) / dt + problem.inner(base.stabilization(d), d)
-    return D + problem.inner(problem.linear(d), d) / 2 if kind.endswith("L") else D
 
 
 @check("identity", EVERY)
@@ -118,6 +118,22 @@ def consistency():
         assert is_zero(start.theta - theta)
         assert is_zero(start.aux - definition)
         assert is_zero(scheme.modified_energy(problem, start) - problem.energy(theta))
+
+
+class HalfSquare:
+    """E = theta^2 / 2 in one dimension, in exact numbers."""
+
+    def energy(self, theta):
+        """Return E."""
+        return theta**2 / 2
+
+    def energy_and_gradient(self, theta):
+        """Return E and its gradient."""
+        return theta**2 / 2, theta
+
+    def inner(self, u, v):
+        """Return u v."""
+        return u * v
 
 
 @check("squares", EVERY)
@@ -160,22 +176,6 @@ def solvability():
 
 
 # %%
-class HalfSquare:
-    """E = theta^2 / 2 in one dimension, in exact numbers."""
-
-    def energy(self, theta):
-        """Return E."""
-        return theta**2 / 2
-
-    def energy_and_gradient(self, theta):
-        """Return E and its gradient."""
-        return theta**2 / 2, theta
-
-    def inner(self, u, v):
-        """Return u v."""
-        return u * v
-
-
 @check("counterexample", "E = theta^2 / 2, theta = 1, C = 100, dt = 10")
 def true_energy_may_rise():
     """Restarted SAV, E = theta^2 / 2, theta = 1, C = 100, dt = 10: E rises from 0.5 to 36.3, the modified energy falls to -8.8."""

@@ -83,6 +83,15 @@ def energy_law():
         assert is_zero(sum(m * G * (state.theta - t)) + sum(terms))
 
 
+def _at_average(d, average, value):
+    """Return d with the average, the radicand, replaced by the value that it has been shown to have."""
+    assert is_zero(average - value)
+    return d.replace(
+        lambda x: isinstance(x, sp.Pow) and x.exp.is_Rational and x.exp.q == 2,
+        lambda x: sp.sqrt(sp.factor(x.base)) ** (2 * x.exp),
+    )
+
+
 @check("identity", GENERIC)
 def consistency():
     """The average forgets at the rate alpha, v_new - g^2 = alpha (v - g^2), and with v = g^2 the step is -dt g/(|g| + eps)."""
@@ -106,15 +115,6 @@ def consistency():
         assert is_zero(start.theta[0] - theta)
         first = scheme.step(Given(gradient), start, dt)
         assert is_zero(first.theta[0] - theta + sign * dt * size / (sp.sqrt((1 - alpha) * size**2) + eps))
-
-
-def _at_average(d, average, value):
-    """Return d with the average, the radicand, replaced by the value that it has been shown to have."""
-    assert is_zero(average - value)
-    return d.replace(
-        lambda x: isinstance(x, sp.Pow) and x.exp.is_Rational and x.exp.q == 2,
-        lambda x: sp.sqrt(sp.factor(x.base)) ** (2 * x.exp),
-    )
 
 
 @check("decision procedure", GENERIC)

@@ -1,0 +1,91 @@
+"""Directives that say what is proved and what is not true, from the derivations and the ledger themselves.
+
+``{proved} topic``
+    the checks of ``derivations/<topic>.nb.py``: what each states, how it is settled, for which sizes;
+    ``:only:`` a choice of them.
+``{claims} id ...``
+    rows of the ledger, with verdict and correction; or ``:topic:`` all that the topic's derivation settles, of the
+    verdicts in ``:verdicts:`` (default: all but true).
+"""
+
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+from gradflow.proofs.ledger import VERDICTS, read_claims
+from gradflow.proofs.page import escaped, verdict_span
+from gradflow.proofs.verify import default_folder, load
+
+FOLDER = default_folder()
+
+
+class Markdown(SphinxDirective):
+    """A directive whose content is the Markdown that `lines` yields."""
+
+    def run(self):
+        self.content = StringList(list(self.lines()), source=self.get_source_info()[0])
+        return self.parse_content_to_nodes()
+
+    def depends_on(self, *paths):
+        """Have the page made anew when one of the files changes."""
+        for path in paths:
+            self.env.note_dependency(str(path))
+
+
+class Proved(Markdown):
+    """What a derivation shows."""
+
+    required_arguments = 1
+    option_spec = {"only": directives.unchanged_required}
+
+    def lines(self):
+        topic = self.arguments[0]
+        checks = load(FOLDER, topic)
+        self.depends_on(FOLDER / f"{topic}.nb.py")
+        chosen = self.options["only"].split() if "only" in self.options else list(checks)
+        if unknown := [name for name in chosen if name not in checks]:
+            raise self.error(f"{topic} has no check {', '.join(unknown)}")
+        for name in chosen:
+            one = checks[name]
+            yield f"* {escaped(one.statement.rstrip('.'))}."
+            yield f"  [`{name}`, {one.method}: {escaped(one.scope)}]{{.scope}}"
+        yield ""
+        rest = len(checks) - len(chosen)
+        yield f"From [derivations/{topic}.nb.py](/derivations/{topic}.nb.py)" + (
+            f", which has {rest} more." if rest else "."
+        )
+
+
+class Claims(Markdown):
+    """What source documents claim."""
+
+    optional_arguments = 1
+    final_argument_whitespace = True
+    option_spec = {"topic": directives.unchanged_required, "verdicts": directives.unchanged_required}
+
+    def lines(self):
+        self.depends_on(*(FOLDER / "claims").glob("*.toml"))
+        ledger = {claim.id: claim for claim in read_claims(FOLDER / "claims")}
+        if self.arguments:
+            names = self.arguments[0].split()
+            if unknown := [name for name in names if name not in ledger]:
+                raise self.error(f"no claim is called {', '.join(unknown)}")
+            chosen = [ledger[name] for name in names]
+        else:
+            verdicts = [v.strip() for v in self.options.get("verdicts", ", ".join(VERDICTS[1:])).split(",")]
+            if unknown := [v for v in verdicts if v not in VERDICTS]:
+                raise self.error(f"no verdict is called {', '.join(unknown)}")
+            topics = self.options.get("topic", "").split()
+            chosen = [c for c in ledger.values() if c.notebook in topics and c.verdict in verdicts]
+        if not chosen:
+            raise self.error("no claim fits")
+        for claim in chosen:
+            told = f" {claim.corrected}" if claim.corrected else ""
+            yield f"* *{claim.statement}.* {verdict_span(claim)}{told} ([{claim.id}](#claim-{claim.id.lower()}))"
+
+
+def setup(app):
+    """Register the directives."""
+    app.add_directive("proved", Proved)
+    app.add_directive("claims", Claims)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,108 @@
+"""Sphinx configuration: ``sphinx-build -W -n docs docs/_build`` needs no network and gives no warning."""
+
+import os
+import shutil
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+# One thread for linear algebra: the gallery compares costs, and the builds that run it share their machine.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from scraper import figure_scraper  # noqa: E402
+
+project = "gradflow"
+author = "The gradflow developers"
+copyright = "2026, the gradflow developers"
+version = release = version_of("gradflow")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_nb",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.bibtex",
+    "bundled_mathjax",
+    "equation_tags",
+    "lenient_names",
+    "proved",
+    "support",
+]
+templates_path = ["_templates"]
+exclude_patterns = [
+    "jupyter_execute",
+    "_build",
+    "_ext",
+    "_templates",
+    "examples",
+    "gallery/*.ipynb",
+    "gallery/*.py",
+    "**.ipynb_checkpoints",
+]
+nitpicky = True
+
+# The derivations lie beside the package, where they are run as proofs; Sphinx reads only what lies here.
+for notebook in sorted((HERE.parent / "derivations").glob("*.nb.py")):
+    copy = HERE / "derivations" / notebook.name
+    if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
+        shutil.copyfile(notebook, copy)
+
+# -- Text --------------------------------------------------------------------------------------------------------
+myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_heading_anchors = 3
+nb_custom_formats = {".nb.py": ["jupytext.reads", {"fmt": "py:percent"}]}
+nb_execution_mode = "force"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_merge_streams = True
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# -- API ---------------------------------------------------------------------------------------------------------
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+numpydoc_show_class_members = False
+nitpick_ignore_regex = [
+    (r"py:.*", r"(typing|collections\.abc|pathlib|types|enum|concurrent)\..*"),
+]
+
+# -- Gallery -----------------------------------------------------------------------------------------------------
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "image_scrapers": (figure_scraper,),
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "within_subsection_order": "FileNameSortKey",
+    "show_memory": False,
+    "min_reported_time": 1e9,
+    "plot_gallery": "True",
+    "abort_on_example_error": True,
+    "write_computation_times": False,
+    "show_signature": False,
+}
+
+# -- HTML --------------------------------------------------------------------------------------------------------
+html_theme = "furo"
+html_title = "gradflow"
+html_static_path = ["_static"]
+html_css_files = ["gradflow.css"]
+html_js_files = ["claims.js"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": True}

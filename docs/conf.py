@@ -12,8 +12,6 @@ sys.path.insert(0, str(HERE / "_ext"))
 # One thread for linear algebra: the gallery compares costs, and the builds that run it share their machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from scraper import figure_scraper  # noqa: E402
-
 project = "gradflow"
 author = "The gradflow developers"
 copyright = "2026, the gradflow developers"
@@ -30,9 +28,11 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
     "bundled_mathjax",
+    "docstrings",
     "equation_tags",
     "lenient_names",
     "proved",
+    "rooms",
     "support",
 ]
 templates_path = ["_templates"]
@@ -48,8 +48,11 @@ exclude_patterns = [
 ]
 nitpicky = True
 
-# The derivations lie beside the package, where they are run as proofs; Sphinx reads only what lies here.
-for notebook in sorted((HERE.parent / "derivations").glob("*.nb.py")):
+# The derivations lie beside the package, where they are run as proofs; Sphinx reads only what lies here: copies, made anew.
+for copy in (HERE / "derivations").glob("*.nb.py"):
+    if not (HERE.parent / "derivations" / copy.name).exists():
+        copy.unlink()
+for notebook in (HERE.parent / "derivations").glob("*.nb.py"):
     copy = HERE / "derivations" / notebook.name
     if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
         shutil.copyfile(notebook, copy)
@@ -77,15 +80,30 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 numpydoc_show_class_members = False
-nitpick_ignore_regex = [
-    (r"py:.*", r"(typing|collections\.abc|pathlib|types|enum|concurrent)\..*"),
-]
+# Annotations are strings: aliases keep their names, and names that are imported for typing only are found.
+autodoc_type_aliases = {
+    **{name: f"gradflow.namespace.{name}" for name in ("Array", "Namespace")},
+    **{name: f"gradflow.history.{name}" for name in ("Quantity", "Record")},
+    **{name: f"gradflow.datasets.arguments.{name}" for name in ("Floats", "Seed")},
+    "Scalar": "gradflow.linear.Scalar",
+    "Slack": "gradflow.schemes.protocols.Slack",
+    "Runs": "gradflow.plotting.Runs",
+    "Loss": "gradflow.models.losses.Loss",
+    "Kernels": "gradflow.kernels.Kernels",
+    "Law": "gradflow.datasets.coefficients.Law",
+    "Statistics": "gradflow.datasets.pool.Statistics",
+    "Atom": "gradflow.symbolic.vectors.Atom",
+    "Activation": "gradflow.models.activations.Activation",
+    "Figure": "matplotlib.figure.Figure",
+    "DTypeLike": "numpy.typing.DTypeLike",
+    "ArrayLike": "numpy.typing.ArrayLike",
+}
 
 # -- Gallery -----------------------------------------------------------------------------------------------------
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
-    "image_scrapers": (figure_scraper,),
+    "image_scrapers": ("scraper",),
     "download_all_examples": False,
     "remove_config_comments": True,
     "within_subsection_order": "FileNameSortKey",

@@ -3,6 +3,8 @@
 ``{proved} topic``
     the checks of ``derivations/<topic>.nb.py``: what each states, how it is settled, for which sizes;
     ``:only:`` a choice of them.
+``{obligations}``
+    a table of all schemes: energy law, consistency, solvability.
 ``{claims} id ...``
     rows of the ledger, with verdict and correction; or ``:topic:`` all that the topic's derivation settles, of the
     verdicts in ``:verdicts:`` (default: all but true).
@@ -14,7 +16,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from gradflow.proofs.ledger import VERDICTS, read_claims
 from gradflow.proofs.page import escaped, verdict_span
-from gradflow.proofs.verify import default_folder, load
+from gradflow.proofs.verify import OBLIGATIONS, default_folder, load, notebook_of
+from gradflow.schemes import REGISTRY
 
 FOLDER = default_folder()
 
@@ -56,6 +59,24 @@ class Proved(Markdown):
         )
 
 
+class Obligations(Markdown):
+    """What is proved about every scheme."""
+
+    def lines(self):
+        yield "| scheme | obligation | statement | shown for |"
+        yield "|---|---|---|---|"
+        for name, scheme in REGISTRY.items():
+            topic = notebook_of(scheme)
+            self.depends_on(FOLDER / f"{topic}.nb.py")
+            checks = load(FOLDER, topic)
+            first = f"[{name}](/derivations/{topic}.nb.py)"
+            for key in OBLIGATIONS:
+                one = checks[key]
+                statement, scope = escaped(one.statement.rstrip(".")), escaped(one.scope)
+                yield f"| {first} | {key.replace('_', ' ')} | {statement} | {scope} |"
+                first = ""
+
+
 class Claims(Markdown):
     """What source documents claim."""
 
@@ -88,4 +109,5 @@ def setup(app):
     """Register the directives."""
     app.add_directive("proved", Proved)
     app.add_directive("claims", Claims)
+    app.add_directive("obligations", Obligations)
     return {"parallel_read_safe": True}

@@ -3,7 +3,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const place = document.getElementById("claims-filter");
   if (!place) return;
 
-  const claims = [...document.querySelectorAll("section section")].flatMap((section) => {
+  const claims = [...document.querySelectorAll("section section section")].flatMap((section) => {
     const verdict = section.querySelector(".verdict");
     return verdict ? [{ section, source: section.parentElement, verdict: verdict.textContent }] : [];
   });

@@ -113,6 +113,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "write_computation_times": False,
     "show_signature": False,
+    "capture_repr": ("_repr_html_",),
 }
 
 # -- HTML --------------------------------------------------------------------------------------------------------

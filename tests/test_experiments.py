@@ -166,14 +166,14 @@ def test_the_verdict_on_figure_2_follows_from_the_claims():
     assert verdict(None, True, True, True, True, True, True).startswith("not decided (claim 0); so far reproduced")
 
 
-def run_with(energy, dtype="float32", status=gf.Status.DONE):
+def run_with(energy, dtype="float32", status=gf.Status.DONE, test_error=2e-3):
     n = np.arange(len(energy))
     history = {
         "step": n,
         "epoch": 10.0 * n,
         "time": n,
         "energy": np.asarray(energy),
-        "test_error": np.full(len(n), 2e-3),
+        "test_error": np.full(len(n), test_error),
     }
     history["auxiliary_ratio"] = np.ones(len(n))
     state = gf.FlowState(np.zeros(2))
@@ -205,6 +205,12 @@ def test_explicit_euler_must_fall_in_time():
     short = draw_with(EULER=run_with(np.sqrt(FALLING[:20])))
     diverged = draw_with(EULER=run_with(FALLING[:1], status=gf.Status.NONFINITE))
     assert [ma2024_fig2.judge([draw])[0].holds for draw in (slow, short, diverged)] == [False, None, False]
+
+
+def test_a_run_too_short_for_the_train_error_does_not_refute_the_test_error():
+    short = draw_with(EULER=run_with(np.sqrt(FALLING[:20]), test_error=0.5))
+    long = draw_with(EULER=run_with(FALLING, test_error=0.5))
+    assert [ma2024_fig2.judge([draw])[1].holds for draw in (short, long)] == [None, False]
 
 
 def test_one_draw_that_shows_it_is_enough_and_others_are_told():

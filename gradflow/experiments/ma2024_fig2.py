@@ -65,7 +65,9 @@ class Fig2Settings(Example1Settings):
     """Settings of the figure."""
 
     epochs: int = 1000
+    """As in `Example1Settings`."""
     record_epochs: int = 5
+    """As there."""
     draws: int = 3
     """How many pairs p, q."""
 
@@ -153,7 +155,11 @@ def judge(draws: list[dict[str, Solution]]) -> list[Claim]:
         ),
         _claim(
             f"explicit Euler: the test error stays near {PAPER_TEST:.1e}, within a factor {NEAR:g}",
-            {n: (1 / NEAR < v / PAPER_TEST < NEAR, f"{v:.1e}") for n, v in zip(judged, test, strict=True)},
+            # as long as the train error has not come down, a test error far from the paper's says nothing
+            {
+                n: (1 / NEAR < v / PAPER_TEST < NEAR or (None if fell[n] is None else False), f"{v:.1e}")
+                for n, v in zip(judged, test, strict=True)
+            },
         ),
         *(
             _claim(
@@ -258,3 +264,4 @@ MA2024_FIG2 = Experiment(
     quick=Fig2Settings(epochs=60, record_epochs=1, draws=1),
     run=run,
 )
+"""The experiment ``ma2024-fig2``."""

@@ -78,8 +78,18 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
+python_maximum_signature_line_length = 150  # of the qualified names; the short ones, which are shown, take half
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # but for the names below
+numpydoc_xref_aliases = {
+    **{name: f"gradflow.{name}" for name in ("LinearPart", "Problem", "Linearization", "TwoLayerNet", "Regression")},
+    **{name: f"gradflow.{name}" for name in ("Scheme", "AuxiliaryScheme", "Solution", "AuxState", "FlowState")},
+    "Activation": "gradflow.models.activations.Activation",
+    "Blend": "gradflow.relaxation.Blend",
+    "Dataset": "gradflow.datasets.Dataset",
+    "LabelledImages": "gradflow.datasets.LabelledImages",
+}
 # Annotations are strings: aliases keep their names, and names that are imported for typing only are found.
 autodoc_type_aliases = {
     **{name: f"gradflow.namespace.{name}" for name in ("Array", "Namespace")},

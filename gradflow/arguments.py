@@ -13,14 +13,30 @@ __all__ = ["check_parts", "check_theta", "step_size", "total_steps", "whole_numb
 
 
 def whole_number(name: str, value: Any, low: int) -> int:
-    """Return `value` as an int, or raise ValueError unless it is a whole number >= low."""
+    """Return `value` as an int, or raise ValueError unless it is a whole number >= low.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : object
+        What was given.
+    low : int
+        The lowest value accepted.
+    """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
         raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
     return int(value)
 
 
 def check_theta(theta: Array) -> None:
-    """Raise ValueError unless theta is a finite vector of float32 or float64."""
+    """Raise ValueError unless theta is a finite vector of float32 or float64.
+
+    Parameters
+    ----------
+    theta : array
+        What was given.
+    """
     if getattr(theta, "ndim", None) != 1 or theta.shape[0] == 0:
         raise ValueError(f"theta0 must have shape (P,), got {getattr(theta, 'shape', type(theta).__name__)!r}")
     xp = array_namespace(theta)
@@ -34,6 +50,15 @@ def check_parts(problem: Any, scheme: Any, theta: Array) -> None:
     """Raise ValueError if problem or scheme is none, or holds arrays that do not go with theta.
 
     A mass, an energy part or a stabilization of another dtype would promote the state, one of another length be broadcast.
+
+    Parameters
+    ----------
+    problem : object
+        What was given as the problem.
+    scheme : object
+        What was given as the scheme.
+    theta : array (P,)
+        Initial parameters, checked.
     """
     for name, value, methods in (("problem", problem, ("energy", "inner")), ("scheme", scheme, ("init", "step"))):
         if isinstance(value, type) or not all(callable(getattr(value, m, None)) for m in methods):
@@ -53,14 +78,38 @@ def check_parts(problem: Any, scheme: Any, theta: Array) -> None:
 
 
 def total_steps(steps: int | None, epochs: int | None, batches: int) -> int:
-    """Return the number of steps, from exactly one of the two ways to say it."""
+    """Return the number of steps, from exactly one of the two ways to say it.
+
+    Parameters
+    ----------
+    steps, epochs : int or None
+        How far; one of the two is None.
+    batches : int
+        Steps in an epoch.
+
+    Raises
+    ------
+    ValueError
+        If both or none are given, or one is not a whole number >= 0.
+    """
     if (steps is None) == (epochs is None):
         raise ValueError(f"give steps or epochs, exactly one of the two; got steps={steps!r}, epochs={epochs!r}")
     return whole_number("steps", steps, 0) if steps is not None else whole_number("epochs", epochs, 0) * batches
 
 
 def step_size(dt: float | Callable[[int], float]) -> Callable[[int], float]:
-    """Return the step size as a checked function of the step number."""
+    """Return the step size as a checked function of the step number.
+
+    Parameters
+    ----------
+    dt : float or callable
+        Step size, or a function of the step number.
+
+    Raises
+    ------
+    ValueError
+        If it is not a finite number > 0; of a function's values, when they are asked for.
+    """
 
     def checked(value: Any) -> float:
         if not is_number(value) or not 0 < value < float("inf"):

@@ -17,6 +17,13 @@ __all__ = ["parts", "prolong", "restrict", "steps_per_epoch"]
 def steps_per_epoch(problem: Problem, batch_size: int | None) -> int:
     """Return how many whole batches there are, 1 for the full batch.
 
+    Parameters
+    ----------
+    problem : Problem
+        With ``n_samples`` and ``batch``, if `batch_size` is given.
+    batch_size : int or None
+        Samples in a batch; None for the full batch.
+
     Raises
     ------
     ValueError
@@ -36,6 +43,17 @@ def parts(problem: Any, batch_size: int | None, seed: int | None, start: int, to
     """Yield the problem of each step from `start` on.
 
     The order is a function of (seed, epoch) alone, so that an interrupted run goes on with the same batches.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem of all samples.
+    batch_size : int or None
+        Samples in a batch; None for the full batch.
+    seed : int or None
+        Seed of the order; None is 0.
+    start, total : int
+        Steps done, and steps in all.
     """
     if batch_size is None:
         for _ in range(start, total):
@@ -51,14 +69,36 @@ def parts(problem: Any, batch_size: int | None, seed: int | None, start: int, to
 
 
 def restrict(scheme: Scheme, part: Any, state: Any) -> Any:
-    """Return the state with only the batch's entries of a per-sample auxiliary variable."""
+    """Return the state with only the batch's entries of a per-sample auxiliary variable.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    part : Problem
+        The problem of a batch.
+    state : NamedTuple
+        The state for all samples.
+    """
     if getattr(scheme, "per_sample_auxiliary", False) and hasattr(part, "gather") and state.aux is not None:
         return state._replace(aux=part.gather(state.aux))
     return state
 
 
 def prolong(scheme: Scheme, part: Any, state: Any, after: Any) -> Any:
-    """Return `after` with the entries of the other samples put back from `state`."""
+    """Return `after` with the entries of the other samples put back from `state`.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    part : Problem
+        The problem of a batch.
+    state : NamedTuple
+        The state for all samples, before the step.
+    after : NamedTuple
+        The state for the batch, after the step.
+    """
     if getattr(scheme, "per_sample_auxiliary", False) and hasattr(part, "scatter"):
         return after._replace(aux=part.scatter(state.aux, after.aux))
     return after

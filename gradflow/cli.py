@@ -30,6 +30,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Energy-stable discretisations of gradient flows: demonstration, published figures, installation.",
 )  # fmt: skip
+"""The application; ``gradflow --help`` prints its commands."""
 
 Out = Annotated[
     Path | None,

@@ -20,6 +20,11 @@ def describe(value: Any) -> Any:
     """Return JSON values for a scheme, a linear part, an array, a number or a mapping of them.
 
     Arrays become a shape, a dtype and a hash; functions their name; anything with a method ``describe`` what that says.
+
+    Parameters
+    ----------
+    value : object
+        The value.
     """
     if hasattr(value, "describe") and not isinstance(value, type):
         return value.describe()
@@ -41,7 +46,13 @@ def describe(value: Any) -> Any:
 
 
 def found(value: object) -> str:
-    """Return what a message says came: a short number or text itself, the shape of an array, of all else the type."""
+    """Return what a message says came: a short number or text itself, the shape of an array, of all else the type.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    """
     if value is None or isinstance(value, (int, float, complex, str, type, np.generic, np.dtype)):
         try:
             text = repr(value)

@@ -19,6 +19,7 @@ class Moment(NamedTuple):
     problem: Problem
     """The full problem (not the batch)."""
     scheme: Scheme
+    """The scheme."""
     state: Any
     """The state now."""
     energies: tuple[Array, Array] | None
@@ -26,9 +27,11 @@ class Moment(NamedTuple):
     terms: EnergyTerms | None
     """The terms of the last step's energy identity."""
     dt: Scalar
+    """Its step size."""
 
 
 Quantity: TypeAlias = Callable[[Moment], Any]
+"""A function of a `Moment` whose value is recorded."""
 Record: TypeAlias = Iterable[str | tuple[str, Callable[[Any], Any]]]
 """Names from `QUANTITIES`, or pairs of your own name and a function of the state."""
 
@@ -123,12 +126,23 @@ step's energy identity and what they leave over, and xi_0. NaN where a scheme ha
 
 
 def default_record(scheme: Scheme) -> tuple[str, ...]:
-    """Return the quantities recorded when the caller names none."""
+    """Return the quantities recorded when the caller names none.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    """
     return ("energy", "modified_energy") if isinstance(scheme, AuxiliaryScheme) else ("energy",)
 
 
 def resolve(record: Record) -> dict[str, Quantity]:
     """Return name -> function of a `Moment`.
+
+    Parameters
+    ----------
+    record : iterable
+        Names from `QUANTITIES`, or pairs of a name and a function of the state.
 
     Raises
     ------

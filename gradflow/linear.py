@@ -39,10 +39,24 @@ class LinearPart(Protocol):
         """The number c if the operator is c times the identity, else None."""
 
     def apply(self, u: Array) -> Array:
-        """Return L u, for u of shape (P,) or (N, P): along the last axis."""
+        """Return L u, for u of shape (P,) or (N, P): along the last axis.
+
+        Parameters
+        ----------
+        u : array (P,) or (N, P)
+            Vectors.
+        """
 
     def solve_shifted(self, u: Array, dt: Scalar) -> Array:
-        """Return (I + dt L)^{-1} u, for u of shape (P,) or (N, P): along the last axis."""
+        """Return (I + dt L)^{-1} u, for u of shape (P,) or (N, P): along the last axis.
+
+        Parameters
+        ----------
+        u : array (P,) or (N, P)
+            Right-hand sides.
+        dt : float or 0-d array
+            Step size, > 0.
+        """
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,18 @@ class Zero:
 
 @dataclass(frozen=True)
 class Shift:
-    """The multiple of the identity ``L = shift * I``, ``shift >= 0`` (1 / time)."""
+    """The multiple of the identity ``L = shift * I``, ``shift >= 0`` (1 / time).
+
+    Parameters
+    ----------
+    shift : float
+        Finite, >= 0.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
 
     shift: float
 
@@ -90,7 +115,18 @@ class Shift:
 
 @dataclass(frozen=True, eq=False)
 class Diagonal:
-    """A diagonal operator, `diagonal` of shape (P,) with entries >= 0 (1 / time)."""
+    """A diagonal operator, `diagonal` of shape (P,) with entries >= 0 (1 / time).
+
+    Parameters
+    ----------
+    diagonal : array (P,)
+        Entries >= 0, finite, of the dtype of theta.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
 
     diagonal: Array
 
@@ -122,6 +158,13 @@ _ZERO = Zero()
 def as_linear_part(value: float | LinearPart, name: str) -> LinearPart:
     """Return `value` as a linear part: a number c means c times the identity.
 
+    Parameters
+    ----------
+    value : float or LinearPart
+        What was given.
+    name : str
+        What the message calls it.
+
     Raises
     ------
     ValueError
@@ -139,6 +182,11 @@ def as_linear_part(value: float | LinearPart, name: str) -> LinearPart:
 def add(first: LinearPart, second: LinearPart) -> LinearPart:
     """Return the operator L + S of equation (1).
 
+    Parameters
+    ----------
+    first, second : LinearPart
+        The operators L and S.
+
     Raises
     ------
     ValueError
@@ -155,7 +203,7 @@ def add(first: LinearPart, second: LinearPart) -> LinearPart:
         return total
     a, b = _diagonal(first), _diagonal(second)
     if a is None or b is None:
-        raise ValueError(f"no shifted solve is known for the sum of {first!r} and {second!r}")
+        raise ValueError(f"no shifted solve is known for the sum of {found(first)} and {found(second)}")
     return Diagonal(a + b)
 
 
@@ -182,7 +230,8 @@ def dissipation(inner: Callable[[Array, Array], Array], L: LinearPart, S: Linear
 
     Returns
     -------
-    0-d array, >= 0, in the units of the energy.
+    0-d array
+        At least 0, in the units of the energy.
     """
     if L.scalar is not None and S.scalar is not None:
         return inner(d, d) * (1 / dt + (S.scalar + L.scalar / 2))

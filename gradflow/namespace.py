@@ -18,6 +18,7 @@ Array: TypeAlias = Any
 """An array of any library that follows the array API standard (a static name only; nothing is checked)."""
 
 Namespace: TypeAlias = Any
+"""The functions of the array API standard for one library (a static name only)."""
 
 __all__ = [
     "Array",
@@ -39,6 +40,11 @@ def array_namespace(*arrays: Array) -> Namespace:
 
     Python scalars and None are passed over. NumPy arrays short-cut the general look-up, which would cost a
     few microseconds in every update.
+
+    Parameters
+    ----------
+    *arrays : array, number or None
+        What a formula is given.
 
     Raises
     ------
@@ -71,27 +77,57 @@ def array_namespace(*arrays: Array) -> Namespace:
 
 
 def as_array(a: Array | float) -> Array:
-    """Return `a` itself if it is an array, and a NumPy float64 array of what Python numbers it holds otherwise."""
+    """Return `a` itself if it is an array, and a NumPy float64 array of what Python numbers it holds otherwise.
+
+    Parameters
+    ----------
+    a : array or float
+        The value.
+    """
     return a if hasattr(a, "shape") or hasattr(a, "free_symbols") else np.asarray(a, dtype=np.float64)[()]
 
 
 def shape_of(a: Array) -> tuple[int, ...]:
-    """Return the shape of an array; () for a SymPy scalar, which has none."""
+    """Return the shape of an array; () for a SymPy scalar, which has none.
+
+    Parameters
+    ----------
+    a : array
+        Of any library.
+    """
     return getattr(a, "shape", ())
 
 
 def is_number(value: Any) -> bool:
-    """Return True for a real number of Python or NumPy, False for a truth value or anything else."""
+    """Return True for a real number of Python or NumPy, False for a truth value or anything else.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+    """
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_numpy(a: Array) -> bool:
-    """Return True if `a` is a NumPy array of numbers, so that SciPy's LAPACK may be used on it."""
+    """Return True if `a` is a NumPy array of numbers, so that SciPy's LAPACK may be used on it.
+
+    Parameters
+    ----------
+    a : object
+        Anything.
+    """
     return isinstance(a, (np.ndarray, np.generic)) and a.dtype != object
 
 
 def to_numpy(a: Array) -> np.ndarray[Any, Any]:
-    """Return `a` as a NumPy array on the host (a copy where it lives on a device)."""
+    """Return `a` as a NumPy array on the host (a copy where it lives on a device).
+
+    Parameters
+    ----------
+    a : array
+        Of any library.
+    """
     if isinstance(a, (np.ndarray, np.generic)):
         return np.asarray(a)
     if hasattr(a, "get"):  # CuPy refuses implicit transfers
@@ -100,7 +136,13 @@ def to_numpy(a: Array) -> np.ndarray[Any, Any]:
 
 
 def fingerprint(*arrays: Array) -> str:
-    """Return the SHA-256 of shapes, dtypes and bytes: two data sets with the same one are the same."""
+    """Return the SHA-256 of shapes, dtypes and bytes: two data sets with the same one are the same.
+
+    Parameters
+    ----------
+    *arrays : array
+        Of any library.
+    """
     digest = sha256()
     for a in map(to_numpy, arrays):
         digest.update(f"{a.shape} {a.dtype.str}".encode())
@@ -109,7 +151,18 @@ def fingerprint(*arrays: Array) -> str:
 
 
 def blas_threads(n: int | None) -> AbstractContextManager[Any]:
-    """Hold the BLAS libraries of this process at `n` threads, or leave them as they are (None)."""
+    """Hold the BLAS libraries of this process at `n` threads, or leave them as they are (None).
+
+    Parameters
+    ----------
+    n : int or None
+        Threads, >= 1.
+
+    Returns
+    -------
+    context manager
+        Gives the former number back at its end.
+    """
     if n is None:
         return nullcontext()
     from threadpoolctl import threadpool_limits
@@ -118,5 +171,11 @@ def blas_threads(n: int | None) -> AbstractContextManager[Any]:
 
 
 def quiet() -> AbstractContextManager[Any]:
-    """Silence floating-point warnings: for loops that report overflow as a `Status` instead."""
+    """Silence floating-point warnings: for loops that report overflow as a `Status` instead.
+
+    Returns
+    -------
+    context manager
+        That of NumPy's ``errstate``.
+    """
     return np.errstate(all="ignore")

@@ -36,6 +36,7 @@ DASHES: tuple[Any, ...] = (
     (0, (2.5, 2.5)),
     (0, (1, 3)),
 )
+"""Dashes of the curves, in Matplotlib's form."""
 
 LABELS = {
     "energy": r"energy $E$",
@@ -137,7 +138,7 @@ def plot_rows(
     ----------
     rows : mapping of str to mapping of str to Solution or sequence of Solution
         For each case, by the text above its row, what `plot_histories` takes. The same name has the same style in all.
-    quantity, x, title, labels, levels, legend
+    quantity, x, title, labels, levels, legend : as for `plot_histories`
         As there.
 
     Raises
@@ -190,7 +191,20 @@ def plot_rows(
 
 
 def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
-    """Write ``path.png`` and ``path.svg``, the same bytes for the same figure; return both paths."""
+    """Write ``path.png`` and ``path.svg``, the same bytes for the same figure; return both paths.
+
+    Parameters
+    ----------
+    figure : Figure
+        What to write.
+    path : str or Path
+        Without a suffix; folders that are missing are made.
+
+    Returns
+    -------
+    tuple of Path
+        Of the two files.
+    """
     from matplotlib import rc_context
 
     png, svg = (Path(path).with_name(Path(path).name + suffix) for suffix in (".png", ".svg"))

@@ -47,16 +47,67 @@ class Problem(Protocol):
     """
 
     def inner(self, u: Array, v: Array) -> Array:
-        """Return (u, v)_M, a 0-d array."""
+        """Return (u, v)_M, a 0-d array.
+
+        Parameters
+        ----------
+        u, v : array (P,)
+            Vectors.
+
+        Returns
+        -------
+        0-d array
+            Symmetric, bilinear, positive for u = v != 0.
+        """
 
     def energy(self, theta: Array) -> Array:
-        """Return E(theta), a 0-d array."""
+        """Return E(theta), a 0-d array.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+
+        Returns
+        -------
+        0-d array
+            Of the dtype of theta.
+        """
 
     def energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
-        """Return E (0-d) and its gradient with respect to `inner`, shape (P,)."""
+        """Return E (0-d) and its gradient with respect to `inner`, shape (P,).
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+
+        Returns
+        -------
+        tuple of arrays
+            E, 0-d, and the gradient g, (P,), with (g, v)_M the derivative of E along v; of the dtype of theta.
+        """
 
     def hvp(self, theta: Array, v: Array) -> Array:
-        """Return the derivative of that gradient along v, shape (P,)."""
+        """Return the derivative of that gradient along v, shape (P,).
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+        v : array (P,)
+            Direction.
+
+        Returns
+        -------
+        array (P,)
+            Of the dtype of theta.
+
+        Raises
+        ------
+        ValueError
+            If the problem has no second derivatives.
+        """
 
 
 class Linearization(Protocol):
@@ -66,42 +117,109 @@ class Linearization(Protocol):
     """q(theta), shape (N,)."""
 
     def jvp(self, d: Array) -> Array:
-        """Return J d, shape (N,), for d of shape (P,)."""
+        """Return J d, shape (N,), for d of shape (P,).
+
+        Parameters
+        ----------
+        d : array (P,)
+            Increment of theta.
+
+        Returns
+        -------
+        array (N,)
+            Of the dtype of the residual.
+        """
 
     def vjp(self, u: Array) -> Array:
-        """Return J^* u, shape (P,), for u of shape (N,): the adjoint of `jvp` in the problem's inner product."""
+        """Return J^* u, shape (P,), for u of shape (N,): the adjoint of `jvp` in the problem's inner product.
+
+        Parameters
+        ----------
+        u : array (N,)
+            Vector in the space of residuals.
+
+        Returns
+        -------
+        array (P,)
+            With (vjp(u), d)_M = u . jvp(d).
+        """
 
     def gram(self) -> Array:
-        """Return J J^*, shape (N, N), symmetric positive semi-definite."""
+        """Return J J^*, shape (N, N), symmetric positive semi-definite.
+
+        Returns
+        -------
+        array (N, N)
+            The products of jvp and vjp as a matrix.
+        """
 
     def jacobian(self) -> Array:
-        """Return J, shape (N, P)."""
+        """Return J, shape (N, P).
+
+        Returns
+        -------
+        array (N, P)
+            The partial derivatives, with no inner product in them.
+        """
 
 
 @runtime_checkable
 class LeastSquares(Problem, Protocol):
-    """An energy with F = |q|^2 / 2.
+    """An energy with ``F = |q|^2 / 2``.
 
     A problem whose inner product is diagonal says so by `mass`, a number or (P,): ``(u, v)_M = sum(mass * u * v)``. Solvers
     that form a matrix from the explicit Jacobian need it.
     """
 
     def linearize(self, theta: Array) -> Linearization:
-        """Return the linearisation at theta."""
+        """Return the linearisation at theta.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+
+        Returns
+        -------
+        Linearization
+            Of the residual.
+        """
 
 
 def linear_part(problem: Problem) -> LinearPart:
-    """Return the energy part L of equation (2); zero for a problem that names none."""
+    """Return the energy part L of equation (2); zero for a problem that names none.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    """
     return getattr(problem, "linear", _NONE)
 
 
 def nonlinear_energy(problem: Problem, theta: Array) -> Array:
-    """Return F(theta), 0-d; the whole energy for a problem that does not split it."""
+    """Return F(theta), 0-d; the whole energy for a problem that does not split it.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    theta : array (P,)
+        Parameters.
+    """
     return getattr(problem, "nonlinear_energy", problem.energy)(theta)
 
 
 def nonlinear_energy_and_gradient(problem: Problem, theta: Array) -> tuple[Array, Array]:
-    """Return F (0-d) and its gradient (P,); those of the whole energy for a problem that does not split it."""
+    """Return F (0-d) and its gradient (P,); those of the whole energy for a problem that does not split it.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    theta : array (P,)
+        Parameters.
+    """
     both: tuple[Array, Array] = getattr(problem, "nonlinear_energy_and_gradient", problem.energy_and_gradient)(theta)
     return both
 
@@ -157,13 +275,13 @@ class FunctionProblem(SplitEnergy):
     Parameters
     ----------
     energy : callable
-        theta (P,) -> F(theta), 0-d; the whole energy if `linear` is left out.
+        Maps theta (P,) to F(theta), 0-d; the whole energy if `linear` is left out.
     gradient : callable
-        theta (P,) -> gradient of F with respect to `inner`, (P,).
+        Maps theta (P,) to the gradient of F with respect to `inner`, (P,).
     hvp : callable, optional
-        (theta, v) -> derivative of that gradient along v, (P,). Left out, only schemes that need it will refuse.
+        Maps (theta, v) to the derivative of that gradient along v, (P,). Left out, only schemes that need it will refuse.
     inner : callable, optional
-        (u, v) -> (u, v)_M, 0-d. The Euclidean dot product when left out.
+        Maps (u, v) to (u, v)_M, 0-d. The Euclidean dot product when left out.
     linear : LinearPart or float, optional
         The energy part L of equation (2), self-adjoint in `inner`.
     mass : float or array (P,), optional
@@ -244,7 +362,17 @@ class FunctionProblem(SplitEnergy):
 
 
 class DenseLinearization:
-    """A `Linearization` from an explicit Jacobian and a diagonal inner product."""
+    """A `Linearization` from an explicit Jacobian and a diagonal inner product.
+
+    Parameters
+    ----------
+    residual : array (N,)
+        The residual q.
+    J : array (N, P)
+        Partial derivatives of q.
+    mass : float or array (P,)
+        Diagonal of the inner product.
+    """
 
     def __init__(self, residual: Array, J: Array, mass: Array | float = 1.0) -> None:
         self.residual, self._J, self._mass = residual, J, mass
@@ -276,9 +404,9 @@ class DenseLeastSquares(SplitEnergy):
     Parameters
     ----------
     residual : callable
-        theta (P,) -> q, shape (N,).
+        Maps theta (P,) to q, shape (N,).
     jacobian : callable
-        theta (P,) -> J, shape (N, P), the partial derivatives (no inner product in them).
+        Maps theta (P,) to J, shape (N, P), the partial derivatives (no inner product in them).
     linear : LinearPart or float, optional
         The energy part L of equation (2), self-adjoint in the inner product.
     mass : float or array (P,), optional
@@ -350,7 +478,15 @@ class DenseLeastSquares(SplitEnergy):
 
 
 def weighted_dot(mass: Array | float | None, u: Array, v: Array) -> Array:
-    """Return sum(mass * u * v), a 0-d array; BLAS does it when `mass` is a number."""
+    """Return sum(mass * u * v), a 0-d array; BLAS does it when `mass` is a number.
+
+    Parameters
+    ----------
+    mass : float, array (P,) or None
+        Diagonal of the inner product; None for 1.
+    u, v : array (P,)
+        Vectors.
+    """
     if mass is None or isinstance(mass, (int, float)):
         dot = u @ v
         return dot if mass is None or mass == 1 else mass * dot

@@ -25,7 +25,7 @@ The one remaining cancellation, in c, is done in twice the working precision. Fo
 and for a positive variable kept as its logarithm, ``v = e^s``, with the slack ``B = v~ (e^l - 1)``,
 
 .. math::
-   \xi_0 = \frac{\operatorname{expm1}(\tilde s + l - \hat s)}{\operatorname{expm1}(\tilde s - \hat s)}
+   \xi_0 = \frac{\mathrm{expm1}(\tilde s + l - \hat s)}{\mathrm{expm1}(\tilde s - \hat s)}
    \quad (\hat s > \tilde s + l), \qquad s^{n+1} = \min(\hat s, \tilde s + l).                              \tag{4}
 
 ========  =============  ============
@@ -53,6 +53,7 @@ from .namespace import Array, Namespace, array_namespace, as_array, shape_of
 __all__ = ["ORIENTATIONS", "Blend", "relax_log", "relax_quadratic", "xi0_linear", "xi0_log", "xi0_quadratic"]
 
 ORIENTATIONS = ("literature", "swapped")
+"""Which of its two values xi_0 weighs."""
 
 
 class Blend(NamedTuple):
@@ -70,14 +71,15 @@ def xi0_quadratic(intermediate: Array, consistent: Array, slack: Array | float) 
     Parameters
     ----------
     intermediate, consistent : array, 0-d or (N,)
-        q~ and q^, floating, the same shape and dtype.
+        The values q~ and q^, floating, the same shape and dtype.
     slack : float or 0-d array
-        B >= 0, in the units of |q|^2.
+        The slack B >= 0, in the units of ``|q|^2``.
 
     Returns
     -------
-    0-d array in [0, 1], relative error a few units of round-off as long as |q|^2 and its rounding errors neither
-    overflow nor underflow: 1e-140 < |q| < 1e150 in float64, 1e-15 < |q| < 1e18 in float32.
+    0-d array
+        In [0, 1], with a relative error of a few units of round-off as long as ``|q|^2`` and its rounding errors neither
+        overflow nor underflow: ``1e-140 < |q| < 1e150`` in float64, ``1e-15 < |q| < 1e18`` in float32.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def xi0_quadratic(intermediate: Array, consistent: Array, slack: Array | float) 
     """
     a, c, B = _quadratic_terms(intermediate, consistent, slack)
     xp = array_namespace(c)
-    c = xp.maximum(c, 0 * c)  # c <= 0: the consistent value itself is admissible
+    c = xp.maximum(c, 0 * a)  # +0, which 0 * c is not; c <= 0: the consistent value itself is admissible
     t = a + B + c
     t = (
         t + xp.finfo(getattr(t, "dtype", object)).smallest_normal
@@ -102,13 +104,14 @@ def xi0_linear(intermediate: Array, consistent: Array, slack: Array | float) -> 
     Parameters
     ----------
     intermediate, consistent : 0-d array
-        v~ and v^, floating.
+        The values v~ and v^, floating.
     slack : float or 0-d array
-        B >= 0, in the units of v.
+        The slack B >= 0, in the units of v.
 
     Returns
     -------
-    0-d array in [0, 1].
+    0-d array
+        In [0, 1].
 
     Raises
     ------
@@ -130,13 +133,14 @@ def xi0_log(intermediate: Array, consistent: Array, log_slack: Array | float) ->
     Parameters
     ----------
     intermediate, consistent : 0-d array
-        s~ and s^, the logarithms, floating; exp of either may overflow.
+        The logarithms s~ and s^, floating; exp of either may overflow.
     log_slack : float or 0-d array
-        l = log(1 + B / v~) >= 0, dimensionless.
+        The slack as l = log(1 + B / v~) >= 0, dimensionless.
 
     Returns
     -------
-    0-d array in [0, 1].
+    0-d array
+        In [0, 1].
 
     Raises
     ------
@@ -161,11 +165,16 @@ def relax_quadratic(
     Parameters
     ----------
     intermediate, consistent : array, 0-d or (N,)
-        q~ and q^.
+        The values q~ and q^.
     slack : float or 0-d array
-        B >= 0, in the units of |q|^2.
+        The slack B >= 0, in the units of ``|q|^2``.
     orientation : {"literature", "swapped"}
         See the module's text.
+
+    Raises
+    ------
+    ValueError
+        As `xi0_quadratic`.
     """
     if orientation == "swapped":
         intermediate, consistent = consistent, intermediate
@@ -185,11 +194,16 @@ def relax_log(
     Parameters
     ----------
     intermediate, consistent : 0-d array
-        s~ and s^.
+        The logarithms s~ and s^.
     log_slack : float or 0-d array
-        l = log(1 + B / v~) >= 0, in either orientation.
+        The slack as l = log(1 + B / v~) >= 0, in either orientation.
     orientation : {"literature", "swapped"}
         See the module's text.
+
+    Raises
+    ------
+    ValueError
+        As `xi0_log`.
     """
     xp = array_namespace(intermediate, consistent)
     if orientation == "swapped":  # the same B, now relative to v^

@@ -37,6 +37,27 @@ def configuration(
 
     Functions have no identity that survives a process; `probe` keeps what they give at theta0.
 
+    Parameters
+    ----------
+    problem : Problem
+        The problem of all samples.
+    scheme : Scheme
+        The scheme.
+    theta0 : array (P,)
+        Initial parameters.
+    dt : float or callable
+        Step size as given.
+    size_of_step : callable
+        Step size as a function of the step number.
+    batch_size : int or None
+        Samples in a batch.
+    seed : int or None
+        Seed of the batches.
+    every : int
+        Steps between records.
+    quantities : tuple of str
+        Names of what is recorded.
+
     Raises
     ------
     ValueError
@@ -65,7 +86,13 @@ def configuration(
 
 
 def kept_run(path: str | Path) -> Solution | None:
-    """Return the run kept at `path`, None if there is nothing."""
+    """Return the run kept at `path`, None if there is nothing.
+
+    Parameters
+    ----------
+    path : path
+        With or without the suffix ``.npz``.
+    """
     npz = Path(path) if Path(path).suffix == ".npz" else Path(f"{path}.npz")
     if not npz.exists() and not npz.with_suffix(".json").exists():
         return None
@@ -73,7 +100,17 @@ def kept_run(path: str | Path) -> Solution | None:
 
 
 def require_same(kept: Solution, config: dict[str, Any], path: object) -> None:
-    """Raise ValueError unless the kept run has this configuration, versions and rounding aside."""
+    """Raise ValueError unless the kept run has this configuration, versions and rounding aside.
+
+    Parameters
+    ----------
+    kept : Solution
+        The run in the checkpoint.
+    config : dict
+        From `configuration`.
+    path : path
+        Of the checkpoint, for the message.
+    """
     differing = [k for k in config if k not in ("versions", "probe") and kept.config.get(k) != config[k]]
     old, new = kept.config.get("probe", {}), config["probe"]
     # another number of threads sums in another order: the last digits may differ

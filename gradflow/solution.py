@@ -52,6 +52,7 @@ class Solution:
     history: Mapping[str, np.ndarray[Any, Any]]
     """Recorded quantities, each of shape (number of records,), with ``step``, ``epoch`` and ``time`` (the sum of dt)."""
     status: Status
+    """How the run ended."""
     message: str
     """The status in a sentence."""
     config: Mapping[str, Any]
@@ -80,6 +81,11 @@ class Solution:
         ----------
         path : str or Path
             With or without the suffix ``.npz``.
+
+        Returns
+        -------
+        Path
+            Of the npz file.
         """
         npz = _with_suffix(path)
         npz.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +113,11 @@ class Solution:
     @classmethod
     def load(cls, path: str | Path) -> Solution:
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            With or without the suffix ``.npz``.
 
         Raises
         ------
@@ -140,7 +151,13 @@ class Solution:
         )
 
     def plot(self, *quantities: str) -> Figure:
-        """Return a figure of the recorded quantities over time; all of them when none is named."""
+        """Return a figure of the recorded quantities over time; all of them when none is named.
+
+        Parameters
+        ----------
+        *quantities : str
+            Names in ``history``; all that were recorded when none is given.
+        """
         from .plotting import plot_solution
 
         return plot_solution(self, *quantities)

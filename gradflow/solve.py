@@ -93,6 +93,7 @@ def solve(
     Returns
     -------
     Solution
+        The last finite state, what was recorded, and how the run ended.
 
     Raises
     ------

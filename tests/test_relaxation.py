@@ -224,3 +224,11 @@ def test_wrapping_doors():
         Relaxed(SAV(), eta=1.5)
     with pytest.raises(ValueError, match="orientation must be one of"):
         Relaxed(SAV(), orientation="upwards")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_no_weight_is_plus_zero(dtype):
+    short, long = np.asarray([0.5, 2.0], dtype=dtype)
+    factor = xi0_quadratic(long, short, short)  # the consistent value is admissible, strictly
+    assert factor == 0
+    assert not np.signbit(factor)

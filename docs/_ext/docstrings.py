@@ -7,10 +7,13 @@ Waived, with the reason:
 * RT01, YD01, RT03 where the summary begins with "Return", "Yield" or names what it reads: it states the value and its shape;
 * PR01 to PR10 and RT01 of a method that implements a protocol: the protocol has them, once;
 * PR01 of NamedTuples and dataclasses whose fields have a docstring each, below the field: autodoc shows those;
-* GL08 of names that `gradflow.symbolic` makes by a function, such as ``sqrt``: they are the standard's.
+* PR01, PR02 of protocols, enumerations and classes with another's constructor (``__new__`` that passes all on): there is no
+  signature of their own to document;
+* GL08 of the functions that `gradflow.symbolic` makes by another one, such as ``sqrt``: they are the array API standard's.
 """
 
 import dataclasses
+import enum
 import importlib
 import inspect
 import pkgutil
@@ -59,14 +62,29 @@ def public(module):
                     yield f"{module.__name__}.{name}.{key}", member
 
 
-def fields_are_documented(name, value):
+def fields_are_documented(value):
     """Return whether every field of a NamedTuple or dataclass has a docstring of its own."""
     if dataclasses.is_dataclass(value):
         fields = [f.name for f in dataclasses.fields(value)]
     else:
         fields = getattr(value, "_fields", ())
-    documented = ModuleAnalyzer.for_module(value.__module__).find_attr_docs()
-    return bool(fields) and all((value.__name__, f) in documented for f in fields)
+    documented = {
+        field
+        for kind in value.__mro__
+        if kind.__module__.startswith("gradflow")
+        for owner, field in ModuleAnalyzer.for_module(kind.__module__).find_attr_docs()
+        if owner == kind.__name__
+    }
+    return bool(fields) and documented.issuperset(fields)
+
+
+def constructs(value):
+    """Return whether a class has a constructor of its own."""
+    if getattr(value, "_is_protocol", False) or issubclass(value, enum.Enum):
+        return False
+    if dataclasses.is_dataclass(value) or hasattr(value, "_fields"):
+        return True
+    return "__init__" in vars(value) and "__new__" not in vars(value)
 
 
 def waived(name, value, summary):
@@ -84,8 +102,10 @@ def waived(name, value, summary):
         and owner.rpartition(".")[2][:1].isupper()
     ):
         codes |= {"PR01", "PR02", "RT01"}
-    if inspect.isclass(value) and fields_are_documented(name, value):
-        codes |= {"PR01"}
+    if inspect.isclass(value) and (fields_are_documented(value) or not constructs(value)):
+        codes |= {"PR01", "PR02"}
+    if "<locals>" in getattr(value, "__qualname__", ""):
+        codes |= {"GL08"}
     return codes
 
 

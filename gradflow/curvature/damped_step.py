@@ -39,6 +39,7 @@ from .lapack import cholesky_solve
 __all__ = ["SOLVERS", "DampedStep", "choose_solver", "damped_step"]
 
 SOLVERS = ("auto", "gram", "parameter", "cg")
+"""The ways to solve (1), and ``auto``, which chooses."""
 DENSE_LIMIT = 3000  # side of the largest matrix that `auto` factorises: 72 MB and about 1 s in float64 on two cores
 JACOBIAN_LIMIT = 2 * 10**7  # entries of the largest Jacobian that `auto` stores: 160 MB in float64
 
@@ -109,7 +110,7 @@ def damped_step(
     solver : {"auto", "gram", "parameter", "cg"}
         Which of the three ways.
     tol : float, optional
-        For cg, the relative residual to reach; 1e-10 in float64 and 1e-6 in float32 when left out.
+        For cg, the relative residual to reach; 1e-12 in float64 and 1e-6 in float32 when left out.
 
     Raises
     ------

@@ -71,7 +71,7 @@ class Increment(NamedTuple):
     d: Array
     """(P,); 0 if the energy or the gradient at theta is not finite."""
     residual: float
-    """|R|_M over |grad E(theta)|_M, dimensionless. NaN if the energy or the gradient at theta is not finite."""
+    """``|R|_M / |grad E(theta)|_M``, dimensionless. NaN if the energy or the gradient at theta is not finite."""
     newton: int
     """Newton iterations taken."""
     converged: bool
@@ -79,7 +79,17 @@ class Increment(NamedTuple):
 
 
 def residual(g: Array, d: Array, *, dt: float) -> Array:
-    """Return R (P,) of equation (3), g being the gradient of E at theta + d."""
+    """Return R (P,) of equation (3), g being the gradient of E at theta + d.
+
+    Parameters
+    ----------
+    g : array (P,)
+        Gradient of E at theta + d.
+    d : array (P,)
+        The increment.
+    dt : float
+        Step size, > 0.
+    """
     return g + d / dt  # (3)
 
 
@@ -106,7 +116,7 @@ class Movement:
     inner: Callable[[Array, Array], Array]
 
     def norm(self, u: Array) -> float:
-        """Return |u|_M; scaled where the square leaves the range of the dtype."""
+        """Return ``|u|_M``; scaled where the square leaves the range of the dtype."""
         square = float(self.inner(u, u))
         if 1e-30 < square < 1e30:
             return sqrt(square)
@@ -152,7 +162,25 @@ def truncated_cg(
     rtol: float,
     max_cg: int,
 ) -> tuple[Array, float, bool]:
-    """Return p of equation (4) for |R|_M near 1, the largest Rayleigh quotient of H met, and whether B was not positive."""
+    """Return p of equation (4) for ``|R|_M`` near 1, the largest Rayleigh quotient of H met, and whether B was not positive.
+
+    Parameters
+    ----------
+    R : array (P,)
+        Gradient of phi, with ``|R|_M`` near 1.
+    hvp : callable
+        Maps u (P,) to H u, (P,).
+    dt : float
+        Step size, > 0.
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    precondition : callable
+        Maps u (P,) to (I + dt L)^{-1} u, or another positive self-adjoint operator.
+    rtol : float
+        Residual of (4) to reach, relative to R.
+    max_cg : int
+        Most products with H.
+    """
     eps = _eps(R)
     p, r = 0 * R, -R
     z = precondition(r)
@@ -226,13 +254,13 @@ def minimising_movement(
     dt : float
         Step size, > 0: the weight of the distance is its inverse.
     energy_and_gradient : callable
-        theta (P,) -> E, 0-d, and its gradient with respect to `inner`, (P,).
+        Maps theta (P,) to E, 0-d, and its gradient with respect to `inner`, (P,).
     hvp : callable
-        (theta, v) -> derivative of that gradient along v, (P,).
+        Maps (theta, v) to the derivative of that gradient along v, (P,).
     inner : callable
-        (u, v) -> (u, v)_M, 0-d.
+        Maps (u, v) to (u, v)_M, 0-d.
     precondition : callable
-        u (P,) -> (I + dt L)^{-1} u, or any other positive self-adjoint operator; the identity if nothing is known.
+        Maps u (P,) to (I + dt L)^{-1} u, or any other positive self-adjoint operator; the identity if nothing is known.
     tol : float
         Residual to reach, relative to the gradient at theta, dimensionless.
     max_newton : int

@@ -18,7 +18,13 @@ __all__ = ["Floats", "Seed", "checked_count", "float_dtype", "spawn_generators"]
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
-    """Return `dtype` as a NumPy dtype, which must be float32 or float64 (ValueError otherwise)."""
+    """Return `dtype` as a NumPy dtype, which must be float32 or float64 (ValueError otherwise).
+
+    Parameters
+    ----------
+    dtype : dtype-like
+        What was given.
+    """
     if dtype is not None:  # NumPy reads None as float64; here it can only be a forgotten argument
         for known in (np.dtype(np.float32), np.dtype(np.float64)):
             try:
@@ -30,7 +36,19 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
 
 
 def checked_count(name: str, value: int, lowest: int, highest: int | None = None) -> int:
-    """Return `value` as an int between `lowest` and `highest`, both included (ValueError otherwise)."""
+    """Return `value` as an int between `lowest` and `highest`, both included (ValueError otherwise).
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : object
+        What was given.
+    lowest : int
+        The lowest value accepted.
+    highest : int, optional
+        The highest.
+    """
     wanted = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
     try:
         count = operator.index(value)
@@ -46,6 +64,13 @@ def spawn_generators(seed: Seed, count: int) -> list[np.random.Generator]:
 
     One stream for each purpose, so that asking for more numbers of one kind never changes those of another.
     A Generator is only asked to spawn: its own stream does not move, but a second call gives other children.
+
+    Parameters
+    ----------
+    seed : int or numpy.random.Generator
+        Where the numbers come from.
+    count : int
+        How many generators.
 
     Raises
     ------

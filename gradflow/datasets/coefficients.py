@@ -22,7 +22,26 @@ def chosen_coefficients(
     generator: np.random.Generator,
     coefficient_seed: Seed | None,
 ) -> list[NDArray[np.float64]]:
-    """Return one float64 array of shape (n_inputs,) for each of the one-letter `names`: drawn, or checked."""
+    """Return one float64 array of shape (n_inputs,) for each of the one-letter `names`: drawn, or checked.
+
+    Parameters
+    ----------
+    given : {"uniform", "normal"} or tuple of arrays (n_inputs,)
+        The law, or the coefficients themselves.
+    names : str
+        One letter for each array.
+    n_inputs : int
+        Entries in each.
+    generator : numpy.random.Generator
+        Draws them, unless `coefficient_seed` is given.
+    coefficient_seed : int, numpy.random.Generator or None
+        Draws them instead.
+
+    Raises
+    ------
+    ValueError
+        If the law is unknown, or the arrays have another number or shape or are not finite.
+    """
     if isinstance(given, str):
         if given not in ("uniform", "normal"):
             raise ValueError(f"coefficients must be 'uniform', 'normal' or {', '.join(names)}, got {given!r}")

@@ -26,7 +26,7 @@ def fashion_subset(dtype: DTypeLike = "float64") -> LabelledImages:
     Parameters
     ----------
     dtype : dtype-like
-        float32 or float64, of the images.
+        The dtype, float32 or float64, of the images.
 
     Returns
     -------

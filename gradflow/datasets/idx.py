@@ -10,9 +10,7 @@ bytes      content (all numbers big-endian)
 then       the elements, last index fastest, and nothing after them
 ========== ====================================================================
 
-References
-----------
-Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", section "File formats".
+Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", section "File formats".
 """
 
 from __future__ import annotations

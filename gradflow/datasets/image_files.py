@@ -28,6 +28,15 @@ def locate(image_set: ImageSet, directory: str | PathLike[str] | None = None, do
 
     Files are only looked for here; `gradflow.datasets.read_idx` checks them.
 
+    Parameters
+    ----------
+    image_set : ImageSet
+        Which files.
+    directory : path-like, optional
+        The only place to look in.
+    download : bool
+        Whether to fetch what is nowhere.
+
     Raises
     ------
     FileNotFoundError
@@ -107,6 +116,7 @@ MNIST = ImageSet(
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
 )
+"""The handwritten digits."""
 
 FASHION_MNIST = ImageSet(
     "Fashion-MNIST",
@@ -122,3 +132,4 @@ FASHION_MNIST = ImageSet(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ),
 )
+"""The pictures of clothes."""

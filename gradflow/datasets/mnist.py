@@ -2,9 +2,7 @@
 
 `gradflow.datasets.image_files` says where the files are looked for.
 
-References
-----------
-Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Proc. IEEE 86 (1998) 2278 (MNIST).
+Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Proc. IEEE 86 (1998) 2278 (MNIST);
 H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747 (Fashion-MNIST).
 """
 
@@ -48,7 +46,7 @@ def mnist(
         Chooses the subsets, each from its own stream; needed if `n_train` or `n_test` is given, unused
         otherwise.
     dtype : dtype-like
-        float32 or float64, of the images.
+        The dtype, float32 or float64, of the images.
     download : bool
         If the files are nowhere, fetch them: into the subfolder of `directory`, or into the cache if that is
         None.
@@ -80,6 +78,11 @@ def fashion_mnist(
 
     Parameters, result and errors are those of `mnist`; the subfolder is called ``fashion``. For a fixed small
     part that needs no files, see `gradflow.datasets.fashion_subset`.
+
+    Parameters
+    ----------
+    directory, n_train, n_test, seed, dtype, download : as for `mnist`
+        As there.
     """
     return load(FASHION_MNIST, directory, n_train, n_test, seed, dtype, download)
 
@@ -93,7 +96,20 @@ def load(
     dtype: DTypeLike,
     download: bool,
 ) -> LabelledImages:
-    """Do what `mnist` says, for any `image_set`."""
+    """Do what `mnist` says, for any `image_set`.
+
+    Parameters
+    ----------
+    image_set : ImageSet
+        Which of the two.
+    directory, n_train, n_test, seed, dtype, download : as for `mnist`
+        As there.
+
+    Returns
+    -------
+    LabelledImages
+        As from `mnist`.
+    """
     cast = float_dtype(dtype)
     for name, count, highest in (("n_train", n_train, N_TRAIN), ("n_test", n_test, N_TEST)):
         if count is not None:
@@ -115,7 +131,15 @@ def load(
 
 
 def scaled(images: NDArray[np.uint8], dtype: np.dtype[np.floating[Any]]) -> Floats:
-    """Return uint8 images of shape (N, ...) as rows k / 255, shape (N, pixels), of the given dtype."""
+    """Return uint8 images of shape (N, ...) as rows k / 255, shape (N, pixels), of the given dtype.
+
+    Parameters
+    ----------
+    images : uint8 array (N, ...)
+        Grey values 0 to 255.
+    dtype : numpy.dtype
+        Of the result, float32 or float64.
+    """
     x: Floats = images.reshape(len(images), -1).astype(dtype)
     x /= 255  # in place: all of MNIST takes 376 MB in float64
     return x

@@ -29,6 +29,13 @@ __all__ = ["Dataset", "Statistics", "split_pool", "train_size"]
 def train_size(n_samples: int, test_fraction: float) -> int:
     """Return how many of `n_samples` are for training: all but ``round(test_fraction * n_samples)``.
 
+    Parameters
+    ----------
+    n_samples : int
+        Size of the pool, >= 2.
+    test_fraction : float
+        Share of the test part.
+
     Raises
     ------
     ValueError
@@ -69,13 +76,18 @@ def split_pool(
     n_train : int
         Rows of the training part, from `train_size`.
     dtype : numpy.dtype
-        float32 or float64, of the four arrays returned.
+        The dtype, float32 or float64, of the four arrays returned.
     standardize : bool
         If False, the inputs stay raw.
     statistics : {"pool", "train"}
         Whose mean and standard deviation are taken.
     coefficients : mapping of float64 arrays
         Stored as they are.
+
+    Returns
+    -------
+    Dataset
+        The two parts, and how they were made.
 
     Raises
     ------

@@ -7,9 +7,7 @@ r"""The three synthetic regression targets of Ma, Mao & Shen.
 The paper prints neither p, q, c nor a seed, so a published curve can be compared in shape and size, not digit
 by digit. It z-scores the inputs and keeps 80 % of the samples for training; so do the defaults here.
 
-References
-----------
-Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 to 3.
+Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 to 3.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ def sin_cos(
         float64 data of one seed differ by one rounding only. Inputs and coefficients come from separate
         streams, so the coefficients do not depend on `n_samples`.
     dtype : dtype-like
-        float32 or float64, of inputs and targets.
+        The dtype, float32 or float64, of inputs and targets.
     standardize : bool
         Z-score the inputs. The targets are always those of the raw inputs.
     statistics : {"pool", "train"}
@@ -110,10 +108,12 @@ def quadratic(
 
     Parameters
     ----------
-    n_inputs, n_samples, seed, dtype, standardize, statistics, coefficient_seed, test_fraction
-        As in `sin_cos`.
-    coefficients : {"uniform", "normal"} or (D,) array
+    n_inputs, n_samples, seed, dtype, standardize, statistics : as for `sin_cos`
+        As there.
+    coefficients : {"uniform", "normal"} or array (D,)
         Entries U(0, 1) or N(0, 1), or c itself. Unpublished.
+    coefficient_seed, test_fraction : as for `sin_cos`
+        As there.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def gaussian(
     std: float = 0.2,
     test_fraction: float = 0.2,
 ) -> Dataset:
-    """Return Example 3: y = exp(-10 |x|^2), or y = exp(-10 |x|) as the paper's formula prints, x normal.
+    """Return Example 3: ``y = exp(-10 |x|^2)``, or ``y = exp(-10 |x|)`` as the paper's formula prints, x normal.
 
     With `squared`, the mean of y is ``(1 + 20 std^2)^(-D/2)`` and that of y^2 is ``(1 + 40 std^2)^(-D/2)``:
     for the defaults 7.8e-6 and 5.0e-9, so predicting zero already has a mean squared error of 5e-9. Judge a
@@ -154,13 +154,15 @@ def gaussian(
 
     Parameters
     ----------
-    n_inputs, n_samples, seed, dtype, standardize, statistics, test_fraction
-        As in `sin_cos`.
+    n_inputs, n_samples, seed, dtype, standardize, statistics : as for `sin_cos`
+        As there.
     squared : bool
         True: the Gaussian that the paper's text speaks of. False: the exponential of the norm that it prints.
     std : float
         Standard deviation of each input. The paper's "N(0, 0.2)" may mean a standard deviation of 0.2, taken
         here, or a variance of 0.2, which is ``std=0.2 ** 0.5``.
+    test_fraction : as for `sin_cos`
+        As there.
 
     Returns
     -------

@@ -24,7 +24,9 @@ class DemoSettings(Example1Settings):
     """Settings of the demonstration."""
 
     epochs: int = 200
+    """As in `Example1Settings`."""
     record_epochs: int = 2
+    """As there."""
 
 
 def run(settings: DemoSettings, context: Context) -> Outcome:
@@ -100,3 +102,4 @@ DEMO = Experiment(
     quick=DemoSettings(epochs=10, record_epochs=1),
     run=run,
 )
+"""The experiment ``demo``."""

@@ -44,12 +44,15 @@ __all__ = [
 ]
 
 PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
+"""The citation."""
 TABLE = ("scheme", "epochs", "train error", "test error", "mod. energy", "r/sqrt(E+C)", "ms/step", "status")
+"""Heads of the columns that `table_row` fills."""
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2. The modified energy is what the scheme dissipates: r^2 - C for SAV, "
     "|q|^2 / 2 for IEQ. Restarted schemes keep no auxiliary variable: theirs is that of the last batch. "
     "The table shows the last record, a noisy one; errors named below it are averages over the last tenth of the records."
 )
+"""What one must know to read the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +60,25 @@ class Example1Settings:
     """Sizes, step size and seeds. All values are dimensionless."""
 
     epochs: int
+    """Passes through the training part."""
     record_epochs: int = 1
     """Epochs between two points of the curves."""
     n_inputs: int = 40
+    """D."""
     width: int = 1000
+    """m."""
     n_samples: int = 10_000
     """The pool: 80 % of it for training, 20 % for testing."""
     batch_size: int = 64
+    """Samples in a batch."""
     dt: float = 0.2
+    """Step size."""
     C: float = 1.0
+    """Constant of the SAV schemes."""
     seed: int = 0
     """Of the inputs, the initial parameters and the batches."""
     dtype: str = "float32"
+    """Of data and parameters."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "record_epochs"):
@@ -85,12 +95,23 @@ class Example1:
     """The problem on the training part, the same on the test part, and where to start."""
 
     train: Regression
+    """The training part."""
     test: Regression
+    """The test part."""
     theta0: Array
+    """Initial parameters, (P,)."""
 
 
 def example1(settings: Example1Settings, coefficient_seed: int) -> Example1:
-    """Return the problem for one draw of p and q, with all that is compiled on first use compiled."""
+    """Return the problem for one draw of p and q, with all that is compiled on first use compiled.
+
+    Parameters
+    ----------
+    settings : Example1Settings
+        Sizes and seeds.
+    coefficient_seed : int
+        Which p and q.
+    """
     data = sin_cos(
         settings.n_inputs,
         settings.n_samples,
@@ -111,7 +132,17 @@ def example1(settings: Example1Settings, coefficient_seed: int) -> Example1:
 
 
 def check(example: Example1, schemes: Iterable[Scheme], settings: Example1Settings) -> None:
-    """Raise the ValueError with which a run would be refused at its start."""
+    """Raise the ValueError with which a run would be refused at its start.
+
+    Parameters
+    ----------
+    example : Example1
+        The problem.
+    schemes : iterable of Scheme
+        What will run on it.
+    settings : Example1Settings
+        With which settings.
+    """
     steps_per_epoch(example.train, settings.batch_size)
     for scheme in schemes:
         scheme.init(example.train, example.theta0)
@@ -131,10 +162,25 @@ def train(
 
     Parameters
     ----------
+    example : Example1
+        The problem.
+    scheme : Scheme
+        The scheme.
+    settings : Example1Settings
+        Step size, batches, seed.
+    path : Path
+        Of the checkpoint.
     epochs : int, optional
         Instead of the settings'.
     problem : Problem, optional
         Instead of the training part as it is.
+    progress : bool or str
+        Show a progress bar (labelled with the string).
+
+    Returns
+    -------
+    Solution
+        The run; its history has ``test_error`` beside the energies.
 
     Raises
     ------
@@ -166,7 +212,15 @@ def train(
 
 
 def final(run: Solution, name: str) -> float:
-    """Return the last recorded value of a quantity."""
+    """Return the last recorded value of a quantity.
+
+    Parameters
+    ----------
+    run : Solution
+        The run.
+    name : str
+        A recorded quantity.
+    """
     return float(run.history[name][-1])
 
 
@@ -174,13 +228,28 @@ def settled(run: Solution, name: str) -> float:
     """Return the geometric mean of a positive quantity over the last tenth of its records.
 
     Mini-batches make a single record noisy.
+
+    Parameters
+    ----------
+    run : Solution
+        The run.
+    name : str
+        A recorded quantity, positive.
     """
     values = np.maximum(run.history[name].astype(np.float64), np.finfo(np.float64).tiny)
     return float(np.exp(np.mean(np.log(values[-max(1, len(values) // 10) :]))))
 
 
 def table_row(label: str, run: Solution) -> tuple[str, ...]:
-    """Return the row of `TABLE` that tells how a run ended."""
+    """Return the row of `TABLE` that tells how a run ended.
+
+    Parameters
+    ----------
+    label : str
+        The first column.
+    run : Solution
+        The run.
+    """
     numbers = (final(run, name) for name in ("energy", "test_error", "modified_energy", "auxiliary_ratio"))
     train_error, test_error, modified, ratio = numbers
     return (

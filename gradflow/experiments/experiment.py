@@ -31,20 +31,24 @@ class Claim(NamedTuple):
     """Something that can turn out true or false, decided from the data of the run."""
 
     text: str
+    """What is claimed."""
     holds: bool | None
     """None: this run cannot tell."""
     evidence: str
+    """What that rests on."""
 
 
 class Outcome(NamedTuple):
     """What an experiment comes to."""
 
     header: tuple[str, ...]
+    """Heads of the table's columns."""
     rows: tuple[tuple[str, ...], ...]
     """The table, as printed."""
     note: str
     """What one must know to read the table."""
     claims: tuple[Claim, ...]
+    """What was to be seen, and whether it was."""
     verdict: str
     """One line; of a published figure: reproduced (with a stated change), refuted or not decided, and why."""
 
@@ -53,7 +57,9 @@ class Context(NamedTuple):
     """Where an experiment leaves its results, and how it speaks while it runs."""
 
     name: str
+    """Of the experiment."""
     out: Path
+    """The folder."""
     say: Callable[[str], object]
     """Takes a line for the reader."""
     progress: bool
@@ -68,7 +74,9 @@ class Experiment:
     """A figure or demonstration that can be repeated by its name."""
 
     name: str
+    """What `gradflow reproduce` takes."""
     title: str
+    """A line for lists."""
     source: str
     """Citation."""
     problem: str
@@ -76,6 +84,7 @@ class Experiment:
     time: str
     """How long the full form takes."""
     quick_time: str
+    """How long the quick form takes."""
     full: Any
     """Settings of the full form, a frozen dataclass of numbers and strings."""
     quick: Any
@@ -85,6 +94,13 @@ class Experiment:
 
     def settings(self, *, quick: bool = False, **changes: Any) -> Any:
         """Return the settings of the full or quick form with some of them changed.
+
+        Parameters
+        ----------
+        quick : bool
+            Which of the two forms.
+        **changes : object
+            New values by the name of the setting.
 
         Raises
         ------
@@ -122,6 +138,11 @@ class Experiment:
             Show progress bars.
         **changes
             Settings to change; see ``full`` and ``quick`` for what there is.
+
+        Returns
+        -------
+        Outcome
+            The table, the claims and the verdict.
 
         Raises
         ------
@@ -192,7 +213,15 @@ def report_lines(outcome: Outcome) -> list[str]:
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a plain-text table: the first column to the left, the others to the right."""
+    """Return the lines of a plain-text table: the first column to the left, the others to the right.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Heads of the columns.
+    rows : sequence of sequence of str
+        The cells.
+    """
     table = [tuple(header), *map(tuple, rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     lines = [

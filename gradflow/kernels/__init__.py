@@ -25,6 +25,7 @@ from . import reference
 __all__ = ["KERNELS", "Kernels", "kernel_name", "reference", "select"]
 
 KERNELS = ("auto", "reference", "numba", "cupy")
+"""The names that `select` takes."""
 
 UNAVAILABLE = (ImportError, OSError, RuntimeError)
 """What importing numba or CuPy may raise: not installed or not fitting this NumPy; a missing shared library; no
@@ -72,7 +73,13 @@ def select(name: str = "auto", array: Array | None = None) -> Kernels:
 
 
 def kernel_name(kernels: Kernels) -> str:
-    """Return the name of a kernel set, for descriptions: "reference", "numba" or "cupy"."""
+    """Return the name of a kernel set, for descriptions: "reference", "numba" or "cupy".
+
+    Parameters
+    ----------
+    kernels : module
+        From `select`.
+    """
     return str(kernels.__name__.rpartition(".")[2])
 
 

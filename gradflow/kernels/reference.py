@@ -59,13 +59,35 @@ m = 1000, and flat between half and four times this size."""
 
 
 def unpack(theta: Array, n: int, m: int, k: int) -> tuple[Array, Array]:
-    """Return W (n, m) and a (m, k), the two parts of theta ((n + k) m,); views where the library has views."""
+    """Return W (n, m) and a (m, k), the two parts of theta ((n + k) m,); views where the library has views.
+
+    Parameters
+    ----------
+    theta : array ((n + k) m,)
+        Parameters.
+    n : int
+        Rows of W, D + 1.
+    m : int
+        Width.
+    k : int
+        Outputs.
+    """
     reshape = array_namespace(theta).reshape
     return reshape(theta[: n * m], (n, m)), reshape(theta[n * m :], (m, k))
 
 
 def hidden(X: Array, W: Array, activation: Activation) -> Array:
-    """Return S = s(X W), shape (N, m)."""
+    """Return S = s(X W), shape (N, m).
+
+    Parameters
+    ----------
+    X : array (N, D+1)
+        Inputs.
+    W : array (D+1, m)
+        Parameters.
+    activation : Activation
+        The function s.
+    """
     return activation.value(X @ W)
 
 
@@ -74,24 +96,63 @@ def hidden_and_marks(X: Array, W: Array, activation: Activation) -> tuple[Array,
 
     Here the marks are s'(Z). Another kernel set may use anything of that shape, such as S itself where the slope is
     known from its sign.
+
+    Parameters
+    ----------
+    X : array (N, D+1)
+        Inputs.
+    W : array (D+1, m)
+        Parameters.
+    activation : Activation
+        The function s.
     """
     return activation.value_and_first(X @ W)
 
 
 def slope_of(marks: Array, activation: Activation) -> Array:
-    """Return s'(Z), shape (N, m)."""
+    """Return s'(Z), shape (N, m).
+
+    Parameters
+    ----------
+    marks : array (N, m)
+        From `hidden_and_marks`.
+    activation : Activation
+        The function s.
+    """
     return marks
 
 
 def slope_times(delta: Array, a: Array, slope: Array) -> Array:
-    """Return (1) for slope = s'(Z)."""
+    """Return G of (1), shape (N, m).
+
+    Parameters
+    ----------
+    delta : array (N, k)
+        Derivative of E by the outputs.
+    a : array (m, k)
+        Parameters.
+    slope : array (N, m)
+        The slopes s'(Z).
+    """
     G = _outer(delta, a)
     G *= slope  # (1)
     return G
 
 
 def gradient(X: Array, G: Array, S: Array, delta: Array) -> Array:
-    """Return (2), the two products packed in one vector, shape ((D+1) m + m k,)."""
+    """Return (2), the two products packed in one vector, shape ((D+1) m + m k,).
+
+    Parameters
+    ----------
+    X : array (N, D+1)
+        Inputs.
+    G : array (N, m)
+        From `slope_times`.
+    S : array (N, m)
+        Hidden values.
+    delta : array (N, k)
+        Derivative of E by the outputs.
+    """
     xp = array_namespace(X)
     return xp.concat([xp.reshape(X.T @ G, (-1,)), xp.reshape(S.T @ delta, (-1,))])  # (2)
 
@@ -100,12 +161,37 @@ def backward(X: Array, S: Array, marks: Array, delta: Array, a: Array, activatio
     """Return (2) with G of (1), shape ((D+1) m + m k,).
 
     Another kernel set may write into S and marks: nobody may need them afterwards.
+
+    Parameters
+    ----------
+    X : array (N, D+1)
+        Inputs.
+    S : array (N, m)
+        Hidden values.
+    marks : array (N, m)
+        From `hidden_and_marks`.
+    delta : array (N, k)
+        Derivative of E by the outputs.
+    a : array (m, k)
+        Parameters.
+    activation : Activation
+        The function s.
     """
     return gradient(X, slope_times(delta, a, slope_of(marks, activation)), S, delta)  # (1), (2)
 
 
 def tangent(X: Array, V: Array, slope: Array) -> Array:
-    """Return (3), the change of S along V, shape (N, m)."""
+    """Return (3), the change of S along V, shape (N, m).
+
+    Parameters
+    ----------
+    X : array (N, D+1)
+        Inputs.
+    V : array (D+1, m)
+        Change of W.
+    slope : array (N, m)
+        The slopes s'(Z).
+    """
     S_dot = X @ V
     S_dot *= slope  # (3)
     return S_dot
@@ -114,7 +200,19 @@ def tangent(X: Array, V: Array, slope: Array) -> Array:
 def tangent_sensitivity(
     delta: Array, delta_dot: Array, a: Array, a_dot: Array, slope: Array, slope_dot: Array | None
 ) -> Array:
-    """Return (4), the change of G, shape (N, m); slope_dot is None where it vanishes."""
+    """Return (4), the change of G, shape (N, m).
+
+    Parameters
+    ----------
+    delta, delta_dot : array (N, k)
+        Derivative of E by the outputs, and its change.
+    a, a_dot : array (m, k)
+        Parameters, and their change.
+    slope : array (N, m)
+        The slopes s'(Z).
+    slope_dot : array (N, m) or None
+        Their change; None where it vanishes.
+    """
     G_dot = _outer(delta_dot, a) + _outer(delta, a_dot)
     G_dot *= slope
     if slope_dot is not None:
@@ -123,7 +221,19 @@ def tangent_sensitivity(
 
 
 def jacobian(X: Array, S: Array, slope: Array, a: Array, factor: float) -> Array:
-    """Return (5) with c = factor, shape (N k, (D+1) m + m k); rows are sample-major."""
+    """Return (5) with c = factor, shape (N k, (D+1) m + m k); rows are sample-major.
+
+    Parameters
+    ----------
+    X : array (N, D+1)
+        Inputs.
+    S, slope : array (N, m)
+        Hidden values and slopes.
+    a : array (m, k)
+        Parameters.
+    factor : float
+        The factor c.
+    """
     xp = array_namespace(X)
     N, k = X.shape[0], a.shape[1]
     A = factor * slope[:, None, :] * a.T[None, :, :]  # (N, k, m)
@@ -136,6 +246,17 @@ def gram(X: Array, S: Array, slope: Array, a: Array, factor: float) -> Array:
     """Return (6) with c^2 = factor, shape (N k, N k).
 
     Symmetric to the last bit where the product of a matrix and its own transpose is, as in NumPy (``syrk``).
+
+    Parameters
+    ----------
+    X : array (N, D+1)
+        Inputs.
+    S, slope : array (N, m)
+        Hidden values and slopes.
+    a : array (m, k)
+        Parameters.
+    factor : float
+        The factor c^2.
     """
     xp = array_namespace(X)
     N, k = X.shape[0], a.shape[1]
@@ -156,7 +277,17 @@ def gram(X: Array, S: Array, slope: Array, a: Array, factor: float) -> Array:
 
 
 def scatter_rows(full: Array, indices: Array, rows: Array) -> Array:
-    """Return a copy of `full` (N, k) with `rows` (B, k) at `indices` (B,); of repeated indices the last counts."""
+    """Return a copy of `full` (N, k) with `rows` (B, k) at `indices` (B,); of repeated indices the last counts.
+
+    Parameters
+    ----------
+    full : array (N, k)
+        What is copied.
+    indices : int array (B,)
+        Rows in [0, N).
+    rows : array (B, k)
+        What they become.
+    """
     out = array_namespace(full).asarray(full, copy=True)
     for b in range(indices.shape[0]):  # the standard has no assignment to an integer array
         out[int(indices[b]), :] = rows[b, :]

@@ -13,6 +13,11 @@ __all__ = ["erf", "erfc"]
 def erf(z: Array) -> Array:
     """Return the error function of `z`, the same shape, dtype (float32 or float64) and library.
 
+    Parameters
+    ----------
+    z : array
+        Of NumPy or CuPy, any shape.
+
     Raises
     ------
     ValueError
@@ -23,6 +28,11 @@ def erf(z: Array) -> Array:
 
 def erfc(z: Array) -> Array:
     """Return ``1 - erf(z)`` without cancellation, the same shape, dtype and library.
+
+    Parameters
+    ----------
+    z : array
+        Of NumPy or CuPy, any shape.
 
     Raises
     ------

@@ -203,6 +203,7 @@ class Activation:
     """A scalar function s, applied entry by entry, and its derivatives."""
 
     name: str
+    """What `activation` takes."""
     value: Callable[[Array], Array]
     """z -> s(z)."""
     first: Callable[[Array], Array]
@@ -217,7 +218,13 @@ class Activation:
     """The slope for z <= 0 of a function whose slope for z > 0 is 1, so that kernels may go by the sign; else None."""
 
     def value_and_first(self, z: Array) -> tuple[Array, Array]:
-        """Return s(z) and s'(z)."""
+        """Return s(z) and s'(z).
+
+        Parameters
+        ----------
+        z : array
+            Of any shape.
+        """
         return self.both(z) if self.both is not None else (self.value(z), self.first(z))
 
 
@@ -241,6 +248,11 @@ ACTIVATIONS: dict[str, Activation] = {
 
 def activation(name: str) -> Activation:
     """Return the activation called `name`.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ACTIVATIONS`.
 
     Raises
     ------

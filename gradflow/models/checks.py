@@ -26,18 +26,54 @@ __all__ = [
 
 
 def check_name(what: str, name: object, known: Collection[str]) -> None:
-    """Raise unless `name` is one of `known`."""
+    """Raise unless `name` is one of `known`.
+
+    Parameters
+    ----------
+    what : str
+        What the message calls it.
+    name : object
+        What was given.
+    known : collection of str
+        What is accepted.
+    """
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"{what} must be one of {', '.join(known)}; got {found(name)}")
 
 
 def shape_error(name: str, P: int, got: object, letter: str = "P") -> ValueError:
-    """Return the error for an argument that should have had shape (P,)."""
+    """Return the error for an argument that should have had shape (P,).
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    P : int
+        The length wanted.
+    got : object
+        What was given.
+    letter : str
+        How the message writes the length.
+    """
     return ValueError(f"{name} must have shape ({letter},), {letter} = {P}; got {found(got)}")
 
 
 def check_vector(name: str, v: Array, P: int, dtype: Any, letter: str = "P") -> None:
-    """Raise unless `v` has shape (P,) and the dtype; this runs in every evaluation."""
+    """Raise unless `v` has shape (P,) and the dtype; this runs in every evaluation.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    v : array
+        What was given.
+    P : int
+        The length wanted.
+    dtype : dtype
+        The dtype wanted.
+    letter : str
+        How the message writes the length.
+    """
     if getattr(v, "shape", None) != (P,):
         raise shape_error(name, P, v, letter)
     if v.dtype != dtype:
@@ -45,7 +81,15 @@ def check_vector(name: str, v: Array, P: int, dtype: Any, letter: str = "P") -> 
 
 
 def size(name: str, value: Any) -> int:
-    """Return `value` as an int >= 1."""
+    """Return `value` as an int >= 1.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : object
+        What was given.
+    """
     try:
         number = index(value)
     except TypeError:
@@ -56,7 +100,13 @@ def size(name: str, value: Any) -> int:
 
 
 def generator(seed: int | np.random.Generator) -> np.random.Generator:
-    """Return a NumPy generator for an integer seed >= 0, or the generator given."""
+    """Return a NumPy generator for an integer seed >= 0, or the generator given.
+
+    Parameters
+    ----------
+    seed : int or numpy.random.Generator
+        What was given.
+    """
     if isinstance(seed, np.random.Generator):
         return seed
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
@@ -65,7 +115,15 @@ def generator(seed: int | np.random.Generator) -> np.random.Generator:
 
 
 def checked_x(x: Array, D: int) -> Array:
-    """Return inputs of shape (N, D), N >= 1, float32 or float64, finite."""
+    """Return inputs of shape (N, D), N >= 1, float32 or float64, finite.
+
+    Parameters
+    ----------
+    x : array
+        What was given.
+    D : int
+        Number of inputs.
+    """
     if getattr(x, "ndim", None) != 2 or x.shape[1] != D or x.shape[0] < 1:
         raise ValueError(f"x must have shape (N, D), N >= 1 and D = {D}; got {found(x)}")
     xp = array_namespace(x)
@@ -76,7 +134,17 @@ def checked_x(x: Array, D: int) -> Array:
 
 
 def checked_targets(y: Array, x: Array, k: int) -> Array:
-    """Return a copy of targets as (N, k), finite, of the dtype of x; (N,) is taken for (N, 1)."""
+    """Return a copy of targets as (N, k), finite, of the dtype of x; (N,) is taken for (N, 1).
+
+    Parameters
+    ----------
+    y : array
+        What was given.
+    x : array (N, D)
+        The inputs.
+    k : int
+        Number of outputs.
+    """
     N, shape = x.shape[0], getattr(y, "shape", None)
     if shape != (N, k) and not (k == 1 and shape == (N,)):
         raise ValueError(f"y must have shape (N, k) = {(N, k)}{' or (N,)' if k == 1 else ''}; got {found(y)}")
@@ -88,7 +156,17 @@ def checked_targets(y: Array, x: Array, k: int) -> Array:
 
 
 def checked_labels(labels: Array, x: Array, k: int) -> Array:
-    """Return labels (N,) as int64 in [0, k)."""
+    """Return labels (N,) as int64 in [0, k).
+
+    Parameters
+    ----------
+    labels : array
+        What was given.
+    x : array (N, D)
+        The inputs.
+    k : int
+        Number of classes.
+    """
     xp, N = array_namespace(x), x.shape[0]
     if getattr(labels, "shape", None) != (N,):
         raise ValueError(f"labels must have shape (N,), N = {N}; got {found(labels)}")
@@ -102,7 +180,17 @@ def checked_labels(labels: Array, x: Array, k: int) -> Array:
 
 
 def checked_indices(indices: Any, N: int, like: Array) -> Array | slice:
-    """Return the rows of a batch: a slice that is not empty, or an integer array (B,), B >= 1, in [0, N)."""
+    """Return the rows of a batch: a slice that is not empty, or an integer array (B,), B >= 1, in [0, N).
+
+    Parameters
+    ----------
+    indices : slice or array
+        What was given.
+    N : int
+        Number of samples.
+    like : array
+        Of the library wanted.
+    """
     if isinstance(indices, slice):
         try:
             rows = range(*indices.indices(N))

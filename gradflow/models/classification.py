@@ -26,7 +26,7 @@ class Classification(NetworkProblem):
         The network, with one output for each class, k >= 2.
     x : array (N, D)
         Inputs, float32 or float64, finite. Copied.
-    labels : integer array (N,)
+    labels : int array (N,)
         The classes, in [0, k).
     loss : {"cross_entropy", "squared_onehot"}
         Mean over the samples of log-sum-exp of the outputs minus that of the label; or the mean over all N k entries of
@@ -34,7 +34,7 @@ class Classification(NetworkProblem):
     time_scale : {"mean_field", "autograd"}
         The inner product (u, v)_M = u . v / m, or u . v; the gradient is m times, or once, the partial derivatives.
     weight_decay : float or LinearPart
-        lambda >= 0 in ``E = lambda (theta, theta)_M / 2 + F(theta)``; it is `linear`, the part that schemes treat implicitly.
+        The lambda >= 0 in ``E = lambda (theta, theta)_M / 2 + F(theta)``; it is `linear`, the part that schemes treat implicitly.
 
     Raises
     ------
@@ -72,6 +72,11 @@ class Classification(NetworkProblem):
 
     def accuracy(self, theta: Array) -> float:
         """Return the share of samples whose largest output is that of their label (the first of equals counts).
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
 
         Raises
         ------

@@ -10,7 +10,8 @@ With X, Z, S, f, kappa as in `gradflow.models.two_layer`, the residual ``q = c (
    J J^* &= \frac{(c\kappa)^2}{\mu} \bigl[(X X^T)_{ij} (A A^T)_{(i,o),(j,p)} + \delta_{op} (S S^T)_{ij}\bigr],
    \quad A_{(i,o)} = s'(z_i) \circ a_o                                                                 \tag{3}
 
-(3) costs ``O(N^2 k^2 m)`` and stores no (N k, P) array. Residual entries are numbered sample by sample, ``i k + o``.
+Equation (3) costs ``O(N^2 (D + k^2 m))`` for D inputs and stores no (N k, P) array. Residual entries are numbered sample
+by sample, ``i k + o``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,25 @@ class NetworkLinearization:
 
     The forward pass has been done; the slopes s'(Z) are evaluated when first asked for. Every method returns an array
     of the dtype of theta. Memory: three arrays (N, m), of which two for the activation "relu".
+
+    Parameters
+    ----------
+    K : module
+        The kernel set.
+    s : Activation
+        The activation function.
+    X : array (N, D+1)
+        Inputs with a last column of ones.
+    a : array (m, k)
+        Output weights.
+    at : Forward
+        The forward pass at theta.
+    loss : ScaledResidual
+        Targets and c.
+    scale : float
+        The factor kappa of the network.
+    mass : float
+        The factor mu of the inner product.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ and ``M = max g >= 0``, ``e_j = exp(g_j - M)``,
 
 .. math::
    E &= \frac1N \sum_i \Bigl( \log \sum_j e^{f_j} - f_l \Bigr)
-      = \frac1N \sum_i \Bigl( M + \operatorname{log1p}\bigl(r + \operatorname{expm1}(-M)\bigr) \Bigr),
+      = \frac1N \sum_i \Bigl( M + \mathrm{log1p}\bigl(r + \mathrm{expm1}(-M)\bigr) \Bigr),
       \qquad r = \sum_{j \ne l} e_j                                                                    \tag{2} \\
    \frac{\partial E}{\partial f_j} &= \frac{p_j - \delta_{jl}}{N}, \qquad p = \frac{e}{r + e_l}, \qquad
    p_l - 1 = -\frac{r}{r + e_l}                                                                        \tag{3} \\
@@ -51,11 +51,20 @@ __all__ = [
 ]
 
 REGRESSION_LOSSES = ("mse", "half_sum", "relative")
+"""What `Regression` takes."""
 CLASSIFICATION_LOSSES = ("cross_entropy", "squared_onehot")
+"""What `Classification` takes."""
 
 
 def residual_scale(loss: str, y: Array) -> float:
     """Return the factor c of equation (1) for targets `y` of shape (N, k).
+
+    Parameters
+    ----------
+    loss : str
+        A least-squares loss of the table above.
+    y : array (N, k)
+        Targets.
 
     Raises
     ------
@@ -74,7 +83,17 @@ def residual_scale(loss: str, y: Array) -> float:
 
 
 def onehot(labels: Array, k: int, like: Array) -> Array:
-    """Return the indicator of `labels` (N,), shape (N, k), in the dtype of `like`."""
+    """Return the indicator of `labels` (N,), shape (N, k), in the dtype of `like`.
+
+    Parameters
+    ----------
+    labels : int array (N,)
+        Classes in [0, k).
+    k : int
+        Number of classes.
+    like : array
+        Of the library and dtype wanted.
+    """
     xp = array_namespace(like)
     return xp.astype(labels[:, None] == xp.arange(k, dtype=labels.dtype)[None, :], like.dtype)
 
@@ -89,7 +108,13 @@ class ScaledResidual:
     """Scale of the residual."""
 
     def rows(self, rows: slice) -> ScaledResidual:
-        """Return the part of this sum that belongs to some samples; the scale stays."""
+        """Return the part of this sum that belongs to some samples; the scale stays.
+
+        Parameters
+        ----------
+        rows : slice
+            The samples.
+        """
         return ScaledResidual(self.y[rows, :], self.c)
 
     def _scaled(self, f: Array) -> Array:
@@ -99,22 +124,48 @@ class ScaledResidual:
         return q
 
     def residual(self, f: Array) -> Array:
-        """Return q, shape (N k,), sample-major."""
+        """Return q, shape (N k,), sample-major.
+
+        Parameters
+        ----------
+        f : array (N, k)
+            Outputs.
+        """
         return array_namespace(f).reshape(self._scaled(f), (-1,))
 
     def energy(self, f: Array) -> Array:
-        """Return E, 0-d."""
+        """Return E, 0-d.
+
+        Parameters
+        ----------
+        f : array (N, k)
+            Outputs.
+        """
         q = self.residual(f)
         return q @ q / 2
 
     def energy_and_slope(self, f: Array) -> tuple[Array, Array]:
-        """Return E, 0-d, and dE/df, shape (N, k)."""
+        """Return E, 0-d, and dE/df, shape (N, k).
+
+        Parameters
+        ----------
+        f : array (N, k)
+            Outputs.
+        """
         delta = self._scaled(f)
         q = array_namespace(f).reshape(delta, (-1,))
         return q @ q / 2, delta if self.c == 1.0 else self.c * delta
 
     def curvature(self, f: Array, v: Array) -> Array:
-        """Return (d^2 E / df^2) v, shape (N, k)."""
+        """Return (d^2 E / df^2) v, shape (N, k).
+
+        Parameters
+        ----------
+        f : array (N, k)
+            Outputs.
+        v : array (N, k)
+            Direction.
+        """
         return (self.c * self.c) * v
 
 
@@ -125,9 +176,16 @@ class CrossEntropy:
     y: Array
     """Indicator of the labels, shape (N, k)."""
     weight: float
+    """1 / N of the whole sum."""
 
     def rows(self, rows: slice) -> CrossEntropy:
-        """Return the part of this sum that belongs to some samples; the weight stays."""
+        """Return the part of this sum that belongs to some samples; the weight stays.
+
+        Parameters
+        ----------
+        rows : slice
+            The samples.
+        """
         return CrossEntropy(self.y[rows, :], self.weight)
 
     def _parts(self, f: Array) -> tuple[Array, Array, Array]:
@@ -139,20 +197,40 @@ class CrossEntropy:
         return M, e, xp.sum(e, axis=1, keepdims=True)
 
     def energy(self, f: Array) -> Array:
-        """Return E, 0-d."""
+        """Return E, 0-d.
+
+        Parameters
+        ----------
+        f : array (N, k)
+            Logits.
+        """
         xp = array_namespace(f)
         M, _, r = self._parts(f)
         return self.weight * xp.sum(M + xp.log1p(r + xp.expm1(-M)))  # (2)
 
     def energy_and_slope(self, f: Array) -> tuple[Array, Array]:
-        """Return E, 0-d, and dE/df, shape (N, k)."""
+        """Return E, 0-d, and dE/df, shape (N, k).
+
+        Parameters
+        ----------
+        f : array (N, k)
+            Logits.
+        """
         xp = array_namespace(f)
         M, e, r = self._parts(f)
         E = self.weight * xp.sum(M + xp.log1p(r + xp.expm1(-M)))  # (2)
         return E, (e - self.y * r) * (self.weight / (r + xp.exp(-M)))  # (3)
 
     def curvature(self, f: Array, v: Array) -> Array:
-        """Return (d^2 E / df^2) v, shape (N, k)."""
+        """Return (d^2 E / df^2) v, shape (N, k).
+
+        Parameters
+        ----------
+        f : array (N, k)
+            Logits.
+        v : array (N, k)
+            Direction.
+        """
         xp = array_namespace(f)
         M, e, r = self._parts(f)
         e_label = xp.exp(-M)
@@ -161,3 +239,4 @@ class CrossEntropy:
 
 
 Loss: TypeAlias = ScaledResidual | CrossEntropy
+"""A loss of a block of samples."""

@@ -45,7 +45,19 @@ TIME_SCALES = ("mean_field", "autograd")
 
 
 class NetworkProblem(SplitEnergy):
-    """What `Regression` and `Classification` share; they supply the targets and the loss."""
+    """What `Regression` and `Classification` share; they supply the targets and the loss.
+
+    Parameters
+    ----------
+    net : TwoLayerNet
+        The network.
+    x : array (N, D)
+        Inputs, float32 or float64, finite. Copied.
+    time_scale : {"mean_field", "autograd"}
+        The inner product, equation (2).
+    weight_decay : float or LinearPart
+        The energy part L; a number means that multiple of the identity.
+    """
 
     _kind: str
     net: TwoLayerNet
@@ -96,7 +108,7 @@ class NetworkProblem(SplitEnergy):
 
     @property
     def n_outputs(self) -> int:
-        """k."""
+        """The number of outputs, k."""
         return self.net.n_outputs
 
     @property
@@ -168,7 +180,7 @@ class NetworkProblem(SplitEnergy):
 
         Parameters
         ----------
-        indices : integer array (B,) or slice
+        indices : int array (B,) or slice
             Rows in [0, N), repeats allowed. A slice shares memory with this problem, an array copies rows.
 
         Returns

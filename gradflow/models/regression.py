@@ -13,7 +13,7 @@ __all__ = ["Regression"]
 
 
 class Regression(NetworkLeastSquares):
-    """Fit y by the network: a `gradflow.problem.LeastSquares` with the residual ``q = c (f(x) - y)``, E = |q|^2 / 2.
+    """Fit y by the network: a `gradflow.problem.LeastSquares` with the residual ``q = c (f(x) - y)``, ``E = |q|^2 / 2``.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Regression(NetworkLeastSquares):
     time_scale : {"mean_field", "autograd"}
         The inner product (u, v)_M = u . v / m, or u . v; the gradient is m times, or once, the partial derivatives.
     weight_decay : float or LinearPart
-        lambda >= 0 in ``E = lambda (theta, theta)_M / 2 + F(theta)``; it is `linear`, the part that schemes treat implicitly.
+        The lambda >= 0 in ``E = lambda (theta, theta)_M / 2 + F(theta)``; it is `linear`, the part that schemes treat implicitly.
 
     Raises
     ------

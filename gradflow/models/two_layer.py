@@ -206,6 +206,11 @@ class TwoLayerNet:
     def unpack(self, theta: Array) -> tuple[Array, Array]:
         """Return W (D+1, m) and a (m, k), views of theta (P,) where the library has views.
 
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+
         Raises
         ------
         ValueError
@@ -217,6 +222,13 @@ class TwoLayerNet:
 
     def __call__(self, theta: Array, x: Array) -> Array:
         """Return the outputs, shape (N, k), for inputs x of shape (N, D) and the dtype of theta (P,).
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+        x : array (N, D)
+            Inputs.
 
         Raises
         ------

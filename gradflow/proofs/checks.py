@@ -28,8 +28,11 @@ class Check:
     """
 
     function: Callable[[], None]
+    """Returns if the statement holds, raises if not."""
     method: str
+    """A key of `METHODS`."""
     scope: str
+    """What the statement is shown for."""
 
     @property
     def name(self) -> str:
@@ -65,6 +68,11 @@ def check(method: str, scope: str) -> Callable[[Callable[[], None]], Check]:
         A key of `METHODS`.
     scope : str
         What the statement is shown for: "every dimension and inner product", "sizes 1 to 3", "one generic coordinate", ...
+
+    Returns
+    -------
+    callable
+        The decorator, which makes a `Check`.
 
     Raises
     ------

@@ -20,14 +20,18 @@ class Score:
     """Mutants of one scheme's file and what became of them."""
 
     scheme: str
+    """Name in the registry."""
     file: str
     """The file of the module that was tested."""
     kind: str
     """``updates``: every edit of the updates, against the three obligations; of all functions of a wrapper, which has no update,
     against all checks. ``signs``: every sign of the file, against all checks."""
     killed: int
+    """Mutants that a check noticed."""
     equivalent: int
+    """Mutants that survived and are listed as equivalent."""
     survivors: tuple[str, ...]
+    """Mutants that survived and are not."""
     stale: tuple[str, ...]
     """Mutants listed as equivalent that were killed, or that no edit makes any more."""
 
@@ -55,7 +59,17 @@ class Score:
 
 
 def score(folder: Path, name: str, kind: str) -> Score:
-    """Return the score of one scheme of the registry; it runs in this process and exchanges the code of its functions."""
+    """Return the score of one scheme of the registry; it runs in this process and exchanges the code of its functions.
+
+    Parameters
+    ----------
+    folder : Path
+        The derivations.
+    name : str
+        A scheme of the registry.
+    kind : {"updates", "signs"}
+        Which mutants, as in `Score`.
+    """
     scheme = REGISTRY[name]
     module = import_module(scheme.__module__)
     checks = load(folder, notebook_of(scheme))
@@ -88,5 +102,11 @@ def score(folder: Path, name: str, kind: str) -> Score:
 
 
 def scored(arguments: tuple[Path, str, str]) -> Score:
-    """Return `score` of its arguments, for a pool of processes."""
+    """Return `score` of its arguments, for a pool of processes.
+
+    Parameters
+    ----------
+    arguments : tuple
+        The three of `score`.
+    """
     return score(*arguments)

@@ -16,7 +16,20 @@ Z3_EFFORT = 50_000_000  # in the units of z3 itself, so that a busy machine deci
 
 
 def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool:
-    """Return True if expression = sum of c x^2 over the pairs (c, x), every c being known to SymPy as nonnegative."""
+    """Return True if expression = sum of c x^2 over the pairs (c, x), every c being known to SymPy as nonnegative.
+
+    Parameters
+    ----------
+    expression : SymPy expression
+        The left side.
+    terms : iterable of pairs
+        The pairs (c, x) of the right side.
+
+    Raises
+    ------
+    ValueError
+        If an x is not known to be real.
+    """
     terms = [(sp.sympify(c), sp.sympify(x)) for c, x in terms]
     for _, x in terms:
         if not x.is_extended_real:
@@ -32,6 +45,18 @@ def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     Positive and nonnegative symbols bring their sign as an assumption. Square roots become nonnegative unknowns, so that the
     answer is about the values for which they are real; a reciprocal of zero may be any number, another for each denominator.
     Assumptions that contradict each other imply everything: that is how a branch is shown to be impossible.
+
+    Parameters
+    ----------
+    conclusion : SymPy relation
+        What is to hold.
+    assumptions : iterable of SymPy relations
+        What may be used.
+
+    Returns
+    -------
+    bool
+        True is a proof, False a refutation.
 
     Raises
     ------

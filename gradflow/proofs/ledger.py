@@ -11,6 +11,7 @@ from .checks import METHODS
 __all__ = ["VERDICTS", "Claim", "read_claims"]
 
 VERDICTS = ("true", "true under conditions", "false", "ambiguous", "unchecked")
+"""What may become of a claim."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Claim:
     """A statement of a source document and what became of it."""
 
     id: str
+    """Such as C001-39."""
     source: str
     """Title of the document."""
     place: str
@@ -27,6 +29,7 @@ class Claim:
     printed: str
     """The formula as printed, LaTeX; empty where there is none."""
     verdict: str
+    """One of `VERDICTS`."""
     corrected: str
     """What is true instead, or under which conditions; empty where the claim is true as it stands."""
     notebook: str
@@ -34,6 +37,7 @@ class Claim:
     check: str
     """Function in it."""
     method: str
+    """How it is settled, a key of `METHODS`; empty where unchecked."""
     reason: str
     """Why a claim is unchecked: a quotation, or a reported experiment."""
 
@@ -41,11 +45,16 @@ class Claim:
 def read_claims(folder: Path) -> list[Claim]:
     """Return the claims of all TOML files in a folder, in the order of their ids.
 
+    Parameters
+    ----------
+    folder : Path
+        Where the TOML files are.
+
     Raises
     ------
     ValueError
-        If there is no claim, a file does not name its source, a row lacks a field or has an unknown one, a verdict or method is unknown, an id occurs twice, or a row has neither a
-        check nor a reason.
+        If there is no claim, a file does not name its source, a row lacks a field or has an unknown one, a verdict or method is
+        unknown, an id occurs twice, or a row has neither a check nor a reason.
     """
     claims: dict[str, Claim] = {}
     optional = {"printed": "", "corrected": "", "notebook": "", "check": "", "method": "", "reason": ""}

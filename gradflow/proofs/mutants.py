@@ -39,6 +39,7 @@ class Mutant:
     edit: str
     """The expression before and after, the occurrence if there are several."""
     code: CodeType
+    """The function with the edit."""
 
     @property
     def id(self) -> str:
@@ -47,7 +48,13 @@ class Mutant:
 
 
 def functions_of(module: ModuleType) -> dict[str, FunctionType]:
-    """Return the functions, and the methods and properties of the classes, that a module defines."""
+    """Return the functions, and the methods and properties of the classes, that a module defines.
+
+    Parameters
+    ----------
+    module : module
+        A scheme's file.
+    """
     found: dict[str, FunctionType] = {}
     for name, value in vars(module).items():
         if isinstance(value, FunctionType) and value.__module__ == module.__name__:
@@ -71,13 +78,25 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 def mutants_of(module: ModuleType) -> Iterator[Mutant]:
-    """Yield every mutant of every ``*_update`` of a module, or of all its functions if it has none (a wrapper of schemes)."""
+    """Yield every mutant of every ``*_update`` of a module, or of all its functions if it has none (a wrapper of schemes).
+
+    Parameters
+    ----------
+    module : module
+        A scheme's file.
+    """
     has_update = any(name.endswith("_update") for name in functions_of(module))
     yield from _mutants(module, lambda name: name.endswith("_update") or not has_update, _edits)
 
 
 def sign_mutants_of(module: ModuleType) -> Iterator[Mutant]:
-    """Yield every change of one sign anywhere in the module, the updates included."""
+    """Yield every change of one sign anywhere in the module, the updates included.
+
+    Parameters
+    ----------
+    module : module
+        A scheme's file.
+    """
     yield from _mutants(module, lambda name: True, _sign_edits)
 
 
@@ -198,6 +217,15 @@ def _exchanged(function: FunctionType, code: CodeType) -> Iterator[None]:
 def survives(module: ModuleType, mutant: Mutant, checks: list[Callable[[], None]]) -> bool:
     """Return True if no check raises with the mutant in the place of the running function.
 
+    Parameters
+    ----------
+    module : module
+        A scheme's file.
+    mutant : Mutant
+        The edit.
+    checks : list of callable
+        What may notice it.
+
     Raises
     ------
     Undecided
@@ -242,7 +270,13 @@ def _limit(seconds: int) -> Iterator[None]:
 
 
 def read_equivalent(folder: Path) -> dict[str, str]:
-    """Return the reasons of the mutants known to be equivalent, by `Mutant.id`."""
+    """Return the reasons of the mutants known to be equivalent, by `Mutant.id`.
+
+    Parameters
+    ----------
+    folder : Path
+        The derivations.
+    """
     path = folder / "equivalent_mutants.toml"
     if not path.exists():
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,13 @@ __all__ = ["claim_text", "claims_page", "escaped", "verdict_span"]
 
 
 def verdict_span(claim: Claim) -> str:
-    """Return the verdict of a claim as a MyST span with classes, by which a page colours and filters."""
+    """Return the verdict of a claim as a MyST span with classes, by which a page colours and filters.
+
+    Parameters
+    ----------
+    claim : Claim
+        A row of the ledger.
+    """
     return f"[{claim.verdict}]{{.verdict .verdict-{claim.verdict.replace(' ', '-')}}}"
 
 
@@ -23,12 +30,34 @@ def _settles(claim: Claim, folder: Path) -> Check | None:
 
 
 def escaped(text: str) -> str:
-    """Return plain text such that Markdown shows it as it is."""
-    return "".join(f"\\{c}" if c in "\\`*_|<>[]$" else c for c in text)
+    """Return plain text such that Markdown shows it as it is, but for code in backticks.
+
+    Parameters
+    ----------
+    text : str
+        A statement or a scope of a check.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    parts = re.split("(`[^`]*`)", text)
+    return "".join(part if n % 2 else re.sub(r"([\\`*_|<>\[\]$])", r"\\\1", part) for n, part in enumerate(parts))
 
 
 def claim_text(claim: Claim, folder: Path, *, page: bool = False) -> Iterator[str]:
-    """Yield the lines that tell of one claim, in Markdown; with `page`, with links and classes for the site."""
+    """Yield the lines that tell of one claim, in Markdown; with `page`, with links and classes for the site.
+
+    Parameters
+    ----------
+    claim : Claim
+        A row of the ledger.
+    folder : Path
+        The derivations.
+    page : bool
+        Whether the text is for the site.
+    """
     yield f"{claim.statement}."
     yield ""
     if claim.printed:

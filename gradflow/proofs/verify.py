@@ -23,6 +23,7 @@ from .ledger import Claim, read_claims
 __all__ = ["OBLIGATIONS", "Line", "default_folder", "load", "notebook_of", "report", "topics", "verify"]
 
 OBLIGATIONS = ("energy_law", "consistency", "solvability")
+"""What the derivation of every scheme has to show."""
 
 
 def default_folder() -> Path:
@@ -40,12 +41,25 @@ def default_folder() -> Path:
 
 
 def topics(folder: Path) -> list[str]:
-    """Return the topics that have a derivation."""
+    """Return the topics that have a derivation.
+
+    Parameters
+    ----------
+    folder : Path
+        The derivations.
+    """
     return sorted(path.name.removesuffix(".nb.py") for path in folder.glob("*.nb.py"))
 
 
 def load(folder: Path, topic: str) -> dict[str, Check]:
     """Return the checks of a derivation by name, in the order of the file; loading it runs none of them.
+
+    Parameters
+    ----------
+    folder : Path
+        The derivations.
+    topic : str
+        Which of them.
 
     Raises
     ------
@@ -68,7 +82,13 @@ def load(folder: Path, topic: str) -> dict[str, Check]:
 
 
 def notebook_of(scheme: type) -> str:
-    """Return the topic of a scheme's derivation: the name of its file."""
+    """Return the topic of a scheme's derivation: the name of its file.
+
+    Parameters
+    ----------
+    scheme : type
+        A class of the registry.
+    """
     return scheme.__module__.rpartition(".")[2]
 
 
@@ -77,10 +97,15 @@ class Line:
     """What became of one claim, obligation or further law."""
 
     id: str
+    """Of the claim, or scheme and obligation, or topic and check."""
     statement: str
+    """What is claimed or proved."""
     verdict: str
+    """One of the ledger's; "true" for what is no claim."""
     method: str
+    """How it is settled."""
     seconds: float
+    """What the check took; 0 for its second and later claims."""
     failure: str
     """What went wrong; empty if the check holds."""
 
@@ -119,6 +144,15 @@ def _told(error: BaseException) -> str:
 
 def verify(folder: Path, chosen: list[str], jobs: int) -> Iterator[Line]:
     """Yield a line for every claim, obligation and further law of the chosen topics, topic by topic.
+
+    Parameters
+    ----------
+    folder : Path
+        The derivations.
+    chosen : list of str
+        Topics; all if empty.
+    jobs : int
+        Processes.
 
     Raises
     ------
@@ -180,7 +214,13 @@ def lines(topic: str, outcomes: dict[str, Outcome], claims: list[Claim]) -> Iter
 
 
 def report(line: Line) -> str:
-    """Return the line as `gradflow verify` prints it."""
+    """Return the line as `gradflow verify` prints it.
+
+    Parameters
+    ----------
+    line : Line
+        From `verify`.
+    """
     word = "FAILS" if line.failure else line.verdict
     text = f"{line.id:48} {word:21} {line.method:18} {line.seconds:5.1f} s  {line.statement}"
     return f"{text}\n{'':48} {line.failure}" if line.failure else text

@@ -43,7 +43,21 @@ __all__ = ["Adagrad", "adagrad_update"]
 
 
 def adagrad_update(theta: Array, v: Array, g: Array, *, dt: Scalar, eps: Scalar) -> tuple[Array, Array]:
-    """Return theta_new (P,) and v_new (P,) of equations (1) and (2)."""
+    """Return theta_new (P,) and v_new (P,) of equations (1) and (2).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    v : array (P,)
+        Sum of the squared gradients.
+    g : array (P,)
+        Gradient of E at theta.
+    dt : float or 0-d array
+        Learning rate, > 0.
+    eps : float or 0-d array
+        The constant epsilon, > 0, in the units of the gradient.
+    """
     xp = array_namespace(theta, g)
     v_new = v + g * g  # (1)
     return theta - dt * (g / (xp.sqrt(v_new) + eps)), v_new  # (2)
@@ -56,7 +70,7 @@ class Adagrad:
     Parameters
     ----------
     eps : float
-        epsilon of (2), > 0, in the units of the gradient.
+        The constant epsilon of (2), > 0, in the units of the gradient.
 
     Raises
     ------

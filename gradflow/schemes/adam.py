@@ -64,7 +64,27 @@ class AdamState(NamedTuple):
 def adam_update(
     theta: Array, m: Array, v: Array, g: Array, n: int, *, dt: Scalar, beta1: float, beta2: float, eps: float
 ) -> tuple[Array, Array, Array]:
-    """Return theta_new, m_new, v_new, each (P,), of equations (1) to (3); n counts this step, so n >= 1."""
+    """Return theta_new, m_new, v_new, each (P,), of equations (1) to (3).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    m : array (P,)
+        Average of the gradients.
+    v : array (P,)
+        Average of their squares.
+    g : array (P,)
+        Gradient of E at theta.
+    n : int
+        Number of this step, >= 1.
+    dt : float or 0-d array
+        Learning rate, > 0.
+    beta1, beta2 : float
+        Rates of the averages, in [0, 1).
+    eps : float
+        The constant epsilon, > 0, in the units of the gradient.
+    """
     xp = array_namespace(theta, g)
     m_new = beta1 * m + (1 - beta1) * g  # (1)
     v_new = beta2 * v + (1 - beta2) * (g * g)  # (2)
@@ -82,7 +102,7 @@ class Adam:
     beta1, beta2 : float
         Rates of the averages, in [0, 1), dimensionless.
     eps : float
-        epsilon of (3), > 0, in the units of the gradient.
+        The constant epsilon of (3), > 0, in the units of the gradient.
 
     Raises
     ------

@@ -11,7 +11,7 @@ where rho stands for ``|q|``. Two forms of alpha:
    \text{invariant:}\quad \alpha &= \frac{1}{1 + \Delta t\,|g|_M^2 / (2E + \varepsilon)},                \tag{2} \\
    \text{printed:}\quad   \alpha &= \frac{1}{1 + \Delta t\,|g|_M^2 / (\rho^2 + \varepsilon)}.              \tag{3}
 
-For ``E = |q|^2 / 2`` and rho = |q| they agree, and ``|g|^2 / |q|^2`` is the Rayleigh quotient of the Gram matrix ``G = J J^*`` at
+For ``E = |q|^2 / 2`` and ``rho = |q|`` they agree, and ``|g|^2 / |q|^2`` is the Rayleigh quotient of the Gram matrix ``G = J J^*`` at
 q: (1) is full `IEQ` when q is an eigenvector, and an approximation of it by a multiple of q otherwise. (2) depends on the
 energy alone, so it means the same for a sum, a mean or a cross-entropy, and it *is* ``Restart(SAV(C=eps / 2))`` for an energy
 without a linear part (which is counted in E and g here). (3) takes rho as stored and in the units of the unscaled residual
@@ -63,7 +63,25 @@ def adaptive_ieq_update(
     eps: Scalar,
     inner: Callable[[Array, Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and rho_new (0-d) of equation (1), alpha from (2) or (3) by the choice of w."""
+    """Return theta_new (P,) and rho_new (0-d) of equation (1).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    rho : 0-d array
+        Auxiliary variable.
+    g : array (P,)
+        Gradient of E at theta.
+    w : 0-d array
+        2 E for alpha of (2), rho^2 for that of (3).
+    dt : float or 0-d array
+        Step size, > 0.
+    eps : float or 0-d array
+        The constant epsilon, > 0, in the units of the energy.
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    """
     alpha = 1 / (1 + dt * inner(g, g) / (w + eps))  # (2), (3)
     return theta - (dt * alpha) * g, alpha * rho  # (1)
 
@@ -75,7 +93,7 @@ class AdaptiveIEQ:
     Parameters
     ----------
     eps : float
-        epsilon, > 0, in the units of the energy.
+        The constant epsilon, > 0, in the units of the energy.
     form : {"invariant", "printed"}
         Equation (2) or (3).
 
@@ -127,7 +145,7 @@ class AdaptiveIEQ:
         return rho**2 / 2
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return |d|^2 / dt, 0-d: the guaranteed drop of (4) when rho is consistent and eps negligible."""
+        """Return ``|d|_M^2 / dt``, 0-d: the guaranteed drop of (4) when rho is consistent and eps negligible."""
         d = theta_new - theta
         return problem.inner(d, d) / dt
 

@@ -86,7 +86,27 @@ def adaptive_sav_update(
     inner: Callable[[Array, Array], Array],
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and r_new (0-d) of equation (4); `solve` is A^{-1}, `r` None stands for sqrt(F + C)."""
+    """Return theta_new (P,) and r_new (0-d) of equation (4).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    r : 0-d array or None
+        Auxiliary variable; None stands for sqrt(F + C).
+    m_hat : array (P,)
+        Average of the gradients, equation (1).
+    F : 0-d array
+        Energy at theta; F + C > 0.
+    tau : array, 0-d or (P,)
+        Step of equation (3).
+    C : float or 0-d array
+        Constant, in the units of the energy.
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    solve : callable
+        Maps u (P,) to A^{-1} u, (P,).
+    """
     xp = array_namespace(theta, m_hat)
     R = xp.sqrt(F + C)
     p = tau * solve(m_hat)
@@ -109,7 +129,7 @@ class AdaptiveSAV:
     beta1, beta2 : float
         Rates of the averages, in [0, 1), dimensionless.
     eps : float
-        epsilon of (3), > 0, in the units of the gradient.
+        The constant epsilon of (3), > 0, in the units of the gradient.
 
     Raises
     ------

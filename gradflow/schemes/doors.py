@@ -14,7 +14,13 @@ __all__ = ["plain_numbers", "require_finite", "require_in", "require_one_of", "r
 
 
 def plain_numbers(scheme: Any) -> None:
-    """Turn the NumPy numbers among the fields of a frozen dataclass into Python's, which never promote an array."""
+    """Turn the NumPy numbers among the fields of a frozen dataclass into Python's, which never promote an array.
+
+    Parameters
+    ----------
+    scheme : dataclass instance
+        The scheme; changed in place.
+    """
     for field in fields(scheme):
         value = getattr(scheme, field.name)
         if is_number(value) and type(value) not in (int, float):
@@ -22,25 +28,63 @@ def plain_numbers(scheme: Any) -> None:
 
 
 def require_finite(name: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number."""
+    """Raise ValueError unless `value` is a finite number.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : object
+        What was given.
+    """
     if not is_number(value) or not isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
 
 
 def require_positive(name: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number > 0."""
+    """Raise ValueError unless `value` is a finite number > 0.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : object
+        What was given.
+    """
     if not is_number(value) or not (isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
 
 
 def require_in(name: str, value: float, low: float, high: float, *, open_end: bool = False) -> None:
-    """Raise ValueError unless low <= value <= high (or < high)."""
+    """Raise ValueError unless low <= value <= high (or < high).
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : object
+        What was given.
+    low, high : float
+        Ends of the interval.
+    open_end : bool
+        Whether `high` itself is refused.
+    """
     ok = is_number(value) and low <= value and (value < high if open_end else value <= high)
     if not ok:
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}{')' if open_end else ']'}, got {value!r}")
 
 
 def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
-    """Raise ValueError unless `value` is among the known names."""
+    """Raise ValueError unless `value` is among the known names.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : object
+        What was given.
+    known : iterable of str
+        What is accepted.
+    """
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}")

@@ -58,7 +58,27 @@ def elementwise_sav_update(
     mass: Array | float,
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and r_new (P,) of equations (1) and (2); `r` None stands for sqrt(E + C) everywhere."""
+    """Return theta_new (P,) and r_new (P,) of equations (1) and (2).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    r : array (P,) or None
+        Auxiliary variables; None stands for sqrt(E + C) everywhere.
+    g : array (P,)
+        Gradient of E at theta.
+    E : 0-d array
+        E at theta; E + C > 0.
+    dt : float or 0-d array
+        Step size, > 0.
+    C : float or 0-d array
+        Constant, in the units of the energy.
+    mass : float or array (P,)
+        Diagonal of the inner product.
+    solve : callable
+        Maps u (P,) to A^{-1} u, (P,).
+    """
     xp = array_namespace(theta, g)
     R = xp.sqrt(E + C)
     r = R if r is None else r

@@ -17,15 +17,15 @@ stabilization, ``Sigma = (g, A^{-1} g)_M`` and ``rho = r^{n+1} / r^n``, four sch
    \text{theorem\_2.2:}\quad & \rho = \frac{1}{1 + \Delta t\,\Sigma/(\kappa r^n)},
         & \theta^{n+1} &= \theta^n - \frac{\Delta t}{r^n}\,\rho\,A^{-1}g.                               \tag{5}
 
-(3) is the E-SAV scheme of Liu & Li; the other three are printed in one document as one. What they are:
+Form (3) is the E-SAV scheme of Liu & Li; the other three are printed in one document as one. What they are:
 
-* (2) is consistent and r cancels from it: gradient descent with the step ``dt / (1 + dt Sigma / kappa)``, never longer than
+* Form (2) is consistent and r cancels from it: gradient descent with the step ``dt / (1 + dt Sigma / kappa)``, never longer than
   ``sqrt(kappa dt) / 2``. Restart and relaxation cannot change its theta.
-* (3) is consistent and fed back through xi, which is 1 as long as s is consistent. An energy part L of the problem is
+* Form (3) is consistent and fed back through xi, which is 1 as long as s is consistent. An energy part L of the problem is
   implicit here (``A = I + dt (L + S)``, s stands for the rest F); in the other forms it is counted in E and g, since an
   implicit L could drive rho through zero, where no logarithm is left.
-* (4) is a consistent step for theta, but its r follows ``r' = -|g|^2 / kappa``, not (1): it tracks E plus a constant.
-* (5) solves ``theta' = -g / r``: with consistent s the step is at most ``dt exp(-E / kappa) / C`` times the
+* Form (4) is a consistent step for theta, but its r follows ``r' = -|g|^2 / kappa``, not (1): it tracks E plus a constant.
+* Form (5) solves ``theta' = -g / r``: with consistent s the step is at most ``dt exp(-E / kappa) / C`` times the
   gradient, so that the iteration
   freezes at any energy worth starting from.
 
@@ -72,6 +72,7 @@ from .protocols import EnergyTerms, Slack
 __all__ = ["EXP_SAV_FORMS", "ExpSAV", "exp_sav_explicit_update", "exp_sav_update"]
 
 EXP_SAV_FORMS = ("implicit", "explicit", "section_2.2.4", "theorem_2.2")
+"""The forms of `ExpSAV`: equations (2) to (5)."""
 
 
 def exp_sav_update(
@@ -85,7 +86,27 @@ def exp_sav_update(
     inner: Callable[[Array, Array], Array],
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and s_new (0-d) of equation (2), (4) or (5); `solve` is A^{-1}."""
+    """Return theta_new (P,) and s_new (0-d) of equation (2), (4) or (5).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    s : 0-d array
+        Auxiliary variable, log r.
+    g : array (P,)
+        Gradient of E at theta.
+    dt : float or 0-d array
+        Step size, > 0.
+    kappa : float or 0-d array
+        Scale, > 0, in the units of the energy.
+    form : {"implicit", "section_2.2.4", "theorem_2.2"}
+        Equation (2), (4) or (5).
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    solve : callable
+        Maps u (P,) to A^{-1} u, (P,).
+    """
     xp = array_namespace(theta, g)
     A_g = solve(g)
     y = dt * inner(g, A_g) / kappa
@@ -111,7 +132,29 @@ def exp_sav_explicit_update(
     inner: Callable[[Array, Array], Array],
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and s_new (0-d) of equation (3); `s_consistent` is (1) at theta, `s` None stands for it."""
+    """Return theta_new (P,) and s_new (0-d) of equation (3).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    s : 0-d array or None
+        Auxiliary variable, log r; None stands for `s_consistent`.
+    g : array (P,)
+        Gradient of F at theta.
+    s_consistent : 0-d array
+        Its value by definition at theta, F / kappa + log C.
+    L_theta : array (P,) or None
+        L theta; None for an energy without a linear part.
+    dt : float or 0-d array
+        Step size, > 0.
+    kappa : float or 0-d array
+        Scale, > 0, in the units of the energy.
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    solve : callable
+        Maps u (P,) to A^{-1} u, (P,).
+    """
     xp = array_namespace(theta, g)
     s = s_consistent if s is None else s
     xi = xp.exp(s - s_consistent)
@@ -131,7 +174,7 @@ class ExpSAV:
     form : {"implicit", "explicit", "section_2.2.4", "theorem_2.2"}
         Equation (2), (3), (4) or (5).
     scale : float
-        kappa, in the units of the energy; large values approach gradient descent.
+        The constant kappa, in the units of the energy; large values approach gradient descent.
     C : float
         Constant of (1), > 0, dimensionless; matters in (4) and (5) only.
     stabilization : float or LinearPart

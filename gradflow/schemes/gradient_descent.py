@@ -51,7 +51,21 @@ __all__ = ["GradientDescent", "gradient_descent_update"]
 def gradient_descent_update(
     theta: Array, g: Array, L_theta: Array | None = None, *, dt: Scalar, solve: Callable[[Array], Array]
 ) -> Array:
-    """Return theta_new (P,) of equation (2); `solve` is A^{-1}, `L_theta` None an energy without a linear part."""
+    """Return theta_new (P,) of equation (2).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    g : array (P,)
+        Gradient of F at theta.
+    L_theta : array (P,) or None
+        L theta; None for an energy without a linear part.
+    dt : float or 0-d array
+        Step size, > 0.
+    solve : callable
+        Maps u (P,) to A^{-1} u, (P,).
+    """
     f = g if L_theta is None else L_theta + g
     return theta - dt * solve(f)  # (2)
 

@@ -60,7 +60,21 @@ class MomentumState(NamedTuple):
 
 
 def heavy_ball_update(theta: Array, d: Array, g: Array, *, dt: Scalar, beta: Scalar) -> tuple[Array, Array]:
-    """Return theta_new (P,) and d_new (P,) of equation (2)."""
+    """Return theta_new (P,) and d_new (P,) of equation (2).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    d : array (P,)
+        The last increment.
+    g : array (P,)
+        Gradient of E at theta.
+    dt : float or 0-d array
+        Step size, > 0.
+    beta : float or 0-d array
+        Momentum, in [0, 1).
+    """
     d_new = beta * d - dt * g  # (2)
     return theta + d_new, d_new  # (2)
 
@@ -72,7 +86,7 @@ class HeavyBall:
     Parameters
     ----------
     momentum : float
-        beta, in [0, 1), dimensionless; time runs ``1 / (1 - beta)`` times as fast, equation (3).
+        The momentum beta, in [0, 1), dimensionless; time runs ``1 / (1 - beta)`` times as fast, equation (3).
 
     Raises
     ------

@@ -34,15 +34,15 @@ Mini-batches. Vanilla IEQ keeps a residual for every sample and moves only those
 This is wrong by design, even for linear residuals: for N copies of ``q_i = theta``, theta = 1, dt = 9 and batches of one, theta
 goes to ``1 - N`` while the stored energy goes to 0. `solve` runs it all the same, because that is the method; use `Restart`.
 
-=========  ===========  ============
-symbol     code         shape
-=========  ===========  ============
-theta      theta        (P,)
-q          q            (N,)
-L theta    L_theta      (P,)
-(d, Ad)/dt  damping     map to 0-d
-d, J d     direction    map
-=========  ===========  ============
+==========  ===========  ============
+symbol      code         shape
+==========  ===========  ============
+theta       theta        (P,)
+q           q            (N,)
+L theta     L_theta      (P,)
+(d, Ad)/dt  damping      map to 0-d
+d, J d      direction    map
+==========  ===========  ============
 
 Source: Yang, J. Comput. Phys. 327 (2016) 294 for IEQ; for training, "Assessment of the research value of the IEQ method",
 sections 1 and 2. For L = lambda I that document leaves the right-hand side of its system for q unsaid; with q alone on it,
@@ -78,8 +78,20 @@ def ieq_update(
 ) -> tuple[Array, Array]:
     """Return theta_new (P,) and q_new (N,) of equation (5).
 
-    `direction` maps (q, L_theta) to d of (3) and J d, `damping` maps d to (d, A d)_M / dt; `L_theta` None stands for an energy
-    without a linear part.
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    q : array (N,)
+        Auxiliary variable: the residual, or what stands for it.
+    L_theta : array (P,) or None
+        L theta; None for an energy without a linear part.
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    damping : callable
+        Maps d (P,) to (d, A d)_M / dt, 0-d.
+    direction : callable
+        Maps (q, L_theta) to d of (3), (P,), and J d, (N,).
     """
     xp = array_namespace(theta, q)
     d, J_d = direction(q, L_theta)  # (3)
@@ -151,7 +163,7 @@ class IEQ:
         return AuxState(theta_new, q)
 
     def modified_energy(self, problem: Problem, state: AuxState) -> Array:
-        """Return |q|^2 / 2 + (theta, L theta)_M / 2, 0-d: E itself when q is consistent."""
+        """Return ``|q|^2 / 2 + (theta, L theta)_M / 2``, 0-d: E itself when q is consistent."""
         if state.aux is None:
             return problem.energy(state.theta)
         energy, L = state.aux @ state.aux / 2, linear_part(problem)
@@ -177,6 +189,6 @@ class IEQ:
         eta: float,
         orientation: str,
     ) -> Blend:
-        """Return the relaxed q; the constraint is on |q|^2, twice the energy."""
+        """Return the relaxed q; the constraint is on ``|q|^2``, twice the energy."""
         del aux, eta
         return relax_quadratic(intermediate, consistent, 2 * slack(), orientation=orientation)

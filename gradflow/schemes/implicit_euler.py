@@ -49,7 +49,7 @@ class ImplicitEulerState(NamedTuple):
     theta: Array
     """Parameters, (P,)."""
     residual: float
-    """|R|_M over |grad E(theta^n)|_M, dimensionless; 0 at the start. NaN if the energy there was not finite."""
+    """``|R|_M / |grad E(theta^n)|_M``, dimensionless; 0 at the start. NaN if the energy there was not finite."""
     newton: int
     """Newton iterations taken."""
     converged: bool
@@ -57,7 +57,15 @@ class ImplicitEulerState(NamedTuple):
 
 
 def implicit_euler_update(theta: Array, *, movement: Callable[[Array], Increment]) -> ImplicitEulerState:
-    """Return theta_new (P,) of equation (1) and the account of its solution; `movement` maps theta to d, with (3)."""
+    """Return theta_new (P,) of equation (1) and the account of its solution.
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    movement : callable
+        Maps theta (P,) to an `Increment` whose d has (3).
+    """
     found = movement(theta)
     return ImplicitEulerState(theta + found.d, found.residual, found.newton, found.converged)  # (1)
 

@@ -52,12 +52,36 @@ __all__ = ["Nesterov", "nesterov_point", "nesterov_update"]
 
 
 def nesterov_point(theta: Array, d: Array, *, beta: Scalar) -> Array:
-    """Return y (P,) of equation (1), where the gradient is wanted."""
+    """Return y (P,) of equation (1), where the gradient is wanted.
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    d : array (P,)
+        The last increment.
+    beta : float or 0-d array
+        Momentum, in [0, 1).
+    """
     return theta + beta * d  # (1)
 
 
 def nesterov_update(theta: Array, d: Array, g: Array, *, dt: Scalar, beta: Scalar) -> tuple[Array, Array]:
-    """Return theta_new (P,) and d_new (P,) of equation (2), g being the gradient at y."""
+    """Return theta_new (P,) and d_new (P,) of equation (2).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    d : array (P,)
+        The last increment.
+    g : array (P,)
+        Gradient of E at y, equation (1).
+    dt : float or 0-d array
+        Step size, > 0.
+    beta : float or 0-d array
+        Momentum, in [0, 1).
+    """
     d_new = beta * d - dt * g  # (2) less theta
     return theta + d_new, d_new  # (2)
 
@@ -69,7 +93,7 @@ class Nesterov:
     Parameters
     ----------
     momentum : float
-        beta, in [0, 1), dimensionless; time runs ``1 / (1 - beta)`` times as fast, equation (3).
+        The momentum beta, in [0, 1), dimensionless; time runs ``1 / (1 - beta)`` times as fast, equation (3).
 
     Raises
     ------

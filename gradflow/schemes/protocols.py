@@ -25,7 +25,7 @@ class EnergyTerms(NamedTuple):
     """
 
     dissipation: Array
-    """What the flow dissipates: |d|_M^2 / dt + (S d, d)_M + (L d, d)_M / 2 with d = theta_new - theta; 0-d, >= 0."""
+    """What the flow dissipates: ``|d|_M^2 / dt + (S d, d)_M + (L d, d)_M / 2``, d = theta_new - theta; 0-d, >= 0."""
     numerical: Array
     """What the discretisation of the auxiliary variable dissipates on top; 0-d, >= 0."""
 
@@ -35,10 +35,43 @@ class Scheme(Protocol):
     """A time discretisation of theta' = -grad E(theta); implementations are frozen dataclasses."""
 
     def init(self, problem: Problem, theta: Array) -> Any:
-        """Return the state to start from, a NamedTuple whose first field is theta."""
+        """Return the state to start from, a NamedTuple whose first field is theta.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy, with its inner product.
+        theta : array (P,)
+            Initial parameters, floating, finite.
+
+        Returns
+        -------
+        NamedTuple
+            Its first field is theta; an auxiliary scheme's second is ``aux``.
+
+        Raises
+        ------
+        ValueError
+            If the scheme cannot run on this problem from here.
+        """
 
     def step(self, problem: Problem, state: Any, dt: Scalar) -> Any:
-        """Return the state one step of size dt later. Pure: `state` stays as it was."""
+        """Return the state one step of size dt later. Pure: `state` stays as it was.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy; in mini-batches that of the batch.
+        state : NamedTuple
+            From `init` or `step`.
+        dt : float or 0-d array
+            Step size, > 0, a time (the learning rate of first-order methods).
+
+        Returns
+        -------
+        NamedTuple
+            The new state, of the type, shapes and dtypes of the old one.
+        """
 
 
 @runtime_checkable
@@ -46,16 +79,72 @@ class AuxiliaryScheme(Scheme, Protocol):
     """A scheme with an auxiliary variable and a modified energy: what `Restart` and `Relaxed` wrap."""
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
-        """Return the auxiliary variable by its definition at theta."""
+        """Return the auxiliary variable by its definition at theta.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Where.
+
+        Returns
+        -------
+        array
+            Of the shape that the scheme gives it: 0-d, (P,) or (N,).
+        """
 
     def modified_energy(self, problem: Problem, state: Any) -> Array:
-        """Return the energy that the scheme dissipates, 0-d; equal to E when the auxiliary is consistent."""
+        """Return the energy that the scheme dissipates, 0-d; equal to E when the auxiliary is consistent.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        state : NamedTuple
+            A state of this scheme; an auxiliary variable None stands for its definition.
+
+        Returns
+        -------
+        0-d array
+            In the units of the energy.
+        """
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the guaranteed drop of the modified energy, 0-d."""
+        """Return the guaranteed drop of the modified energy, 0-d.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Its step size.
+
+        Returns
+        -------
+        0-d array
+            At least 0, in the units of the energy.
+        """
 
     def energy_terms(self, problem: Problem, state: Any, new: Any, dt: Scalar) -> EnergyTerms:
-        """Return both terms of the energy identity of the step from `state` to `new`."""
+        """Return both terms of the energy identity of the step from `state` to `new`.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem that the step was taken on.
+        state, new : NamedTuple
+            States before and after the step.
+        dt : float or 0-d array
+            Its step size.
+
+        Returns
+        -------
+        EnergyTerms
+            With the terms of ``modified_energy(new) - modified_energy(state) = -dissipation - numerical``.
+        """
 
     def relax(
         self,
@@ -67,4 +156,25 @@ class AuxiliaryScheme(Scheme, Protocol):
         eta: float,
         orientation: str,
     ) -> Blend:
-        """Return the relaxed auxiliary; `aux` is the old variable."""
+        """Return the relaxed auxiliary variable and its xi_0.
+
+        Parameters
+        ----------
+        aux : array
+            The variable before the step, of the shape that the scheme gives it.
+        intermediate : array
+            The variable after the step.
+        consistent : array
+            Its definition at the new theta.
+        slack : callable
+            Returns the energy that may be given back, 0-d.
+        eta : float
+            Share of the dissipation that may be given back, in [0, 1].
+        orientation : {"literature", "swapped"}
+            See `gradflow.relaxation`.
+
+        Returns
+        -------
+        Blend
+            The variable and its factor.
+        """

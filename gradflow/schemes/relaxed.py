@@ -4,8 +4,8 @@ With ``r~`` the base scheme's variable after the step, ``r^ = r(theta^{n+1})`` i
 scheme's energy identity:
 
 .. math::
-   r^{n+1} = \xi_0\,\tilde r + (1 - \xi_0)\,\hat r, \qquad
-   \xi_0 = \min\{\xi \in [0, 1] : \text{modified energy}(r^{n+1}) \le \text{modified energy}(\tilde r) + \eta D\}.  \tag{1}
+   r^{n+1} &= \xi_0\,\tilde r + (1 - \xi_0)\,\hat r, \\
+   \xi_0 &= \min\{\xi \in [0, 1] : \text{modified energy}(r^{n+1}) \le \text{modified energy}(\tilde r) + \eta D\}.  \tag{1}
 
 The modified energy then still decays, for every dt > 0: with this budget by at least ``(1 - eta) D`` and the numerical
 dissipation. Theta is touched only through the next step. `gradflow.relaxation` solves (1).
@@ -15,8 +15,8 @@ without linear parts (a scheme whose own D is smaller than that gets ``eta D``).
 is, also the numerical dissipation, as the code of Liu, Shen & Zhang does. All keep the decay. The forms of `ExpSAV` whose
 law is linear in r have one budget of their own, ``eta (r^n - r~)``, which keeps r from rising; other names are refused there.
 
-Orientation. ``literature`` is (1). ``swapped`` exchanges ``r~`` and ``r^`` throughout, as two documents print it: see
-`gradflow.relaxation`.
+Orientation. ``literature`` is (1). ``swapped`` exchanges ``r~`` and ``r^`` throughout, as one document prints it (another prints
+its weights and no constraint): see `gradflow.relaxation`.
 
 Source: Jiang, Zhang & Zhao, J. Comput. Phys. 456 (2022) 110954; Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, eqs.
 (21)-(24), Algorithm 4, eta = 0.99; Liu, Shen & Zhang, arXiv:2301.02942 for the budget ``numerical``.
@@ -38,6 +38,7 @@ from .restart import Restart
 __all__ = ["BUDGETS", "Relaxed", "RelaxedState"]
 
 BUDGETS = ("dissipation", "increment", "numerical")
+"""What `Relaxed` may give back."""
 
 
 class RelaxedState(NamedTuple):

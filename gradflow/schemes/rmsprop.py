@@ -52,7 +52,23 @@ class SquaresState(NamedTuple):
 
 
 def rmsprop_update(theta: Array, v: Array, g: Array, *, dt: Scalar, decay: Scalar, eps: Scalar) -> tuple[Array, Array]:
-    """Return theta_new (P,) and v_new (P,) of equations (1) and (2)."""
+    """Return theta_new (P,) and v_new (P,) of equations (1) and (2).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    v : array (P,)
+        Average of the squared gradients.
+    g : array (P,)
+        Gradient of E at theta.
+    dt : float or 0-d array
+        Learning rate, > 0.
+    decay : float or 0-d array
+        Decay alpha of the average, in [0, 1).
+    eps : float or 0-d array
+        The constant epsilon, > 0, in the units of the gradient.
+    """
     xp = array_namespace(theta, g)
     v_new = decay * v + (1 - decay) * (g * g)  # (1)
     return theta - dt * (g / (xp.sqrt(v_new) + eps)), v_new  # (2)
@@ -65,9 +81,9 @@ class RMSProp:
     Parameters
     ----------
     decay : float
-        alpha, in [0, 1), dimensionless; 0.9 is the lecture's, 0.99 PyTorch's.
+        The decay alpha, in [0, 1), dimensionless; 0.9 is the lecture's, 0.99 PyTorch's.
     eps : float
-        epsilon of (2), > 0, in the units of the gradient.
+        The constant epsilon of (2), > 0, in the units of the gradient.
 
     Raises
     ------

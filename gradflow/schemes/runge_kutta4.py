@@ -40,7 +40,17 @@ __all__ = ["RungeKutta4", "runge_kutta4_update"]
 
 
 def runge_kutta4_update(theta: Array, *, dt: Scalar, velocity: Callable[[Array], Array]) -> Array:
-    """Return theta_new (P,) of equation (3); `velocity` is minus the gradient."""
+    """Return theta_new (P,) of equation (3).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    dt : float or 0-d array
+        Step size, > 0.
+    velocity : callable
+        Maps theta (P,) to minus the gradient of E, (P,).
+    """
     k1 = velocity(theta)  # (1)
     k2 = velocity(theta + (dt / 2) * k1)  # (1)
     k3 = velocity(theta + (dt / 2) * k2)  # (2)

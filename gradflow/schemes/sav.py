@@ -74,7 +74,26 @@ def sav_update(
 ) -> tuple[Array, Array]:
     """Return theta_new (P,) and r_new (0-d) of equation (4).
 
-    `r` None stands for R, its value by definition; `L_theta` None for an energy without a linear part; `solve` is A^{-1}.
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    r : 0-d array or None
+        Auxiliary variable; None stands for R, its value by definition.
+    g : array (P,)
+        Gradient of F at theta.
+    F : 0-d array
+        F at theta; F + C > 0.
+    L_theta : array (P,) or None
+        L theta; None for an energy without a linear part.
+    dt : float or 0-d array
+        Step size, > 0.
+    C : float or 0-d array
+        Constant of (1), in the units of the energy.
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    solve : callable
+        Maps u (P,) to A^{-1} u, (P,).
     """
     xp = array_namespace(theta, g)
     R = xp.sqrt(F + C)  # (1)

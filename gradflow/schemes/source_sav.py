@@ -58,7 +58,27 @@ def source_sav_update(
     inner: Callable[[Array, Array], Array],
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and r_new (0-d) of equations (1) and (2); `solve` is A^{-1}."""
+    """Return theta_new (P,) and r_new (0-d) of equations (1) and (2).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    r : 0-d array
+        Auxiliary variable.
+    g : array (P,)
+        Gradient of E at theta.
+    E : 0-d array
+        E at theta; NaN comes out where E + C < 0.
+    dt : float or 0-d array
+        Step size, > 0.
+    C : float or 0-d array
+        Constant, in the units of the energy.
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    solve : callable
+        Maps u (P,) to A^{-1} u, (P,).
+    """
     xp = array_namespace(theta, g)
     A_g = solve(g)
     R = xp.sqrt(E + C)  # NaN where the scheme is not defined

@@ -61,7 +61,17 @@ __all__ = [
 
 
 def symbols(name: str, n: int, **assumptions: Any) -> np.ndarray[Any, Any]:
-    """Return an object array (n,) of real symbols name_0 ... name_{n-1}."""
+    """Return an object array (n,) of real symbols name_0 ... name_{n-1}.
+
+    Parameters
+    ----------
+    name : str
+        The stem of the names.
+    n : int
+        How many.
+    **assumptions : bool
+        SymPy's, such as ``positive=True``.
+    """
     assumptions = {"real": True, **assumptions}
     return np.array([sp.Symbol(f"{name}_{i}", **assumptions) for i in range(n)], dtype=object)
 
@@ -89,22 +99,46 @@ concat = np.concatenate
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """Return the larger of two scalars."""
+    """Return the larger of two scalars.
+
+    Parameters
+    ----------
+    a, b : SymPy expression
+        The scalars.
+    """
     return where(a > b, a, b)
 
 
 def minimum(a: Any, b: Any) -> Any:
-    """Return the smaller of two scalars."""
+    """Return the smaller of two scalars.
+
+    Parameters
+    ----------
+    a, b : SymPy expression
+        The scalars.
+    """
     return where(a < b, a, b)
 
 
 def copysign(a: Any, b: Any) -> Any:
-    """Return ``|a|`` with the sign of b, + for zero."""
+    """Return ``|a|`` with the sign of b, + for zero.
+
+    Parameters
+    ----------
+    a, b : SymPy expression
+        The scalars.
+    """
     return where(b >= 0, abs(a), -abs(a))
 
 
 def zeros_like(a: Any) -> Any:
-    """Return 0 a."""
+    """Return 0 a.
+
+    Parameters
+    ----------
+    a : SymPy expression, object array or Vector
+        What to take the kind of.
+    """
     return 0 * a
 
 
@@ -117,6 +151,12 @@ class Finfo(NamedTuple):
 
 
 def finfo(dtype: Any) -> Finfo:
-    """Return the rounding constants of exact arithmetic, all 0."""
+    """Return the rounding constants of exact arithmetic, all 0.
+
+    Parameters
+    ----------
+    dtype : object
+        Not looked at.
+    """
     del dtype
     return Finfo()

@@ -53,7 +53,13 @@ _way: ContextVar[_Way | None] = ContextVar("way", default=None)
 
 
 def branches(function: Callable[[], Any]) -> Iterator[Branch]:
-    """Yield every branch of a call of `function` (a function without arguments, without side effects)."""
+    """Yield every branch of a call of `function` (a function without arguments, without side effects).
+
+    Parameters
+    ----------
+    function : callable
+        Takes nothing, has no side effects.
+    """
     script: list[bool] = []
     while True:
         way = _Way(script)
@@ -73,7 +79,15 @@ def branches(function: Callable[[], Any]) -> Iterator[Branch]:
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
-    """Return `yes` where the condition holds and `no` elsewhere, entry by entry for object arrays."""
+    """Return `yes` where the condition holds and `no` elsewhere, entry by entry for object arrays.
+
+    Parameters
+    ----------
+    condition : SymPy relation, bool, or object array of these
+        What is asked.
+    yes, no : SymPy expression, object array or Vector
+        What is answered.
+    """
     if any(isinstance(a, np.ndarray) for a in (condition, yes, no)):
         return np.frompyfunc(_where, 3, 1)(condition, yes, no)
     return _where(condition, yes, no)

@@ -33,6 +33,11 @@ def is_zero(expression: Any) -> bool:
     expression : SymPy expression, number, object array, Vector, or a tuple or list of these
         An array or a vector is zero if all its entries or coefficients are (the atoms of a vector count as independent).
 
+    Returns
+    -------
+    bool
+        True is a proof, False a refutation.
+
     Raises
     ------
     Undecided
@@ -66,6 +71,25 @@ def is_small(expression: Any, dt: sp.Symbol, order: int) -> bool:
     The value and the first ``order - 1`` derivatives with respect to dt are shown to vanish at 0, and the next one to be finite
     there, all other symbols held fixed (inner products with the solution of a shifted system depend on dt, but stay bounded).
     The conditions of `is_zero` apply.
+
+    Parameters
+    ----------
+    expression : SymPy expression, Vector, object array, tuple or list
+        What is looked at.
+    dt : Symbol
+        What tends to 0.
+    order : int
+        The order p of O(dt^p).
+
+    Returns
+    -------
+    bool
+        True is a proof, False a refutation, as for `is_zero`.
+
+    Raises
+    ------
+    Undecided
+        If neither succeeds, or a derivative is not finite at 0.
     """
     if isinstance(expression, Vector):
         return all(is_small(c, dt, order) for c in expression.terms.values())

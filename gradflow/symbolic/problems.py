@@ -15,7 +15,20 @@ __all__ = ["AbstractEnergy", "AbstractLeastSquares", "configured", "entries"]
 
 
 def configured(scheme: type, **values: Any) -> Any:
-    """Return an instance of a frozen dataclass whose fields may be symbols, which its constructor would refuse."""
+    """Return an instance of a frozen dataclass whose fields may be symbols, which its constructor would refuse.
+
+    Parameters
+    ----------
+    scheme : type
+        Class of a scheme.
+    **values : object
+        Its fields.
+
+    Raises
+    ------
+    ValueError
+        If it has no such field.
+    """
     instance: Any = object.__new__(scheme)
     made = scheme()
     names = [field.name for field in fields(scheme)]
@@ -29,14 +42,20 @@ def configured(scheme: type, **values: Any) -> Any:
 
 
 def entries(v: Any) -> list[Any]:
-    """Return the coefficients of an abstract vector or the entries of an object array, for `is_zero` and `subs`."""
+    """Return the coefficients of an abstract vector or the entries of an object array, for `is_zero` and `subs`.
+
+    Parameters
+    ----------
+    v : Vector or object array
+        The vector.
+    """
     return list(v.terms.values()) if isinstance(v, Vector) else list(np.ravel(v))
 
 
 class AbstractEnergy:
-    """Any energy ``(theta, L theta) / 2 + F(theta)`` on an abstract space: a new symbol for F and a new vector for its gradient
-    at every theta that is asked for.
+    """Any energy ``(theta, L theta) / 2 + F(theta)`` on an abstract space.
 
+    There is a new symbol for F and a new vector for its gradient at every theta that is asked for.
     F at the k-th theta has one name in every problem: what two problems return can be compared only where both were asked for
     the same thetas in the same order.
 
@@ -108,10 +127,12 @@ class AbstractLeastSquares(AbstractEnergy):
 
     Parameters
     ----------
-    space, linear
-        As for `AbstractEnergy`.
+    space : Space
+        The space of theta, with its inner product.
     residuals : Space
         The space of q.
+    linear : SelfAdjoint, optional
+        The energy part L.
     """
 
     def __init__(self, space: Space, residuals: Space, linear: SelfAdjoint | None = None) -> None:
@@ -127,11 +148,11 @@ class AbstractLeastSquares(AbstractEnergy):
         return AbstractLinearization(self.residuals.vector(f"q{name}"), self._maps[name])
 
     def nonlinear_energy(self, theta: Vector) -> Any:
-        """Return |q|^2 / 2."""
+        """Return ``|q|^2 / 2``."""
         q = self.linearize(theta).residual
         return q @ q / 2
 
     def nonlinear_energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
-        """Return |q|^2 / 2 and J^* q."""
+        """Return ``|q|^2 / 2`` and ``J^* q``."""
         at = self.linearize(theta)
         return at.residual @ at.residual / 2, at.vjp(at.residual)

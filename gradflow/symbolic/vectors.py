@@ -30,7 +30,15 @@ _ENTRIES: dict[tuple[tuple[int, int], tuple[int, ...], str], Any] = {}
 
 
 class Map:
-    """A linear map from one space to another, known by its name and its adjoint."""
+    """A linear map from one space to another, known by its name and its adjoint.
+
+    Parameters
+    ----------
+    name : str
+        How it is written.
+    source, target : Space
+        From where to where.
+    """
 
     def __init__(self, name: str, source: Space, target: Space) -> None:
         self.name, self.source, self.target = name, source, target
@@ -40,7 +48,15 @@ class Map:
 
     @classmethod
     def between(cls, name: str, source: Space, target: Space) -> Map:
-        """Return a new map, with its adjoint."""
+        """Return a new map, with its adjoint.
+
+        Parameters
+        ----------
+        name : str
+            How it is written.
+        source, target : Space
+            From where to where.
+        """
         forward, back = cls(name, source, target), cls(f"{name}^*", target, source)
         forward.adjoint, back.adjoint = back, forward
         return forward
@@ -59,6 +75,13 @@ class SelfAdjoint(Map):
     """A self-adjoint, positive semi-definite operator; a linear part in the sense of `gradflow.linear`.
 
     `terms` holds the operators that it is the sum of: itself, if it is not a sum.
+
+    Parameters
+    ----------
+    name : str
+        How it is written.
+    space : Space
+        Where it acts.
     """
 
     scalar = None
@@ -98,6 +121,7 @@ class SelfAdjoint(Map):
 
 
 Atom: TypeAlias = tuple[tuple[Map, ...], str]
+"""Maps in the order in which they are written, and the name of the vector that they are applied to."""
 
 
 class Space:
@@ -123,19 +147,50 @@ class Space:
         return Vector(self, {})
 
     def vector(self, name: str) -> Vector:
-        """Return the vector of this name."""
+        """Return the vector of this name.
+
+        Parameters
+        ----------
+        name : str
+            The name.
+        """
         return Vector(self, {((), name): sp.Integer(1)})
 
     def vectors(self, names: str) -> list[Vector]:
-        """Return the vectors of these names, which spaces separate."""
+        """Return the vectors of these names, which spaces separate.
+
+        Parameters
+        ----------
+        names : str
+            The names.
+        """
         return [self.vector(name) for name in names.split()]
 
     def operator(self, name: str) -> SelfAdjoint:
-        """Return a self-adjoint, positive semi-definite operator."""
+        """Return a self-adjoint, positive semi-definite operator.
+
+        Parameters
+        ----------
+        name : str
+            How it is written.
+        """
         return SelfAdjoint(name, self)
 
     def relate(self, atom: Vector, value: Vector) -> None:
-        """From now on, write a vector that is a single atom (with coefficient 1), wherever it occurs, as `value`."""
+        """From now on, write a vector that is a single atom (with coefficient 1), wherever it occurs, as `value`.
+
+        Parameters
+        ----------
+        atom : Vector
+            A single atom.
+        value : Vector
+            What it is.
+
+        Raises
+        ------
+        ValueError
+            If the vector is no single atom with coefficient 1, or has a relation.
+        """
         ((key, c),) = atom.terms.items()
         if c != 1:
             raise ValueError(f"a relation is for one atom with coefficient 1, got {atom}")
@@ -144,7 +199,13 @@ class Space:
         self.relations[key] = value
 
     def combine(self, terms: dict[Atom, Any]) -> Vector:
-        """Return the vector with these terms, rewritten by the relations of the space."""
+        """Return the vector with these terms, rewritten by the relations of the space.
+
+        Parameters
+        ----------
+        terms : dict
+            Coefficients by atom.
+        """
         result: dict[Atom, Any] = {}
         for (word, base), c in terms.items():
             for atom, factor in self._rewritten(word, base).items():
@@ -163,11 +224,34 @@ class Space:
         return {(word, base): sp.Integer(1)}
 
     def solutions(self, operator: SelfAdjoint, dt: Any) -> list[Vector]:
-        """Return the solutions of systems with this operator and dt that have been asked for."""
+        """Return the solutions of systems with this operator and dt that have been asked for.
+
+        Parameters
+        ----------
+        operator : SelfAdjoint
+            The operator L.
+        dt : SymPy expression
+            Its factor.
+        """
         return [v for (_, terms, step), v in self._solutions.items() if terms == operator.terms and step == dt]
 
     def solution_of(self, atom: Atom, operator: SelfAdjoint, dt: Any) -> Vector:
-        """Return the solution of (I + dt L) v = atom, made by relation (2) when first asked for."""
+        """Return the solution of (I + dt L) v = atom, made by relation (2) when first asked for.
+
+        Parameters
+        ----------
+        atom : tuple
+            The right-hand side.
+        operator : SelfAdjoint
+            The operator L.
+        dt : SymPy expression
+            Its factor.
+
+        Raises
+        ------
+        ValueError
+            If the atom is the right-hand side of another system.
+        """
         key = (atom, operator.terms, dt)
         if key not in self._solutions:
             if atom in self.relations:
@@ -218,7 +302,15 @@ def _is_square(key: tuple[str, tuple[Map, ...], str]) -> bool:
 
 
 class Vector:
-    """A formal combination of atoms, as the updates use it: sums, multiples, ``@`` in its own space."""
+    """A formal combination of atoms, as the updates use it: sums, multiples, ``@`` in its own space.
+
+    Parameters
+    ----------
+    space : Space
+        Where it lives.
+    terms : dict
+        Coefficients by atom.
+    """
 
     __array_ufunc__ = None  # NumPy scalars leave products to this class
     __slots__ = ("space", "terms")
@@ -280,7 +372,13 @@ class Vector:
         return self.space.inner(self, other)
 
     def map_coefficients(self, function: Any) -> Vector:
-        """Return the vector with `function` of each coefficient: a derivative, a limit, a substitution."""
+        """Return the vector with `function` of each coefficient: a derivative, a limit, a substitution.
+
+        Parameters
+        ----------
+        function : callable
+            Takes and returns a SymPy expression.
+        """
         return self.space.combine({atom: function(sp.sympify(c)) for atom, c in self.terms.items()})
 
     def __repr__(self) -> str:

@@ -1,8 +1,11 @@
 """Sphinx configuration: ``sphinx-build -W -n docs docs/_build`` needs no network and gives no warning."""
 
+import atexit
+import logging
 import os
 import shutil
 import sys
+import tempfile
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -11,6 +14,14 @@ sys.path.insert(0, str(HERE / "_ext"))
 
 # One thread for linear algebra: the gallery compares costs, and the builds that run it share their machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Kernels read no profile of the user's, and their own log is of no use to the reader of a build.
+profile = tempfile.mkdtemp(prefix="gradflow-ipython-")
+atexit.register(shutil.rmtree, profile, ignore_errors=True)
+os.environ["IPYTHONDIR"] = profile
+(Path(profile) / "profile_default").mkdir()
+(Path(profile) / "profile_default" / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n")
+logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 project = "gradflow"
 author = "The gradflow developers"

@@ -15,7 +15,7 @@ For ``E = |q|^2 / 2`` and ``rho = |q|`` they agree, and ``|g|^2 / |q|^2`` is the
 q: (1) is full `IEQ` when q is an eigenvector, and an approximation of it by a multiple of q otherwise. (2) depends on the
 energy alone, so it means the same for a sum, a mean or a cross-entropy, and it *is* ``Restart(SAV(C=eps / 2))`` for an energy
 without a linear part (which is counted in E and g here). (3) takes rho as stored and in the units of the unscaled residual
-``f - y``: with a mean loss over N samples it damps 2 / N times too weakly, and once rho has shrunk past the true residual its
+``f - y``: with a mean loss over N samples it damps N / 2 times too weakly, and once rho has shrunk past the true residual its
 step is too short. Neither lowers the true energy for every dt, not even for linear f: Gram matrix diag(1, 100),
 q = (1, 0.05), dt = 10 takes E from 0.501 to 6.74.
 

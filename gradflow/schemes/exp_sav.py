@@ -22,12 +22,12 @@ Form (3) is the E-SAV scheme of Liu & Li; the other three are printed in one doc
 * Form (2) is consistent and r cancels from it: gradient descent with the step ``dt / (1 + dt Sigma / kappa)``, never longer than
   ``sqrt(kappa dt) / 2``. Restart and relaxation cannot change its theta.
 * Form (3) is consistent and fed back through xi, which is 1 as long as s is consistent. An energy part L of the problem is
-  implicit here (``A = I + dt (L + S)``, s stands for the rest F); in the other forms it is counted in E and g, since an
+  implicit here (``A = I + dt (L + S)``, s stands for the rest F): ``d = -dt A^{-1}(L theta^n + xi g)`` and
+  ``s^{n+1} = s^n + xi (g, d)_M / kappa``, which is (3) for L = 0. In the other forms it is counted in E and g, since an
   implicit L could drive rho through zero, where no logarithm is left.
 * Form (4) is a consistent step for theta, but its r follows ``r' = -|g|^2 / kappa``, not (1): it tracks E plus a constant.
 * Form (5) solves ``theta' = -g / r``: with consistent s the step is at most ``dt exp(-E / kappa) / C`` times the
-  gradient, so that the iteration
-  freezes at any energy worth starting from.
+  gradient, so that the iteration freezes where E / kappa is large.
 
 Energy identities, every dt > 0, with ``D = |d|_M^2 / dt + (S d, d)_M`` (plus ``(L d, d)_M / 2`` in (3)), ``d`` the increment,
 ``x = log rho``:

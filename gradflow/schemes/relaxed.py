@@ -12,8 +12,8 @@ dissipation. Theta is touched only through the next step. `gradflow.relaxation` 
 
 Budgets. ``dissipation`` is (1). ``increment`` allows ``eta |d|_M^2 / dt`` only, as Ma, Mao & Shen print it; the two are the same
 without linear parts (a scheme whose own D is smaller than that gets ``eta D``). ``numerical`` allows ``eta D + (r~ - r)^2``, that
-is, also the numerical dissipation, as the code of Liu, Shen & Zhang does. All keep the decay. The forms of `ExpSAV` whose
-law is linear in r have one budget of their own, ``eta (r^n - r~)``, which keeps r from rising; other names are refused there.
+is, also the numerical dissipation, as the code of Liu, Shen & Zhang does. All keep the decay. The forms of `ExpSAV` but
+the explicit one have one budget of their own, ``eta (r^n - r~)``, a share of what r lost; other names are refused there.
 
 Orientation. ``literature`` is (1). ``swapped`` exchanges ``r~`` and ``r^`` throughout, as one document prints it (another prints
 its weights and no constraint): see `gradflow.relaxation`.

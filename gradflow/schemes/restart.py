@@ -3,8 +3,8 @@ r"""Restart: reset the auxiliary variable to its definition before every step.
 .. math:: r^n := r(\theta^n), \quad\text{then one step of the base scheme.}                              \tag{1}
 
 The energy identity of the base scheme holds within each step, from the true energy to the modified one, and no longer
-telescopes: the true energy may rise. What is gained is that nothing can drift or collapse. Restarted `SAV` is gradient
-descent with the step ``1 / (1/dt + S + |g|^2 / (2 (F + C)))``; restarted `IEQ` is Levenberg-Marquardt with damping 1 / dt.
+telescopes: the true energy may rise. What is gained is that nothing can drift or collapse. Restarted `SAV` is, for
+L = 0 and S = lambda I, gradient descent with the step ``1 / (1/dt + lambda + |g|^2 / (2 (F + C)))``; restarted `IEQ` is Levenberg-Marquardt with damping 1 / dt.
 
 Source: Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, Algorithm 3.
 """

@@ -8,7 +8,7 @@ With ``g`` the gradient and E the energy at ``theta^n``, ``A = I + dt S`` and S 
 
 Compared with `SAV`, (2) divides by ``r^n`` where the scalar auxiliary variable method has ``sqrt(E + C)``. Then r cancels
 from (2): **theta runs through the iterates of restarted SAV, whatever r is**, and r is a diagnostic that falls by
-itself. It neither drifts nor collapses, and it says nothing about E. The identity that does hold is
+itself: it may go to 0 without any effect on theta, and says nothing about E. The identity that does hold is
 
 .. math::
    (r^{n+1})^2 - (r^n)^2 = -\frac{(r^n)^2}{E + C}\Bigl(\frac{|d|_M^2}{\Delta t} + (Sd, d)_M\Bigr) - (r^{n+1} - r^n)^2,

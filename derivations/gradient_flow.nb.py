@@ -28,7 +28,8 @@ import numpy as np
 import sympy as sp
 
 from gradflow import SAV, DenseLeastSquares, ExpSAV, GradientDescent
-from gradflow.problem import DenseLinearization, weighted_dot
+from gradflow.dense_least_squares import DenseLinearization
+from gradflow.problem import weighted_dot
 from gradflow.proofs import check
 from gradflow.schemes import exp_sav
 from gradflow.schemes.sav import sav_update

@@ -554,11 +554,11 @@ def descent_for_moderate_steps():
     D, Q, Q_new, T, R = sp.symbols("D Q Q_new T R", nonnegative=True)
     law = sp.Eq(D**2 / dt, (Q**2 - Q_new**2 - T**2) / 2)
     assert follows(Q_new <= Q, [law])
-    assert follows(D**2 <= dt * Q_new * (Q - Q_new), [law, Q - Q_new <= T, Q_new <= Q])
+    assert follows(dt * Q_new * (Q - Q_new) >= D**2, [law, Q - Q_new <= T, Q_new <= Q])
     # q(theta_new) = q_new + remainder, of size R <= K D^2 / 2
     assert follows(
-        R <= Q - Q_new,
-        [R <= K * D**2 / 2, D**2 <= dt * Q_new * (Q - Q_new), sp.Le(K * dt * Q_new, 2), Q_new <= Q],
+        Q - Q_new >= R,
+        [R <= K * D**2 / 2, dt * Q_new * (Q - Q_new) >= D**2, sp.Le(K * dt * Q_new, 2), Q_new <= Q],
     )
     # so |q(theta_new)| <= |q_new| + R <= |q|
     assert follows(sp.Le(K * dt * Q_new, 2), [sp.Le(K * dt * Q, 2), Q_new <= Q])

@@ -33,7 +33,7 @@ import sympy as sp
 
 from gradflow import IEQ, SAV
 from gradflow.curvature.damped_step import DampedStep
-from gradflow.problem import DenseLeastSquares
+from gradflow.dense_least_squares import DenseLeastSquares
 from gradflow.proofs import check, follows
 from gradflow.schemes import ieq
 from gradflow.schemes.gradient_descent import gradient_descent_update

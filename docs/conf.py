@@ -43,6 +43,7 @@ extensions = [
     "equation_tags",
     "lenient_names",
     "proved",
+    "sources",
     "rooms",
     "support",
 ]
@@ -50,23 +51,12 @@ templates_path = ["_templates"]
 exclude_patterns = [
     "jupyter_execute",
     "_build",
-    "_ext",
     "_templates",
     "examples",
     "gallery/*.ipynb",
-    "gallery/*.py",
     "**.ipynb_checkpoints",
 ]
 nitpicky = True
-
-# The derivations lie beside the package, where they are run as proofs; Sphinx reads only what lies here: copies, made anew.
-for copy in (HERE / "derivations").glob("*.nb.py"):
-    if not (HERE.parent / "derivations" / copy.name).exists():
-        copy.unlink()
-for notebook in (HERE.parent / "derivations").glob("*.nb.py"):
-    copy = HERE / "derivations" / notebook.name
-    if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
-        shutil.copyfile(notebook, copy)
 
 # -- Text --------------------------------------------------------------------------------------------------------
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath", "fieldlist"]
@@ -84,7 +74,6 @@ copybutton_prompt_is_regexp = True
 
 # -- API ---------------------------------------------------------------------------------------------------------
 autosummary_generate = True
-autosummary_ignore_module_all = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
@@ -94,12 +83,21 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"  # but for the names below
 numpydoc_xref_aliases = {
-    **{name: f"gradflow.{name}" for name in ("LinearPart", "Problem", "Linearization", "TwoLayerNet", "Regression")},
-    **{name: f"gradflow.{name}" for name in ("Scheme", "AuxiliaryScheme", "Solution", "AuxState", "FlowState")},
+    **{name: f"gradflow.{name}" for name in ("AuxiliaryScheme", "LinearPart", "Linearization", "Problem", "Scheme")},
+    **{name: f"gradflow.{name}" for name in ("Solution", "TwoLayerNet")},
+    **{name: f"gradflow.datasets.{name}" for name in ("Dataset", "LabelledImages")},
+    **{name: f"gradflow.symbolic.vectors.{name}" for name in ("Map", "SelfAdjoint", "Space", "Vector")},
+    **{name: f"gradflow.experiments.example1.{name}" for name in ("Example1", "Example1Settings")},
     "Activation": "gradflow.models.activations.Activation",
     "Blend": "gradflow.relaxation.Blend",
-    "Dataset": "gradflow.datasets.Dataset",
-    "LabelledImages": "gradflow.datasets.LabelledImages",
+    "Claim": "gradflow.proofs.ledger.Claim",
+    "EnergyTerms": "gradflow.schemes.protocols.EnergyTerms",
+    "Forward": "gradflow.models.two_layer.Forward",
+    "ImageSet": "gradflow.datasets.image_files.ImageSet",
+    "Line": "gradflow.proofs.verify.Line",
+    "Mutant": "gradflow.proofs.mutants.Mutant",
+    "Outcome": "gradflow.experiments.Outcome",
+    "ScaledResidual": "gradflow.models.losses.ScaledResidual",
 }
 # Annotations are strings: aliases keep their names, and names that are imported for typing only are found.
 autodoc_type_aliases = {
@@ -128,9 +126,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "within_subsection_order": "FileNameSortKey",
-    "show_memory": False,
     "min_reported_time": 1e9,
-    "plot_gallery": "True",
     "abort_on_example_error": True,
     "write_computation_times": False,
     "show_signature": False,
@@ -142,7 +138,8 @@ html_theme = "furo"
 html_title = "gradflow"
 html_static_path = ["_static"]
 html_css_files = ["gradflow.css"]
-html_js_files = ["claims.js"]
+html_js_files = ["claims.js", "figures.js"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_search_summary = False  # it is fetched, which pages read from file:// may not
 html_theme_options = {"navigation_with_keys": True}

@@ -15,9 +15,11 @@ from typing import Any
 __version__ = "0.1.0"
 
 from . import datasets
+from .dense_least_squares import DenseLeastSquares
+from .function_problem import FunctionProblem
 from .linear import Diagonal, LinearPart, Shift, Zero
 from .models import Classification, Regression, TwoLayerNet
-from .problem import DenseLeastSquares, FunctionProblem, LeastSquares, Linearization, Problem
+from .problem import LeastSquares, Linearization, Problem, SplitEnergy
 from .relaxation import xi0_linear, xi0_log, xi0_quadratic
 from .schemes import (
     IEQ,
@@ -77,6 +79,7 @@ __all__ = [
     "Shift",
     "Solution",
     "SourceSAV",
+    "SplitEnergy",
     "Status",
     "TwoLayerNet",
     "Zero",

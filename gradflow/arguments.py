@@ -30,12 +30,12 @@ def whole_number(name: str, value: Any, low: int) -> int:
 
 
 def check_theta(theta: Array) -> None:
-    """Raise ValueError unless theta is a finite vector of float32 or float64.
+    """Raise ValueError unless theta is a finite vector of a real floating dtype of 32 bits or more.
 
     Parameters
     ----------
-    theta : array
-        What was given.
+    theta : object
+        What was given; accepted is an array (P,), P >= 1.
     """
     if getattr(theta, "ndim", None) != 1 or theta.shape[0] == 0:
         raise ValueError(f"theta0 must have shape (P,), got {getattr(theta, 'shape', type(theta).__name__)!r}")

@@ -1,4 +1,4 @@
-r"""The linear part: self-adjoint, positive semi-definite operators that schemes treat implicitly.
+r"""The linear part: self-adjoint, positive semi-definite operators that schemes may treat implicitly.
 
 A linear part plays one of two roles, which are never confused:
 
@@ -69,11 +69,11 @@ class Zero:
         return 0.0
 
     def apply(self, u: Array) -> Array:
-        """Return 0 * u, shape (P,)."""
+        """Return 0 * u, shape (P,) or (N, P) as u."""
         return 0.0 * u
 
     def solve_shifted(self, u: Array, dt: Scalar) -> Array:
-        """Return u."""
+        """Return u itself, shape (P,) or (N, P)."""
         return u
 
 
@@ -105,11 +105,11 @@ class Shift:
         return self.shift
 
     def apply(self, u: Array) -> Array:
-        """Return shift * u, shape (P,)."""
+        """Return shift * u, shape (P,) or (N, P) as u."""
         return self.shift * u
 
     def solve_shifted(self, u: Array, dt: Scalar) -> Array:
-        """Return u / (1 + dt shift), shape (P,)."""
+        """Return u / (1 + dt shift), shape (P,) or (N, P) as u."""
         return u / (1 + dt * self.shift)
 
 
@@ -125,7 +125,7 @@ class Diagonal:
     Raises
     ------
     ValueError
-        If it is not.
+        If it is not a vector (P,) of finite entries >= 0. The dtype is checked by `solve`.
     """
 
     diagonal: Array
@@ -144,11 +144,11 @@ class Diagonal:
         return None
 
     def apply(self, u: Array) -> Array:
-        """Return diagonal * u, shape (P,)."""
+        """Return diagonal * u, shape (P,) or (N, P) as u: along the last axis."""
         return self.diagonal * u
 
     def solve_shifted(self, u: Array, dt: Scalar) -> Array:
-        """Return u / (1 + dt diagonal), shape (P,)."""
+        """Return u / (1 + dt diagonal), shape (P,) or (N, P) as u: along the last axis."""
         return u / (1 + dt * self.diagonal)
 
 
@@ -220,7 +220,7 @@ def dissipation(inner: Callable[[Array, Array], Array], L: LinearPart, S: Linear
     Parameters
     ----------
     inner : callable
-        The problem's inner product.
+        The problem's inner product, of two vectors (P,); returns 0-d.
     L, S : LinearPart
         Energy part and stabilization.
     d : array (P,)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -44,7 +44,7 @@ def array_namespace(*arrays: Array) -> Namespace:
     Parameters
     ----------
     *arrays : array, number or None
-        What a formula is given.
+        What a formula is given, of any shapes.
 
     Raises
     ------
@@ -77,12 +77,12 @@ def array_namespace(*arrays: Array) -> Namespace:
 
 
 def as_array(a: Array | float) -> Array:
-    """Return `a` itself if it is an array, and a NumPy float64 array of what Python numbers it holds otherwise.
+    """Return `a` itself if it is an array, and a NumPy float64 array of its shape (0-d for a number) otherwise.
 
     Parameters
     ----------
     a : array or float
-        The value.
+        The value: an array of any shape, a Python number, or nested lists of such.
     """
     return a if hasattr(a, "shape") or hasattr(a, "free_symbols") else np.asarray(a, dtype=np.float64)[()]
 
@@ -93,7 +93,7 @@ def shape_of(a: Array) -> tuple[int, ...]:
     Parameters
     ----------
     a : array
-        Of any library.
+        Of any library and shape.
     """
     return getattr(a, "shape", ())
 
@@ -115,18 +115,18 @@ def is_numpy(a: Array) -> bool:
     Parameters
     ----------
     a : object
-        Anything.
+        Anything; an array may have any shape.
     """
     return isinstance(a, (np.ndarray, np.generic)) and a.dtype != object
 
 
 def to_numpy(a: Array) -> np.ndarray[Any, Any]:
-    """Return `a` as a NumPy array on the host (a copy where it lives on a device).
+    """Return `a` as a NumPy array of its shape on the host (a copy where it lives on a device).
 
     Parameters
     ----------
     a : array
-        Of any library.
+        Of any library and shape.
     """
     if isinstance(a, (np.ndarray, np.generic)):
         return np.asarray(a)
@@ -141,7 +141,7 @@ def fingerprint(*arrays: Array) -> str:
     Parameters
     ----------
     *arrays : array
-        Of any library.
+        Of any library and shape.
     """
     digest = sha256()
     for a in map(to_numpy, arrays):
@@ -162,9 +162,16 @@ def blas_threads(n: int | None) -> AbstractContextManager[Any]:
     -------
     context manager
         Gives the former number back at its end.
+
+    Raises
+    ------
+    ValueError
+        If `n` is neither None nor a whole number >= 1.
     """
     if n is None:
         return nullcontext()
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"n must be a whole number >= 1 or None, got {n!r}")
     from threadpoolctl import threadpool_limits
 
     return cast(AbstractContextManager[Any], threadpool_limits(limits=n, user_api="blas"))

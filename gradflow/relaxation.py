@@ -48,6 +48,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .doors import require_one_of
 from .namespace import Array, Namespace, array_namespace, as_array, shape_of
 
 __all__ = ["ORIENTATIONS", "Blend", "relax_log", "relax_quadratic", "xi0_linear", "xi0_log", "xi0_quadratic"]
@@ -174,8 +175,9 @@ def relax_quadratic(
     Raises
     ------
     ValueError
-        As `xi0_quadratic`.
+        As `xi0_quadratic`, and if the orientation is none of the two.
     """
+    require_one_of("orientation", orientation, ORIENTATIONS)
     if orientation == "swapped":
         intermediate, consistent = consistent, intermediate
     xi0 = xi0_quadratic(intermediate, consistent, slack)
@@ -203,8 +205,9 @@ def relax_log(
     Raises
     ------
     ValueError
-        As `xi0_log`.
+        As `xi0_log`, and if the orientation is none of the two.
     """
+    require_one_of("orientation", orientation, ORIENTATIONS)
     xp = array_namespace(intermediate, consistent)
     if orientation == "swapped":  # the same B, now relative to v^
         log_slack = 0 * intermediate + log_slack

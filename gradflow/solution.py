@@ -119,6 +119,12 @@ class Solution:
         path : str or Path
             With or without the suffix ``.npz``.
 
+        Returns
+        -------
+        Solution
+            As it was saved, with arrays of NumPy; a state of a scheme that is not the library's comes back as a NamedTuple of
+            the same name and fields.
+
         Raises
         ------
         ValueError
@@ -157,6 +163,11 @@ class Solution:
         ----------
         *quantities : str
             Names in ``history``; all that were recorded when none is given.
+
+        Raises
+        ------
+        ValueError
+            If a quantity was not recorded.
         """
         from .plotting import plot_solution
 

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.integrate import solve_ivp
 
+from gradflow.dense_least_squares import DenseLeastSquares
+from gradflow.function_problem import FunctionProblem
 from gradflow.linear import Diagonal
-from gradflow.problem import DenseLeastSquares, FunctionProblem
 
 SPLITS = {
     "plain": ("none", "euclidean"),

@@ -85,3 +85,22 @@ def test_nothing_is_on_two_pages():
     ]
     ours = [at for at in (identity(name, value(name)) for name in NAMES) if str(at[0]).startswith("gradflow")]
     assert [what for what, n in Counter(ours).items() if n > 1] == []
+
+
+def test_calls_are_shown():
+    """A class that defines its own ``__call__`` is on a page, and both ways to show a class show that."""
+    docs = PAGES[0].parents[1]
+    shown = ":special-members: __call__"
+    assert shown in (docs / "_templates" / "autosummary" / "class.rst").read_text(encoding="utf-8")
+    assert shown in (docs / "_ext" / "rooms.py").read_text(encoding="utf-8")
+    listed = {identity(name, value(name)) for name in NAMES}
+    calls = {
+        f"{module.__name__}.{name}"
+        for module in modules()
+        for name in getattr(module, "__all__", ())
+        if inspect.isclass(getattr(module, name)) and "__call__" in vars(getattr(module, name))
+    }
+    assert "gradflow.TwoLayerNet" in calls
+    assert [
+        name for name in calls if identity(name, value(name)) not in listed or not value(name).__call__.__doc__
+    ] == []

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gradflow import linear
+from gradflow.function_problem import FunctionProblem
 from gradflow.linear import Diagonal, Shift, Zero
-from gradflow.problem import FunctionProblem
 from gradflow.relaxation import relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
 from gradflow.schemes import (
     IEQ,

@@ -271,6 +271,8 @@ def test_wrong_coefficients(make):
 def test_sin_cos_wants_two_arrays():
     with pytest.raises(ValueError, match="must be the 2 arrays p, q, got 3"):
         sin_cos(3, 20, seed=0, coefficients=(np.ones(3),) * 3)
+    with pytest.raises(ValueError, match="must be the 2 arrays p, q, got an object of type int"):
+        sin_cos(3, 20, seed=0, coefficients=3)
 
 
 @pytest.mark.parametrize("std", [0.0, -1.0, math.inf, math.nan])

@@ -9,8 +9,9 @@ from cases import LINEAR_PARTS, MASSES, affine_case, residual_case
 from gradflow import Regression, Status, TwoLayerNet, solve
 from gradflow.curvature import damped_step
 from gradflow.curvature.damped_step import choose_solver
+from gradflow.dense_least_squares import DenseLeastSquares, DenseLinearization
+from gradflow.function_problem import FunctionProblem
 from gradflow.linear import Diagonal, Shift, Zero
-from gradflow.problem import DenseLeastSquares, DenseLinearization, FunctionProblem
 from gradflow.schemes import (
     IEQ,
     SAV,
@@ -130,6 +131,8 @@ def test_a_linear_part_of_your_own_acts_along_the_last_axis():
         np.testing.assert_allclose(J_d, J @ wanted, atol=1e-11)
     with pytest.raises(ValueError, match="diagonal linear part"):
         damped_step(at, q, h, L, dt, mass=1.0, n_parameters=6, solver="parameter")
+    with pytest.raises(ValueError, match="solver must be one of 'auto', 'gram', 'parameter', 'cg'; got 'bogus'"):
+        damped_step(at, q, h, L, dt, mass=1.0, n_parameters=6, solver="bogus")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

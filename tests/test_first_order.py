@@ -9,8 +9,9 @@ from scipy.special import lambertw
 
 from gradflow import linear
 from gradflow.curvature.minimising_movement import Movement, backtrack, truncated_cg
+from gradflow.dense_least_squares import DenseLeastSquares
+from gradflow.function_problem import FunctionProblem
 from gradflow.linear import Diagonal, Shift
-from gradflow.problem import DenseLeastSquares, FunctionProblem
 from gradflow.schemes import (
     SAV,
     Adagrad,

@@ -27,11 +27,11 @@ ORDER = [  # a room may import from the rooms after it (and from itself)
     {"arguments", "batches", "history", "settings"},
     {"solution"},
     {"schemes"},
-    {"models", "curvature"},
+    {"models", "curvature", "function_problem", "dense_least_squares"},
     {"problem"},
     {"kernels"},
     {"relaxation", "linear", "state"},
-    {"description"},
+    {"description", "doors"},
     {"namespace", "datasets"},
     {"symbolic"},
 ]

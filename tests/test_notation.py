@@ -11,7 +11,10 @@ import gradflow
 
 ROOT = Path(gradflow.__file__).parent
 REGISTER = (ROOT.parent / "docs" / "theory" / "notation.md").read_text(encoding="utf-8")
-FILES = [*sorted((ROOT / "schemes").glob("*.py")), ROOT / "relaxation.py", *sorted((ROOT / "models").glob("*.py"))]
+FILES = [
+    ROOT / "relaxation.py",
+    *sorted(path for folder in ("schemes", "curvature", "models") for path in (ROOT / folder).glob("*.py")),
+]
 
 
 def symbols(docstring):

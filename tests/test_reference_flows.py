@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradflow.problem import FunctionProblem
+from gradflow.function_problem import FunctionProblem
 from gradflow.schemes import (
     IEQ,
     SAV,

@@ -8,6 +8,7 @@ import pytest
 import gradflow as gf
 from cases import affine_case, residual_case
 from gradflow.history import QUANTITIES
+from gradflow.namespace import blas_threads
 
 
 def small_network(dtype="float64", n=24, **kwargs):
@@ -372,6 +373,12 @@ def test_small_steps_hold_blas_at_one_thread_and_give_it_back():
     assert threads() == outside
     assert set(inside[0]) == {1}
     assert set(inside[1]) == {2}
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True])
+def test_blas_threads_are_whole(n):
+    with pytest.raises(ValueError, match="n must be a whole number >= 1 or None, got"):
+        blas_threads(n)
 
 
 def test_recorded_quantities_are_what_their_names_say():

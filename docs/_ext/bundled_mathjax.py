@@ -31,10 +31,6 @@ def copy(app, error):
 def setup(app):
     """Point Sphinx at the copy."""
     app.config.mathjax_path = FILE
-    app.config.mathjax3_config = {
-        "svg": {"fontCache": "global"},
-        "options": {"enableMenu": False},
-        "chtml": {"displayAlign": "center"},
-    }
+    app.config.mathjax3_config = {"svg": {"fontCache": "global"}, "options": {"enableMenu": False}}
     app.connect("build-finished", copy)
     return {"parallel_read_safe": True}

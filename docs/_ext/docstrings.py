@@ -1,43 +1,44 @@
-"""The build warns of docstrings that are not complete, by the checks of numpydoc with these exceptions.
+"""The build warns of docstrings that are not complete, by the checks of numpydoc and two of its own.
+
+* GF01: an array among the parameters, or returned, without a shape ("0-d", "(P,)", "shape ...");
+* GF02: a ``raise`` in the body of which neither the docstring nor, "at `init`", that of the class says anything.
 
 Never asked for: SA01, EX01, ES01 (see also, examples, an extended summary), where there is nothing to say.
 
 Waived, with the reason:
 
-* RT01, YD01, RT03 where the summary begins with "Return", "Yield" or names what it reads: it states the value and its shape;
-* PR01 to PR10 and RT01 of a method that implements a protocol: the protocol has them, once;
+* RT01, YD01, RT03 where the summary begins with "Return" or "Yield": it states the value and its shape;
+* PR01, PR02 and RT01 of a method that a protocol has, in a class that satisfies the protocol: it has them, once,
+  and GF01 reads the shapes there;
 * PR01 of NamedTuples and dataclasses whose fields have a docstring each, below the field: autodoc shows those;
 * PR01, PR02 of protocols, enumerations and classes with another's constructor (``__new__`` that passes all on): there is no
   signature of their own to document;
 * GL08 of the functions that `gradflow.symbolic` makes by another one, such as ``sqrt``: they are the array API standard's.
 """
 
+import ast
 import dataclasses
 import enum
 import importlib
 import inspect
 import pkgutil
+import re
+import textwrap
 
+from numpydoc.docscrape import FunctionDoc
 from numpydoc.validate import validate
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 
 import gradflow
+from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
 
 LOGGER = logging.getLogger(__name__)
 SKIPPED_MODULES = {"gradflow.__main__", "gradflow.kernels.cupy", "gradflow.kernels.numba"}
 NEVER = {"SA01", "EX01", "ES01"}
-OF_A_CONTRACT = {
-    *("inner", "energy", "energy_and_gradient", "hvp", "linearize", "describe"),
-    *("nonlinear_energy", "nonlinear_energy_and_gradient", "nonlinear_hvp"),
-    *("residual", "jvp", "vjp", "gram", "jacobian", "scalar", "apply", "solve_shifted"),
-    *("init", "step", "auxiliary", "modified_energy", "dissipation", "energy_terms", "relax", "admissible"),
-}
-CONTRACTS = {
-    *("gradflow.problem.Problem", "gradflow.problem.LeastSquares", "gradflow.problem.Linearization"),
-    *("gradflow.problem.SplitEnergy", "gradflow.linear.LinearPart"),
-    *("gradflow.schemes.protocols.Scheme", "gradflow.schemes.protocols.AuxiliaryScheme"),
-}
+CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
+ARRAY = re.compile(r"\b(?:Array|NDArray|Floats)\b")
+SHAPE = re.compile(r"\b0-d\b|\bshapes?\b|,\)|\((?:[A-Z0-9.][^(),]*|n_\w+|m), *[^()]+\)")
 
 
 def modules():
@@ -49,17 +50,31 @@ def modules():
 
 
 def public(module):
-    """Yield the name and the object of what a module defines and exports, and of the public methods of such classes."""
+    """Yield name, object and class of what a module defines and exports, and of the public methods of its classes."""
     for name in getattr(module, "__all__", ()):
         value = getattr(module, name)
         if getattr(value, "__module__", None) != module.__name__ or not (inspect.isclass(value) or callable(value)):
             continue
-        yield f"{module.__name__}.{name}", value
+        yield f"{module.__name__}.{name}", value, None
         if inspect.isclass(value):
             for key, member in vars(value).items():
                 plain = inspect.isfunction(member) or isinstance(member, (classmethod, staticmethod, property))
-                if plain and not key.startswith("_"):
-                    yield f"{module.__name__}.{name}.{key}", member
+                if plain and (key == "__call__" or not key.startswith("_")):
+                    yield f"{module.__name__}.{name}.{key}", member, value
+
+
+def contracts(kind, method):
+    """Yield the protocols that have this method and that a class satisfies; not the class itself."""
+    for contract in CONTRACTS:
+        members = [key for key in dir(contract) if not key.startswith("_")]
+        if contract is not kind and method in members and all(hasattr(kind, key) for key in members):
+            yield contract
+
+
+def told(value, kind, method):
+    """Return the docstring, and those of the same method in the protocols that the class satisfies."""
+    protocols = () if kind is None else contracts(kind, method)
+    return [inspect.getdoc(v) or "" for v in (value, *(getattr(contract, method) for contract in protocols))]
 
 
 def fields_are_documented(value):
@@ -87,20 +102,14 @@ def constructs(value):
     return "__init__" in vars(value) and "__new__" not in vars(value)
 
 
-def waived(name, value, summary):
+def waived(name, value, kind, summary):
     """Return the codes that do not count for this object."""
     codes = set(NEVER)
     if summary.startswith("Return"):
         codes |= {"RT01", "RT03"}
     if summary.startswith("Yield"):
         codes |= {"YD01"}
-    owner, _, last = name.rpartition(".")
-    if (
-        owner not in CONTRACTS
-        and last in OF_A_CONTRACT
-        and not inspect.isclass(value)
-        and owner.rpartition(".")[2][:1].isupper()
-    ):
+    if kind is not None and any(contracts(kind, name.rpartition(".")[2])):
         codes |= {"PR01", "PR02", "RT01"}
     if inspect.isclass(value) and (fields_are_documented(value) or not constructs(value)):
         codes |= {"PR01", "PR02"}
@@ -109,14 +118,58 @@ def waived(name, value, summary):
     return codes
 
 
+def function_of(value):
+    """Return the function behind a method, a property or the constructor of a class; None where there is none."""
+    if inspect.isclass(value):
+        value = vars(value).get("__post_init__", vars(value).get("__init__"))
+    value = value.fget if isinstance(value, property) else inspect.unwrap(getattr(value, "__func__", value))
+    ours = inspect.isfunction(value) and value.__module__.startswith("gradflow")
+    return value if ours and value.__code__.co_filename != "<string>" else None  # what `dataclass` has written
+
+
+def without_shape(function, texts):
+    """Yield what of a function is an array of a shape that no docstring tells."""
+    described, returned = {}, ""
+    for text in texts:
+        doc = FunctionDoc(function, doc=text)
+        described |= {name.strip(" *"): f"{p.type} {p.desc}" for p in doc["Parameters"] for name in p.name.split(",")}
+        returned += " ".join(map(str, (*doc["Summary"], *doc["Extended Summary"], *doc["Returns"], *doc["Yields"])))
+    for name, annotation in inspect.get_annotations(function).items():
+        said = returned if name == "return" else described.get(name, "")
+        if ARRAY.search(str(annotation)) and not SHAPE.search(said):
+            yield name
+
+
+def raises(node):
+    """Return whether a function has a ``raise`` of its own, not in a function within."""
+    inner = (ast.FunctionDef, ast.Lambda)
+    return any(
+        isinstance(child, ast.Raise) or (not isinstance(child, inner) and raises(child))
+        for child in ast.iter_child_nodes(node)
+    )
+
+
+def own_faults(name, value, kind):
+    """Yield (code, message) of what numpydoc does not check."""
+    function = function_of(value)
+    if function is None or "<locals>" in function.__qualname__:
+        return
+    texts = told(value, kind, name.rpartition(".")[2])
+    for what in without_shape(function, texts):
+        yield "GF01", f"The shape of an array is not said: {what}"
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    of_the_class = (inspect.getdoc(kind) or "").partition("Raises\n---")[2] if kind is not None else ""
+    said = re.search(r"\b[Rr]aises?\b", texts[0]) or f"at `{function.__name__}`" in of_the_class
+    if raises(node) and not said:
+        yield "GF02", "It does not say what it raises"
+
+
 def faults():
     """Yield (name, code, message) of every fault."""
     for module in modules():
-        for name, value in public(module):
-            found = validate(name)
-            doc = inspect.getdoc(value) or ""
-            codes = waived(name, value, doc.lstrip())
-            for code, message in found["errors"]:
+        for name, value, kind in public(module):
+            codes = waived(name, value, kind, (inspect.getdoc(value) or "").lstrip())
+            for code, message in (*validate(name)["errors"], *own_faults(name, value, kind)):
                 if code not in codes:
                     yield name, code, message
 

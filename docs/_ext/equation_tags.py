@@ -14,7 +14,7 @@ class EquationTags(SphinxTransform):
 
     def apply(self, **kwargs):
         """Rewrite them in place."""
-        for display in self.document.findall(nodes.math_block):
+        for display in list(self.document.findall(nodes.math_block)):
             text = display.astext()
             if r"\tag" in text and not display.get("no-wrap") and r"\begin{align" not in text:
                 rewritten = rf"\begin{{align*}}{text.strip()}\end{{align*}}"

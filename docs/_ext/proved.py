@@ -29,11 +29,6 @@ class Markdown(SphinxDirective):
         self.content = StringList(list(self.lines()), source=self.get_source_info()[0])
         return self.parse_content_to_nodes()
 
-    def depends_on(self, *paths):
-        """Have the page made anew when one of the files changes."""
-        for path in paths:
-            self.env.note_dependency(str(path))
-
 
 class Proved(Markdown):
     """What a derivation shows."""
@@ -44,7 +39,6 @@ class Proved(Markdown):
     def lines(self):
         topic = self.arguments[0]
         checks = load(FOLDER, topic)
-        self.depends_on(FOLDER / f"{topic}.nb.py")
         chosen = self.options["only"].split() if "only" in self.options else list(checks)
         if unknown := [name for name in chosen if name not in checks]:
             raise self.error(f"{topic} has no check {', '.join(unknown)}")
@@ -67,7 +61,6 @@ class Obligations(Markdown):
         yield "|---|---|---|---|"
         for name, scheme in REGISTRY.items():
             topic = notebook_of(scheme)
-            self.depends_on(FOLDER / f"{topic}.nb.py")
             checks = load(FOLDER, topic)
             first = f"[{name}](/derivations/{topic}.nb.py)"
             for key in OBLIGATIONS:
@@ -85,7 +78,6 @@ class Claims(Markdown):
     option_spec = {"topic": directives.unchanged_required, "verdicts": directives.unchanged_required}
 
     def lines(self):
-        self.depends_on(*(FOLDER / "claims").glob("*.toml"))
         ledger = {claim.id: claim for claim in read_claims(FOLDER / "claims")}
         if self.arguments:
             names = self.arguments[0].split()

@@ -19,7 +19,7 @@ from sphinx.util.inspect import TypeAliasForwardRef, stringify_signature
 from sphinx.util.inspect import signature as signature_of
 from sphinx.util.nodes import make_refnode
 
-from gradflow import AuxiliaryScheme, Problem
+from gradflow import AuxiliaryScheme, LeastSquares, LinearPart, Problem, SplitEnergy
 from gradflow.schemes import REGISTRY
 
 DOCS = Path(__file__).resolve().parent.parent
@@ -49,7 +49,7 @@ SITES = (
     ),
     (r"numpy\.random\.\w+", "https://numpy.org/doc/stable/reference/random/generator.html#{name}"),
     (r"numpy\.typing\.\w+", "https://numpy.org/doc/stable/reference/typing.html#{name}"),
-    (r"numpy\.(float64|int64|floating)", "https://numpy.org/doc/stable/reference/arrays.scalars.html#{name}"),
+    (r"numpy\.(float64|int64|uint8|floating)", "https://numpy.org/doc/stable/reference/arrays.scalars.html#{name}"),
     (r"numpy\.\w+", "https://numpy.org/doc/stable/reference/generated/{name}.html"),
     (r"matplotlib\.figure\.\w+", "https://matplotlib.org/stable/api/figure_api.html#{name}"),
     (r"sympy\.core\.\w+\.\w+", "https://docs.sympy.org/latest/modules/core.html#{name}"),
@@ -97,7 +97,7 @@ class Room(SphinxDirective):
             if "TypeAlias" in str(inspect.get_annotations(module).get(entry)):
                 yield from alias(module, entry)
             elif inspect.isclass(value):
-                yield from (f".. autoclass:: {name}.{entry}", "   :members:", "")
+                yield from (f".. autoclass:: {name}.{entry}", "   :members:", "   :special-members: __call__", "")
             elif inspect.isfunction(value):
                 yield from (f".. autofunction:: {name}.{entry}", "")
             else:
@@ -107,7 +107,6 @@ class Room(SphinxDirective):
     def run(self):
         """Parse them."""
         text = ["```{eval-rst}", *self.lines(), "```"]
-        self.env.note_dependency(str(Path(__file__).resolve()))
         self.content = StringList(text, source=self.get_source_info()[0])
         return self.parse_content_to_nodes(allow_section_headings=True)
 
@@ -167,18 +166,27 @@ def own_signature(app, what, name, value, options, signature, returns):
 
 
 def where(app, what, name, value, options, lines):
-    """Name the module of what is documented under a shorter name, and the protocol of a scheme's methods."""
+    """Name the module of what is documented under a shorter name, and the protocol that has the methods' arguments."""
     home = getattr(value, "__module__", "")
     if what not in ("class", "function") or name.rpartition(".")[0] == home or home in SHADOWED:
         return
     text = f"From :py:mod:`{home}`"
-    if getattr(value, "_is_protocol", False):
-        pass
-    elif value in REGISTRY.values():
+    if value in REGISTRY.values():
         kind = "AuxiliaryScheme" if issubclass(value, AuxiliaryScheme) else "Scheme"
         text += f", which has the equations, what holds, and the source. Arguments of the methods: :py:class:`~gradflow.{kind}`"
-    elif issubclass(value, Problem) if inspect.isclass(value) else False:
-        text += ". Arguments of the methods: :py:class:`~gradflow.Problem`"
+    elif inspect.isclass(value) and not getattr(value, "_is_protocol", False):
+        if issubclass(value, SplitEnergy):
+            kinds = [
+                Problem,
+                *[LeastSquares] * hasattr(value, "linearize"),
+                *[SplitEnergy] * (value is not SplitEnergy),
+            ]
+        else:
+            kinds = [LinearPart] if hasattr(value, "solve_shifted") else []
+        if kinds:
+            text += ". Arguments of the methods: " + ", ".join(
+                f":py:class:`~gradflow.{kind.__name__}`" for kind in kinds
+            )
     first = next((k for k, line in enumerate(lines) if line.strip()), len(lines))
     at = next((k for k in range(first, len(lines)) if not lines[k].strip()), len(lines))
     lines[at:at] = ["", f"{text}.", ""]

@@ -80,7 +80,7 @@ def end(kind, xp, dtype):
     for a in found:
         if array_namespace(a) is not array_namespace(theta) or a.dtype != theta.dtype:
             raise ExtensionError(f"{kind.__name__} on {dtype} {xp.__name__} returned {type(a)} of {a.dtype}")
-    return [np.asarray(np.from_dlpack(a) if xp.__name__ == "array_api_strict" else to_numpy(a)) for a in found]
+    return [to_numpy(a) for a in found]
 
 
 def difference(kind, xp, dtype):
@@ -97,35 +97,48 @@ def shown(number):
     return f"{number:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
+@cache
+def cupy_runs():
+    """Return whether CuPy is installed and finds a device."""
+    try:
+        return import_module("cupy").cuda.runtime.getDeviceCount() > 0
+    except Exception:  # CuPy raises what its driver raises
+        return False
+
+
 def cell(kind, library, dtype):
-    """Return the table's entry for one library and dtype."""
+    """Return the table's entry for one library and dtype; all but CuPy must be there."""
+    if library == "cupy" and not cupy_runs():
+        return "not checked here"
     try:
         xp = import_module(library)
-        if library == "cupy":
-            xp.cuda.runtime.getDeviceCount()
-    except Exception:  # not installed, or no device: cupy raises what its driver raises
-        return "not checked here"
+    except ImportError as error:
+        raise ExtensionError(f"{library} cannot be imported: {error}") from error
     far = difference(kind, xp, dtype)
     return f"ran, {shown(far)}" if far else "ran, equal"
 
 
 @cache
 def run_on_symbols(kind):
-    """Return the names of the functions in a scheme's file that its derivation's `solvability` has run."""
+    """Return the names of the functions in a scheme's file that its derivation's `solvability` runs; none is an error."""
     seen, file = set(), import_module(kind.__module__).__file__
 
     def note(frame, event, arg):
         if event == "call" and frame.f_code.co_filename == file:
             seen.add(frame.f_code.co_name)
 
-    check = load(default_folder(), notebook_of(kind))["solvability"]
+    topic = notebook_of(kind)
+    check = load(default_folder(), topic)["solvability"]
     before = sys.getprofile()
     sys.setprofile(note)
     try:
         check()
     finally:
         sys.setprofile(before)
-    return sorted(name for name in seen if name.endswith("_update")) or sorted(seen & {"step"})
+    names = sorted(name for name in seen if name.endswith("_update")) or sorted(seen & {"step"})
+    if not names:
+        raise ExtensionError(f"the check solvability of {topic} runs no update and no step of {kind.__name__}")
+    return names
 
 
 def identity_residual(kind):
@@ -151,14 +164,11 @@ class BackendSupport(Markdown):
         yield "|---|---|---|---|---|---|"
         for name, kind in REGISTRY.items():
             topic = notebook_of(kind)
-            self.env.note_dependency(str(default_folder() / f"{topic}.nb.py"))
-            self.env.note_dependency(import_module(kind.__module__).__file__)
             left = identity_residual(kind)
             cells = ["ran" if left is None else f"ran, identity {shown(left)}" if left else "ran, identity exact"]
             cells += [cell(kind, *at) for at in LIBRARIES]
             symbols = ", ".join(f"`{one}`" for one in run_on_symbols(kind))
-            derivation = f"[derivation](/derivations/{topic}.nb.py)"
-            cells.append(f"{symbols} ({derivation})" if symbols else "not run")
+            cells.append(f"{symbols} ([derivation](/derivations/{topic}.nb.py))")
             yield f"| {{py:obj}}`~gradflow.{name}` | {' | '.join(cells)} |"
 
 
@@ -170,7 +180,6 @@ class KernelSupport(Markdown):
         own = {}
         for name in ("numba", "cupy"):
             path = Path(find_spec(f"gradflow.kernels.{name}").origin)
-            self.env.note_dependency(str(path))
             tree = ast.parse(path.read_text(encoding="utf-8"))
             own[name] = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
             own[name] |= {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets}

@@ -53,7 +53,7 @@ for name, (kind, scheme) in cases.items():
     runs[name] = gf.solve(problem, scheme, theta0, dt=1.0, epochs=10, batch_size=50, seed=0, record=record, every=4)
 
 # %%
-# With the right product, r stays within one per cent of :math:`\sqrt{E + C}`. With the plain one it loses a large factor in
+# With the right product, r stays near :math:`\sqrt{E + C}` (the table has the last quotient). With the plain one it loses a large factor in
 # every step, and the step of theta, which carries the factor :math:`r/\sqrt{E + C}`, with it: the error stops falling within
 # the first epoch, in the end no bit of theta changes any more, and ``solve`` ends the run as stagnated (cross). Relaxation
 # keeps r from collapsing, but not at :math:`\sqrt{E + C}`.
@@ -77,7 +77,7 @@ for name, run in runs.items():
     h = run.history
     residual = np.nanmax(abs(h["identity_residual"]))
     label = name.replace(right, "(u, v)_M = u.v/m").replace(plain, "plain u.v")
-    ends = f"{h['energy'][-1]:10.2e}{h['auxiliary_ratio'][-1]:14.1e}{residual:10.0e}"
+    ends = f"{h['energy'][-1]:10.2e}{h['auxiliary_ratio'][-1]:14.4g}{residual:10.0e}"
     print(f"{label:32}{ends}  {run.status} ({run.steps} steps)")
 
 # %%

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..doors import require_one_of
 from ..linear import Diagonal, LinearPart, Scalar
 from ..namespace import Array, Namespace, array_namespace, is_numpy
 from ..problem import Linearization
@@ -115,9 +116,10 @@ def damped_step(
     Raises
     ------
     ValueError
-        If the parameter side is asked for and A or the inner product is not diagonal, or the gram side needs a Jacobian and
+        If the solver is unknown, the parameter side is asked for and A or the inner product is not diagonal, or the gram side needs a Jacobian and
         the inner product is not diagonal.
     """
+    require_one_of("solver", solver, SOLVERS)
     if solver == "auto":
         solver = choose_solver(
             q.shape[0],

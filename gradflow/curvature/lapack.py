@@ -17,7 +17,7 @@ __all__ = ["cholesky_solve"]
 
 
 def cholesky_solve(M: Array, b: Array) -> Array | None:
-    """Return M^{-1} b for NumPy arrays, or None if M is not numerically positive definite.
+    """Return M^{-1} b, shape (N,), for NumPy arrays, or None if M is not numerically positive definite.
 
     Parameters
     ----------

@@ -162,7 +162,7 @@ def truncated_cg(
     rtol: float,
     max_cg: int,
 ) -> tuple[Array, float, bool]:
-    """Return p of equation (4) for ``|R|_M`` near 1, the largest Rayleigh quotient of H met, and whether B was not positive.
+    """Return p of equation (4), shape (P,), the largest Rayleigh quotient of H met, and whether B was not positive.
 
     Parameters
     ----------

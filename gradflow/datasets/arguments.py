@@ -18,12 +18,17 @@ __all__ = ["Floats", "Seed", "checked_count", "float_dtype", "spawn_generators"]
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
-    """Return `dtype` as a NumPy dtype, which must be float32 or float64 (ValueError otherwise).
+    """Return `dtype` as a NumPy dtype, which must be float32 or float64.
 
     Parameters
     ----------
     dtype : dtype-like
         What was given.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
     """
     if dtype is not None:  # NumPy reads None as float64; here it can only be a forgotten argument
         for known in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -36,7 +41,7 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
 
 
 def checked_count(name: str, value: int, lowest: int, highest: int | None = None) -> int:
-    """Return `value` as an int between `lowest` and `highest`, both included (ValueError otherwise).
+    """Return `value` as an int between `lowest` and `highest`, both included.
 
     Parameters
     ----------
@@ -48,6 +53,11 @@ def checked_count(name: str, value: int, lowest: int, highest: int | None = None
         The lowest value accepted.
     highest : int, optional
         The highest.
+
+    Raises
+    ------
+    ValueError
+        If it is no integer, or outside.
     """
     wanted = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -40,7 +41,8 @@ def chosen_coefficients(
     Raises
     ------
     ValueError
-        If the law is unknown, or the arrays have another number or shape or are not finite.
+        If the law is unknown, the arrays have another number or shape or are not finite, or they are given together with a
+        `coefficient_seed`.
     """
     if isinstance(given, str):
         if given not in ("uniform", "normal"):
@@ -51,6 +53,11 @@ def chosen_coefficients(
         return list(draw((len(names), n_inputs)))
     if coefficient_seed is not None:
         raise ValueError("coefficient_seed draws coefficients, but they were given; leave one of the two out")
+    if not isinstance(given, Sized):
+        kind = type(given).__name__
+        raise ValueError(
+            f"coefficients must be the {len(names)} arrays {', '.join(names)}, got an object of type {kind}"
+        )
     if len(given) != len(names):
         raise ValueError(f"coefficients must be the {len(names)} arrays {', '.join(names)}, got {len(given)}")
     arrays = [np.array(values, dtype=np.float64) for values in given]  # copies: the caller may change its own

@@ -109,6 +109,13 @@ def load(
     -------
     LabelledImages
         As from `mnist`.
+
+    Raises
+    ------
+    ValueError
+        As from `mnist`.
+    FileNotFoundError
+        As from `mnist`.
     """
     cast = float_dtype(dtype)
     for name, count, highest in (("n_train", n_train, N_TRAIN), ("n_test", n_test, N_TEST)):

@@ -81,7 +81,7 @@ def split_pool(
         If False, the inputs stay raw.
     statistics : {"pool", "train"}
         Whose mean and standard deviation are taken.
-    coefficients : mapping of float64 arrays
+    coefficients : mapping of float64 arrays (D,)
         Stored as they are.
 
     Returns

@@ -57,7 +57,13 @@ NOTE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Example1Settings:
-    """Sizes, step size and seeds. All values are dimensionless."""
+    """Sizes, step size and seeds. All values are dimensionless.
+
+    Raises
+    ------
+    ValueError
+        If a number of epochs is below 1, dt is not finite and > 0, or C is not finite.
+    """
 
     epochs: int
     """Passes through the training part."""

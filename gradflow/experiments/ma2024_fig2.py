@@ -62,7 +62,13 @@ NEAR = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Fig2Settings(Example1Settings):
-    """Settings of the figure."""
+    """Settings of the figure.
+
+    Raises
+    ------
+    ValueError
+        As `Example1Settings`, and if `draws` is below 1.
+    """
 
     epochs: int = 1000
     """As in `Example1Settings`."""

@@ -43,7 +43,7 @@ def select(name: str = "auto", array: Array | None = None) -> Kernels:
     name : {"auto", "reference", "numba", "cupy"}
         Which set.
     array : array, optional
-        An array of the library that the kernels will be given; left out, NumPy.
+        An array, of any shape, of the library that the kernels will be given; left out, NumPy.
 
     Returns
     -------

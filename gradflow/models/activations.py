@@ -218,7 +218,7 @@ class Activation:
     """The slope for z <= 0 of a function whose slope for z > 0 is 1, so that kernels may go by the sign; else None."""
 
     def value_and_first(self, z: Array) -> tuple[Array, Array]:
-        """Return s(z) and s'(z).
+        """Return s(z) and s'(z), both of the shape of z.
 
         Parameters
         ----------

@@ -65,8 +65,8 @@ def check_vector(name: str, v: Array, P: int, dtype: Any, letter: str = "P") -> 
     ----------
     name : str
         What the message calls it.
-    v : array
-        What was given.
+    v : object
+        What was given; accepted is an array (P,).
     P : int
         The length wanted.
     dtype : dtype
@@ -89,6 +89,11 @@ def size(name: str, value: Any) -> int:
         What the message calls it.
     value : object
         What was given.
+
+    Raises
+    ------
+    ValueError
+        If it is no integer, or below 1.
     """
     try:
         number = index(value)
@@ -106,6 +111,11 @@ def generator(seed: int | np.random.Generator) -> np.random.Generator:
     ----------
     seed : int or numpy.random.Generator
         What was given.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
     """
     if isinstance(seed, np.random.Generator):
         return seed
@@ -119,10 +129,15 @@ def checked_x(x: Array, D: int) -> Array:
 
     Parameters
     ----------
-    x : array
-        What was given.
+    x : object
+        What was given; accepted is an array (N, D).
     D : int
         Number of inputs.
+
+    Raises
+    ------
+    ValueError
+        If the shape or the dtype is another, or an entry is not finite.
     """
     if getattr(x, "ndim", None) != 2 or x.shape[1] != D or x.shape[0] < 1:
         raise ValueError(f"x must have shape (N, D), N >= 1 and D = {D}; got {found(x)}")
@@ -138,12 +153,17 @@ def checked_targets(y: Array, x: Array, k: int) -> Array:
 
     Parameters
     ----------
-    y : array
-        What was given.
+    y : object
+        What was given; accepted is an array (N, k), or (N,) if k = 1.
     x : array (N, D)
         The inputs.
     k : int
         Number of outputs.
+
+    Raises
+    ------
+    ValueError
+        If the shape or the dtype is another, or an entry is not finite.
     """
     N, shape = x.shape[0], getattr(y, "shape", None)
     if shape != (N, k) and not (k == 1 and shape == (N,)):
@@ -160,12 +180,17 @@ def checked_labels(labels: Array, x: Array, k: int) -> Array:
 
     Parameters
     ----------
-    labels : array
-        What was given.
+    labels : object
+        What was given; accepted is an integer array (N,).
     x : array (N, D)
         The inputs.
     k : int
         Number of classes.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, the dtype no integer, or a label outside [0, k).
     """
     xp, N = array_namespace(x), x.shape[0]
     if getattr(labels, "shape", None) != (N,):
@@ -189,7 +214,12 @@ def checked_indices(indices: Any, N: int, like: Array) -> Array | slice:
     N : int
         Number of samples.
     like : array
-        Of the library wanted.
+        Of the library wanted, of any shape.
+
+    Raises
+    ------
+    ValueError
+        If they are no integers, none, or outside [0, N).
     """
     if isinstance(indices, slice):
         try:

@@ -34,7 +34,8 @@ class Classification(NetworkProblem):
     time_scale : {"mean_field", "autograd"}
         The inner product (u, v)_M = u . v / m, or u . v; the gradient is m times, or once, the partial derivatives.
     weight_decay : float or LinearPart
-        The lambda >= 0 in ``E = lambda (theta, theta)_M / 2 + F(theta)``; it is `linear`, the part that schemes treat implicitly.
+        The lambda >= 0 in ``E = lambda (theta, theta)_M / 2 + F(theta)``; it is `linear`, the part that
+        `GradientDescent`, `SAV`, explicit `ExpSAV`, `IEQ` treat implicitly.
 
     Raises
     ------

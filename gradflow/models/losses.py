@@ -92,7 +92,7 @@ def onehot(labels: Array, k: int, like: Array) -> Array:
     k : int
         Number of classes.
     like : array
-        Of the library and dtype wanted.
+        Of the library and dtype wanted, of any shape.
     """
     xp = array_namespace(like)
     return xp.astype(labels[:, None] == xp.arange(k, dtype=labels.dtype)[None, :], like.dtype)

@@ -57,6 +57,11 @@ class NetworkProblem(SplitEnergy):
         The inner product, equation (2).
     weight_decay : float or LinearPart
         The energy part L; a number means that multiple of the identity.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside what is said above.
     """
 
     _kind: str

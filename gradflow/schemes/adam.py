@@ -40,10 +40,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..doors import plain_numbers, require_in, require_positive
 from ..linear import Scalar
 from ..namespace import Array, array_namespace
 from ..problem import Problem
-from .doors import plain_numbers, require_in, require_positive
 
 __all__ = ["Adam", "AdamState", "adam_update"]
 

@@ -42,12 +42,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..doors import plain_numbers, require_one_of, require_positive
 from ..linear import Scalar
 from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
-from .doors import plain_numbers, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
 
 __all__ = ["AdaptiveIEQ", "adaptive_ieq_update"]
@@ -127,7 +127,20 @@ class AdaptiveIEQ:
         return array_namespace(theta).sqrt(2 * problem.energy(theta) * self._units(problem))
 
     def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where rho is defined."""
+        """Return True where rho is defined.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Where.
+
+        Returns
+        -------
+        bool
+            Whether E >= 0.
+        """
         return bool(problem.energy(theta) >= 0)
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:

@@ -47,11 +47,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..doors import plain_numbers, require_finite, require_in, require_one_of, require_positive
 from ..linear import LinearPart, Scalar, as_linear_part
 from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import Blend, relax_quadratic
-from .doors import plain_numbers, require_finite, require_in, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
 from .sav import require_admissible
 
@@ -134,7 +134,8 @@ class AdaptiveSAV:
     Raises
     ------
     ValueError
-        If a number is out of range, the reading unknown, or (at `init`) E + C <= 0.
+        If a number is out of range, the reading unknown, or (at `init`) E + C <= 0 or the problem's inner product
+        is not diagonal, which the element-wise reading needs.
     """
 
     C: float = 1.0
@@ -169,7 +170,20 @@ class AdaptiveSAV:
         return array_namespace(theta).sqrt(problem.energy(theta) + self.C)
 
     def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the scheme is defined."""
+        """Return True where the scheme is defined.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Where.
+
+        Returns
+        -------
+        bool
+            Whether E + C > 0.
+        """
         return bool(problem.energy(theta) + self.C > 0)
 
     def step(self, problem: Problem, state: AdaptiveState, dt: Scalar) -> AdaptiveState:

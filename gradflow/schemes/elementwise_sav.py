@@ -35,12 +35,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..doors import plain_numbers, require_finite
 from ..linear import LinearPart, Scalar, Zero, as_linear_part, dissipation
 from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
-from .doors import plain_numbers, require_finite
 from .protocols import EnergyTerms, Slack
 from .sav import require_admissible
 
@@ -128,7 +128,20 @@ class ElementwiseSAV:
         return xp.zeros_like(theta) + xp.sqrt(problem.energy(theta) + self.C)
 
     def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the scheme is defined."""
+        """Return True where the scheme is defined.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Where.
+
+        Returns
+        -------
+        bool
+            Whether E + C > 0.
+        """
         return bool(problem.energy(theta) + self.C > 0)
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:

@@ -49,7 +49,8 @@ kappa     kappa   float, units of the energy
 A^{-1}    solve   map (P,)
 ========  ======  =======
 
-Source: Liu & Li, SIAM J. Sci. Comput. 42 (2020) B630 for the method (formula (3) derived here, not read there);
+Source: Liu & Li, SIAM J. Sci. Comput. 42 (2020) B630 (volume and page not checked) for the method (formula (3) derived
+here, not read there);
 "Empirical evaluation of energy-stable gradient-flow methods in deep learning": Theorem 2.3 for (2), section 2.2.4 for
 (4), Theorem 2.2 for (5).
 """
@@ -61,12 +62,12 @@ from dataclasses import dataclass
 from math import log
 from typing import ClassVar
 
+from ..doors import plain_numbers, require_one_of, require_positive
 from ..linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
 from ..namespace import Array, array_namespace
 from ..problem import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
 from ..relaxation import Blend, relax_log
 from ..state import AuxState
-from .doors import plain_numbers, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
 
 __all__ = ["EXP_SAV_FORMS", "ExpSAV", "exp_sav_explicit_update", "exp_sav_update"]

@@ -56,12 +56,12 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from ..curvature import SOLVERS, damped_step
+from ..doors import plain_numbers, require_one_of, require_positive
 from ..linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
 from ..namespace import Array, array_namespace
 from ..problem import LeastSquares, Problem, linear_part
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
-from .doors import plain_numbers, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
 
 __all__ = ["IEQ", "ieq_update"]

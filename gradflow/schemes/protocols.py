@@ -76,7 +76,12 @@ class Scheme(Protocol):
 
 @runtime_checkable
 class AuxiliaryScheme(Scheme, Protocol):
-    """A scheme with an auxiliary variable and a modified energy: what `Restart` and `Relaxed` wrap."""
+    """A scheme with an auxiliary variable and a modified energy: what `Restart` and `Relaxed` wrap.
+
+    A scheme whose variable is not defined everywhere may also have a method ``admissible(problem, theta)``, theta (P,), which
+    returns whether it is defined at theta. `solve` asks it when a step has given a state that is not finite, or theta has
+    stopped changing, and then ends ``INADMISSIBLE`` where the answer is False.
+    """
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
         """Return the auxiliary variable by its definition at theta.
@@ -163,9 +168,9 @@ class AuxiliaryScheme(Scheme, Protocol):
         aux : array
             The variable before the step, of the shape that the scheme gives it.
         intermediate : array
-            The variable after the step.
+            The variable after the step, of that shape.
         consistent : array
-            Its definition at the new theta.
+            Its definition at the new theta, of that shape.
         slack : callable
             Returns the energy that may be given back, 0-d.
         eta : float

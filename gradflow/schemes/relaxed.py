@@ -27,11 +27,11 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
+from ..doors import plain_numbers, require_in, require_one_of
 from ..linear import Scalar
 from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import ORIENTATIONS
-from .doors import plain_numbers, require_in, require_one_of
 from .protocols import AuxiliaryScheme, EnergyTerms, Slack
 from .restart import Restart
 
@@ -105,11 +105,24 @@ class Relaxed:
         return RelaxedState(theta, base.aux, problem.inner(theta, 0 * theta), base)
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
-        """Return the auxiliary variable by its definition at theta."""
+        """Return the auxiliary variable by its definition at theta, of the shape that the base scheme gives it."""
         return self.base.auxiliary(problem, theta)
 
     def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the base scheme is defined."""
+        """Return True where the base scheme is defined.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Where.
+
+        Returns
+        -------
+        bool
+            What the base scheme says; True of one that has no such method.
+        """
         check = getattr(self.base, "admissible", None)
         return True if check is None else bool(check(problem, theta))
 

@@ -51,11 +51,24 @@ class Restart:
         return self.base.init(problem, theta)
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
-        """Return the auxiliary variable by its definition at theta."""
+        """Return the auxiliary variable by its definition at theta, of the shape that the base scheme gives it."""
         return self.base.auxiliary(problem, theta)
 
     def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the base scheme is defined."""
+        """Return True where the base scheme is defined.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Where.
+
+        Returns
+        -------
+        bool
+            What the base scheme says; True of one that has no such method.
+        """
         check = getattr(self.base, "admissible", None)
         return True if check is None else bool(check(problem, theta))
 

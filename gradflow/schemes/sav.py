@@ -49,12 +49,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..doors import plain_numbers, require_finite
 from ..linear import LinearPart, Scalar, add, as_linear_part, dissipation
 from ..namespace import Array, array_namespace
 from ..problem import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
-from .doors import plain_numbers, require_finite
 from .protocols import EnergyTerms, Slack
 
 __all__ = ["SAV", "sav_update"]
@@ -145,7 +145,20 @@ class SAV:
         return array_namespace(theta).sqrt(nonlinear_energy(problem, theta) + self.C)
 
     def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where (1) is defined."""
+        """Return True where (1) is defined.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Where.
+
+        Returns
+        -------
+        bool
+            Whether F + C > 0.
+        """
         return bool(nonlinear_energy(problem, theta) + self.C > 0)
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:

@@ -7,7 +7,7 @@ With ``g`` the gradient and E the energy at ``theta^n``, ``A = I + dt S`` and S 
    \theta^{n+1} &= \theta^n - \Delta t\,\frac{r^{n+1}}{r^n}\,A^{-1} g.                                   \tag{2}
 
 Compared with `SAV`, (2) divides by ``r^n`` where the scalar auxiliary variable method has ``sqrt(E + C)``. Then r cancels
-from (2): **theta runs through the iterates of restarted SAV, whatever r is**, and r is a diagnostic that falls by
+from (2): **theta runs through the iterates of restarted SAV, whatever r is** (for L = 0: `SAV` takes L implicitly), and r is a diagnostic that falls by
 itself: it may go to 0 without any effect on theta, and says nothing about E. The identity that does hold is
 
 .. math::
@@ -35,12 +35,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..doors import plain_numbers, require_finite
 from ..linear import LinearPart, Scalar, Zero, as_linear_part, dissipation
 from ..namespace import Array, array_namespace
 from ..problem import Problem
 from ..relaxation import Blend, relax_quadratic
 from ..state import AuxState
-from .doors import plain_numbers, require_finite
 from .protocols import EnergyTerms, Slack
 from .sav import require_admissible
 
@@ -122,7 +122,20 @@ class SourceSAV:
         return array_namespace(theta).sqrt(problem.energy(theta) + self.C)
 
     def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the scheme is defined."""
+        """Return True where the scheme is defined.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Where.
+
+        Returns
+        -------
+        bool
+            Whether E + C > 0.
+        """
         return bool(problem.energy(theta) + self.C > 0)
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:

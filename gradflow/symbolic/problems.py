@@ -75,7 +75,13 @@ class AbstractEnergy:
         self._seen: list[Vector] = []
 
     def inner(self, u: Vector, v: Vector) -> Any:
-        """Return (u, v)."""
+        """Return (u, v).
+
+        Parameters
+        ----------
+        u, v : Vector
+            Of the space.
+        """
         return self.space.inner(u, v)
 
     def _name(self, theta: Vector) -> str:
@@ -86,20 +92,44 @@ class AbstractEnergy:
         return f"_{known[0]}" if known[0] else ""
 
     def nonlinear_energy(self, theta: Vector) -> Any:
-        """Return F(theta), a positive symbol (the constants of the schemes are what makes it so)."""
+        """Return F(theta), a positive symbol (the constants of the schemes are what makes it so).
+
+        Parameters
+        ----------
+        theta : Vector
+            Where.
+        """
         return sp.Symbol(f"F{self._name(theta)}", positive=True)
 
     def nonlinear_energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
-        """Return F(theta) and its gradient."""
+        """Return F(theta) and its gradient.
+
+        Parameters
+        ----------
+        theta : Vector
+            Where.
+        """
         return self.nonlinear_energy(theta), self.space.vector(f"g{self._name(theta)}")
 
     def energy(self, theta: Vector) -> Any:
-        """Return E(theta)."""
+        """Return E(theta).
+
+        Parameters
+        ----------
+        theta : Vector
+            Where.
+        """
         F = self.nonlinear_energy(theta)
         return F if self._L is None else F + self.inner(theta, self._L.apply(theta)) / 2
 
     def energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
-        """Return E(theta) and its gradient."""
+        """Return E(theta) and its gradient.
+
+        Parameters
+        ----------
+        theta : Vector
+            Where.
+        """
         F, g = self.nonlinear_energy_and_gradient(theta)
         if self._L is None:
             return F, g
@@ -141,18 +171,36 @@ class AbstractLeastSquares(AbstractEnergy):
         self._maps: dict[str, Map] = {}
 
     def linearize(self, theta: Vector) -> AbstractLinearization:
-        """Return q and J at theta."""
+        """Return q and J at theta.
+
+        Parameters
+        ----------
+        theta : Vector
+            Where.
+        """
         name = self._name(theta)
         if name not in self._maps:
             self._maps[name] = Map.between(f"J{name}", self.space, self.residuals)
         return AbstractLinearization(self.residuals.vector(f"q{name}"), self._maps[name])
 
     def nonlinear_energy(self, theta: Vector) -> Any:
-        """Return ``|q|^2 / 2``."""
+        """Return ``|q|^2 / 2``.
+
+        Parameters
+        ----------
+        theta : Vector
+            Where.
+        """
         q = self.linearize(theta).residual
         return q @ q / 2
 
     def nonlinear_energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
-        """Return ``|q|^2 / 2`` and ``J^* q``."""
+        """Return ``|q|^2 / 2`` and ``J^* q``.
+
+        Parameters
+        ----------
+        theta : Vector
+            Where.
+        """
         at = self.linearize(theta)
         return at.residual @ at.residual / 2, at.vjp(at.residual)

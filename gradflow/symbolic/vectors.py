@@ -56,13 +56,29 @@ class Map:
             How it is written.
         source, target : Space
             From where to where.
+
+        Returns
+        -------
+        Map
+            From `source` to `target`; its `adjoint` goes back.
         """
         forward, back = cls(name, source, target), cls(f"{name}^*", target, source)
         forward.adjoint, back.adjoint = back, forward
         return forward
 
     def __call__(self, u: Vector) -> Vector:
-        """Return the image of u."""
+        """Return the image of u.
+
+        Parameters
+        ----------
+        u : Vector
+            Of the space that the map starts from.
+
+        Raises
+        ------
+        TypeError
+            If u is of another space.
+        """
         if u.space is not self.source:
             raise TypeError(f"{self.name} takes vectors of {self.source.name}, got one of {u.space.name}")
         return self.target.combine({((self, *word), base): c for (word, base), c in u.terms.items()})
@@ -97,7 +113,13 @@ class SelfAdjoint(Map):
         return total
 
     def apply(self, u: Vector) -> Vector:
-        """Return L u."""
+        """Return L u.
+
+        Parameters
+        ----------
+        u : Vector
+            Of the space on which L acts.
+        """
         image = Map.__call__(self.terms[0], u)
         for term in self.terms[1:]:
             image = image + Map.__call__(term, u)
@@ -264,7 +286,18 @@ class Space:
         return self._solutions[key]
 
     def inner(self, u: Vector, v: Vector) -> Any:
-        """Return (u, v), a polynomial in one symbol for each pair of atoms."""
+        """Return (u, v), a polynomial in one symbol for each pair of atoms.
+
+        Parameters
+        ----------
+        u, v : Vector
+            Of the space.
+
+        Raises
+        ------
+        TypeError
+            If one of them is of another space.
+        """
         if u.space is not self or v.space is not self:
             raise TypeError(f"the inner product of {self.name} takes its own vectors")
         u, v = self.combine(u.terms), self.combine(v.terms)  # relations may have come since

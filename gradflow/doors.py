@@ -1,4 +1,4 @@
-"""Checks of the numbers that configure a scheme, so that each refusal reads alike."""
+"""Checks of the numbers and names that configure a scheme or choose a formula, so that each refusal reads alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import isfinite
 from numbers import Integral
 from typing import Any
 
-from ..namespace import is_number
+from .namespace import is_number
 
 __all__ = ["plain_numbers", "require_finite", "require_in", "require_one_of", "require_positive"]
 

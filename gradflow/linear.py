@@ -7,7 +7,7 @@ A linear part plays one of two roles, which are never confused:
 * **stabilization**, a field of the *scheme*: ``S theta_new`` is added and ``S theta`` subtracted. It changes the
   discretisation, not the flow; equilibria stay where they are.
 
-Every scheme then solves with the one operator
+Every linearly implicit scheme then solves with the one operator
 
 .. math:: A = I + \Delta t \, (L + S).                                                                 \tag{1}
 

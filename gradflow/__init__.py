@@ -18,7 +18,7 @@ from . import datasets
 from .dense_least_squares import DenseLeastSquares
 from .function_problem import FunctionProblem
 from .linear import Diagonal, LinearPart, Shift, Zero
-from .models import Classification, Regression, TwoLayerNet
+from .models import Classification, Regression, SmoothedParticles, TwoLayerNet
 from .problem import LeastSquares, Linearization, Problem, SplitEnergy
 from .relaxation import xi0_linear, xi0_log, xi0_quadratic
 from .schemes import (
@@ -77,6 +77,7 @@ __all__ = [
     "RungeKutta4",
     "Scheme",
     "Shift",
+    "SmoothedParticles",
     "Solution",
     "SourceSAV",
     "SplitEnergy",

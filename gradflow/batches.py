@@ -42,7 +42,9 @@ def steps_per_epoch(problem: Problem, batch_size: int | None) -> int:
 def parts(problem: Any, batch_size: int | None, seed: int | None, start: int, total: int) -> Iterator[Problem]:
     """Yield the problem of each step from `start` on.
 
-    The order is a function of (seed, epoch) alone, so that an interrupted run goes on with the same batches.
+    The order is a function of (seed, epoch) alone, so that an interrupted run goes on with the same batches. A problem that
+    changes from step to step says so by a method ``at_step(n)``, which returns the problem of step n = 0, 1, ...; it is asked
+    after the batch is taken, on the full batch too.
 
     Parameters
     ----------
@@ -56,8 +58,8 @@ def parts(problem: Any, batch_size: int | None, seed: int | None, start: int, to
         Steps done, and steps in all.
     """
     if batch_size is None:
-        for _ in range(start, total):
-            yield problem
+        for n in range(start, total):
+            yield _at_step(problem, n)
         return
     batches = problem.n_samples // batch_size
     order = np.empty(0, dtype=np.int64)
@@ -65,7 +67,12 @@ def parts(problem: Any, batch_size: int | None, seed: int | None, start: int, to
         epoch, i = divmod(n, batches)
         if i == 0 or n == start:
             order = np.random.default_rng([seed or 0, epoch]).permutation(problem.n_samples)
-        yield problem.batch(order[i * batch_size : (i + 1) * batch_size])
+        yield _at_step(problem.batch(order[i * batch_size : (i + 1) * batch_size]), n)
+
+
+def _at_step(part: Any, n: int) -> Any:
+    """Return the problem of step n, which for most problems is the problem."""
+    return part.at_step(n) if hasattr(part, "at_step") else part
 
 
 def restrict(scheme: Scheme, part: Any, state: Any) -> Any:

@@ -77,19 +77,39 @@ def list_experiments() -> None:
 
 @app.command()
 def reproduce(
-    name: Annotated[str, typer.Argument(help="A name that `gradflow list` prints.")],
+    name: Annotated[str, typer.Argument(help="A name that `gradflow list` prints; all: one after the other.")],
     out: Out = None,
     quick: Quick = False,
     changes: Changes = None,
 ) -> None:
-    """Repeat a published figure, and judge what came out.
+    """Repeat a published figure, or all of them, and judge what came out.
 
-    Writes the figure, the data of every run, the settings and a report. Say it again to take up an
-    interrupted run.
+    Writes the figure, the data of every run, the settings and a report; with all, into folders of
+    gradflow-results (gradflow-results-quick). Say it again to take up an interrupted run.
     """
+    if name == "all":
+        return run_all(out, quick, changes)
     if name not in REGISTRY:
         fail(f"no experiment is called {name!r}; there are {', '.join(REGISTRY)}")
     run(REGISTRY[name], out, quick, changes)
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of results, or folders of such folders.")],
+) -> None:
+    """Print the page that results make, in MyST Markdown.
+
+    What was claimed, what was measured, whether it holds. The page belongs beside the first folder:
+    paths of figures start there.
+    """
+    from .experiments.page import read_results, reproduction_page
+
+    try:
+        page = reproduction_page(read_results(folders, REGISTRY), folders[0].resolve().name)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    typer.echo(page, nl=False)
 
 
 @app.command()
@@ -215,13 +235,36 @@ def run(experiment: Experiment, out: Path | None, quick: bool, changes: list[str
     except (ValueError, OSError) as error:
         fail(str(error))
     except KeyboardInterrupt:
-        typer.echo(f"\ngradflow: interrupted; the same command goes on from what {folder} holds", err=True)
-        raise typer.Exit(130) from None
+        interrupted(folder)
     typer.echo("")
     for line in report_lines(outcome):
         typer.echo(line)
     typer.echo(f"\nFigure: {folder / experiment.name}.png. Data, settings and report: {folder}.")
     typer.echo(f"{time.perf_counter() - start:.0f} s")
+
+
+def run_all(out: Path | None, quick: bool, changes: list[str] | None) -> None:
+    """Run every published experiment, print their verdicts; exit code 1 if one did not run."""
+    from .experiments.series import reproduce_all
+
+    if changes:
+        fail(f"--set changes one experiment, got {changes[0]!r} for all: leave it out, or name the experiment")
+    folder = Path("gradflow-results" + "-quick" * quick) if out is None else out
+    published = [experiment for name, experiment in REGISTRY.items() if name != "demo"]
+    try:
+        ended = reproduce_all(published, folder, quick=quick, say=typer.echo, progress=sys.stderr.isatty())
+    except KeyboardInterrupt:
+        interrupted(folder)
+    typer.echo(f"\nFigures, data, settings and reports: {folder}.")
+    if not all(one.ran for one in ended):
+        typer.echo(f"gradflow: not run: {', '.join(one.name for one in ended if not one.ran)}", err=True)
+        raise typer.Exit(1)
+
+
+def interrupted(folder: Path) -> NoReturn:
+    """End with exit code 130 and say how to go on."""
+    typer.echo(f"\ngradflow: interrupted; the same command goes on from what {folder} holds", err=True)
+    raise typer.Exit(130) from None
 
 
 def parsed(change: str) -> tuple[str, str]:

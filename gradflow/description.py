@@ -1,7 +1,8 @@
-"""Values in words: plain JSON for a stored result, a few characters for a message."""
+"""Values in words: plain JSON for a stored result, a few characters for a message; text as Markdown."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sized
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from .namespace import fingerprint, to_numpy
 
-__all__ = ["describe", "found"]
+__all__ = ["describe", "escaped", "found"]
 
 LONGEST = 60
 """Characters up to which a message shows a value."""
@@ -65,3 +66,20 @@ def found(value: object) -> str:
         return repr(shape)
     kind = type(value).__name__
     return f"{kind} of length {len(value)}" if isinstance(value, Sized) else f"an object of type {kind}"
+
+
+def escaped(text: str) -> str:
+    """Return plain text such that Markdown shows it as it is, but for code in backticks.
+
+    Parameters
+    ----------
+    text : str
+        Of a statement, a scope, a report.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    parts = re.split("(`[^`]*`)", text)
+    return "".join(part if n % 2 else re.sub(r"([\\`*_|<>\[\]$])", r"\\\1", part) for n, part in enumerate(parts))

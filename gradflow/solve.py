@@ -60,7 +60,8 @@ def solve(
     Parameters
     ----------
     problem : Problem
-        With ``batch(indices)`` and ``n_samples`` if `batch_size` is given.
+        With ``batch(indices)`` and ``n_samples`` if `batch_size` is given. One with ``at_step(n)``, such as
+        `SmoothedParticles`, changes from step to step: step n is made on ``at_step(n)``, of the batch if there is one.
     scheme : Scheme
         Any scheme of the library, or yours.
     theta0 : array (P,)

@@ -1,14 +1,16 @@
 """The command line: its commands, what they print, and one line with exit code 2 for every mistake."""
 
+import json
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 from typer.testing import CliRunner
 
 import gradflow as gf
 from gradflow.cli import app
-from gradflow.experiments import REGISTRY, example1
+from gradflow.experiments import REGISTRY, Claim, Experiment, Outcome, example1
 
 TINY = [f"--set={s}" for s in ("epochs=3", "n_inputs=3", "width=10", "n_samples=60", "batch_size=8")]
 
@@ -145,3 +147,114 @@ def test_the_module_runs_and_help_loads_nothing_heavy():
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("Usage: gradflow")
     assert run.stdout.splitlines()[-1] == "[]"
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Settings of an experiment that does next to nothing."""
+
+    epochs: int = 2
+    what: str = "ends"
+
+
+def fake(name, what="ends"):
+    """Return an experiment that ends, is refused, or is interrupted at first."""
+
+    def run(settings, context):
+        context.claim()
+        if what == "is refused":
+            raise ValueError("dt must be\n> 0")
+        if what == "is interrupted" and not (context.out / "again").exists():
+            (context.out / "again").touch()
+            raise KeyboardInterrupt
+        claim = Claim(f"the claim of {name}", True, "seen")
+        return Outcome(("run",), ((name,),), "A note.", (claim,), f"reproduced: {name}")
+
+    return Experiment(
+        name=name, title=f"Title of {name}", source="A paper", problem="A problem.", time="0 s", quick_time="0 s",
+        full=Nothing(), quick=Nothing(epochs=1), run=run,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def registry(monkeypatch, tmp_path):
+    """Return a function that puts fake experiments in the place of those there are, but for the demonstration."""
+
+    kept = dict(REGISTRY)  # put back as a whole: its order is that of the page
+
+    def put(**kinds):
+        monkeypatch.chdir(tmp_path)
+        REGISTRY.clear()
+        REGISTRY.update({"demo": kept["demo"], **{name: fake(name, what) for name, what in kinds.items()}})
+        return tmp_path
+
+    yield put
+    REGISTRY.clear()
+    REGISTRY.update(kept)
+
+
+def last_table(text):
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("experiment "))
+    return [line.split()[:-1] for line in lines[start + 2 : lines.index("", start)]]
+
+
+def test_no_experiment_is_called_as_all_of_them():
+    assert "all" not in REGISTRY
+
+
+def test_all_runs_everything_but_the_demonstration(registry):
+    folder = registry(one="ends", two="ends") / "gradflow-results-quick"
+    result = call("reproduce", "all", "--quick")
+    assert result.exit_code == 0, result.output
+    assert "Verdict: reproduced: one" in result.stdout
+    assert last_table(result.stdout) == [["one", "reproduced"], ["two", "reproduced"]]
+    assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
+    assert json.loads((folder / "two" / "settings.json").read_text())["settings"]["epochs"] == 1
+
+
+def test_one_that_is_refused_does_not_stop_the_others(registry):
+    registry(one="is refused", two="ends")
+    result = call("reproduce", "all", "--out", "here")
+    assert result.exit_code == 1
+    assert "Not run: dt must be > 0" in result.stdout
+    assert last_table(result.stdout) == [["one", "not", "run"], ["two", "reproduced"]]
+    assert result.stderr == "gradflow: not run: one\n"
+
+
+def test_a_folder_of_other_settings_does_not_stop_the_others(registry):
+    folder = registry(one="ends", two="ends") / "here"
+    assert call("reproduce", "all", "--out", "here").exit_code == 0
+    (folder / "one" / "data").mkdir()
+    (folder / "one" / "data" / "run.npz").touch()
+    (folder / "one" / "settings.json").write_text('{"experiment": "one", "settings": {"epochs": 9}}')
+    result = call("reproduce", "all", "--out", "here")
+    assert result.exit_code == 1
+    assert "other settings" in result.stdout
+    assert "Verdict: reproduced: two" in result.stdout
+
+
+def test_all_goes_on_after_an_interruption(registry):
+    registry(one="ends", two="is interrupted", three="ends")
+    result = call("reproduce", "all")
+    assert result.exit_code == 130
+    assert "Title of three" not in result.stdout
+    assert "the same command goes on from what gradflow-results holds" in result.stderr
+    assert call("reproduce", "all").exit_code == 0
+
+
+def test_all_takes_no_settings(registry):
+    folder = registry(one="ends")
+    assert_refused(call("reproduce", "all", "--set", "epochs=3"), "--set changes one experiment", "'epochs=3'")
+    assert list(folder.iterdir()) == []
+
+
+def test_report_prints_the_page_of_the_results(registry):
+    registry(one="ends", two="ends")
+    assert call("reproduce", "all").exit_code == 0
+    result = call("report", "gradflow-results")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("# Reproduction\n")
+    for text in ("## Title of one", "## Title of two", "the claim of two", "$ gradflow reproduce two"):
+        assert text in result.stdout
+    assert_refused(call("report", "nowhere"), "nowhere", "settings.json")

@@ -14,8 +14,9 @@ from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from gradflow.description import escaped
 from gradflow.proofs.ledger import VERDICTS, read_claims
-from gradflow.proofs.page import escaped, verdict_span
+from gradflow.proofs.page import verdict_span
 from gradflow.proofs.verify import OBLIGATIONS, default_folder, load, notebook_of
 from gradflow.schemes import REGISTRY
 

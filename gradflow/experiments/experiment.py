@@ -200,6 +200,8 @@ def claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> None:
                 f"{folder} holds results of other settings ({'; '.join(differing)}): choose another folder"
             )
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in ("report.json", "report.txt"):  # of an earlier run: nobody shall read it beside the new settings
+        (folder / stale).unlink(missing_ok=True)
     path.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 

@@ -6,6 +6,15 @@ from .activations import ACTIVATIONS, Activation
 from .classification import Classification
 from .linearization import NetworkLinearization
 from .regression import Regression
+from .smoothed_particles import SmoothedParticles
 from .two_layer import TwoLayerNet
 
-__all__ = ["ACTIVATIONS", "Activation", "Classification", "NetworkLinearization", "Regression", "TwoLayerNet"]
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Classification",
+    "NetworkLinearization",
+    "Regression",
+    "SmoothedParticles",
+    "TwoLayerNet",
+]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..description import escaped
 from .checks import METHODS, Check
 from .ledger import VERDICTS, Claim
 from .verify import load
 
-__all__ = ["claim_text", "claims_page", "escaped", "verdict_span"]
+__all__ = ["claim_text", "claims_page", "verdict_span"]
 
 
 def verdict_span(claim: Claim) -> str:
@@ -27,23 +27,6 @@ def verdict_span(claim: Claim) -> str:
 
 def _settles(claim: Claim, folder: Path) -> Check | None:
     return load(folder, claim.notebook)[claim.check] if claim.check else None
-
-
-def escaped(text: str) -> str:
-    """Return plain text such that Markdown shows it as it is, but for code in backticks.
-
-    Parameters
-    ----------
-    text : str
-        A statement or a scope of a check.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
-    parts = re.split("(`[^`]*`)", text)
-    return "".join(part if n % 2 else re.sub(r"([\\`*_|<>\[\]$])", r"\\\1", part) for n, part in enumerate(parts))
 
 
 def claim_text(claim: Claim, folder: Path, *, page: bool = False) -> Iterator[str]:

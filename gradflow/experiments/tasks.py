@@ -1,0 +1,201 @@
+r"""The regression tasks of Ma, Mao & Shen, with everything that they leave unsaid as a setting.
+
+Examples 1 and 2 learn :math:`y = \sin(p \cdot x) + \cos(q \cdot x)` and :math:`y = \sum_i c_i x_i^2` by a two-layer ReLU
+network. The paper's curves are relative errors, :math:`\sum (f - y)^2 / \sum y^2`, on the training and the test part; what is
+*trained* may be another loss, in another time. p, q and c, the initial parameters and all seeds are unpublished: each draw of
+the coefficients is a task of its own, and a published curve is judged by whether it lies in the spread.
+
+Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 and 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any
+
+from ..batches import steps_per_epoch
+from ..datasets import Dataset, quadratic, sin_cos
+from ..models import Regression, SmoothedParticles, TwoLayerNet
+from ..namespace import Array
+from ..schemes.protocols import Scheme
+from ..solution import Solution, Status
+from ..solve import solve
+
+__all__ = ["TARGETS", "Task", "TaskSettings", "regression_task", "train_task"]
+
+TARGETS: dict[str, Callable[..., Dataset]] = {"sin_cos": sin_cos, "quadratic": quadratic}
+"""Examples 1 and 2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """Sizes, constants and seeds of a figure. All values are dimensionless.
+
+    Raises
+    ------
+    ValueError
+        If a count is below 1 (the batch size below 0), or a constant is not finite.
+    """
+
+    target: str = "sin_cos"
+    """A key of `TARGETS`."""
+    epochs: int
+    """Passes through the training part."""
+    record_epochs: int = 1
+    """Epochs between two points of the curves."""
+    n_inputs: int = 40
+    """D."""
+    width: int = 1000
+    """m."""
+    n_samples: int = 10_000
+    """The pool: 80 % of it for training, 20 % for testing."""
+    batch_size: int = 64
+    """0 for the full batch."""
+    C: float = 1.0
+    """Constant of the SAV schemes."""
+    stabilization: float = 0.0
+    """The paper's lambda: added implicitly, subtracted explicitly."""
+    loss: str = "relative"
+    """What is trained: a loss of `gradflow.Regression`."""
+    time_scale: str = "mean_field"
+    """Equation (9) of the paper, or "autograd"."""
+    smoothing: float = 0.0
+    """h of the smoothed particle method; 0 is the particle method."""
+    displacements: int = 10
+    """J, the displacements of a step of the smoothed particle method."""
+    draws: int = 5
+    """How many draws of the coefficients."""
+    init: str = "normal"
+    """Distribution of the initial parameters, of `gradflow.TwoLayerNet.init`."""
+    seed: int = 0
+    """Of the inputs, the initial parameters and the batches."""
+    dtype: str = "float32"
+    """The dtype of data and parameters, "float32" or "float64"."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "record_epochs", "n_inputs", "width", "n_samples", "displacements", "draws"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if self.target not in TARGETS:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}; got {self.target!r}")
+        if self.batch_size < 0:
+            raise ValueError(f"batch_size must be >= 0, got {self.batch_size}")
+        if not isfinite(self.C):
+            raise ValueError(f"C must be a finite number, got {self.C}")
+        for name in ("stabilization", "smoothing"):
+            if not 0 <= getattr(self, name) < inf:
+                raise ValueError(f"{name} must be a finite number >= 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is trained, how both errors are measured, and where to start."""
+
+    problem: Regression | SmoothedParticles
+    """What is trained."""
+    train: Regression
+    """The relative error on the training part."""
+    test: Regression
+    """The relative error on the test part."""
+    theta0: Array
+    """Initial parameters, shape (P,)."""
+
+
+def regression_task(settings: TaskSettings, draw: int) -> Task:
+    """Return the task for one draw of the coefficients.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+        Sizes and seeds.
+    draw : int
+        Seed of the coefficients.
+
+    Returns
+    -------
+    Task
+        With x of shape (N, D) and y of shape (N, 1).
+    """
+    data = TARGETS[settings.target](
+        settings.n_inputs,
+        settings.n_samples,
+        seed=settings.seed,
+        coefficient_seed=draw,
+        dtype=settings.dtype,
+    )
+    net = TwoLayerNet(settings.n_inputs, settings.width)
+    problem: Regression | SmoothedParticles = Regression(
+        net, data.x_train, data.y_train, loss=settings.loss, time_scale=settings.time_scale
+    )
+    if settings.smoothing:
+        problem = SmoothedParticles(problem, h=settings.smoothing, draws=settings.displacements, seed=settings.seed)
+    return Task(
+        problem,
+        Regression(net, data.x_train, data.y_train, loss="relative"),
+        Regression(net, data.x_test, data.y_test, loss="relative"),
+        net.init(settings.seed, dtype=settings.dtype, distribution=settings.init),
+    )
+
+
+def train_task(
+    task: Task, scheme: Scheme, settings: TaskSettings, *, dt: float, path: Path, progress: bool | str = False
+) -> Solution:
+    """Run a scheme on a task, or take up the run kept at `path`.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    scheme : Scheme
+        The scheme.
+    settings : TaskSettings
+        Epochs, batches, seeds.
+    dt : float
+        Step size > 0.
+    path : Path
+        Where the run is kept.
+    progress : bool or str
+        Whether to show a progress bar, or its label.
+
+    Returns
+    -------
+    Solution
+        With the quantities ``energy``, ``modified_energy``, ``auxiliary_ratio``, ``train_error``, ``test_error``.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        As it came, once what was done is kept.
+    """
+
+    def train_error(state: Any) -> Array:
+        return task.train.energy(state.theta)
+
+    def test_error(state: Any) -> Array:
+        return task.test.energy(state.theta)
+
+    batch_size = settings.batch_size or None
+    run = solve(
+        task.problem,
+        scheme,
+        task.theta0,
+        dt=dt,
+        epochs=settings.epochs,
+        batch_size=batch_size,
+        seed=settings.seed,
+        every=settings.record_epochs * steps_per_epoch(task.problem, batch_size),
+        record=(
+            "modified_energy",
+            "auxiliary_ratio",
+            ("train_error", train_error),
+            ("test_error", test_error),
+        ),
+        progress=progress,
+        checkpoint=path,
+    )
+    if run.status is Status.STOPPED:
+        raise KeyboardInterrupt
+    return run

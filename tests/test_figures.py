@@ -1,0 +1,200 @@
+"""Figures of several panels over draws of unpublished coefficients: what is run, kept, taken up again, and judged."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import gradflow as gf
+from gradflow.experiments import Claim, judging
+from gradflow.experiments.ma2024_fig1 import MA2024_FIG1
+from gradflow.experiments.ma2024_fig1 import judge as judge_fig1
+from gradflow.experiments.ma2024_fig3 import MA2024_FIG3
+from gradflow.experiments.ma2024_fig3 import judge as judge_fig3
+from gradflow.experiments.ma2024_fig5 import MA2024_FIG5
+from gradflow.experiments.ma2024_fig5 import judge as judge_fig5
+from gradflow.experiments.ma2024_fig7 import MA2024_FIG7
+from gradflow.experiments.ma2024_fig8 import MA2024_FIG8
+from gradflow.experiments.ma2024_fig8 import judge as judge_fig8
+from gradflow.experiments.tasks import TaskSettings, regression_task
+
+FIGURES = {MA2024_FIG1: 3, MA2024_FIG3: 9, MA2024_FIG5: 4, MA2024_FIG7: 4, MA2024_FIG8: 8}
+"""Curves of each."""
+TINY = {"epochs": 3, "n_inputs": 3, "width": 10, "n_samples": 60, "draws": 2, "record_epochs": 1}
+
+
+def tiny(figure):
+    return {**TINY, "batch_size": 8 if figure.full.batch_size else 0}
+
+
+figures = pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+
+
+def silent(_):
+    """Say nothing."""
+
+
+def run_with(train, *, status=gf.Status.DONE, step=1.0):
+    n = np.arange(len(train))
+    ones = np.ones(len(train))
+    history = {
+        "step": n,
+        "epoch": step * n,
+        "time": n,
+        "train_error": np.asarray(train, dtype=float),
+        "test_error": ones,
+    }
+    history["auxiliary_ratio"] = ones
+    state = gf.FlowState(np.zeros(2))
+    return gf.Solution(state.theta, state, history, status, "", {}, len(n), 0.0, 0.0)
+
+
+@figures
+def test_every_curve_is_run_for_every_draw_and_kept(figure, tmp_path):
+    outcome = figure.reproduce(tmp_path, say=silent, **tiny(figure))
+    kept = [gf.Solution.load(path) for path in (tmp_path / "data").glob("*.npz")]
+    assert len(kept) == 2 * FIGURES[figure]
+    assert len(outcome.rows) == FIGURES[figure]
+    assert {claim.holds for claim in outcome.claims} <= {None, False, True}
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == outcome.verdict
+    for suffix in ("png", "svg"):
+        assert (tmp_path / f"{figure.name}.{suffix}").stat().st_size > 10_000
+    thetas = [run.theta.tobytes() for run in kept]
+    again = figure.reproduce(tmp_path, say=silent, **tiny(figure))
+    assert again == outcome
+    assert [gf.Solution.load(path).theta.tobytes() for path in (tmp_path / "data").glob("*.npz")] == thetas
+
+
+@figures
+def test_runs_too_short_for_the_paper_decide_nothing(figure, tmp_path):
+    outcome = figure.reproduce(tmp_path, say=silent, **tiny(figure))
+    assert outcome.verdict.startswith("not decided") or any(claim.holds is False for claim in outcome.claims)
+    assert any(claim.holds is None for claim in outcome.claims)
+
+
+def test_draws_differ_in_their_targets_alone():
+    settings = TaskSettings(epochs=1, n_inputs=3, width=5, n_samples=50)
+    one, same, other = (regression_task(settings, draw) for draw in (0, 0, 1))
+    assert np.array_equal(one.problem.y, same.problem.y)
+    assert not np.array_equal(one.problem.y, other.problem.y)
+    assert np.array_equal(one.problem.x, other.problem.x)
+    assert np.array_equal(one.theta0, other.theta0)
+
+
+@pytest.mark.parametrize("loss", ["mse", "half_sum", "relative"])
+def test_errors_are_relative_whatever_is_trained(loss):
+    settings = TaskSettings(epochs=1, n_inputs=3, width=5, n_samples=50, loss=loss, dtype="float64")
+    task = regression_task(settings, 0)
+    f = task.problem.net(task.theta0, task.train.x)
+    relative = np.sum((f - task.train.y) ** 2) / np.sum(task.train.y**2)
+    assert float(task.train.energy(task.theta0)) == pytest.approx(relative, rel=1e-13)
+
+
+def test_smoothed_particles_are_trained_and_the_errors_are_those_of_the_network():
+    settings = TaskSettings(epochs=1, n_inputs=3, width=5, n_samples=50, smoothing=0.1, displacements=3)
+    smoothed, plain = regression_task(settings, 0), regression_task(replace(settings, smoothing=0.0), 0)
+    assert isinstance(smoothed.problem, gf.SmoothedParticles)
+    assert (smoothed.problem.h, smoothed.problem.draws) == (0.1, 3)
+    assert smoothed.train.energy(plain.theta0) == plain.train.energy(plain.theta0)
+    assert smoothed.problem.energy(plain.theta0) != plain.problem.energy(plain.theta0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("draws", 0, "draws must be >= 1"),
+        ("batch_size", -1, "batch_size must be >= 0"),
+        ("stabilization", -1.0, "stabilization must be a finite number >= 0"),
+        ("C", float("nan"), "C must be a finite number"),
+        ("target", "cubic", "target must be one of"),
+    ],
+)
+def test_wrong_settings_are_refused(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        TaskSettings(epochs=1, **{name: value})
+
+
+# -- Judging ----------------------------------------------------------------------------------------------------
+
+
+def test_a_published_value_is_in_the_spread_or_not():
+    runs = [run_with(np.full(101, level)) for level in (1e-2, 4e-2)]
+    levels = {5e-3: False, 0.9e-2: True, 2e-2: True, 5e-2: True, 6e-2: False}
+    for published, holds in levels.items():
+        assert judging.in_spread("x", runs, "train_error", 100, published).holds is holds
+
+
+def test_a_short_run_decides_nothing_but_a_divergent_one_does():
+    short, long = run_with(np.ones(11)), run_with(np.ones(101))
+    diverged = run_with(np.ones(3), status=gf.Status.NONFINITE)
+    stagnated = run_with([1.0, 0.5, 0.5], status=gf.Status.STAGNATED)
+    assert judging.at_epoch(short, "train_error", 100) is None
+    assert judging.at_epoch(diverged, "train_error", 100) == np.inf
+    assert judging.at_epoch(stagnated, "train_error", 100) == pytest.approx(0.5)
+    assert judging.in_spread("x", [long, short], "train_error", 100, 1.0).holds is None
+    assert judging.together("x", [[long], [short]], "train_error", 100, 0.1).holds is None
+    assert judging.together("x", [[long], [diverged]], "train_error", 100, 0.1).holds is False
+
+
+def test_curves_are_together_only_if_they_are_for_every_draw():
+    a, b, c = (run_with(np.full(101, level)) for level in (1.0, 1.05, 1.2))
+    assert judging.together("x", [[a, a], [b, b]], "train_error", 100, 0.1).holds is True
+    assert judging.together("x", [[a, a], [b, c]], "train_error", 100, 0.1).holds is False
+
+
+def test_rises_are_counted_up_to_the_epoch():
+    run = run_with([1.0, 1.2, 1.0, 1.0, 2.0])
+    assert judging.oscillates(run, "train_error", 4, 0.05) == 0.5
+    assert judging.oscillates(run, "train_error", 3, 0.05) == pytest.approx(1 / 3)
+    assert judging.oscillates(run, "train_error", 4, 1.5) == 0
+
+
+def test_the_verdict_follows_from_the_claims():
+    yes, no, open_ = (Claim(text, holds, "so") for text, holds in (("a", True), ("b", False), ("c", None)))
+    assert judging.overall([yes]) == "reproduced"
+    assert judging.overall([yes], "half of it") == "reproduced with a stated change: half of it"
+    assert judging.overall([yes, open_]).startswith("not decided: c")
+    assert judging.overall([yes, no, open_]).startswith("refuted: b fails (so)")
+
+
+def test_figure_1_is_judged_by_its_curves():
+    smooth = run_with(np.geomspace(1, 2e-2, 301))
+    wild = run_with(np.geomspace(1, 2e-2, 301) * np.where(np.arange(301) % 2, 1.5, 1.0))
+    diverged = run_with(np.ones(5), status=gf.Status.NONFINITE)
+    level = run_with(np.full(301, 2e-2))
+    curves = {"gradient descent": [wild], "SAV": [level], "relaxed SAV": [level]}
+    assert [claim.holds for claim in judge_fig1(curves)] == [True, True, True]
+    assert judge_fig1({**curves, "gradient descent": [smooth]})[0].holds is False
+    assert judge_fig1({**curves, "gradient descent": [diverged]})[0].holds is False
+    assert judge_fig1({**curves, "SAV": [wild]})[0].holds is False
+
+
+def test_figure_3_is_judged_by_its_curves():
+    low, near, high = (run_with(np.full(61, level)) for level in (1.0, 1.05, 20.0))
+    diverged = run_with(np.ones(5), status=gf.Status.NONFINITE)
+    curves = {"explicit Euler": [high], "SAV": [low], "restarted SAV": [near], "relaxed SAV": [low]}
+    assert [claim.holds for claim in judge_fig3({"dt = 1": curves})] == [True, True]
+    assert [claim.holds for claim in judge_fig3({"dt = 1": {**curves, "explicit Euler": [diverged]}})] == [True, True]
+    assert [claim.holds for claim in judge_fig3({"dt = 1": {**curves, "explicit Euler": [near]}})] == [True, False]
+    assert [claim.holds for claim in judge_fig3({"dt = 1": {**curves, "SAV": [high]}})] == [False, False]
+
+
+def test_figure_5_asks_for_the_best_lambda_of_most_draws():
+    low, high = run_with(np.full(61, 0.1)), run_with(np.full(61, 1.0))
+    others = {f"$\\lambda = {value}$": [high, high, high] for value in (0, 1, 10)}
+    best = {**others, "$\\lambda = 4$": [low, low, high]}
+    curves = {**best, "$\\lambda = 10$": [high, high, low]}
+    assert judge_fig5({"SAV, dt = 0.5": curves})[0].holds is True
+    worse = {**best, "$\\lambda = 4$": [low, high, high], "$\\lambda = 10$": [high, low, low]}
+    assert judge_fig5({"SAV, dt = 0.5": worse})[0].holds is False
+
+
+def test_figure_8_compares_with_explicit_euler():
+    low, high = run_with(np.full(301, 0.01)), run_with(np.full(301, 1.0))
+    diverged = run_with(np.ones(5), status=gf.Status.NONFINITE)
+    curves = {"explicit Euler": [high], "SAV": [low], "restarted SAV": [high], "relaxed SAV": [low]}
+    assert [claim.holds for claim in judge_fig8({"dt = 1": curves})] == [True, False, True]
+    curves["explicit Euler"] = [diverged]
+    assert [claim.holds for claim in judge_fig8({"dt = 1": curves})] == [True, True, True]

@@ -106,6 +106,7 @@ autodoc_type_aliases = {
     **{name: f"gradflow.datasets.arguments.{name}" for name in ("Floats", "Seed")},
     "Scalar": "gradflow.linear.Scalar",
     "Slack": "gradflow.schemes.protocols.Slack",
+    "PanelRuns": "gradflow.experiments.panels.PanelRuns",
     "Runs": "gradflow.plotting.Runs",
     "Loss": "gradflow.models.losses.Loss",
     "Kernels": "gradflow.kernels.Kernels",

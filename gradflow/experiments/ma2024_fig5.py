@@ -12,7 +12,7 @@ from ..schemes import SAV
 from .example1 import PAPER
 from .experiment import Claim, Context, Experiment, Outcome
 from .judging import at_epoch, overall
-from .panels import PANEL_TABLE, Curve, Panel, Runs, draw_panels, panel_rows, run_panels
+from .panels import PANEL_TABLE, Curve, Panel, PanelRuns, draw_panels, panel_rows, run_panels
 from .tasks import TaskSettings
 
 __all__ = ["MA2024_FIG5"]
@@ -48,7 +48,7 @@ def label(value: float) -> str:
     return rf"$\lambda = {value:g}$"
 
 
-def judge(runs: Runs) -> list[Claim]:
+def judge(runs: PanelRuns) -> list[Claim]:
     """Return what the paper shows and what the data say about it.
 
     Parameters

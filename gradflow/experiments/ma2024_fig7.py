@@ -14,7 +14,7 @@ from ..schemes import SAV, GradientDescent, Relaxed, Restart
 from .example1 import PAPER
 from .experiment import Claim, Context, Experiment, Outcome
 from .judging import in_spread, overall, together
-from .panels import PANEL_TABLE, Curve, Panel, Runs, draw_panels, panel_rows, run_panels
+from .panels import PANEL_TABLE, Curve, Panel, PanelRuns, draw_panels, panel_rows, run_panels
 from .tasks import TaskSettings
 
 __all__ = ["MA2024_FIG7"]
@@ -46,7 +46,7 @@ def run(settings: TaskSettings, context: Context) -> Outcome:
     )
 
 
-def judge(runs: Runs) -> list[Claim]:
+def judge(runs: PanelRuns) -> list[Claim]:
     """Return what the paper shows and what the data say about it.
 
     Parameters

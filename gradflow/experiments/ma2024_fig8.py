@@ -13,7 +13,7 @@ from ..schemes import SAV, GradientDescent, Relaxed, Restart
 from .example1 import PAPER
 from .experiment import Claim, Context, Experiment, Outcome
 from .judging import at_epoch, overall
-from .panels import PANEL_TABLE, Curve, Panel, Runs, draw_panels, panel_rows, run_panels
+from .panels import PANEL_TABLE, Curve, Panel, PanelRuns, draw_panels, panel_rows, run_panels
 from .tasks import TaskSettings
 
 __all__ = ["MA2024_FIG8"]
@@ -51,7 +51,7 @@ def run(settings: TaskSettings, context: Context) -> Outcome:
     return Outcome(PANEL_TABLE, panel_rows(runs), NOTE, tuple(claims), overall(claims, f"{EPOCH} epochs{method}"))
 
 
-def judge(runs: Runs) -> list[Claim]:
+def judge(runs: PanelRuns) -> list[Claim]:
     """Return what the paper shows and what the data say about it.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ..plotting import plot_rows, save_figure
 from ..schemes.protocols import Scheme
@@ -10,10 +10,11 @@ from ..solution import Solution
 from .experiment import Context
 from .tasks import TaskSettings, regression_task, train_task
 
-__all__ = ["PANEL_TABLE", "Curve", "Panel", "Runs", "draw_panels", "panel_rows", "run_panels"]
+__all__ = ["PANEL_TABLE", "Curve", "Panel", "PanelRuns", "draw_panels", "panel_rows", "run_panels"]
 
 PANEL_TABLE = ("curve", "epochs", "train error", "test error", "r/sqrt(E+C)", "status")
-Runs = dict[str, dict[str, list[Solution]]]
+PanelRuns: TypeAlias = dict[str, dict[str, list[Solution]]]
+"""For each panel's title and each curve's label the runs, one for each draw."""
 
 
 class Curve(NamedTuple):
@@ -38,7 +39,7 @@ class Panel(NamedTuple):
     """In the order of the legend."""
 
 
-def run_panels(panels: tuple[Panel, ...], settings: TaskSettings, context: Context) -> Runs:
+def run_panels(panels: tuple[Panel, ...], settings: TaskSettings, context: Context) -> PanelRuns:
     """Run every curve for every draw, or take up what is kept.
 
     Parameters
@@ -60,7 +61,7 @@ def run_panels(panels: tuple[Panel, ...], settings: TaskSettings, context: Conte
         for curve in panel.curves:
             curve.scheme.init(tasks[0].problem, tasks[0].theta0)
     context.claim()
-    runs: Runs = {panel.title: {curve.label: [] for curve in panel.curves} for panel in panels}
+    runs: PanelRuns = {panel.title: {curve.label: [] for curve in panel.curves} for panel in panels}
     for draw, task in enumerate(tasks):
         for panel in panels:
             for number, curve in enumerate(panel.curves):
@@ -78,7 +79,7 @@ def run_panels(panels: tuple[Panel, ...], settings: TaskSettings, context: Conte
     return runs
 
 
-def draw_panels(runs: Runs, settings: TaskSettings, context: Context, title: str) -> None:
+def draw_panels(runs: PanelRuns, settings: TaskSettings, context: Context, title: str) -> None:
     """Draw train and test errors, a row for each panel: the median over the draws and the range between extremes.
 
     Parameters
@@ -103,7 +104,7 @@ def draw_panels(runs: Runs, settings: TaskSettings, context: Context, title: str
     save_figure(figure, context.out / context.name)
 
 
-def panel_rows(runs: Runs) -> tuple[tuple[str, ...], ...]:
+def panel_rows(runs: PanelRuns) -> tuple[tuple[str, ...], ...]:
     """Return the rows of `PANEL_TABLE`: for each curve the range over its draws.
 
     Parameters

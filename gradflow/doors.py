@@ -8,6 +8,7 @@ from math import isfinite
 from numbers import Integral
 from typing import Any
 
+from .description import found
 from .namespace import is_number
 
 __all__ = ["plain_numbers", "require_finite", "require_in", "require_one_of", "require_positive"]
@@ -74,7 +75,7 @@ def require_in(name: str, value: float, low: float, high: float, *, open_end: bo
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}{')' if open_end else ']'}, got {value!r}")
 
 
-def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
+def require_one_of(name: str, value: object, known: Iterable[str]) -> None:
     """Raise ValueError unless `value` is among the known names.
 
     Parameters
@@ -86,5 +87,5 @@ def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
     known : iterable of str
         What is accepted.
     """
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}")
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}; got {found(value)}")

@@ -31,7 +31,8 @@ ORDER = [  # a room may import from the rooms after it (and from itself)
     {"problem"},
     {"kernels"},
     {"relaxation", "linear", "state"},
-    {"description", "doors"},
+    {"doors"},
+    {"description"},
     {"namespace", "datasets"},
     {"symbolic"},
 ]

@@ -69,9 +69,9 @@ def test_a_custom_inner_product_is_the_only_one_used():
         (lambda: gf.Diagonal(2.0), r"shape \(P,\)"),
         (lambda: gf.SAV(C=float("nan")), "C must be a finite number, got nan"),
         (lambda: gf.SAV(stabilization=-1.0), "stabilization must be a finite number >= 0 or a LinearPart, got -1.0"),
-        (lambda: gf.ExpSAV(form="exp"), "form must be one of 'implicit'"),
+        (lambda: gf.ExpSAV(form="exp"), "form must be one of implicit"),
         (lambda: gf.ExpSAV(scale=0.0), "scale must be a finite number > 0"),
-        (lambda: gf.IEQ(solver="qr"), "solver must be one of 'auto'"),
+        (lambda: gf.IEQ(solver="qr"), "solver must be one of auto"),
         (lambda: gf.AdaptiveSAV(beta1=1.0), r"beta1 must lie in \[0, 1\), got 1.0"),
     ],
 )

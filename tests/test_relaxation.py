@@ -123,7 +123,7 @@ def test_doors():
     with pytest.raises(ValueError, match="differ in shape"):
         xi0_quadratic(np.ones(2), np.ones(3), 1.0)
     for relax in (relax_quadratic, relax_log):
-        with pytest.raises(ValueError, match="orientation must be one of 'literature', 'swapped'; got 'bogus'"):
+        with pytest.raises(ValueError, match="orientation must be one of literature, swapped; got 'bogus'"):
             relax(np.float64(1.0), np.float64(2.0), 0.5, orientation="bogus")
 
 

@@ -5,13 +5,28 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from ..plotting import plot_rows, save_figure
+from ..schemes import SAV, GradientDescent, Relaxed, Restart
 from ..schemes.protocols import Scheme
 from ..solution import Solution
 from .experiment import Context
 from .tasks import TaskSettings, regression_task, train_task
 
-__all__ = ["PANEL_TABLE", "Curve", "Panel", "PanelRuns", "draw_panels", "panel_rows", "run_panels"]
+__all__ = [
+    "EULER",
+    "PANEL_TABLE",
+    "RELAXED",
+    "RESTARTED",
+    "VANILLA",
+    "Curve",
+    "Panel",
+    "PanelRuns",
+    "draw_panels",
+    "euler_and_sav",
+    "panel_rows",
+    "run_panels",
+]
 
+EULER, VANILLA, RESTARTED, RELAXED = "explicit Euler", "SAV", "restarted SAV", "relaxed SAV"
 PANEL_TABLE = ("curve", "epochs", "train error", "test error", "r/sqrt(E+C)", "status")
 PanelRuns: TypeAlias = dict[str, dict[str, list[Solution]]]
 """For each panel's title and each curve's label the runs, one for each draw."""
@@ -37,6 +52,26 @@ class Panel(NamedTuple):
     """Of the names of the files."""
     curves: tuple[Curve, ...]
     """In the order of the legend."""
+
+
+def euler_and_sav(settings: TaskSettings, dt: float) -> tuple[Curve, ...]:
+    """Return explicit Euler and SAV in its three forms, the curves of most figures.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+        C and the stabilization.
+    dt : float
+        Step size > 0.
+    """
+    sav = SAV(C=settings.C, stabilization=settings.stabilization)
+    schemes: dict[str, Scheme] = {
+        EULER: GradientDescent(),
+        VANILLA: sav,
+        RESTARTED: Restart(sav),
+        RELAXED: Relaxed(sav),
+    }
+    return tuple(Curve(label, scheme, dt) for label, scheme in schemes.items())
 
 
 def run_panels(panels: tuple[Panel, ...], settings: TaskSettings, context: Context) -> PanelRuns:

@@ -43,9 +43,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi, sqrt
 
+from ..doors import require_one_of
 from ..kernels.special import erf, erfc
 from ..namespace import Array, array_namespace
-from .checks import check_name
 
 __all__ = ["ACTIVATIONS", "LEAKY_SLOPE", "Activation", "activation"]
 
@@ -259,5 +259,5 @@ def activation(name: str) -> Activation:
     ValueError
         If there is none of that name; the message lists those there are.
     """
-    check_name("activation", name, ACTIVATIONS)
+    require_one_of("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from operator import index
 from typing import Any
 
@@ -12,7 +11,6 @@ from ..description import found
 from ..namespace import Array, array_namespace
 
 __all__ = [
-    "check_name",
     "check_vector",
     "checked_indices",
     "checked_labels",
@@ -23,22 +21,6 @@ __all__ = [
     "shape_error",
     "size",
 ]
-
-
-def check_name(what: str, name: object, known: Collection[str]) -> None:
-    """Raise unless `name` is one of `known`.
-
-    Parameters
-    ----------
-    what : str
-        What the message calls it.
-    name : object
-        What was given.
-    known : collection of str
-        What is accepted.
-    """
-    if not isinstance(name, str) or name not in known:
-        raise ValueError(f"{what} must be one of {', '.join(known)}; got {found(name)}")
 
 
 def shape_error(name: str, P: int, got: object, letter: str = "P") -> ValueError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from ..doors import require_one_of
 from ..linear import LinearPart
 from ..namespace import Array, array_namespace
-from .checks import check_name, checked_labels
+from .checks import checked_labels
 from .losses import CLASSIFICATION_LOSSES, CrossEntropy, Loss, ScaledResidual, onehot, residual_scale
 from .network_problem import NetworkLeastSquares, NetworkProblem
 from .two_layer import TwoLayerNet
@@ -59,7 +60,7 @@ class Classification(NetworkProblem):
         time_scale: str = "mean_field",
         weight_decay: float | LinearPart = 0.0,
     ) -> None:
-        check_name("loss", loss, CLASSIFICATION_LOSSES)
+        require_one_of("loss", loss, CLASSIFICATION_LOSSES)
         super().__init__(net, x, time_scale, weight_decay)
         if net.n_outputs < 2:
             raise ValueError(f"net must have one output for each class, n_outputs >= 2; got {net.n_outputs}")

@@ -21,12 +21,13 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from ..description import describe
+from ..doors import require_one_of
 from ..kernels import kernel_name, select
 from ..linear import Diagonal, LinearPart, as_linear_part
 from ..namespace import Array, array_namespace, fingerprint
 from ..problem import SplitEnergy, weighted_dot
 from .activations import activation
-from .checks import check_name, check_vector, checked_indices, checked_x, found
+from .checks import check_vector, checked_indices, checked_x, found
 from .linearization import NetworkLinearization
 from .losses import Loss, ScaledResidual
 from .two_layer import (
@@ -81,7 +82,7 @@ class NetworkProblem(SplitEnergy):
     def __init__(self, net: TwoLayerNet, x: Array, time_scale: str, weight_decay: float | LinearPart) -> None:
         if not isinstance(net, TwoLayerNet):
             raise ValueError(f"net must be a TwoLayerNet, got {found(net)}")
-        check_name("time_scale", time_scale, TIME_SCALES)
+        require_one_of("time_scale", time_scale, TIME_SCALES)
         checked_x(x, net.n_inputs)
         self.net, self.time_scale = net, time_scale
         self.mass = 1 / net.width if time_scale == "mean_field" else 1.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..doors import require_one_of
 from ..linear import LinearPart
 from ..namespace import Array
-from .checks import check_name, checked_targets
+from .checks import checked_targets
 from .losses import REGRESSION_LOSSES, ScaledResidual, residual_scale
 from .network_problem import NetworkLeastSquares
 from .two_layer import TwoLayerNet
@@ -59,7 +60,7 @@ class Regression(NetworkLeastSquares):
         time_scale: str = "mean_field",
         weight_decay: float | LinearPart = 0.0,
     ) -> None:
-        check_name("loss", loss, REGRESSION_LOSSES)
+        require_one_of("loss", loss, REGRESSION_LOSSES)
         super().__init__(net, x, time_scale, weight_decay)
         self.loss = loss
         self._set_targets(checked_targets(y, x, net.n_outputs))

@@ -46,10 +46,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..doors import require_one_of
 from ..kernels import KERNELS, Kernels, reference, select
 from ..namespace import Array, array_namespace
 from .activations import Activation, activation
-from .checks import check_name, found, generator, shape_error, size
+from .checks import found, generator, shape_error, size
 from .losses import Loss
 
 __all__ = ["TwoLayerNet"]
@@ -158,8 +159,8 @@ class TwoLayerNet:
         for name in ("n_inputs", "width", "n_outputs"):
             object.__setattr__(self, name, size(name, getattr(self, name)))
         activation(self.activation)
-        check_name("scaling", self.scaling, SCALINGS)
-        check_name("kernels", self.kernels, KERNELS)
+        require_one_of("scaling", self.scaling, SCALINGS)
+        require_one_of("kernels", self.kernels, KERNELS)
 
     @property
     def n_parameters(self) -> int:
@@ -192,7 +193,7 @@ class TwoLayerNet:
         rng = generator(seed)
         if str(getattr(dtype, "__name__", dtype)) not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, got {found(dtype)}")
-        check_name("distribution", distribution, DISTRIBUTIONS)
+        require_one_of("distribution", distribution, DISTRIBUTIONS)
         if distribution == "uniform":
             return rng.uniform(-1.0, 1.0, self.n_parameters).astype(dtype)
         theta = rng.standard_normal(self.n_parameters)

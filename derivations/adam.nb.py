@@ -25,21 +25,28 @@
 # **Time.** $m^n - g = \beta_1(m^{n-1} - g)$ and $v^n - g^2 = \beta_2(v^{n-1} - g^2)$. On a constant gradient, from
 # zero, $m^n = (1 - \beta_1^n)g$ and $v^n = (1 - \beta_2^n)g^2$: the corrected averages are g and $g^2$ at every n, and
 # each step is $-\Delta t\,g/(|g| + \varepsilon)$, the Euler step of $\theta' = -g/(|g| + \varepsilon)$.
+#
+# **By the norm.** The other reading averages the one number $|g|_M^2$ in the place of $g^2$, so that v is a number as well. Its laws
+# are those of a vector: $(g, d)_M = -\Delta t\,(g, \hat m)_M/(\sqrt{\hat v} + \varepsilon)$, the first step has the length
+# $|d|_M = \Delta t\,|g|_M/(|g|_M + \varepsilon)$, and it is what adaptive SAV without a stabilization becomes when C grows.
 
 # %%
 import numpy as np
 import sympy as sp
 
-from gradflow import Adam
+from gradflow import Adam, AdaptiveSAV
 from gradflow.proofs import check, follows
 from gradflow.schemes.adam import AdamState, adam_update
-from gradflow.symbolic import configured, is_small, is_zero, symbols
+from gradflow.schemes.adaptive_sav import AdaptiveState
+from gradflow.symbolic import AbstractEnergy, Space, configured, is_small, is_zero, symbols
 
 GENERIC = "one generic coordinate"
+EVERY = "every dimension and inner product"
 dt, eps, size = sp.symbols("dt epsilon size", positive=True)
 beta1, beta2, v = sp.symbols("beta1 beta2 v", nonnegative=True)
 theta, m, g = sp.symbols("theta m g", real=True)
 scheme = configured(Adam, beta1=beta1, beta2=beta2, eps=eps)
+by_norm = configured(Adam, reading="norm", beta1=beta1, beta2=beta2, eps=eps)
 
 
 class Given:
@@ -51,6 +58,24 @@ class Given:
     def energy_and_gradient(self, theta):
         """Return no energy, and the gradient."""
         return None, self.gradient
+
+
+class Valued(Given):
+    """A problem of one coordinate whose energy and gradient are given, in any inner product."""
+
+    mass, E = sp.symbols("mass E", positive=True)
+
+    def energy(self, theta):
+        """Return E."""
+        return self.E
+
+    def energy_and_gradient(self, theta):
+        """Return E and the gradient."""
+        return self.E, self.gradient
+
+    def inner(self, u, v):
+        """Return mass u v."""
+        return self.mass * (u @ v)
 
 
 def formula(theta, m, v, g, n):
@@ -168,7 +193,14 @@ def solvability():
     new, m_new, v_new = adam_update(theta, m, v, g, 2, dt=dt, beta1=beta1, beta2=beta2, eps=eps)
     denominator = (-dt * m_new / (1 - beta1**2) / (new - theta)).subs(v_new / (1 - beta2**2), average)
     assert denominator.is_positive
-    for refused in ({"eps": 0.0}, {"beta1": 1.0}, {"beta2": 1.0}, {"beta1": -0.1}, {"beta2": -0.1}):
+    for refused in (
+        {"eps": 0.0},
+        {"beta1": 1.0},
+        {"beta2": 1.0},
+        {"beta1": -0.1},
+        {"beta2": -0.1},
+        {"reading": "scalar"},
+    ):
         try:
             Adam(**refused)
         except ValueError:
@@ -250,3 +282,79 @@ def steps_are_bounded_at_first_and_without_momentum():
         new, _, _ = adam_update(theta, 0 * m, v, g, n, dt=dt, beta1=0, beta2=beta2, eps=eps)
         square = (new - theta) ** 2
         assert follows(square * (1 - beta2) < dt**2 * (1 - beta2**n), [beta2 < 1])
+
+
+# %% [markdown]
+# ## By the norm
+#
+# Nothing is coordinate by coordinate any more: abstract vectors prove the laws in every dimension and inner product.
+
+
+# %%
+@check("identity", EVERY + ", steps n = 1 to 4")
+def by_the_norm_one_number_serves_all_coordinates():
+    """v is the average of |g|_M^2, d = -dt m_hat/(sqrt(v_hat) + eps), and (g, d)_M = -dt (g, m_hat)_M/(sqrt(v_hat) + eps)."""
+    V = Space()
+    problem = AbstractEnergy(V)
+    at, average = V.vectors("theta m")
+    gradient = problem.energy_and_gradient(at)[1]
+    for taken in (0, 1, 2, 3):
+        state = by_norm.step(problem, AdamState(at, average, v, taken), dt)
+        n, d = taken + 1, state.theta - at
+        assert state.n == n
+        assert is_zero(state.m - (beta1 * average + (1 - beta1) * gradient))
+        assert is_zero(state.v - (beta2 * v + (1 - beta2) * V.inner(gradient, gradient)))
+        denominator = sp.sqrt(state.v / (1 - beta2**n)) + eps
+        assert is_zero(denominator * d + dt / (1 - beta1**n) * state.m)
+        assert is_zero(denominator * V.inner(gradient, d) + dt / (1 - beta1**n) * V.inner(gradient, state.m))
+
+
+@check("identity", EVERY)
+def the_first_step_by_the_norm_has_the_length_dt():
+    """From empty averages m_hat = g and v_hat = |g|_M^2: d = -dt g/(|g|_M + eps), so that |d|_M = dt |g|_M/(|g|_M + eps) < dt."""
+    V = Space()
+    problem = AbstractEnergy(V)
+    at = V.vector("theta")
+    gradient = problem.energy_and_gradient(at)[1]
+    start = by_norm.init(problem, at)
+    assert start.n == 0
+    assert is_zero(start.m)
+    assert is_zero(start.v)
+    state = by_norm.step(problem, start, dt)
+    length, d = sp.sqrt(V.inner(gradient, gradient)), state.theta - at
+    assert is_zero((length + eps) * d + dt * gradient)
+    assert is_zero((length + eps) ** 2 * V.inner(d, d) - (dt * length) ** 2)
+    assert follows((dt * size / (size + eps)) < dt)
+
+
+@check("identity", "norm: every dimension and inner product; element by element: one coordinate; S = 0")
+def adaptive_sav_tends_to_it_as_its_constant_grows():
+    """From the same averages, with r consistent and S = 0, the step of AdaptiveSAV tends to that of Adam in the same reading as C grows."""
+    C = sp.Symbol("C", positive=True)
+    V = Space()
+    at, average = V.vectors("theta m")
+    one = np.array([theta], dtype=object)
+    cases = (
+        ("norm", AbstractEnergy(V), at, average, v),
+        (
+            "elementwise",
+            Valued(np.array([g], dtype=object)),
+            one,
+            np.array([m], dtype=object),
+            np.array([v], dtype=object),
+        ),
+    )
+    for reading, problem, where, mean, square in cases:
+        for taken in (0, 1, 3):
+            adam = configured(Adam, reading=reading, beta1=beta1, beta2=beta2, eps=eps)
+            sav = configured(AdaptiveSAV, C=C, stabilization=0.0, reading=reading, beta1=beta1, beta2=beta2, eps=eps)
+            plain = adam.step(problem, AdamState(where, mean, square, taken), dt)
+            new = sav.step(problem, AdaptiveState(where, None, mean, square, 0 * square, taken), dt)
+            assert is_zero(new.m - plain.m)
+            assert is_zero(new.v - plain.v)
+            # d of SAV is that of Adam times r_new / R, where R / r_new - 1 = (m_hat, tau m_hat) / (2 (E + C))
+            R = sav.auxiliary(problem, where)
+            factor = new.aux / R
+            assert is_zero(new.theta - where - factor * (plain.theta - where))
+            rest = (1 / factor - 1) * 2 * (problem.energy(where) + C)
+            assert C not in sp.sympify(sp.cancel(rest)).free_symbols

@@ -18,7 +18,7 @@ from . import datasets
 from .dense_least_squares import DenseLeastSquares
 from .function_problem import FunctionProblem
 from .linear import Diagonal, LinearPart, Shift, Zero
-from .models import Classification, Regression, SmoothedParticles, TwoLayerNet
+from .models import Burgers, Classification, Regression, SmoothedParticles, TwoLayerNet
 from .problem import LeastSquares, Linearization, Problem, SplitEnergy
 from .relaxation import xi0_linear, xi0_log, xi0_quadratic
 from .schemes import (
@@ -55,6 +55,7 @@ __all__ = [
     "AdaptiveSAV",
     "AuxState",
     "AuxiliaryScheme",
+    "Burgers",
     "Classification",
     "DenseLeastSquares",
     "Diagonal",

@@ -100,7 +100,10 @@ def plot_histories(
     ----------
     solutions : mapping of str to Solution or sequence of Solution
         The legend's entries. Several runs of one kind are drawn as their median and the range between their
-        extremes. A cross marks a run that ended before its time (diverged, stagnated).
+        extremes. A cross marks a run that ended before its time (diverged, stagnated). A run that diverged counts as
+        infinite from its end on: the range then leaves the panel at the top, and where that is so of at least half of
+        the runs the median is infinite, and its curve ends. (Of an accuracy it is minus infinity; of a ratio between 0
+        and 1 there is no value.) A run that came to rest keeps its last value.
     quantity : str or sequence of str
         Names recorded in the histories. A run that has no finite value of one is left out of that panel.
     x : {"epoch", "step", "time"}
@@ -167,6 +170,7 @@ def plot_rows(
     handles: dict[str, Any] = {}
     of_case = [(case, groups, name) for case, groups in cases.items() for name in quantities]
     for axes, (case, groups, name) in zip(panels, of_case, strict=False):
+        _scale(axes, [_values(run, name) for run in everything], name)  # first: it says how far up the top is
         for group, runs in groups.items():
             style = styles[group]
             line = _draw(axes, runs, x, name, end, COLOURS[style % len(COLOURS)], DASHES[style % len(DASHES)])
@@ -176,7 +180,6 @@ def plot_rows(
         axes.set_ylabel(says.get(name, name.replace("_", " ")))
         if case and name == quantities[0]:
             axes.set_title(case, loc="left", fontsize="medium")
-        _scale(axes, [_values(run, name) for run in everything], name)
         for text, value in (levels or {}).get(name, {}).items():
             _mark(axes, text, value)
     for axes in panels[len(of_case) :]:
@@ -185,7 +188,9 @@ def plot_rows(
         figure.suptitle(title, fontsize="medium")
     if legend and handles:
         entries = {name: handles[name] for name in styles if name in handles}
-        columns = min(6, len(entries))
+        columns = max(
+            1, min(6, len(entries), int(size[0] / (0.08 * max(map(len, entries)) + 0.75)))
+        )  # inches a label takes
         figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
@@ -238,6 +243,41 @@ def _values(run: Solution, name: str) -> Any:
     return np.where(np.isfinite(values), values, np.nan)
 
 
+def _table(runs: list[Solution], x: str, name: str) -> tuple[Any, Any]:
+    """Return where the longest run was recorded, and a quantity there, a row for each run; NaN where nothing is known.
+
+    From its last finite value on a run that diverged is infinite, and one that came to rest stays where it is.
+    """
+    lost = -np.inf if name.endswith("accuracy") else np.nan if name in BETWEEN_0_AND_1 else np.inf
+    at = np.asarray(max((run.history[x] for run in runs), key=len), dtype=np.float64)
+    table = np.full((len(runs), len(at)), np.nan)
+    for row, run in zip(table, runs, strict=True):
+        values = _values(run, name)
+        row[: len(values)] = values
+        finite = np.flatnonzero(np.isfinite(values))
+        if run.status is Status.NONFINITE and finite.size:  # else the scheme does not have the quantity
+            row[finite[-1] + 1 :] = lost
+        elif run.status is Status.STAGNATED or run.message.startswith("stationary"):
+            row[len(values) :] = values[-1]
+    here = np.isfinite(table).any(axis=0)
+    return at[here], table[:, here]
+
+
+def _fill(axes: Axes, at: Any, table: Any, colour: str) -> None:
+    """Fill the range of the runs; where one is infinite, as far as beyond the end of the axes."""
+    from matplotlib.collections import PolyCollection
+
+    low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+    finite = table[np.isfinite(table)]
+    bottom, top = float(finite.min()), float(finite.max())
+    room = 20 * (top - bottom) + 1.0
+    limits = (bottom * 1e-30, min(1e300, top * 1e30)) if axes.get_yscale() == "log" else (bottom - room, top + room)
+    edges = [np.column_stack([at, np.clip(edge, *limits)]) for edge in (low, high)]
+    band = PolyCollection([np.concatenate([edges[0], edges[1][::-1]])], color=colour, alpha=0.2, linewidth=0)
+    axes.add_collection(band, autolim=False)  # what is beyond the panel shall not set its scale
+    axes.update_datalim(np.column_stack([np.tile(at, 2), np.concatenate([low, high])]))  # infinities do not count
+
+
 def _draw(axes: Axes, runs: list[Solution], x: str, name: str, end: float, colour: str, dashes: Any) -> Any:
     """Draw the runs of one kind; return the line, or None when there is nothing to draw.
 
@@ -245,19 +285,12 @@ def _draw(axes: Axes, runs: list[Solution], x: str, name: str, end: float, colou
     """
     if all(np.isfinite(_values(run, name)).sum() < 2 for run in runs):
         return None
-    longest = max(runs, key=lambda run: len(run.history[x]))
-    table = np.full((len(runs), len(longest.history[x])), np.nan)
-    for row, run in zip(table, runs, strict=True):
-        values = _values(run, name)
-        row[: len(values)] = values
-        if run.status is Status.STAGNATED:
-            row[len(values) :] = values[-1]
-    at = np.asarray(longest.history[x], dtype=np.float64)
-    here = np.isfinite(table).any(axis=0)
-    at, table = at[here], table[:, here]
+    at, table = _table(runs, x, name)
     if len(runs) > 1:
-        axes.fill_between(at, np.nanmin(table, axis=0), np.nanmax(table, axis=0), color=colour, alpha=0.2, linewidth=0)
-    (line,) = axes.plot(at, np.nanmedian(table, axis=0), color=colour, linestyle=dashes, linewidth=1.6)
+        _fill(axes, at, table, colour)
+    middle = np.nanmedian(table, axis=0)
+    middle[np.isinf(middle)] = np.nan
+    (line,) = axes.plot(at, middle, color=colour, linestyle=dashes, linewidth=1.6)
     for run in runs:
         values = _values(run, name)
         if run.status not in (Status.DONE, Status.STOPPED) and np.isfinite(values).any():

@@ -43,6 +43,7 @@ FLOWS = {
     "Adagrad": Adagrad(),
     "RMSProp": RMSProp(),
     "Adam": Adam(),
+    "Adam-norm": Adam(reading="norm"),
     "RungeKutta4": RungeKutta4(),
     "ImplicitEuler": ImplicitEuler(),
 }
@@ -149,7 +150,7 @@ def test_a_function_problem_on_strict_arrays_gives_numpys_numbers(name):
         assert_same(found, wanted, tolerance=1e-11)
 
 
-@pytest.mark.parametrize("name", ["GradientDescent", "SAV", "ExpSAV-explicit", "ImplicitEuler", "Adam"])
+@pytest.mark.parametrize("name", ["GradientDescent", "SAV", "ExpSAV-explicit", "ImplicitEuler", "Adam", "Adam-norm"])
 def test_an_inner_product_may_be_a_function(name):
     ends = []
     for xp in (strict, np):

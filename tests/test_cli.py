@@ -3,14 +3,17 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import metadata
 
 import pytest
 from typer.testing import CliRunner
 
 import gradflow as gf
 from gradflow.cli import app
-from gradflow.experiments import REGISTRY, Claim, Experiment, Outcome, example1
+from gradflow.experiments import REGISTRY, Claim, Experiment, Outcome, tasks
+from gradflow.experiments.listing import overview
+from gradflow.installation import installation
 
 TINY = [f"--set={s}" for s in ("epochs=3", "n_inputs=3", "width=10", "n_samples=60", "batch_size=8")]
 
@@ -31,13 +34,52 @@ def test_version():
     assert call("--version").stdout == f"gradflow {gf.__version__}\n"
 
 
-def test_list_shows_every_experiment():
+def test_list_has_a_line_for_every_experiment():
     result = call("list")
     assert result.exit_code == 0
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.startswith("    ")}
+    assert set(lines) == set(REGISTRY)
+    for name, experiment in REGISTRY.items():
+        assert lines[name].endswith(experiment.title)
+        assert experiment.source.split(",")[0] in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--long"], list(REGISTRY), ["demo"]])
+def test_list_prints_all_about_those_that_are_named(arguments):
+    result = call("list", *arguments)
+    assert result.exit_code == 0
     printed = " ".join(result.stdout.split())
-    for experiment in REGISTRY.values():
-        for text in (experiment.name, experiment.source, experiment.problem, experiment.time, experiment.quick_time):
-            assert " ".join(text.split()) in printed
+    named = REGISTRY if "--long" in arguments else arguments
+    for name, experiment in REGISTRY.items():
+        assert (f"{name}: {experiment.title}" in printed) == (name in named)
+        for text in (experiment.source, experiment.problem, f"{experiment.time}; --quick: {experiment.quick_time}"):
+            assert " ".join(text.split()) in printed or name not in named
+
+
+def test_list_refuses_an_unknown_name_before_it_prints():
+    result = call("list", "demo", "fig2")
+    assert_refused(result, "'fig2'", *REGISTRY)
+    assert result.stdout == ""
+
+
+def test_list_groups_by_what_is_cited():
+    places = (
+        ", Fig. 3",
+        ", Figs. 9 and 10 (smoothed)",
+        ", sections 2.3, 2.4",
+        ", Example 1",
+        ", Experiment 4, table 2",
+        "",
+    )
+    cited = [("A, J. X 5 (2024) 1", place) for place in places] + [("B and C, arXiv:1234.5678, and D", "")]
+    several = [
+        replace(fake(f"e{n}"), source=f"{citation}{place}", time="an hour for 3 draws; 4 h as printed")
+        for n, (citation, place) in enumerate(cited[::2] + cited[1::2])
+    ]
+    lines = list(overview(several))
+    assert [line for line in lines if line and not line.startswith(" ")] == ["A, J. X 5 (2024) 1", cited[-1][0]]
+    assert lines[-2:] == [cited[-1][0], "    e3  an hour  Title of e3"]
+    assert list(overview([])) == []
 
 
 def test_info():
@@ -45,6 +87,25 @@ def test_info():
     assert result.exit_code == 0
     for word in ("gradflow", "numpy", "numba", "BLAS", "processors", "kernels", "MNIST", "GRADFLOW_DATA_DIR"):
         assert word in result.stdout
+
+
+def test_what_is_missing_is_told(monkeypatch):
+    def missing(*_):
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr(metadata, "version", missing)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    found = dict(installation())
+    assert found["numpy"] == found["cupy"] == "not installed"
+    assert found["CUDA devices"] == "none (ModuleNotFoundError)"
+
+
+@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "NUMBA_NUM_THREADS"])
+def test_threads_are_told_where_they_are_set(monkeypatch, variable):
+    monkeypatch.delenv(variable, raising=False)
+    assert variable not in dict(installation())
+    monkeypatch.setenv(variable, "3")
+    assert dict(installation())[variable] == "3"
 
 
 def test_info_finds_data(tmp_path, monkeypatch):
@@ -90,7 +151,8 @@ def test_other_settings_are_refused(tmp_path):
         ("C=nan", "C must be a finite number, got nan"),
         ("dt=nan", "dt must be a finite number > 0, got nan"),
         ("dt=-1", "dt must be a finite number > 0, got -1.0"),
-        ("batch_size=0", "batch_size must be"),
+        ("batch_size=-1", "batch_size must be"),
+        ("batch_size=49", "batch_size must be"),
         ("epochs=0", "epochs must be >= 1"),
         ("seed=-1", "seed must be"),
     ],
@@ -130,7 +192,7 @@ def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(example1, "solve", interrupted)
+        patch.setattr(tasks, "solve", interrupted)
         result = call("demo", "--out", tmp_path, *TINY)
     assert result.exit_code == 130
     assert "same command goes on" in result.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.experiments import REGISTRY, Claim, Experiment, example1, ma2024_fig2
+from gradflow.experiments import REGISTRY, Experiment, demo, tasks
 from gradflow.experiments.experiment import format_table
 
 TINY = {"epochs": 4, "n_inputs": 3, "width": 10, "n_samples": 60, "batch_size": 8}
@@ -38,15 +38,15 @@ def test_every_experiment_says_what_it_is():
         assert experiment.quick != experiment.full
 
 
-@pytest.mark.parametrize(("name", "changes", "runs"), [("demo", TINY, 5), ("ma2024-fig2", FIG2, 12)])
-def test_files_are_written_and_load_back(tmp_path, name, changes, runs):
+@pytest.mark.parametrize(("name", "changes", "runs", "rows"), [("demo", TINY, 5, 5), ("ma2024-fig2", FIG2, 12, 6)])
+def test_files_are_written_and_load_back(tmp_path, name, changes, runs, rows):
     outcome = reproduce(name, tmp_path, **changes)
     for suffix in ("png", "svg"):
         assert (tmp_path / f"{name}.{suffix}").stat().st_size > 10_000
     assert json.loads((tmp_path / "settings.json").read_text())["settings"]["width"] == 10
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["verdict"] == outcome.verdict
-    assert len(report["table"]) == runs
+    assert len(report["table"]) == rows
     text = (tmp_path / "report.txt").read_text()
     assert text.rstrip().endswith(f"Verdict: {outcome.verdict}")
     assert "width = 10" in outcome.note
@@ -55,7 +55,7 @@ def test_files_are_written_and_load_back(tmp_path, name, changes, runs):
     for run in kept:
         assert run.theta.shape == (50,)
         assert run.theta.dtype == np.float32
-        assert {"energy", "test_error", "modified_energy", "auxiliary_ratio"} <= set(run.history)
+        assert {"train_error", "test_error", "modified_energy", "auxiliary_ratio"} <= set(run.history)
 
 
 def test_the_table_is_what_the_runs_say(tmp_path):
@@ -96,7 +96,7 @@ def test_an_interrupted_run_goes_on_from_what_is_there(tmp_path, monkeypatch):
         return gf.solve(*args, **kwargs, callback=interrupt)
 
     with monkeypatch.context() as patch:
-        patch.setattr(example1, "solve", interrupted)
+        patch.setattr(tasks, "solve", interrupted)
         with pytest.raises(KeyboardInterrupt):
             reproduce("demo", tmp_path / "broken", **TINY)
     reproduce("demo", tmp_path / "broken", **TINY)
@@ -142,13 +142,17 @@ def test_a_refused_setting_does_not_spoil_the_folder(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epoch": 3}, "demo has the settings epochs, .*; got 'epoch'"),
+        ({"epoch": 3}, "demo has the settings .*epochs, .*; got 'epoch'"),
         ({"epochs": "many"}, "epochs must be of type int, got 'many'"),
         ({"epochs": 2.5}, "epochs must be of type int, got 2.5"),
         ({"epochs": 0}, "epochs must be >= 1, got 0"),
         ({"dtype": "float16"}, "float32 or float64"),
         ({"batch_size": 49}, "batch_size must be .* 1 to n_samples = 48"),
+        ({"batch_size": -1}, "batch_size must be >= 0, got -1"),
         ({"C": -1.0}, r"F \+ C > 0|F\(theta\) \+ C > 0"),
+        ({"draws": 2}, "draws must be 1 .*, got 2"),
+        ({"method": "both"}, "method must be 'particle' .*, got 'both'"),
+        ({"target": "cubic"}, "target must be one of sin_cos, quadratic, exponential"),
     ],
 )
 def test_wrong_settings(tmp_path, changes, message):
@@ -161,95 +165,53 @@ def test_text_is_read_as_the_setting(tmp_path):
     assert settings == replace(REGISTRY["demo"].quick, epochs=7, dt=0.01, C=2.0, dtype="float64")
 
 
-def verdict(*holds):
-    return ma2024_fig2.verdict([Claim(f"claim {i}", h, f"evidence {i}") for i, h in enumerate(holds)])
+@pytest.mark.parametrize("target", tasks.TARGETS)
+def test_the_demonstration_says_which_example_it_runs(tmp_path, target):
+    said = []
+    REGISTRY["demo"].reproduce(tmp_path, say=said.append, **{**TINY, "target": target, "batch_size": 0})
+    assert said[0].startswith(f"Example {list(tasks.TARGETS).index(target) + 1} of Ma, Mao & Shen")
+    assert "one batch" in said[0]
+    run = gf.Solution.load(tmp_path / "data" / "explicit-Euler")
+    assert run.steps == TINY["epochs"]
 
 
-def test_the_verdict_on_figure_2_follows_from_the_claims():
-    assert verdict(True, True, True, False, True, True, True) == "reproduced, with the lambda of the caption"
-    changed = verdict(True, True, False, False, True, False, True)
-    assert changed.startswith("reproduced with a stated change: vanilla SAV leaves")
-    assert changed.endswith("(evidence 2) and lies on it when restarted or updated in the inconsistent product")
-    assert verdict(True, False, True, True, True, True, True) == "refuted: claim 1 fails (evidence 1)"
-    assert verdict(True, True, False, False, False, False, False).startswith("refuted: vanilla SAV")
-    assert verdict(None, True, True, True, True, True, True).startswith("not decided (claim 0); so far reproduced")
-
-
-def run_with(energy, dtype="float32", status=gf.Status.DONE, test_error=2e-3):
-    n = np.arange(len(energy))
-    history = {
-        "step": n,
-        "epoch": 10.0 * n,
-        "time": n,
-        "energy": np.asarray(energy),
-        "test_error": np.full(len(n), test_error),
-    }
-    history["auxiliary_ratio"] = np.ones(len(n))
+def run_with(train_error, dtype="float32", status=gf.Status.DONE, test_error=2e-3, ratio=1.0, step=10.0):
+    """Return a run with a record every `step` epochs."""
+    n = np.arange(len(train_error))
+    history = {"step": n, "epoch": step * n, "time": n, "train_error": np.asarray(train_error, dtype=dtype)}
+    history |= {"test_error": np.full(len(n), test_error), "auxiliary_ratio": np.full(len(n), ratio)}
     state = gf.FlowState(np.zeros(2))
-    return gf.Solution(state.theta, state, history, status, "", {"problem": {"dtype": dtype}}, len(n), 0.0, 0.0)
+    return gf.Solution(state.theta, state, history, status, "", {}, len(n), 0.0, 0.0)
 
 
-def draw_with(**curves):
-    """Return the runs of one draw: explicit Euler's for those that are not given."""
-    names = ("EULER", "CAPTION", "TEXT", "RESTARTED", "RELAXED", "INCONSISTENT")
-    return {getattr(ma2024_fig2, name): curves.get(name, curves["EULER"]) for name in names}
+def demo_with(**changes):
+    """Return what the demonstration expects to see, with some of the runs changed."""
+    runs = {label: run_with(np.geomspace(1, 1e-5, 51)) for label in ("explicit Euler", "restarted SAV", "relaxed SAV")}
+    runs |= {"restarted IEQ": run_with(np.geomspace(1, 1e-6, 51))}
+    runs |= {"vanilla SAV": run_with(np.full(11, 0.3), status=gf.Status.STAGNATED, ratio=1e-14)}
+    return {**runs, **{label.replace("_", " "): run for label, run in changes.items()}}
 
 
-FALLING = 10.0 ** -(np.arange(101.0) / 6)  # 1e-10 after 600 epochs
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({}, [True, True, True]),
+        ({"vanilla_SAV": run_with(np.full(51, 0.3), ratio=0.5)}, [False, True, True]),
+        ({"vanilla_SAV": run_with(np.geomspace(1, 1e-5, 51), ratio=1e-14)}, [False, True, True]),
+        ({"relaxed_SAV": run_with(np.geomspace(1, 1e-4, 51))}, [True, False, True]),
+        ({"relaxed_SAV": run_with(np.geomspace(1, 1e-5, 51), status=gf.Status.NONFINITE)}, [True, True, False]),
+    ],
+)
+def test_the_demonstration_is_judged_by_its_numbers(changes, holds):
+    assert [claim.holds for claim in demo.judge(demo_with(**changes))] == holds
 
 
-def test_curves_of_figure_2_are_judged_by_their_numbers():
-    draw = draw_with(
-        EULER=run_with(FALLING),
-        CAPTION=run_with(FALLING**0.8),
-        TEXT=run_with(np.full(101, 0.3)),
-        RELAXED=run_with(np.where(np.arange(101) < 20, FALLING, np.inf)),
-        INCONSISTENT=run_with(FALLING[:4], status=gf.Status.NONFINITE),
-    )
-    assert [claim.holds for claim in ma2024_fig2.judge([draw])] == [True, True, True, False, True, False, False]
-
-
-def test_explicit_euler_must_fall_in_time():
-    slow = draw_with(EULER=run_with(np.sqrt(FALLING)))  # 1e-5 after 600 epochs
-    short = draw_with(EULER=run_with(np.sqrt(FALLING[:20])))
-    diverged = draw_with(EULER=run_with(FALLING[:1], status=gf.Status.NONFINITE))
-    assert [ma2024_fig2.judge([draw])[0].holds for draw in (slow, short, diverged)] == [False, None, False]
-
-
-def test_a_run_too_short_for_the_train_error_does_not_refute_the_test_error():
-    short = draw_with(EULER=run_with(np.sqrt(FALLING[:20]), test_error=0.5))
-    long = draw_with(EULER=run_with(FALLING, test_error=0.5))
-    assert [ma2024_fig2.judge([draw])[1].holds for draw in (short, long)] == [None, False]
-
-
-def test_one_draw_that_shows_it_is_enough_and_others_are_told():
-    good = draw_with(EULER=run_with(FALLING), TEXT=run_with(np.ones(101)))
-    diverged = draw_with(EULER=run_with(FALLING[:1], status=gf.Status.NONFINITE), TEXT=run_with(FALLING))
-    claims = ma2024_fig2.judge([diverged, good])
-    assert [claim.holds for claim in claims] == [True, True, True, False, True, True, True]
-    assert "p, q no. 1: divergence" in claims[0].evidence
-    assert "no. 1" not in claims[3].evidence  # there is no curve of explicit Euler to compare with
-
-
-def test_below_round_off_curves_count_as_one():
-    noise = np.random.default_rng(0).uniform(size=(2, 49))
-    a, b = (run_with(np.concatenate([[1.0], 10.0 ** (-14.5 - 3 * n)])) for n in noise)
-    assert ma2024_fig2._gap(a, b) == 0
-    assert ma2024_fig2._gap(a, run_with(np.ones(50))) == np.inf
-
-
-def test_the_inconsistent_product_changes_the_update_of_r_alone():
-    problem = example1.example1(example1.Example1Settings(**TINY), 0)
-    other = ma2024_fig2._inconsistent(problem)
-    E, g = problem.train.energy_and_gradient(problem.theta0)
-    E_other, g_other = other.energy_and_gradient(problem.theta0)
-    assert E_other == E
-    np.testing.assert_array_equal(g, g_other)
-    partial = g / 10  # m = 10: the velocity is m times the partial derivatives
-    assert other.inner(g, g) == pytest.approx(partial @ partial)
-    assert problem.train.inner(g, g) == pytest.approx(10 * other.inner(g, g))
-    assert other.batch(slice(0, 8)).inner(g, g) == other.inner(g, g)
-    assert other.describe() != problem.train.describe()
+def test_the_last_record_alone_decides_nothing():
+    """An average over the last tenth: one low record at the end does not make a curve a low one."""
+    noisy = run_with(np.append(np.full(100, 1e-2), 1e-7))
+    claims = demo.judge(demo_with(relaxed_SAV=noisy))
+    assert claims[1].holds is False
+    assert f"relaxed SAV {10**-2.5:.2e}" in claims[1].evidence  # nine records of 1e-2 and one of 1e-7
 
 
 def test_tables_are_aligned():

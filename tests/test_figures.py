@@ -8,19 +8,31 @@ import pytest
 
 import gradflow as gf
 from gradflow.experiments import Claim, judging
-from gradflow.experiments.ma2024_fig1 import MA2024_FIG1
-from gradflow.experiments.ma2024_fig1 import judge as judge_fig1
-from gradflow.experiments.ma2024_fig3 import MA2024_FIG3
-from gradflow.experiments.ma2024_fig3 import judge as judge_fig3
-from gradflow.experiments.ma2024_fig5 import MA2024_FIG5
-from gradflow.experiments.ma2024_fig5 import judge as judge_fig5
-from gradflow.experiments.ma2024_fig7 import MA2024_FIG7
-from gradflow.experiments.ma2024_fig8 import MA2024_FIG8
-from gradflow.experiments.ma2024_fig8 import judge as judge_fig8
-from gradflow.experiments.panels import euler_and_sav
-from gradflow.experiments.tasks import TaskSettings, regression_task, train_task
+from gradflow.experiments.ma2024.fig1 import MA2024_FIG1
+from gradflow.experiments.ma2024.fig1 import judge as judge_fig1
+from gradflow.experiments.ma2024.fig2 import MA2024_FIG2
+from gradflow.experiments.ma2024.fig3 import MA2024_FIG3
+from gradflow.experiments.ma2024.fig3 import judge as judge_fig3
+from gradflow.experiments.ma2024.fig5 import MA2024_FIG5
+from gradflow.experiments.ma2024.fig5 import judge as judge_fig5
+from gradflow.experiments.ma2024.fig6 import MA2024_FIG6
+from gradflow.experiments.ma2024.fig6 import judge as judge_fig6
+from gradflow.experiments.ma2024.fig7 import MA2024_FIG7
+from gradflow.experiments.ma2024.fig7 import judge as judge_fig7
+from gradflow.experiments.ma2024.fig8 import MA2024_FIG8
+from gradflow.experiments.ma2024.fig8 import judge as judge_fig8
+from gradflow.experiments.panels import SMOOTHED, Curve, Panel, by_method, euler_and_sav, relaxed
+from gradflow.experiments.tasks import TARGETS, TaskSettings, regression_task, stated_changes, train_task
 
-FIGURES = {MA2024_FIG1: 3, MA2024_FIG3: 9, MA2024_FIG5: 4, MA2024_FIG7: 4, MA2024_FIG8: 8}
+FIGURES = {
+    MA2024_FIG1: 3,
+    MA2024_FIG2: 6,
+    MA2024_FIG3: 9,
+    MA2024_FIG5: 4,
+    MA2024_FIG6: 6,
+    MA2024_FIG7: 4,
+    MA2024_FIG8: 8,
+}
 """Curves of each."""
 TINY = {"epochs": 3, "n_inputs": 3, "width": 10, "n_samples": 60, "draws": 2, "record_epochs": 1}
 
@@ -75,13 +87,38 @@ def test_runs_too_short_for_the_paper_decide_nothing(figure, tmp_path):
     assert any(claim.holds is None for claim in outcome.claims)
 
 
-def test_draws_differ_in_their_targets_alone():
-    settings = TaskSettings(epochs=1, n_inputs=3, width=5, n_samples=50)
+@pytest.mark.parametrize("target", TARGETS)
+def test_draws_differ_in_all_that_is_not_published(target):
+    settings = TaskSettings(epochs=1, n_inputs=3, width=5, n_samples=50, target=target, seed=3)
     one, same, other = (regression_task(settings, draw) for draw in (0, 0, 1))
     assert np.array_equal(one.problem.y, same.problem.y)
-    assert not np.array_equal(one.problem.y, other.problem.y)
-    assert np.array_equal(one.problem.x, other.problem.x)
-    assert np.array_equal(one.theta0, other.theta0)
+    assert (one.seed, other.seed) == (3, 4)
+    for a, b in ((one.problem.y, other.problem.y), (one.problem.x, other.problem.x), (one.theta0, other.theta0)):
+        assert not np.array_equal(a, b)
+    later = regression_task(replace(settings, seed=4), 0)
+    assert np.array_equal(later.problem.y, other.problem.y)
+    assert np.array_equal(later.theta0, other.theta0)
+
+
+def test_changes_are_told():
+    settings = TaskSettings(epochs=60, init="he", draws=2)
+    told = stated_changes(settings, epochs=60, width=500, method="smoothed", loss="relative")
+    assert told == "width 1000 for 500, the particle method alone, initial parameters of the law 'he', 2 draws"
+    assert stated_changes(replace(settings, draws=5), epochs=60) == "initial parameters of the law 'he'"
+
+
+def test_sav_is_relaxed_as_the_paper_prints_it():
+    sav = gf.SAV(C=1.0, stabilization=4.0)
+    problem = regression_task(TaskSettings(epochs=1, n_inputs=3, width=5, n_samples=50, dtype="float64"), 0)
+    scheme, dt = relaxed(sav), 0.5
+    state = scheme.init(problem.problem, problem.theta0)
+    new = scheme.step(problem.problem, state, dt)
+    r, r_tilde = state.aux, new.base.aux
+    d = new.theta - state.theta
+    r_hat = np.sqrt(problem.problem.energy(new.theta) + 1.0)
+    wanted = min(r_hat, np.sqrt(r_tilde**2 + 0.99 * problem.problem.inner(d, d) / dt))  # eqs. (22) to (24)
+    assert new.aux == pytest.approx(wanted if r_hat > r_tilde else r_hat, rel=1e-13)
+    assert new.aux <= r
 
 
 @pytest.mark.parametrize("loss", ["mse", "half_sum", "relative"])
@@ -95,7 +132,7 @@ def test_errors_are_relative_whatever_is_trained(loss):
 
 def test_smoothed_particles_are_trained_and_the_errors_are_those_of_the_network():
     settings = TaskSettings(epochs=1, n_inputs=3, width=5, n_samples=50, smoothing=0.1, displacements=3)
-    smoothed, plain = regression_task(settings, 0), regression_task(replace(settings, smoothing=0.0), 0)
+    smoothed, plain = regression_task(settings, 0, smoothed=True), regression_task(settings, 0)
     assert isinstance(smoothed.problem, gf.SmoothedParticles)
     assert (smoothed.problem.h, smoothed.problem.draws) == (0.1, 3)
     assert smoothed.train.energy(plain.theta0) == plain.train.energy(plain.theta0)
@@ -110,6 +147,8 @@ def test_smoothed_particles_are_trained_and_the_errors_are_those_of_the_network(
         ("stabilization", -1.0, "stabilization must be a finite number >= 0"),
         ("C", float("nan"), "C must be a finite number"),
         ("target", "cubic", "target must be one of"),
+        ("method", "waves", "method must be one of particle, smoothed, both"),
+        ("displacements", 0, "displacements must be >= 1"),
     ],
 )
 def test_wrong_settings_are_refused(name, value, message):
@@ -127,6 +166,38 @@ def test_a_published_value_is_in_the_spread_or_not():
         assert judging.in_spread("x", runs, "train_error", 100, published).holds is holds
         few = judging.in_spread("x", runs[1:], "train_error", 100, published).holds
         assert few is (True if holds else None)  # a few draws do not refute
+
+
+def test_a_published_value_is_not_in_a_spread_that_reaches_to_infinity():
+    runs = [run_with(np.full(101, 2e-3)) for _ in range(4)]
+    diverged = run_with(np.ones(3), status=gf.Status.NONFINITE)
+    claim = judging.in_spread("x", [*runs, diverged], "train_error", 100, 2e-3)
+    assert claim.holds is False
+    assert "divergence for 1" in claim.evidence
+    assert judging.in_spread("x", [runs[0], diverged], "train_error", 100, 2e-3).holds is None
+    assert judging.in_spread("x", [diverged] * 5, "train_error", 100, 2e-3).holds is False
+
+
+def test_a_run_is_read_as_it_was_before_it_diverged():
+    run = run_with(np.full(51, 0.5), status=gf.Status.NONFINITE)
+    assert judging.at_epoch(run, "train_error", 20) == pytest.approx(0.5)
+    assert judging.at_epoch(run, "train_error", 60) == np.inf
+    at_once = run_with(np.ones(1), status=gf.Status.NONFINITE)
+    assert judging.at_epoch(at_once, "train_error", 0) == np.inf
+
+
+def test_one_curve_ends_above_another_only_if_it_does_for_every_draw():
+    low, high, higher = (run_with(np.full(101, level)) for level in (1.0, 5.0, 20.0))
+    diverged = run_with(np.ones(3), status=gf.Status.NONFINITE)
+    short = run_with(np.ones(11))
+    for above, below, factor, holds in (
+        ([high, higher], [low, low], 4.9, True),
+        ([high, higher], [low, low], 10.0, False),
+        ([diverged, higher], [low, low], 10.0, True),
+        ([diverged], [diverged], 1.0, False),
+        ([high, short], [low, low], 1.0, None),
+    ):
+        assert judging.ends_above("x", above, below, 100, factor).holds is holds
 
 
 def test_a_short_run_decides_nothing_but_a_divergent_one_does():
@@ -163,16 +234,47 @@ def test_the_verdict_follows_from_the_claims():
     assert judging.overall([yes, no], "half of it").startswith("not decided: with a stated change (half of it) b fails")
 
 
+@figures
+def test_both_methods_have_their_panels(figure, tmp_path):
+    changes = {**tiny(figure), "epochs": 1, "draws": 1, "displacements": 2}
+    outcome = figure.reproduce(tmp_path / "both", say=silent, method="both", **changes)
+    assert len(outcome.rows) == 2 * FIGURES[figure]
+    kept = [gf.Solution.load(path) for path in (tmp_path / "both" / "data").glob("*.npz")]
+    kinds = [run.config["problem"]["problem"] for run in kept]
+    assert kinds.count("SmoothedParticles") == FIGURES[figure] == len(kinds) / 2
+    alone = figure.reproduce(tmp_path / "smoothed", say=silent, method="smoothed", **changes)
+    assert {row[1:] for row in alone.rows} <= {row[1:] for row in outcome.rows}
+    if figure.name in ("ma2024-fig3", "ma2024-fig5", "ma2024-fig8"):
+        assert "particle method alone" not in alone.verdict
+
+
+def test_panels_of_a_method():
+    panel = Panel("dt = 1", "dt1", (Curve("a", gf.GradientDescent(), 1.0),))
+    for method, titles in {"particle": [""], "smoothed": [SMOOTHED], "both": ["", SMOOTHED]}.items():
+        found = by_method(TaskSettings(epochs=1, method=method), [panel])
+        assert [one.title for one in found] == ["dt = 1" + title for title in titles]
+        assert [one.smoothed for one in found] == [title == SMOOTHED for title in titles]
+        assert len({one.stem for one in found}) == len(found)
+
+
 def test_figure_1_is_judged_by_its_curves():
     smooth = run_with(np.geomspace(1, 2e-2, 301))
     wild = run_with(np.geomspace(1, 2e-2, 301) * np.where(np.arange(301) % 2, 1.5, 1.0))
     diverged = run_with(np.ones(5), status=gf.Status.NONFINITE)
     level = run_with(np.full(301, 2e-2))
     curves = {"gradient descent": [wild], "SAV": [level], "relaxed SAV": [level]}
-    assert [claim.holds for claim in judge_fig1(curves)] == [True, True, True]
-    assert judge_fig1({**curves, "gradient descent": [smooth]})[0].holds is False
-    assert judge_fig1({**curves, "gradient descent": [diverged]})[0].holds is False
-    assert judge_fig1({**curves, "SAV": [wild]})[0].holds is False
+
+    def holds(**other):
+        return [claim.holds for claim in judge_fig1({"full batch": {**curves, **other}})]
+
+    assert holds() == [True, True, True]
+    assert holds(**{"gradient descent": [smooth]})[0] is False
+    assert holds(**{"gradient descent": [diverged]})[0] is False
+    assert holds(SAV=[wild])[0] is False
+    lost = run_with(np.full(301, 2e-2), status=gf.Status.NONFINITE)
+    assert holds(**{"relaxed SAV": [lost]})[0] is False
+    texts = [claim.text for claim in judge_fig1({"full batch": curves, "full batch" + SMOOTHED: curves})]
+    assert len(set(texts)) == 6
 
 
 def test_figure_3_is_judged_by_its_curves():
@@ -195,6 +297,39 @@ def test_figure_5_asks_for_the_best_lambda_of_most_draws():
     assert judge_fig5({"SAV, dt = 0.5": worse})[0].holds is False
 
 
+def test_figure_6_asks_for_the_order_of_the_curves():
+    names = ("SAV", "relaxed SAV", "restarted SAV")
+
+    def panel(*levels):
+        runs = (run_with(np.ones(61)) for _ in levels)
+        deficits = (np.full(61, level) for level in levels)
+        return {
+            name: [replace(run, history={**run.history, "deficit": deficit})]
+            for name, run, deficit in zip(names, runs, deficits, strict=True)
+        }
+
+    none, four = r"$\lambda = 0$", r"$\lambda = 4$"
+
+    def holds(without, with_, method=""):
+        return [claim.holds for claim in judge_fig6({none + method: without, four + method: with_})]
+
+    without, with_ = panel(0.5, 1e-2, 1e-3), panel(3e-2, 1e-2, 1e-4)
+    for method in ("", SMOOTHED):
+        assert holds(without, with_, method) == [True] * 5
+        assert holds(with_, without, method) == [True] * 4 + [False]
+    assert holds(panel(1e-2, 0.5, 0.1), panel(1e-3, 1e-4, 1e-2)) == [False, True, True, False, True]
+    both = {none: without, none + SMOOTHED: with_, four: with_, four + SMOOTHED: without}
+    assert [claim.holds for claim in judge_fig6(both)][-2:] == [True, False]
+
+
+def test_figure_7_wants_sav_on_explicit_euler():
+    level, off, low = (run_with(np.full(301, value)) for value in (1e-3, 3e-3, 1e-5))
+    curves = {"explicit Euler": [level], "SAV": [level], "restarted SAV": [off]}
+    assert [claim.holds for claim in judge_fig7({"a": curves})] == [True, True, False]
+    curves = {"explicit Euler": [low] * 5, "SAV": [low] * 5, "restarted SAV": [low] * 5}
+    assert [claim.holds for claim in judge_fig7({"a": curves})] == [False, True, True]
+
+
 def test_figure_8_compares_with_explicit_euler():
     low, high = run_with(np.full(301, 0.01)), run_with(np.full(301, 1.0))
     diverged = run_with(np.ones(5), status=gf.Status.NONFINITE)
@@ -211,7 +346,7 @@ def test_the_labels_of_the_sav_curves_say_what_runs():
         "explicit Euler": gf.GradientDescent(),
         "SAV": sav,
         "restarted SAV": gf.Restart(sav),
-        "relaxed SAV": gf.Relaxed(sav),
+        "relaxed SAV": gf.Relaxed(sav, budget="increment"),
     }
     assert {curve.label: curve.scheme for curve in curves} == wanted
     assert {curve.dt for curve in curves} == {0.5}

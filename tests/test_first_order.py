@@ -16,6 +16,7 @@ from gradflow.schemes import (
     SAV,
     Adagrad,
     Adam,
+    AdaptiveSAV,
     GradientDescent,
     HeavyBall,
     ImplicitEuler,
@@ -37,6 +38,7 @@ FIRST_ORDER = {
     "HeavyBall": HeavyBall(),
     "Nesterov": Nesterov(),
     "Adam": Adam(),
+    "Adam-norm": Adam(reading="norm"),
     "RMSProp": RMSProp(),
     "Adagrad": Adagrad(),
     "RungeKutta4": RungeKutta4(),
@@ -109,7 +111,7 @@ def test_a_stationary_point_is_kept_to_the_last_bit(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["HeavyBall", "Nesterov", "Adam", "RMSProp", "Adagrad", "RungeKutta4", "ImplicitEuler"]
+    "name", ["HeavyBall", "Nesterov", "Adam", "Adam-norm", "RMSProp", "Adagrad", "RungeKutta4", "ImplicitEuler"]
 )
 def test_all_but_gradient_descent_see_only_the_whole_energy(name):
     """Where the energy is split, L is counted in the gradient: the split does not matter."""
@@ -147,6 +149,7 @@ def test_a_scaled_inner_product_is_a_scaled_time(name):
         (lambda: Adam(beta1=1.0), r"beta1 must lie in \[0, 1\), got 1.0"),
         (lambda: Adam(beta2=1.5), r"beta2 must lie in \[0, 1\), got 1.5"),
         (lambda: Adam(eps=0.0), "eps must be a finite number > 0, got 0.0"),
+        (lambda: Adam(reading="scalar"), "reading must be one of"),
         (lambda: RMSProp(decay=1.0), r"decay must lie in \[0, 1\), got 1.0"),
         (lambda: RMSProp(eps=-1.0), "eps must be a finite number > 0, got -1.0"),
         (lambda: Adagrad(eps=math.inf), "eps must be a finite number > 0, got inf"),
@@ -382,6 +385,60 @@ def test_only_epsilon_sees_the_scale_of_the_inner_product(name):
     default = scheme().eps
     gap = np.max(np.abs(end(scaled, default) - end(plain, default)))
     assert 0 < gap < 1e-5
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_adam_by_the_norm_is_the_printed_algorithm(split):
+    problem, theta = smooth_problem(split)
+    found = run(Adam(reading="norm"), problem, theta, 0.05, 20).theta
+    m, v = np.zeros_like(theta), 0.0
+    for n in range(1, 21):
+        g = problem.energy_and_gradient(theta)[1]
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * float(problem.inner(g, g))
+        theta = theta - 0.05 * (m / (1 - 0.9**n)) / (math.sqrt(v / (1 - 0.999**n)) + 1e-8)
+    np.testing.assert_allclose(found, theta, rtol=0, atol=1e4 * EPS)  # 0.1 and 1 - 0.9 differ in their last bits
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_by_the_norm_v_is_a_number(dtype):
+    problem, theta = smooth_problem("mass", dtype=dtype)
+    scheme = Adam(reading="norm")
+    for state in (scheme.init(problem, theta), run(scheme, problem, theta, 0.1, 3)):
+        assert np.shape(state.v) == ()
+        assert state.v.dtype == dtype
+
+
+def test_by_the_norm_the_first_step_has_the_length_dt_in_the_inner_product():
+    problem, theta = smooth_problem("energy-part-and-mass")
+    for dt in (1e-3, 1.0, 1e3):
+        d = one_step(Adam(reading="norm"), problem, theta, dt).theta - theta
+        assert math.sqrt(problem.inner(d, d)) == pytest.approx(dt, rel=1e-7)
+
+
+def test_by_the_norm_the_inner_product_scales_the_step():
+    """With mass c the step dt is the step dt / sqrt(c) in the Euclidean product: c a power of 4, every number is exact."""
+    c = 2.0**-20
+    plain, theta = smooth_problem("plain")
+    scaled = FunctionProblem(plain.energy, lambda t: plain.energy_and_gradient(t)[1] / c, mass=c)
+    scheme = Adam(reading="norm", eps=1e-250)
+    found, wanted = (run(scheme, p, theta, dt, 30).theta for p, dt in ((scaled, 2.0**-15), (plain, 2.0**-5)))
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("split", ["plain", "energy-part-and-mass"])
+@pytest.mark.parametrize("reading", ["norm", "elementwise"])
+def test_adaptive_sav_with_a_large_constant_is_adam(reading, split):
+    """Its step is that of Adam divided by 1 + (m_hat, tau m_hat) / (2 (E + C)), in the same reading."""
+    problem, theta = smooth_problem(split)
+    wanted = run(Adam(reading=reading), problem, theta, 0.05, 30).theta
+    gaps = [
+        np.max(np.abs(run(AdaptiveSAV(C=C, reading=reading), problem, theta, 0.05, 30).theta - wanted))
+        for C in (1e4, 1e6, 1e14)
+    ]
+    other = Adam(reading={"norm": "elementwise", "elementwise": "norm"}[reading])
+    assert gaps[-1] <= 1e3 * EPS
+    assert gaps[0] / gaps[1] == pytest.approx(100, rel=0.1)  # as 1 / C
+    assert np.max(np.abs(run(other, problem, theta, 0.05, 30).theta - wanted)) > 1e-3
 
 
 def test_adam_corrects_what_rmsprop_leaves():

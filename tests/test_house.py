@@ -21,7 +21,7 @@ LIBRARIES = {"numpy", "scipy", "cupy", "numba", "array_api_strict", "torch", "ja
 ORDER = [  # a room may import from the rooms after it (and from itself)
     {"__main__"},
     {"cli"},
-    {"experiments", "proofs"},
+    {"experiments", "proofs", "installation"},
     {"plotting"},
     {"solve"},
     {"arguments", "batches", "history", "settings"},
@@ -37,8 +37,11 @@ ORDER = [  # a room may import from the rooms after it (and from itself)
     {"symbolic"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
-# loaded on use: a solution plots itself and finds its state's class, results note the library's version
-EXCEPTIONS = {("solution", "plotting"), ("settings", "__init__"), ("cli", "__init__"), ("experiments", "__init__")}
+# loaded on use: a solution plots itself and finds its state's class, results and the command tell the library's version
+EXCEPTIONS = {
+    ("solution", "plotting"),
+    *((room, "__init__") for room in ("settings", "cli", "experiments", "installation")),
+}
 
 
 def room(path):

@@ -1,6 +1,7 @@
 """The figures: right axes, right scales, the runs that did not end well marked, nothing left behind."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,55 @@ def test_a_run_that_ended_early_is_marked_and_a_standstill_goes_on():
     np.testing.assert_allclose(marks, [[[0.5, 1e-5]], [[0.3, 1e3]]])
     (standstill,) = axes.collections
     np.testing.assert_allclose(standstill.get_segments()[0], [[0.5, 1e-5], [2.0, 1e-5]])
+
+
+@pytest.mark.parametrize("diverging", [1, 2, 3, 5])
+def test_a_run_that_diverged_is_infinite_from_its_end_on(diverging):
+    bad = [decaying(-1.0, length=6, status=gf.Status.NONFINITE)] * diverging
+    runs = [*bad, *[decaying(rate) for rate in (0.5, 0.6, 0.7, 0.8, 0.9)[diverging:]]]
+    (axes,) = plot_histories({"five": runs, "other": decaying()}, "energy").axes
+    middle = curves(axes)[0].get_ydata()
+    wanted = np.median(
+        [10.0 ** (-r * 20) if r else np.inf for r in (*[0] * diverging, *(0.5, 0.6, 0.7, 0.8, 0.9)[diverging:])]
+    )
+    if diverging == 5:
+        assert len(middle) == 6
+    elif diverging == 3:
+        assert np.isfinite(middle[:6]).all()
+        assert np.isnan(middle[6:]).all()
+    else:
+        assert middle[-1] == pytest.approx(wanted)
+    band = axes.collections[0].get_paths()[0].vertices
+    low, high = axes.get_ylim()
+    assert high < 1e8  # the divergence does not set the scale
+    assert low > 1e-25
+    assert band[:, 1].max() > 1e20 if diverging < 5 else band[:, 1].max() == pytest.approx(1e5)
+
+
+def test_half_of_the_runs_diverged_and_the_median_is_not_drawn():
+    bad = decaying(-1.0, length=6, status=gf.Status.NONFINITE)
+    (axes,) = plot_histories({"four": [bad, bad, decaying(), decaying()]}, "energy").axes
+    assert np.isnan(curves(axes)[0].get_ydata()[6:]).all()
+
+
+@pytest.mark.parametrize(("status", "message"), [(gf.Status.STAGNATED, ""), (gf.Status.DONE, "stationary point")])
+def test_a_run_that_came_to_rest_keeps_its_last_value(status, message):
+    rest = replace(decaying(0.1, length=6, status=status), message=message)
+    (axes,) = plot_histories({"three": [rest, rest, decaying()]}, "energy").axes
+    np.testing.assert_allclose(curves(axes)[0].get_ydata()[6:], 10**-0.5)
+
+
+def test_a_divergence_is_no_good_accuracy_and_no_ratio():
+    def of(length, status):
+        shares = np.linspace(0.1, 0.9, length)
+        return made(length=length, status=status, accuracy=shares, auxiliary_ratio=shares)
+
+    runs = [of(6, gf.Status.NONFINITE), *[of(21, gf.Status.DONE)] * 2]
+    accuracy, ratio = plot_histories({"three": runs}, ["accuracy", "auxiliary_ratio"]).axes
+    for axes in (accuracy, ratio):
+        vertices = axes.collections[0].get_paths()[0].vertices
+        assert vertices[:, 1].max() == pytest.approx(0.9)
+        assert (float(vertices[:, 1].min()) < 0) is (axes is accuracy)
 
 
 def test_what_a_scheme_does_not_have_is_left_out():

@@ -1,5 +1,7 @@
 """Which flow each scheme follows as dt -> 0, and with which order: against an eighth-order reference at fixed time."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -123,15 +125,19 @@ def test_momentum_follows_the_flow_sped_up_by_one_over_one_minus_beta(scheme, sp
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.8])
-@pytest.mark.parametrize("name", ["Adam", "RMSProp"])
+@pytest.mark.parametrize("name", ["Adam", "Adam-norm", "RMSProp"])
 def test_adam_and_rmsprop_follow_the_flow_of_normalized_gradients(name, beta):
     eps = 0.3  # large, so that the limit is smooth where a component of the gradient changes sign
-    scheme = Adam(beta1=beta, beta2=0.8, eps=eps) if name == "Adam" else RMSProp(decay=beta, eps=eps)
+    norm = name == "Adam-norm"
+    reading = "norm" if norm else "elementwise"
+    scheme = (
+        RMSProp(decay=beta, eps=eps) if name == "RMSProp" else Adam(reading=reading, beta1=beta, beta2=0.8, eps=eps)
+    )
     problem, theta = smooth_problem("energy-part-and-mass")
 
     def velocity(t, y):
         g = problem.energy_and_gradient(y)[1]
-        return -g / (np.abs(g) + eps)
+        return -g / ((math.sqrt(problem.inner(g, g)) if norm else np.abs(g)) + eps)
 
     order = observed_order(scheme, problem, theta, T, follow(velocity, theta, T), steps=(400, 800))
     assert abs(order - 1) <= 0.1, order

@@ -57,6 +57,11 @@ def shown(cell):
     return re.sub(r"\\([^A-Za-z0-9])", r"\1", cell)
 
 
+def test_every_experiment_has_kept_results():
+    kept = {path.parent.name for path in (DOCS / "results").glob("*/report.json")}
+    assert kept == set(REGISTRY) - {"demo"}
+
+
 def test_the_page_is_the_kept_results():
     page = (DOCS / "reproduction.md").read_text(encoding="utf-8")
     made = reproduction_page(read_results([DOCS / "results"], REGISTRY))

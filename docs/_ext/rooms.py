@@ -31,6 +31,7 @@ STANDARD = {
 }
 SHORT = {
     "Any": "typing.Any",
+    "Fraction": "fractions.Fraction",
     "Literal": "typing.Literal",
     "Path": "pathlib.Path",
     "PathLike": "os.PathLike",
@@ -44,7 +45,7 @@ LONG = (
 )
 SITES = (
     (
-        r"(typing|collections\.abc|pathlib|types|enum|os|contextlib)\.\w+",
+        r"(typing|collections\.abc|pathlib|types|enum|os|contextlib|fractions)\.\w+",
         "https://docs.python.org/3/library/{module}.html#{name}",
     ),
     (r"numpy\.random\.\w+", "https://numpy.org/doc/stable/reference/random/generator.html#{name}"),

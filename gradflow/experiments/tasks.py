@@ -1,33 +1,47 @@
 r"""The regression tasks of Ma, Mao & Shen, with everything that they leave unsaid as a setting.
 
-Examples 1 and 2 learn :math:`y = \sin(p \cdot x) + \cos(q \cdot x)` and :math:`y = \sum_i c_i x_i^2` by a two-layer ReLU
-network. The paper's curves are relative errors, :math:`\sum (f - y)^2 / \sum y^2`, on the training and the test part; what is
-*trained* may be another loss, in another time. p, q and c, the initial parameters and all seeds are unpublished: each draw of
-the coefficients is a task of its own, and a published curve is judged by whether it lies in the spread.
+Examples 1 to 3 learn :math:`y = \sin(p \cdot x) + \cos(q \cdot x)`, :math:`y = \sum_i c_i x_i^2` and :math:`y = e^{-10 |x|}` by a
+two-layer ReLU network. The paper's curves are relative errors, :math:`\sum (f - y)^2 / \sum y^2`, on the training and the test
+part; what is *trained* may be another loss, in another time. p, q and c, the initial parameters and all seeds are
+unpublished: each draw of them all is a task of its own, and a published curve is judged by whether it lies in the spread.
 
-Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 and 2.
+Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 to 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 from ..batches import steps_per_epoch
-from ..datasets import Dataset, quadratic, sin_cos
+from ..datasets import Dataset, gaussian, quadratic, sin_cos
+from ..doors import require_one_of
 from ..models import Regression, SmoothedParticles, TwoLayerNet
 from ..namespace import Array
 from ..schemes.protocols import Scheme
 from ..solution import Solution, Status
 from ..solve import solve
+from .judging import ENOUGH
+from .products import InconsistentProduct
 
-__all__ = ["TARGETS", "Task", "TaskSettings", "regression_task", "train_task"]
+__all__ = ["METHODS", "PAPER", "TARGETS", "Task", "TaskSettings", "regression_task", "stated_changes", "train_task"]
 
-TARGETS: dict[str, Callable[..., Dataset]] = {"sin_cos": sin_cos, "quadratic": quadratic}
-"""Examples 1 and 2."""
+PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
+"""The citation."""
+METHODS = ("particle", "smoothed", "both")
+"""Which of the paper's two methods a figure shows: the particle method, the smoothed one, or both."""
+
+
+TARGETS: dict[str, Callable[..., Dataset]] = {
+    "sin_cos": sin_cos,
+    "quadratic": quadratic,
+    "exponential": partial(gaussian, squared=False),
+}
+"""Examples 1 to 3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +76,18 @@ class TaskSettings:
     """What is trained: a loss of `gradflow.Regression`."""
     time_scale: str = "mean_field"
     """Equation (9) of the paper, or "autograd"."""
-    smoothing: float = 0.0
-    """h of the smoothed particle method; 0 is the particle method."""
+    method: str = "particle"
+    """One of `METHODS`."""
+    smoothing: float = 1e-4
+    """h of the smoothed particle method."""
     displacements: int = 10
-    """J, the displacements of a step of the smoothed particle method."""
+    """J of the smoothed particle method: the displacements of a step, whose cost is J times that of the particle method."""
     draws: int = 5
-    """How many draws of the coefficients."""
+    """How many draws of the coefficients, inputs, initial parameters and batches; draw n has the seed ``seed + n``."""
     init: str = "normal"
     """Distribution of the initial parameters, of `gradflow.TwoLayerNet.init`."""
     seed: int = 0
-    """Of the inputs, the initial parameters and the batches."""
+    """Of the first draw."""
     dtype: str = "float32"
     """The dtype of data and parameters, "float32" or "float64"."""
 
@@ -79,8 +95,8 @@ class TaskSettings:
         for name in ("epochs", "record_epochs", "n_inputs", "width", "n_samples", "displacements", "draws"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
-        if self.target not in TARGETS:
-            raise ValueError(f"target must be one of {', '.join(TARGETS)}; got {self.target!r}")
+        require_one_of("target", self.target, tuple(TARGETS))
+        require_one_of("method", self.method, METHODS)
         if self.batch_size < 0:
             raise ValueError(f"batch_size must be >= 0, got {self.batch_size}")
         if not isfinite(self.C):
@@ -94,49 +110,82 @@ class TaskSettings:
 class Task:
     """What is trained, how both errors are measured, and where to start."""
 
-    problem: Regression | SmoothedParticles
-    """What is trained."""
+    problem: Any
+    """What is trained: a `Regression`, an `InconsistentProduct`, or `SmoothedParticles` of one."""
     train: Regression
     """The relative error on the training part."""
     test: Regression
     """The relative error on the test part."""
     theta0: Array
     """Initial parameters, shape (P,)."""
+    seed: int
+    """Of the batches."""
 
 
-def regression_task(settings: TaskSettings, draw: int) -> Task:
-    """Return the task for one draw of the coefficients.
+def stated_changes(settings: TaskSettings, **paper: int | float | str) -> str:
+    """Return what a run does not do as the paper, and what it had to choose, as one text.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+        Of the run.
+    **paper : int, float or str
+        What the paper has, by the name of the setting.
+
+    Returns
+    -------
+    str
+        For each setting that differs what is run and what the paper has; then the initial parameters, which the paper does not
+        give, and the number of draws if it is too small to judge by.
+    """
+    changes = []
+    for name, printed in paper.items():
+        value = getattr(settings, name)
+        if value == printed:
+            continue
+        if name == "method":
+            changes.append("the particle method alone" if value == "particle" else "the smoothed particle method alone")
+        else:
+            changes.append(f"{name.replace('_', ' ')} {value} for {printed}")
+    changes.append(f"initial parameters of the law {settings.init!r}")
+    if settings.draws < ENOUGH:
+        changes.append(f"{settings.draws} draw{'s' if settings.draws > 1 else ''}")
+    return ", ".join(changes)
+
+
+def regression_task(settings: TaskSettings, draw: int, *, smoothed: bool = False, product: str = "consistent") -> Task:
+    """Return the task of one draw.
 
     Parameters
     ----------
     settings : TaskSettings
         Sizes and seeds.
     draw : int
-        Seed of the coefficients.
+        Its number, 0, 1, ...
+    smoothed : bool
+        Train by the smoothed particle method.
+    product : str
+        One of `gradflow.experiments.products.PRODUCTS`.
 
     Returns
     -------
     Task
         With x of shape (N, D) and y of shape (N, 1).
     """
-    data = TARGETS[settings.target](
-        settings.n_inputs,
-        settings.n_samples,
-        seed=settings.seed,
-        coefficient_seed=draw,
-        dtype=settings.dtype,
-    )
+    seed = settings.seed + draw
+    data = TARGETS[settings.target](settings.n_inputs, settings.n_samples, seed=seed, dtype=settings.dtype)
     net = TwoLayerNet(settings.n_inputs, settings.width)
-    problem: Regression | SmoothedParticles = Regression(
-        net, data.x_train, data.y_train, loss=settings.loss, time_scale=settings.time_scale
-    )
-    if settings.smoothing:
-        problem = SmoothedParticles(problem, h=settings.smoothing, draws=settings.displacements, seed=settings.seed)
+    problem: Any = Regression(net, data.x_train, data.y_train, loss=settings.loss, time_scale=settings.time_scale)
+    if product != "consistent":
+        problem = InconsistentProduct(problem, product)
+    if smoothed:
+        problem = SmoothedParticles(problem, h=settings.smoothing, draws=settings.displacements, seed=seed)
     return Task(
         problem,
         Regression(net, data.x_train, data.y_train, loss="relative"),
         Regression(net, data.x_test, data.y_test, loss="relative"),
-        net.init(settings.seed, dtype=settings.dtype, distribution=settings.init),
+        net.init(seed, dtype=settings.dtype, distribution=settings.init),
+        seed,
     )
 
 
@@ -185,7 +234,7 @@ def train_task(
         dt=dt,
         epochs=settings.epochs,
         batch_size=batch_size,
-        seed=settings.seed,
+        seed=task.seed,
         every=settings.record_epochs * steps_per_epoch(task.problem, batch_size),
         record=(
             "modified_energy",

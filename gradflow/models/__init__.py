@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .activations import ACTIVATIONS, Activation
+from .burgers import Burgers
 from .classification import Classification
 from .linearization import NetworkLinearization
 from .regression import Regression
@@ -12,6 +13,7 @@ from .two_layer import TwoLayerNet
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "Burgers",
     "Classification",
     "NetworkLinearization",
     "Regression",

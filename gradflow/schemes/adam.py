@@ -1,6 +1,6 @@
-r"""Adam: averages of the gradient and of its square, coordinate by coordinate.
+r"""Adam: averages of the gradient and of its square, coordinate by coordinate, or of its norm.
 
-With ``g`` the gradient of E at ``theta^{n-1}``, all operations element by element, started from m = v = 0:
+With ``g`` the gradient of E at ``theta^{n-1}``, started from m = v = 0:
 
 .. math::
    m^n &= \beta_1 m^{n-1} + (1 - \beta_1)\,g, & \hat m &= m^n / (1 - \beta_1^n),                    \tag{1} \\
@@ -16,23 +16,34 @@ theta moves, and the iterates follow
 
 to first order as long as no component of g changes sign: the flow of the signs, not the gradient flow.
 
-Inner product. g is the gradient that the problem returns, with respect to *its* inner product. In a diagonal
-one, ``(u, v)_M = sum(m_i u_i v_i)``, that is the partial derivative divided by ``m_i``, which cancels from
-the quotient in (3) but for epsilon: Adam is nearly, not exactly, invariant to the scale of the inner product
-(epsilon acts on the partial derivatives as ``m_i epsilon``). An energy part L is explicit here, counted in g:
-a weight decay passes through the averages, as in the original and unlike AdamW.
+All operations are element by element, but for one reading of (2), as eq. (3) of Ma, Mao & Shen is printed, with one
+number for all coordinates, from the squared norm of the problem:
 
-========  ======  =======
+.. math:: v^n = \beta_2 v^{n-1} + (1 - \beta_2)\,|g|_M^2.                                               \tag{5}
+
+Then the first step has the length ``|d|_M = dt`` up to epsilon, and (4) holds with ``|g|_M`` for ``|g|``: the path of
+the gradient flow at unit speed. Without a stabilization, `AdaptiveSAV` tends to this method, in the same reading, as
+its constant C grows.
+
+Inner product. g is the gradient that the problem returns, with respect to *its* inner product. In a diagonal one,
+``(u, v)_M = sum(m_i u_i v_i)``, that is the partial derivative divided by ``m_i``, which cancels from the quotient in
+(3) but for epsilon: Adam is nearly, not exactly, invariant to the scale of the inner product (epsilon acts on the
+partial derivatives as ``m_i epsilon``). In (5) the scale counts: with all ``m_i = c`` the step is ``1 / sqrt(c)``
+times as long as in the Euclidean product. An energy part L is explicit here, counted in g: a weight decay passes
+through the averages, as in the original and unlike AdamW.
+
+========  ======  ==================
 symbol    code    shape
-========  ======  =======
+========  ======  ==================
 theta     theta   (P,)
 m         m       (P,)
-v         v       (P,)
+v         v       (P,), in (5) 0-d
 g         g       (P,)
 n         n       int
-========  ======  =======
+========  ======  ==================
 
-Source: Kingma & Ba, ICLR (2015), arXiv:1412.6980, Algorithm 1; epsilon stands outside the root.
+Source: Kingma & Ba, ICLR (2015), arXiv:1412.6980, Algorithm 1; epsilon stands outside the root. For (5): Ma, Mao &
+Shen, J. Comput. Phys. 505 (2024) 112911, eqs. (3)-(4).
 """
 
 from __future__ import annotations
@@ -40,7 +51,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..doors import plain_numbers, require_in, require_positive
+from ..doors import plain_numbers, require_in, require_one_of, require_positive
 from ..linear import Scalar
 from ..namespace import Array, array_namespace
 from ..problem import Problem
@@ -56,15 +67,25 @@ class AdamState(NamedTuple):
     m: Array
     """Average of the gradient, (P,)."""
     v: Array
-    """Average of its square, (P,)."""
+    """Average of its square, (P,), or of its squared norm, 0-d."""
     n: int
     """Steps taken."""
 
 
 def adam_update(
-    theta: Array, m: Array, v: Array, g: Array, n: int, *, dt: Scalar, beta1: float, beta2: float, eps: float
+    theta: Array,
+    m: Array,
+    v: Array,
+    g: Array,
+    n: int,
+    *,
+    dt: Scalar,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    square: Array | None = None,
 ) -> tuple[Array, Array, Array]:
-    """Return theta_new, m_new, v_new, each (P,), of equations (1) to (3).
+    """Return theta_new (P,), m_new (P,), v_new (as v) of equations (1) to (3).
 
     Parameters
     ----------
@@ -72,7 +93,7 @@ def adam_update(
         Parameters at the old time.
     m : array (P,)
         Average of the gradients.
-    v : array (P,)
+    v : array, (P,) or 0-d
         Average of their squares.
     g : array (P,)
         Gradient of E at theta.
@@ -84,10 +105,12 @@ def adam_update(
         Rates of the averages, in [0, 1).
     eps : float
         The constant epsilon, > 0, in the units of the gradient.
+    square : array, (P,) or 0-d, or None
+        What (2) averages: None stands for g^2, ``|g|_M^2`` makes it (5).
     """
     xp = array_namespace(theta, g)
     m_new = beta1 * m + (1 - beta1) * g  # (1)
-    v_new = beta2 * v + (1 - beta2) * (g * g)  # (2)
+    v_new = beta2 * v + (1 - beta2) * (g * g if square is None else square)  # (2), (5)
     m_hat = m_new / (1 - beta1**n)  # (1)
     v_hat = v_new / (1 - beta2**n)  # (2)
     return theta - dt * (m_hat / (xp.sqrt(v_hat) + eps)), m_new, v_new  # (3)
@@ -99,6 +122,8 @@ class Adam:
 
     Parameters
     ----------
+    reading : {"elementwise", "norm"}
+        Equation (2), which is Adam, or (5).
     beta1, beta2 : float
         Rates of the averages, in [0, 1), dimensionless.
     eps : float
@@ -107,15 +132,17 @@ class Adam:
     Raises
     ------
     ValueError
-        If a rate is outside [0, 1) or eps is not positive.
+        If the reading is unknown, a rate outside [0, 1) or eps not positive.
     """
 
+    reading: str = "elementwise"
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        require_one_of("reading", self.reading, ("elementwise", "norm"))
         require_in("beta1", self.beta1, 0.0, 1.0, open_end=True)
         require_in("beta2", self.beta2, 0.0, 1.0, open_end=True)
         require_positive("eps", self.eps)
@@ -123,13 +150,22 @@ class Adam:
     def init(self, problem: Problem, theta: Array) -> AdamState:
         """Return the state with empty averages."""
         zero = array_namespace(theta).zeros_like(theta)
-        return AdamState(theta, zero, zero, 0)
+        return AdamState(theta, zero, zero if self.reading == "elementwise" else problem.inner(zero, zero), 0)
 
     def step(self, problem: Problem, state: AdamState, dt: Scalar) -> AdamState:
         """Return the state one step of learning rate dt later."""
         n = state.n + 1
         _, g = problem.energy_and_gradient(state.theta)
         theta, m, v = adam_update(
-            state.theta, state.m, state.v, g, n, dt=dt, beta1=self.beta1, beta2=self.beta2, eps=self.eps
+            state.theta,
+            state.m,
+            state.v,
+            g,
+            n,
+            dt=dt,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.eps,
+            square=None if self.reading == "elementwise" else problem.inner(g, g),
         )
         return AdamState(theta, m, v, n)

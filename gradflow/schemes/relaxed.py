@@ -10,8 +10,9 @@ scheme's energy identity:
 The modified energy then still decays, for every dt > 0: with this budget by at least ``(1 - eta) D`` and the numerical
 dissipation. Theta is touched only through the next step. `gradflow.relaxation` solves (1).
 
-Budgets. ``dissipation`` is (1). ``increment`` allows ``eta |d|_M^2 / dt`` only, as Ma, Mao & Shen print it; the two are the same
-without linear parts (a scheme whose own D is smaller than that gets ``eta D``). ``numerical`` allows ``eta D + (r~ - r)^2``, that
+Budgets. ``dissipation`` is (1). ``increment`` allows ``eta |d|_M^2 / dt`` only, as Ma, Mao & Shen print it, with the scheme's own
+step in place of dt if it has one (`AdaptiveSAV`); the two are the same without linear parts (a scheme whose own D is smaller than
+that gets ``eta D``). ``numerical`` allows ``eta D + (r~ - r)^2``, that
 is, also the numerical dissipation, as the code of Liu, Shen & Zhang does. All keep the decay. The forms of `ExpSAV` but
 the explicit one have one budget of their own, ``eta (r^n - r~)``, a share of what r lost; other names are refused there.
 
@@ -145,7 +146,8 @@ class Relaxed:
         if self.budget == "increment":
             d = new.theta - old.theta
             xp = array_namespace(d)
-            return self.eta * xp.minimum(problem.inner(d, d) / dt, terms.dissipation)
+            step = getattr(new, "tau", dt)  # AdaptiveSAV's own, a number or (P,)
+            return self.eta * xp.minimum(problem.inner(d, d / step), terms.dissipation)
         slack = self.eta * terms.dissipation
         return slack + terms.numerical if self.budget == "numerical" else slack
 

@@ -1,0 +1,179 @@
+r"""Experiment 2 of the empirical study: :math:`y = \sum_i c_i x_i^2` in 40 dimensions, where "all methods fail".
+
+8000 samples for training and 2000 for testing, x uniform in [0, 5], width 1000, batches of 64, 100 epochs (IEQ 50).
+Stated in section 3.3: the training errors stay between 1e1 and 1e2, the test errors near 1e2, so that nothing
+converges; a ReLU network is hardly able to fit a quadratic. Exponential SAV is in the tables as not converged, but
+its hyper-parameters are not given: those of experiment 1 are taken here.
+
+Whether an error of 1e2 is a failure depends on the target:
+
+.. math:: \operatorname{Var} y = \frac{500}{9} \sum_i c_i^2,
+
+some 2200 for 40 coefficients from N(0, 1). An error of 1e2 leaves 4.5 % of that unexplained. So every run is judged
+by the part of Var y that it leaves, and "fails" is taken to mean more than a tenth. The initial loss is some
+thousands, and exp(E), which the exponential SAV of Theorem 2.2 has for its variable, is no number in double precision;
+here its logarithm is kept, and the run is made all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..experiment import Claim, Context, Experiment, Outcome
+from ..judging import told
+from .explanations import blows_up, collapses, freezes, learns, overflows, recovers, stores
+from .judging import never_below, of_order, verdict
+from .methods import FORMS, NAMES, PRINTED_FORMS, SOURCE, HyperParameters, empirical_methods
+from .report import Thresholds, draw_columns, method_rows, table_header
+from .runs import MethodRuns, run_methods
+from .tasks import EmpiricalSettings, empirical_tasks
+
+__all__ = ["EMPIRICAL_EXP2", "explain", "judge"]
+
+PRINTED = HyperParameters(
+    sgd=(64, 0.01),
+    adam=(64, 0.001),
+    sav=(64, 0.01, 1.0, 4.0),
+    exp_sav=(64, 0.1, 1.0, 1.0),
+    ieq=(64, 0.01),
+    adaptive=(64, 0.01),
+    ieq_share=0.5,
+)
+EPOCHS, THRESHOLD = 100, 1e-4
+TRAIN, TEST = (1e1, 1e2), (1e2, 1e2)
+"""Orders of the errors after 100 epochs, between which they lie."""
+GIVEN = ("SGD", "Adam", "SAV", "IEQ", "IEQ-adaptive")
+"""What the study ran; exponential SAV has no hyper-parameters."""
+KEPT_SHARE = 0.2
+"""Part of its printed epochs that vanilla IEQ runs, as a stated change: it stands still soon."""
+FAILS = 0.1
+"""The part of Var y from which on a fit counts as failed."""
+NOTE = (
+    "Mean squared errors on the whole training and test part at the end, range over the draws; Var y is that of the "
+    "test part, and test MSE / Var y is 1 - R^2. Hyper-parameters are the printed ones in every form, batches of 64; "
+    "ExpSAV, which has none, has those of experiment 1 (dt = 0.1, C = 1, lambda = 1). IEQ trains half the sum of "
+    "squares over its batch, all others the mean, and runs half the epochs; vanilla IEQ a tenth. time/epoch is the "
+    "median over SGD's (in brackets: printed). Unsaid and chosen: initial parameters (Kaiming's for the printed "
+    "shapes), c from N(0, 1), inputs not z-scored. What diverges within the first epoch has no curve, and where SGD "
+    "does no times are compared. " + NAMES
+)
+
+
+def run(settings: EmpiricalSettings, context: Context) -> Outcome:
+    """Run all forms for every draw, draw the figure, and judge what is stated."""
+    methods = empirical_methods(PRINTED, kept_share=KEPT_SHARE)
+    tasks = empirical_tasks(settings)
+    runs = run_methods(methods, tasks, settings, context)
+    sizes = tuple(float(np.var(task.test.y, dtype=np.float64)) for task in tasks)
+    middle = float(np.median(sizes))
+    title = f"Empirical study, experiment 2: y = sum of c x^2, D = {settings.n_inputs}, m = {settings.width}"
+    levels = {"test_mse": {"a tenth of Var y": FAILS * middle}, "train_mse": {"a tenth of Var y": FAILS * middle}}
+    draw_columns(runs, context, title, top=1e6, levels=levels)
+    at = Thresholds(THRESHOLD, (0.1, 0.01), "Var y", sizes)
+    published, explained = judge(runs, sizes), explain(runs, sizes, settings.dtype)
+    fewer = f"{settings.epochs} of {EPOCHS} epochs" if settings.epochs < EPOCHS else ""
+    changed = told(fewer, f"vanilla IEQ {KEPT_SHARE:.0%} of its epochs")
+    return Outcome(
+        table_header(at),
+        method_rows(runs, at),
+        NOTE,
+        (*published, *explained),
+        verdict(published, explained, settings.init, changed),
+    )
+
+
+def judge(runs: MethodRuns, sizes: Sequence[float]) -> list[Claim]:
+    """Return what the study states and what the data say about it.
+
+    Parameters
+    ----------
+    runs : dict
+        For each method's name a run for each draw.
+    sizes : sequence of float
+        Var y on the test part, for each draw.
+    """
+    epochs_of = {
+        "restarted IEQ": PRINTED.ieq_share * EPOCHS,
+        "vanilla IEQ": PRINTED.ieq_share * KEPT_SHARE * EPOCHS,
+    }
+    claims = []
+    for family in GIVEN:
+        forms = {name: runs[name] for name in FORMS[family]}
+        for name, (low, high) in (("train_mse", TRAIN), ("test_mse", TEST)):
+            where = name.removesuffix("_mse")
+            text = f"{family}: the {where} error is near {low:g}"
+            if low < high:
+                text = f"{family}: the {where} error is between {low:g} and {high:g}"
+            claims.append(of_order(text, forms, name, EPOCHS, low, high, epochs_of=epochs_of))
+    whole = {name: runs[name] for name in PRINTED_FORMS if name not in epochs_of}
+    half = {"restarted IEQ": runs["restarted IEQ"]}
+    for text, thresholds in (
+        (f"no method fits: each leaves more than {FAILS:g} of Var y", [FAILS * size for size in sizes]),
+        (f"no method reaches a test error of {THRESHOLD:g}", [THRESHOLD] * len(sizes)),
+    ):
+        of_all = never_below(text, whole, "test_mse", thresholds, EPOCHS)
+        of_ieq = never_below(text, half, "test_mse", thresholds, epochs_of["restarted IEQ"])
+        claims.append(_both(of_all, of_ieq))
+    return claims
+
+
+def _both(one: Claim, other: Claim) -> Claim:
+    """Return the claim that two claims of one text both hold."""
+    answers = (one.holds, other.holds)
+    return Claim(
+        one.text,
+        False if False in answers else None if None in answers else True,
+        f"{one.evidence}; restarted IEQ: {other.evidence}",
+    )
+
+
+def explain(runs: MethodRuns, sizes: Sequence[float], dtype: str) -> list[Claim]:
+    """Return what is behind the statements, as claims that the data decide.
+
+    Parameters
+    ----------
+    runs : dict
+        For each method's name a run for each draw.
+    sizes : sequence of float
+        Var y on the test part, for each draw.
+    dtype : str
+        Of the runs.
+    """
+    frozen, consistent = runs["ExpSAV (Theorem 2.2)"], runs["ExpSAV (Theorem 2.3)"]
+    invariant = runs["IEQ-adaptive (inv.)"]
+    return [
+        Claim(
+            f"an error of {TEST[1]:g} is less than {FAILS:g} of Var y",
+            max(TEST[1] / size for size in sizes) < FAILS,
+            f"it is {min(TEST[1] / size for size in sizes):.1%} to {max(TEST[1] / size for size in sizes):.1%} of it",
+        ),
+        overflows("ExpSAV cannot start as printed: exp(E) overflows", frozen, dtype, does=True),
+        freezes(frozen),
+        recovers("ExpSAV of Theorem 2.3, with the constants of experiment 1,", consistent, EPOCHS),
+        learns("ExpSAV of Theorem 2.3", consistent, sizes, EPOCHS),
+        blows_up(runs["IEQ-adaptive (vanilla)"]),
+        recovers("IEQ-adaptive with the invariant alpha, with the same dt,", invariant, EPOCHS),
+        learns("IEQ-adaptive with the invariant alpha", invariant, sizes, EPOCHS),
+        collapses(runs["SAV (2.5.1)"]),
+        stores(runs["vanilla IEQ"]),
+        learns("restarted IEQ", runs["restarted IEQ"], sizes, PRINTED.ieq_share * EPOCHS),
+    ]
+
+
+FULL = EmpiricalSettings(target="quadratic", epochs=EPOCHS, draws=5)
+
+EMPIRICAL_EXP2 = Experiment(
+    name="empirical-exp2",
+    title="Six methods on a quadratic, as printed and corrected",
+    source=f"{SOURCE}, section 3.3 (Fig. 3.2)",
+    problem="Learn y = sum of c_i x_i^2 in 40 dimensions: width 1000 without 1/m, 8000 samples, batches of 64.",
+    time="about 7 minutes for 100 epochs and 5 draws",
+    quick_time="about 20 seconds for 10 epochs and 1 draw",
+    full=FULL,
+    quick=replace(FULL, epochs=10, draws=1),
+    run=run,
+)
+"""The experiment ``empirical-exp2``."""

@@ -1,0 +1,108 @@
+"""Claims about accuracies and losses at an epoch, decided from runs over several draws.
+
+A rate near 0 or 1 changes fast in the first epochs, so it is read at the record of the epoch itself, not averaged around
+it. A run that ended before decides nothing, unless it diverged; one that stood still stays where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import TypeAlias
+
+import numpy as np
+
+from ..solution import Solution, Status
+from .experiment import Claim
+from .judging import ENOUGH, READING
+
+__all__ = ["Decide", "at_record", "decided", "near", "range_text"]
+
+Decide: TypeAlias = Callable[[list[list[float]]], tuple[bool | None, str]]
+"""From the values for each curve and draw: whether the claim holds (None: open), and what that rests on."""
+
+
+def at_record(run: Solution, name: str, epoch: float) -> float | None:
+    """Return the record of a quantity at an epoch.
+
+    Parameters
+    ----------
+    run : Solution
+        A run.
+    name : str
+        A recorded quantity.
+    epoch : float
+        When.
+
+    Returns
+    -------
+    float or None
+        None if the run was too short; infinity if it diverged; the last record if it stood still before.
+    """
+    if run.status is Status.NONFINITE:
+        return inf
+    epochs = run.history["epoch"]
+    if epochs[-1] < epoch:
+        return None if run.status is Status.DONE else float(run.history[name][-1])
+    return float(run.history[name][np.argmax(epochs >= epoch)])
+
+
+def decided(text: str, curves: Sequence[Sequence[Solution]], name: str, epoch: float, decide: Decide) -> Claim:
+    """Return a claim about the values of a quantity at an epoch, for as many draws as all curves have.
+
+    Parameters
+    ----------
+    text : str
+        What is claimed.
+    curves : sequence of sequences of Solution
+        For each curve a run for each draw.
+    name : str
+        A recorded quantity.
+    epoch : float
+        When; a run that is too short leaves the claim open.
+    decide : callable
+        From the values for each curve and draw: whether it holds, and what that rests on.
+    """
+    found = [[at_record(run, name, epoch) for run in runs] for runs in zip(*curves, strict=False)]
+    if any(value is None for values in found for value in values):
+        return Claim(text, None, f"the runs end before epoch {epoch:g}")
+    of_curves = [[float(value) for value in values if value is not None] for values in zip(*found, strict=True)]
+    return Claim(text, *decide(of_curves))
+
+
+def near(published: float, within: float = READING, enough: int = ENOUGH) -> Decide:
+    """Return the rule that a published rate lies in the spread of the first curve, widened by the reading error.
+
+    Parameters
+    ----------
+    published : float
+        A rate, > 0.
+    within : float
+        The reading error, a factor.
+    enough : int
+        Draws from which on a value outside the spread counts against the claim.
+    """
+
+    def decide(found: list[list[float]]) -> tuple[bool | None, str]:
+        low, high = min(found[0]), max(found[0])
+        inside = low / within <= published <= high * within
+        evidence = f"{range_text(found[0], '{:.2%}')} (draws: {len(found[0])}); published {published:.1%}"
+        return True if inside else False if len(found[0]) >= enough else None, evidence
+
+    return decide
+
+
+def range_text(values: Sequence[float], form: str) -> str:
+    """Return the range of numbers as text.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Any number of them; a dash stands for none.
+    form : str
+        How one is written, for `str.format`.
+    """
+    if not values:
+        return "-"
+    low, high = form.format(min(values)), form.format(max(values))
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,100 @@
+"""Claims about the adaptive forms, for each reading of v, and the verdict under the reading that fits better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...solution import Solution
+from ..experiment import Claim
+from ..judging import at_epoch, in_spread, overall, told, told_spread
+from .adaptive_panels import PRINTED, READINGS
+
+__all__ = ["falls", "levels", "verdict_by_reading"]
+
+
+def falls(
+    text: str, runs: Sequence[Solution], since: float, until: float, factor: float, *, at_all: bool = True
+) -> Claim:
+    """Return the claim that the train error falls by at least a factor between two epochs, for every draw, or does not.
+
+    Parameters
+    ----------
+    text : str
+        What is claimed.
+    runs : sequence of Solution
+        One for each draw.
+    since, until : float
+        From which epoch to which.
+    factor : float
+        The least quotient of the errors there.
+    at_all : bool
+        False claims that it does not, in the median of the draws: a curve that stalls may be noisy.
+
+    Returns
+    -------
+    Claim
+        Not decided if a run ended before. A divergent run does not fall.
+    """
+    quotients = []
+    for run in runs:
+        a, b = (at_epoch(run, "train_error", epoch) for epoch in (since, until))
+        if a is None or b is None:
+            return Claim(text, None, f"the runs end before epoch {until:g}")
+        quotients.append(0.0 if b == np.inf else a / b)
+    holds = min(quotients) >= factor if at_all else float(np.median(quotients)) < factor
+    return Claim(text, holds, f"from epoch {since:g} to {until:g} by a factor {told_spread(quotients)}")
+
+
+def levels(
+    title: str, curves: Mapping[str, Sequence[Solution]], epoch: float, published: Mapping[str, Sequence[float]]
+) -> list[Claim]:
+    """Return the claims that published train and test errors lie in the spread of the draws.
+
+    Parameters
+    ----------
+    title : str
+        Of the panel.
+    curves : mapping of str to sequence of Solution
+        For each label the runs.
+    epoch : float
+        When.
+    published : mapping of str to sequence of float
+        For each label the train and, if there is one, the test error that the paper shows.
+
+    Returns
+    -------
+    list of Claim
+        Empty if a run ended, without diverging, before the epoch: the paper says nothing of how its curves get there.
+    """
+    ended = {label: curves[label] for label in published}
+    if any(at_epoch(run, "train_error", epoch) is None for runs in ended.values() for run in runs):
+        return []
+    return [
+        in_spread(
+            f"{title}: {label} ends at a {part} error of {value:.1e}", ended[label], f"{part}_error", epoch, value
+        )
+        for label, values in published.items()
+        for part, value in zip(("train", "test"), values, strict=False)
+    ]
+
+
+def verdict_by_reading(claims: Mapping[str, Sequence[Claim]], changed: str) -> str:
+    """Return the verdict on a figure of which either reading of v may be what was run.
+
+    Parameters
+    ----------
+    claims : mapping of str to sequence of Claim
+        For each reading its claims.
+    changed : str
+        What was not done as in the paper.
+
+    Returns
+    -------
+    str
+        That of the reading under which most claims hold, the printed one if it is a tie; the other one is a stated
+        change.
+    """
+    best = max(READINGS, key=lambda reading: sum(claim.holds is True for claim in claims[reading]))
+    return overall(claims[best], told(changed, "" if best == PRINTED else READINGS[best]))

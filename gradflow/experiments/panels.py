@@ -1,4 +1,4 @@
-"""Figures of several panels: each panel some curves, each curve a run for every draw of the coefficients."""
+"""Figures of several panels: each panel some curves, each curve a run for every draw of what the paper does not give."""
 
 from __future__ import annotations
 

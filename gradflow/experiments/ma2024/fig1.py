@@ -28,13 +28,13 @@ EPOCH, LEVEL = 250, 2e-2
 RISE = 0.05
 """What counts as a rise of the train error from one epoch to the next."""
 NOTE = (
-    "Errors are sum (f - y)^2 / sum y^2, full batch, the range over the draws of p and q. The initial parameters, which the paper "
+    "Errors are sum (f - y)^2 / sum y^2, full batch, the range over the draws. The initial parameters, which the paper "
     "does not give, are He's; from N(0, 1) (--set init=normal) gradient descent diverges for the first draw."
 )
 
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
-    """Run the three curves for every draw of p and q, draw the figure, and judge it."""
+    """Run the three curves for every draw, draw the figure, and judge it."""
     sav = SAV(C=settings.C, stabilization=settings.stabilization)
     curves = (Curve(EULER, GradientDescent(), DT), Curve(VANILLA, sav, DT), Curve(RELAXED, relaxed(sav), DT))
     runs = run_panels(by_method(settings, (Panel(PANEL, "full", curves),)), settings, context)

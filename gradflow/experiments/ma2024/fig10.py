@@ -59,7 +59,7 @@ RMSPROP, ADAGRAD = "RMSProp, dt = 0.001", "Adagrad, dt = 0.001"
 ORDER = (ADAPTIVE_RELAXED, ADAM, RELAXED, ADAGRAD, RMSPROP, ADAPTIVE_EULER)
 """The paper's order of the train errors, the lowest first."""
 NOTE = (
-    "Errors are sum (f - y)^2 / sum y^2, the range over the draws of inputs and initial parameters. The average v "
+    "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The average v "
     "is read in both ways: of the squared norm of the gradient, as printed, and element by element, as in Adam. The "
     "figure has 20 dimensions, width 10 000, 80 000 samples and the smoothed particle method (--set "
     "method=smoothed, --set smoothing=1e-6), over 50 000 epochs. The initial parameters, which the paper does not "

@@ -36,13 +36,13 @@ STEPS = {"dt = 0.5": 0.5, "dt = 1": 1.0}
 EPOCH = 60
 WITHIN, ABOVE = 0.1, 10.0
 NOTE = (
-    "Errors are sum (f - y)^2 / sum y^2, the range over the draws of p and q. The figure has the smoothed particle method "
+    "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The figure has the smoothed particle method "
     "(--set method=smoothed, some 10 times as long), over 10 000 epochs. The initial parameters, which the paper does not give, are He's."
 )
 
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
-    """Run all curves for every draw of p and q, draw the figure, and judge it."""
+    """Run all curves for every draw, draw the figure, and judge it."""
     slow = Curve(SLOW, GradientDescent(), 0.01)
     panels = tuple(
         Panel(title, f"dt{dt:g}", (*euler_and_sav(settings, dt), *([slow] if dt == max(STEPS.values()) else [])))

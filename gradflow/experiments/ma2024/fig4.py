@@ -42,7 +42,7 @@ LEVELS = {
     LARGE: {ADAPTIVE_EULER: (3e-2, 3e-2), **dict.fromkeys(ADAPTIVE_SAVS, (4e-6, 1e-5))},
 }
 NOTE = (
-    "Errors are sum (f - y)^2 / sum y^2, the range over the draws of p and q. The average v is read in both ways: "
+    "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The average v is read in both ways: "
     "of the squared norm of the gradient, as printed, and element by element, as in Adam. The figure has the "
     "smoothed particle method (--set method=smoothed, some 10 times as long), width 1000 and 80 000 samples, over "
     "10 000 epochs. The initial parameters, which the paper does not give, are He's."
@@ -50,7 +50,7 @@ NOTE = (
 
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
-    """Run all curves for every draw of p and q, draw the figure, and judge it."""
+    """Run all curves for every draw, draw the figure, and judge it."""
     panels = by_method(settings, adaptive_panels(settings, (SMALL, LARGE)))
     runs = run_panels(panels, settings, context)
     draw_panels(runs, settings, context, "Ma, Mao & Shen (2024), Fig. 4")

@@ -23,13 +23,13 @@ LAMBDAS = (0.0, 1.0, 4.0, 10.0)
 BEST = 4.0
 PANEL = "SAV, dt = 0.5"
 NOTE = (
-    "Errors are sum (f - y)^2 / sum y^2, the range over the draws of p and q. The figure has the smoothed particle method "
+    "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The figure has the smoothed particle method "
     "(--set method=smoothed, some 10 times as long), over 10 000 epochs. The initial parameters, which the paper does not give, are He's."
 )
 
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
-    """Run SAV with every lambda for every draw of p and q, draw the figure, and judge it."""
+    """Run SAV with every lambda for every draw, draw the figure, and judge it."""
     curves = tuple(Curve(label(value), SAV(C=settings.C, stabilization=value), DT) for value in LAMBDAS)
     runs = run_panels(by_method(settings, (Panel(PANEL, "sav", curves),)), settings, context)
     draw_panels(runs, settings, context, "Ma, Mao & Shen (2024), Fig. 5")

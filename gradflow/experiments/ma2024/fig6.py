@@ -39,7 +39,7 @@ __all__ = ["MA2024_FIG6"]
 DT, EPOCH = 0.5, 60
 PANELS = {r"$\lambda = 0$": 0.0, r"$\lambda = 4$": 4.0}
 NOTE = (
-    "The range over the draws of p and q. E is that of the whole training part, while r has seen batches only, so "
+    "The range over the draws. E is that of the whole training part, while r has seen batches only, so "
     "that restarted SAV is not at 0 either. The figure has the smoothed particle method (--set method=smoothed, some 10 times as long), over 10 000 epochs. The "
     "initial parameters, which the paper does not give, are He's."
 )

@@ -35,13 +35,13 @@ EPOCH, LEVEL = 300, 1e-3
 PAPER_EPOCH, SMOOTHED_LEVEL = 10_000, 5e-5
 PANEL = "dt = 0.01"
 NOTE = (
-    "Errors are sum (f - y)^2 / sum y^2, the range over the draws of c. The mean squared error is trained, in the time of automatic "
+    "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The mean squared error is trained, in the time of automatic "
     "differentiation."
 )
 
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
-    """Run the four curves for every draw of c, draw the figure, and judge it."""
+    """Run the four curves for every draw, draw the figure, and judge it."""
     panel = Panel(PANEL, "particle", euler_and_sav(settings, DT))
     runs = run_panels(by_method(settings, (panel,)), settings, context)
     draw_panels(runs, settings, context, f"Ma, Mao & Shen (2024), Fig. 7, dt = {DT:g}")

@@ -32,14 +32,14 @@ __all__ = ["MA2024_FIG8"]
 STEPS = {"dt = 0.4": 0.4, "dt = 1": 1.0}
 EPOCH, ABOVE = 300, 5.0
 NOTE = (
-    "Errors are sum (f - y)^2 / sum y^2, the range over the draws of c. The figure has the smoothed particle method "
+    "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The figure has the smoothed particle method "
     "(--set method=smoothed, some 10 times as long), over 10 000 epochs; the text says M = 1000, the caption 10 000. The initial parameters, which the paper does "
     "not give, are He's."
 )
 
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
-    """Run all curves for every draw of c, draw the figure, and judge it."""
+    """Run all curves for every draw, draw the figure, and judge it."""
     panels = tuple(Panel(title, f"dt{dt:g}", euler_and_sav(settings, dt)) for title, dt in STEPS.items())
     runs = run_panels(by_method(settings, panels), settings, context)
     draw_panels(runs, settings, context, "Ma, Mao & Shen (2024), Fig. 8")

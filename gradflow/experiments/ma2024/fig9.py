@@ -40,7 +40,7 @@ LEVELS = {ADAPTIVE_EULER: (4e-4, 1e-3), **dict.fromkeys(ADAPTIVE_SAVS, (9e-5, 3e
 TRAIN_LEVELS = {ADAPTIVE_EULER: 2e-2, ADAPTIVE_SAV: 1.2e-4, ADAPTIVE_RESTARTED: 2.5e-4, ADAPTIVE_RELAXED: 1.7e-4}
 """With dt = 1."""
 NOTE = (
-    "Errors are sum (f - y)^2 / sum y^2, the range over the draws of c. The average v is read in both ways: of the "
+    "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The average v is read in both ways: of the "
     "squared norm of the gradient, as printed, and element by element, as in Adam. The figure has the smoothed "
     "particle method (--set method=smoothed, some 10 times as long), over 10 000 epochs. The initial parameters, "
     "which the paper does not give, are He's."
@@ -48,7 +48,7 @@ NOTE = (
 
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
-    """Run all curves for every draw of c, draw the figure, and judge it."""
+    """Run all curves for every draw, draw the figure, and judge it."""
     panels = by_method(settings, adaptive_panels(settings, (SMALL, LARGE)))
     runs = run_panels(panels, settings, context)
     draw_panels(runs, settings, context, "Ma, Mao & Shen (2024), Fig. 9")

@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.experiments import Claim, tasks
+from gradflow.experiments import Claim, training
 from gradflow.experiments.judging import ends_above
-from gradflow.experiments.ma2024 import adaptive_panels
-from gradflow.experiments.ma2024 import fig4 as ma2024_fig4
-from gradflow.experiments.ma2024 import fig9 as ma2024_fig9
-from gradflow.experiments.ma2024 import fig10 as ma2024_fig10
-from gradflow.experiments.ma2024.adaptive_judging import falls, levels, verdict_by_reading
+from gradflow.experiments.ma2024 import adaptive_panels, panels
+from gradflow.experiments.ma2024.adaptive_judging import falls, levels, of_reading, verdict_by_reading
 from gradflow.experiments.ma2024.adaptive_panels import (
     ADAM,
     ADAPTIVE_EULER,
@@ -26,14 +23,14 @@ from gradflow.experiments.ma2024.adaptive_panels import (
     adaptive_curves,
     by_reading,
 )
+from gradflow.experiments.ma2024.curves import SMOOTHED
 from gradflow.experiments.ma2024.fig4 import MA2024_FIG4
 from gradflow.experiments.ma2024.fig4 import judge as judge_fig4
 from gradflow.experiments.ma2024.fig9 import MA2024_FIG9
 from gradflow.experiments.ma2024.fig9 import judge as judge_fig9
 from gradflow.experiments.ma2024.fig10 import MA2024_FIG10, ORDER
 from gradflow.experiments.ma2024.fig10 import judge as judge_fig10
-from gradflow.experiments.panels import SMOOTHED
-from gradflow.experiments.tasks import TaskSettings, regression_task
+from gradflow.experiments.ma2024.tasks import TaskSettings, regression_task
 
 FIGURES = {MA2024_FIG4: (17, 8), MA2024_FIG9: (17, 6), MA2024_FIG10: (8, 10)}
 """Curves of each, and claims of a run that is too short for the paper's levels."""
@@ -72,8 +69,7 @@ STAGNATED = run_with([1.0, 0.5, 0.5], status=gf.Status.STAGNATED)
 @pytest.fixture
 def undrawn(monkeypatch):
     """Draw nothing: a figure takes seconds."""
-    for module in (ma2024_fig4, ma2024_fig9, ma2024_fig10):
-        monkeypatch.setattr(module, "draw_panels", lambda *_: None)
+    monkeypatch.setattr(panels, "draw_panels", lambda *_: None)
 
 
 @figures
@@ -122,7 +118,7 @@ def test_an_interrupted_figure_goes_on(tmp_path, monkeypatch, undrawn):
 
     changes = {**TINY, "draws": 1}
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "solve", interrupted)
+        patch.setattr(training, "solve", interrupted)
         with pytest.raises(KeyboardInterrupt):
             MA2024_FIG9.reproduce(tmp_path / "broken", say=silent, **changes)
     assert not (tmp_path / "broken" / "report.json").exists()
@@ -203,14 +199,22 @@ def test_where_the_gradient_vanishes_the_step_of_sav_is_that_of_the_stabilizatio
 
 def test_a_curve_ends_above_another_only_if_it_does_for_every_draw():
     high, low, near = level(1.0), level(0.1), level(0.3)
-    assert ends_above("x", [high, high], [low, low], 1000, 5.0).holds is True
-    assert ends_above("x", [high, near], [low, low], 1000, 5.0).holds is False
-    assert ends_above("x", [DIVERGED], [low], 1000, 5.0).holds is True
-    assert ends_above("x", [DIVERGED], [DIVERGED], 1000, 5.0).holds is False
-    assert ends_above("x", [level(1.0, end=500)], [low], 1000, 5.0).holds is None
-    assert ends_above("x", [high], [STAGNATED], 1000, 5.0).holds is False  # it stays where it ended, at 0.5
+
+    def holds(above, below, n=5):
+        return ends_above("x", [[run] * n for run in above], [[run] * n for run in below], 1000, 5.0).holds
+
+    assert holds([high], [low]) is True
+    assert holds([high, near], [low]) is False  # the lowest of the higher ones counts
+    assert holds([high], [low, near]) is False
+    assert holds([near], [low]) is False
+    assert holds([near], [low], n=4) is None  # too few to count against it
+    assert ends_above("x", [[high, near, high, high, high]], [[low] * 5], 1000, 5.0).holds is None  # the draws disagree
+    assert holds([DIVERGED], [low]) is True
+    assert holds([DIVERGED], [DIVERGED]) is False
+    assert holds([level(1.0, end=500)], [low]) is None
+    assert holds([high], [STAGNATED]) is False  # it stays where it ended, at 0.5
     dead = replace(level(1.0, end=300), message="stationary point: the gradient is zero")
-    assert ends_above("x", [dead], [low], 1000, 5.0).holds is True  # and so does one whose neurons are all dead
+    assert holds([dead], [low]) is True  # and so does one whose neurons are all dead
 
 
 def test_a_curve_falls_or_does_not():
@@ -218,8 +222,11 @@ def test_a_curve_falls_or_does_not():
     falling, risen = (run_with(np.geomspace(1.0, end, len(epochs)), epochs=epochs) for end in (0.01, 4.0))
     flat = run_with(np.ones(len(epochs)), epochs=epochs)
     assert falls("x", [falling], 500, 1000, 1.5).holds is True
-    assert falls("x", [falling, flat], 500, 1000, 1.5).holds is False
-    assert falls("x", [falling, flat], 500, 1000, 1.5, at_all=False).holds is False
+    assert falls("x", [falling, flat], 500, 1000, 1.5).holds is None
+    assert falls("x", [flat] * 5, 500, 1000, 1.5).holds is False
+    assert falls("x", [flat] * 4, 500, 1000, 1.5).holds is None
+    assert falls("x", [falling, flat], 500, 1000, 1.5, at_all=False).holds is None
+    assert falls("x", [falling] * 3 + [flat] * 2, 500, 1000, 1.5, at_all=False).holds is False
     assert falls("x", [risen, flat], 500, 1000, 1.5, at_all=False).holds is True
     assert falls("x", [falling, flat, flat], 500, 1000, 1.5, at_all=False).holds is True  # one draw of three
     assert falls("x", [DIVERGED], 500, 1000, 1.5, at_all=False).holds is True
@@ -254,25 +261,28 @@ def test_the_verdict_is_that_of_the_reading_that_fits_better():
     yes, no, open_ = (Claim(text, holds, "so") for text, holds in (("a", True), ("b", False), ("c", None)))
 
     def verdict(norm, elementwise, changed=""):
-        return verdict_by_reading({"norm": norm, "elementwise": elementwise}, changed)
+        of = {"norm": norm, "elementwise": elementwise}
+        claims = [claim._replace(text=f"{READINGS[r]}, {claim.text}") for r, several in of.items() for claim in several]
+        return verdict_by_reading(claims, changed)
 
     assert verdict([yes], [yes]) == "reproduced"
     assert verdict([yes], [no], "half of it") == "reproduced with a stated change: half of it"
     assert verdict([no], [yes]) == "reproduced with a stated change: v element by element"
-    assert verdict([yes, no], [no, open_]).startswith("refuted: b fails")
-    assert verdict([open_], [open_]).startswith("not decided: c")
+    assert verdict([yes, no], [no, open_]).startswith("refuted: v by the norm, b fails")
+    assert verdict([open_], [open_]).startswith("not decided: v by the norm, c")
     assert verdict([no], [yes, no], "half of it").startswith("not decided: with a stated change (half of it, v element")
 
 
 def adaptive_runs(dts, euler, savs):
-    """Return runs of one draw for both readings: one level for adaptive Euler, one for each adaptive SAV."""
-    curves = {ADAPTIVE_EULER: [euler], **{label: [run] for label, run in zip(ADAPTIVE_SAVS, savs, strict=True)}}
+    """Return runs of five draws for both readings: one level for adaptive Euler, one for each adaptive SAV."""
+    curves = {ADAPTIVE_EULER: [euler] * 5, **{label: [run] * 5 for label, run in zip(ADAPTIVE_SAVS, savs, strict=True)}}
     return {f"{text}, dt = {dt:g}": curves for text in READINGS.values() for dt in dts}
 
 
 def test_figure_4_is_judged_by_its_curves():
     def holds(euler, *savs):
-        return [claim.holds for claim in judge_fig4(adaptive_runs((0.01, 1.0), euler, savs))["norm"]]
+        claims = judge_fig4(adaptive_runs((0.01, 1.0), euler, savs))
+        return [claim.holds for claim in of_reading(claims, "norm")]
 
     epochs = [0, 200, 400]
     falling, near = run_with([1.0, 0.2, 0.1], epochs=epochs), run_with([1.0, 0.2, 0.105], epochs=epochs)
@@ -296,14 +306,16 @@ def test_figure_4_asks_for_the_papers_levels_of_a_run_as_long_as_the_papers():
         for text in READINGS.values()
         for dt in train
     }
-    for claims in judge_fig4(runs).values():
+    for reading in READINGS:
+        claims = of_reading(judge_fig4(runs), reading)
         assert len(claims) == 4 + 2 * 8
-        assert all(claim.holds for claim in claims[4:])
+        assert all(claim.holds for claim in claims[4:]), claims
 
 
 def test_figure_9_is_judged_by_its_curves():
     def holds(euler, *savs):
-        return [claim.holds for claim in judge_fig9(adaptive_runs((0.1, 1.0), euler, savs))["elementwise"]]
+        claims = judge_fig9(adaptive_runs((0.1, 1.0), euler, savs))
+        return [claim.holds for claim in of_reading(claims, "elementwise")]
 
     low, high = level(0.1, end=100), level(1.0, end=100)
     assert holds(high, low, low, low) == [True, True, True]
@@ -314,17 +326,17 @@ def test_figure_9_is_judged_by_its_curves():
 
 def test_figure_10_is_judged_by_the_order_of_its_curves():
     values = dict(zip(ORDER, (1e-7, 1e-5, 1e-3, 2e-3, 4e-3, 1e-2), strict=True))
-    runs = {label: [level(value)] for label, value in values.items()}
+    runs = {label: [level(value)] * 5 for label, value in values.items()}
     ours = (ADAPTIVE_RELAXED, ADAPTIVE_EULER)
     panels = {READINGS["norm"]: runs, READINGS["elementwise"]: {label: runs[label] for label in ours}}
-    assert {reading: [claim.holds for claim in claims] for reading, claims in judge_fig10(panels).items()} == {
-        "norm": [True] * 5,
-        "elementwise": [True] * 5,
-    }
-    panels[READINGS["elementwise"]] = {ADAPTIVE_RELAXED: [level(1.0)], ADAPTIVE_EULER: [level(1e-3)]}
-    found = judge_fig10(panels)
-    assert [claim.holds for claim in found["norm"]] == [True] * 5
-    assert [claim.holds for claim in found["elementwise"]] == [False, True, True, True, False]
+
+    def holds(reading):
+        return [claim.holds for claim in of_reading(judge_fig10(panels), reading)]
+
+    assert holds("norm") == holds("elementwise") == [True] * 5
+    panels[READINGS["elementwise"]] = {ADAPTIVE_RELAXED: [level(1.0)] * 5, ADAPTIVE_EULER: [level(1e-3)] * 5}
+    assert holds("norm") == [True] * 5
+    assert holds("elementwise") == [False, True, True, True, False]
 
 
 def test_the_names_are_those_of_the_curves():

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import gradflow as gf
-from gradflow.experiments.comparison import methods
+from gradflow.experiments import training
+from gradflow.experiments.comparison import methods as compared_methods
 from gradflow.experiments.comparison import study as comparison
-from gradflow.experiments.comparison import tuning as comparison_tuning
 from gradflow.experiments.comparison.costs import kept_costs, step_costs
 from gradflow.experiments.comparison.judging import (
     below,
@@ -27,8 +27,8 @@ from gradflow.experiments.comparison.study import COMPARISON
 from gradflow.experiments.comparison.tables import comparison_figure, comparison_rows
 from gradflow.experiments.comparison.tuning import (
     CENTRE,
-    Entry,
     Tuned,
+    TunedMethod,
     error_at,
     lattice_dt,
     search,
@@ -63,19 +63,19 @@ def run_with(train, *, test=None, status=gf.Status.DONE):
     return gf.Solution(state.theta, state, history, status, "", {}, 10 * n[-1], 0.0, 0.0)
 
 
-def entries_with(levels, *, costs=(), edges=(), seeds=3, epochs=40):
-    """Return entries whose errors fall by a factor e every 10 epochs, from the levels of the methods."""
+def methods_with(levels, *, costs=(), edges=(), seeds=3, epochs=40):
+    """Return methods whose errors fall by a factor e every 10 epochs, from the levels of the methods."""
     fall = np.exp(-np.arange(epochs + 1) / 10)
-    entries = {}
+    methods = {}
     for label in LABELS:
         tuned = Tuned(0.1, None, label in edges, (0.01, 1.0), 5)
         runs = [run_with(levels.get(label, 1.0) * (seed + 1) * fall) for seed in range(seeds)]
-        entries[label] = Entry(tuned, runs, dict(costs).get(label, 1e-3), 10)
-    return entries
+        methods[label] = TunedMethod(tuned, runs, dict(costs).get(label, 1e-3), 10)
+    return methods
 
 
-def holds(entries, text, epochs=40):
-    (claim,) = [claim for claim in judge_problem("P", entries, epochs) if text in claim.text]
+def holds(methods, text, epochs=40):
+    (claim,) = [claim for claim in judge_problem("P", methods, epochs) if text in claim.text]
     return claim.holds
 
 
@@ -169,7 +169,7 @@ def test_what_trains_networks_and_is_left_out_is_named():
     left_out = {kind for kind in schemes - bases if not getattr(kind, "_is_protocol", False)} - {gf.Restart, gf.Relaxed}
     assert left_out == {gf.SourceSAV, gf.RungeKutta4, gf.ImplicitEuler}
     for name in ("vanilla and relaxed IEQ", "SourceSAV", "vanilla and restarted A-SAV", "RK4", "implicit Euler"):
-        assert name in methods.__doc__
+        assert name in compared_methods.__doc__
     assert "processor time, since" in comparison.NOTE
 
 
@@ -208,13 +208,13 @@ def test_every_method_trains_on_the_batches_of_the_seed(tmp_path):
 
 def test_equal_time_is_that_of_gradient_descent_and_never_more_epochs():
     costs = {"gradient descent": 2e-3, "Adam": 4e-3, "restarted IEQ": 1e-2, "SAV": 1e-3}
-    entries = entries_with({}, costs=costs)
-    made = {label: epochs_in_time(entries, label, 40) for label in costs}
+    methods = methods_with({}, costs=costs)
+    made = {label: epochs_in_time(methods, label, 40) for label in costs}
     assert made == pytest.approx({"gradient descent": 40, "Adam": 20, "restarted IEQ": 8, "SAV": 40})
     for label, epochs in made.items():
-        found = errors(entries, "energy", 40, equal_time=True)[label]
-        assert found == pytest.approx([error_at(run, "energy", epochs) for run in entries[label].runs])
-        assert entries[label].seconds * epochs <= 40 * entries["gradient descent"].seconds * (1 + 1e-12)
+        found = errors(methods, "energy", 40, equal_time=True)[label]
+        assert found == pytest.approx([error_at(run, "energy", epochs) for run in methods[label].runs])
+        assert methods[label].seconds * epochs <= 40 * methods["gradient descent"].seconds * (1 + 1e-12)
 
 
 def test_an_error_is_a_mean_over_the_last_tenth_and_knows_nothing_of_later():
@@ -256,98 +256,113 @@ def test_costs_are_of_the_steps_taken_and_are_kept(tmp_path):
 @given(st.floats(0.01, 100))
 def test_one_is_below_another_by_more_than_the_margin_or_not(quotient):
     assume(abs(quotient - 0.9) > 1e-6)  # rounding decides there
-    entries = entries_with({"Adam": quotient, "SAV": 1.0})
-    found = errors(entries, "energy", 40, equal_time=False)
-    assert below(entries, found, "Adam", "SAV") is (quotient < 0.9)
-    assert not (below(entries, found, "Adam", "SAV") and below(entries, found, "SAV", "Adam"))
+    methods = methods_with({"Adam": quotient, "SAV": 1.0})
+    found = errors(methods, "energy", 40, equal_time=False)
+    assert below(methods, found, "Adam", "SAV") is (quotient < 0.9)
+    assert not (below(methods, found, "Adam", "SAV") and below(methods, found, "SAV", "Adam"))
 
 
 def test_nothing_is_decided_by_few_seeds_or_for_a_loser_at_the_edge_or_across_seeds():
-    few = entries_with({"Adam": 0.1}, seeds=2)
+    few = methods_with({"Adam": 0.1}, seeds=2)
     assert below(few, errors(few, "energy", 40, equal_time=False), "Adam", "SAV") is None
     for edge, wins, loses in (("SAV", None, False), ("Adam", True, None)):
-        at_edge = entries_with({"Adam": 0.1, "Nesterov": 0.01}, edges=[edge])
+        at_edge = methods_with({"Adam": 0.1, "Nesterov": 0.01}, edges=[edge])
         found = errors(at_edge, "energy", 40, equal_time=False)
         assert below(at_edge, found, "Adam", "SAV") is wins
         assert below(at_edge, found, "Adam", "Nesterov") is loses
-    entries = entries_with({})
-    found = {**errors(entries, "energy", 40, equal_time=False), "Adam": np.array([1e-3, 9.0, 1e-3])}
-    assert below(entries, found, "Adam", "SAV") is None
+    methods = methods_with({})
+    found = {**errors(methods, "energy", 40, equal_time=False), "Adam": np.array([1e-3, 9.0, 1e-3])}
+    assert below(methods, found, "Adam", "SAV") is None
     diverged = {**found, "Adam": np.full(3, np.inf), "SAV": np.full(3, np.inf)}
-    assert below(entries, diverged, "Adam", "SAV") is False
+    assert below(methods, diverged, "Adam", "SAV") is False
 
 
 def test_the_claims_follow_from_the_errors():
     first, timed = "restarted IEQ ends lowest at equal epochs", "restarted IEQ ends lowest at equal processor time"
     same, inside = "the same method has the lowest median", "lies inside"
     best = {"restarted IEQ": 0.5, "Adam": 0.7}
-    cheap = entries_with(best)
+    cheap = methods_with(best)
     assert holds(cheap, first) is holds(cheap, timed) is holds(cheap, same) is holds(cheap, inside) is True
-    dear = entries_with(best, costs={"restarted IEQ": 1e-2})
+    dear = methods_with(best, costs={"restarted IEQ": 1e-2})
     assert (holds(dear, first), holds(dear, timed), holds(dear, same)) == (True, False, False)
-    edge = entries_with(best, edges=["RMSProp"])
+    edge = methods_with(best, edges=["RMSProp"])
     assert (holds(edge, first), holds(edge, inside)) == (None, False)
     helps, vanilla, adam = (
         "restarted or relaxed SAV ends below",
         "vanilla SAV does not end above",
         "Adam ends below SAV",
     )
-    assert holds(entries_with({"relaxed SAV": 0.5}), helps) is True
-    assert holds(entries_with({"SAV": 0.5}), helps) is False
-    assert holds(entries_with({"SAV": 2.0}), vanilla) is False
-    assert holds(entries_with({"SAV": 1.05}), vanilla) is True
-    assert holds(entries_with({"Adam": 0.5}), adam) is True
-    assert holds(entries_with({"Adam": 0.5, "relaxed SAV": 0.52}), adam) is False
-    assert all(claim.holds is None for claim in judge_problem("P", entries_with(best, seeds=2), 40)[:7])
+    assert holds(methods_with({"relaxed SAV": 0.5}), helps) is True
+    assert holds(methods_with({"SAV": 0.5}), helps) is False
+    assert holds(methods_with({"SAV": 2.0}), vanilla) is False
+    assert holds(methods_with({"SAV": 1.05}), vanilla) is True
+    assert holds(methods_with({"Adam": 0.5}), adam) is True
+    assert holds(methods_with({"Adam": 0.5, "relaxed SAV": 0.52}), adam) is False
+    assert all(claim.holds is None for claim in judge_problem("P", methods_with(best, seeds=2), 40)[:7])
 
 
 def test_a_low_train_error_need_not_mean_a_low_test_error():
-    entries = entries_with({"Adam": 0.1})
+    methods = methods_with({"Adam": 0.1})
     text = "the lowest train error has the lowest test error"
-    assert holds(entries, text) is True
-    over = [run_with(run.history["energy"], test=5.0) for run in entries["Adam"].runs]
-    assert holds({**entries, "Adam": entries["Adam"]._replace(runs=over)}, text) is False
+    assert holds(methods, text) is True
+    over = [run_with(run.history["energy"], test=5.0) for run in methods["Adam"].runs]
+    assert holds({**methods, "Adam": methods["Adam"]._replace(runs=over)}, text) is False
 
 
 def test_the_summary_names_the_first_at_equal_epochs_and_at_equal_time():
-    entries = entries_with({"restarted IEQ": 0.5, "Adam": 0.7}, costs={"restarted IEQ": 1e-2})
-    told = summary({"P": entries}, 40)
+    methods = methods_with({"restarted IEQ": 0.5, "Adam": 0.7}, costs={"restarted IEQ": 1e-2})
+    told = summary({"P": methods}, 40)
     assert told.startswith("measured: ")
     assert "restarted IEQ after 40 epochs" in told
     assert "Adam at equal processor time" in told
 
 
 def test_the_table_stands_in_the_order_of_the_errors_and_marks_the_edge():
-    entries = entries_with({"Adam": 0.1, "SAV": 0.3}, edges=["SAV"])
-    rows = comparison_rows({"P": entries}, 40)
+    methods = methods_with({"Adam": 0.1, "SAV": 0.3}, edges=["SAV"])
+    rows = comparison_rows({"P": methods}, 40)
     assert [row[0] for row in rows[:2]] == ["P: Adam", "P: SAV"]
     assert [row[1] for row in rows[:2]] == ["0.1", "0.1*"]
-    assert best_first(errors(entries, "energy", 40, equal_time=False))[0] == "Adam"
+    assert best_first(errors(methods, "energy", 40, equal_time=False))[0] == "Adam"
+
+
+def test_a_seed_that_diverged_is_said_so_in_the_table_and_in_the_evidence():
+    methods = methods_with({"SAV": 0.5})
+    diverged = run_with([1.0, 5.0], status=gf.Status.NONFINITE)
+    methods["Adam"] = methods["Adam"]._replace(runs=[diverged, *methods["Adam"].runs[1:]])
+    methods["SAV"] = methods["SAV"]._replace(runs=[methods["SAV"].runs[0]] * 3)
+    errors_of = {row[0]: row[4] for row in comparison_rows({"P": methods}, 40)}
+    found = errors(methods, "energy", 40, equal_time=False)
+    least, middle = sorted(found["Adam"])[:2]
+    assert errors_of["P: Adam"] == f"{middle:.1e} ({least:.1e} to divergence)"
+    assert errors_of["P: SAV"] == f"{found['SAV'][0]:.1e}"  # all seeds alike
+    (claim,) = [claim for claim in judge_problem("P", methods, 40) if "Adam ends below" in claim.text]
+    assert claim.evidence.startswith(f"Adam {middle:.2e} ({least:.2e} to divergence), SAV {found['SAV'][0]:.2e}, ")
 
 
 def test_the_figure_has_a_line_for_each_method_in_epochs_and_in_seconds():
-    entries = entries_with({}, costs={"restarted IEQ": 1e-2})
+    methods = methods_with({}, costs={"restarted IEQ": 1e-2})
     diverged = run_with([1.0, 5.0, 7.0], status=gf.Status.NONFINITE)
     still = run_with([1.0, 0.5], status=gf.Status.STAGNATED)
-    entries["Adam"] = entries["Adam"]._replace(runs=[diverged] * 3)
-    entries["SAV"] = entries["SAV"]._replace(runs=[still, *entries["SAV"].runs[1:]])
-    figure = comparison_figure({"P": entries}, {"P": ("train error", "test error")}, 40, "title")
+    methods["Adam"] = methods["Adam"]._replace(runs=[diverged] * 3)
+    methods["SAV"] = methods["SAV"]._replace(runs=[still, *methods["SAV"].runs[1:]])
+    figure = comparison_figure({"P": methods}, {"P": ("train error", "test error")}, 40, "title")
     over_epochs, over_time, tests = figure.axes
     curves = {label: (over_epochs.lines[n], over_time.lines[n]) for n, label in enumerate(LABELS)}
     for label, (in_epochs, in_seconds) in curves.items():
         assert in_epochs.get_xdata()[-1] == (2 if label == "Adam" else 40)
-        np.testing.assert_allclose(in_seconds.get_xdata(), entries[label].seconds * in_epochs.get_xdata())
+        assert in_epochs.get_xdata()[0] == 1  # the start has no place on a logarithmic axis of time
+        np.testing.assert_allclose(in_seconds.get_xdata(), methods[label].seconds * in_epochs.get_xdata())
         np.testing.assert_array_equal(in_seconds.get_ydata(), in_epochs.get_ydata())
     assert next(label.get_text() for label in tests.get_yticklabels()) == "Adam"  # the worst at the bottom
 
 
 @pytest.mark.parametrize("diverging", [1, 3])
 def test_draws_that_diverge_are_not_lost_from_the_figure(diverging):
-    entries = entries_with({}, seeds=5)
-    whole = entries["Adam"].runs
+    methods = methods_with({}, seeds=5)
+    whole = methods["Adam"].runs
     bad = [run_with([1.0, 0.9, 0.8], status=gf.Status.NONFINITE)] * diverging
-    entries["Adam"] = entries["Adam"]._replace(runs=[*bad, *whole[diverging:]])
-    over_epochs, _, tests = comparison_figure({"P": entries}, {"P": ("train error", "test error")}, 40, "title").axes
+    methods["Adam"] = methods["Adam"]._replace(runs=[*bad, *whole[diverging:]])
+    over_epochs, _, tests = comparison_figure({"P": methods}, {"P": ("train error", "test error")}, 40, "title").axes
     number = LABELS.index("Adam")
     middle = over_epochs.lines[number].get_ydata()
     found = np.array([np.inf] * diverging + [run.history["energy"][-1] for run in whole[diverging:]])
@@ -355,6 +370,8 @@ def test_draws_that_diverge_are_not_lost_from_the_figure(diverging):
     assert np.isfinite(middle[:2]).all()  # epochs 1 and 2
     band = over_epochs.collections[number].get_paths()[0].vertices
     assert band[:, 1].max() > over_epochs.get_ylim()[1]
+    assert band[band[:, 0] == 40, 1].max() == 4 * 5.0  # four times the largest start, not infinity
+    assert band[band[:, 0] == 1, 1].max() == max(run.history["energy"][1] for run in methods["Adam"].runs)
     height = [label.get_text() for label in tests.get_yticklabels()].index("Adam")
     at = [line for line in tests.lines if abs(line.get_ydata()[0] - height) < 0.3]
     assert max(float(np.max(line.get_xdata())) for line in at) > tests.get_xlim()[1]  # the range leaves the panel
@@ -405,9 +422,8 @@ def test_an_interrupted_comparison_goes_on_and_more_epochs_do_too(tmp_path, monk
         if len(steps) == 60:
             raise KeyboardInterrupt
 
-    solve = comparison_tuning.solve
     with monkeypatch.context() as patch:
-        patch.setattr(comparison_tuning, "solve", lambda *a, **k: solve(*a, **k, callback=interrupt))
+        patch.setattr(training, "solve", lambda *a, **k: gf.solve(*a, **k, callback=interrupt))
         with pytest.raises(KeyboardInterrupt):
             reproduce(tmp_path / "broken", epochs=3)
     assert not (tmp_path / "broken" / "report.json").exists()

@@ -1,5 +1,6 @@
 """The empirical study's regressions: thresholds, methods as printed, tasks, and claims that the data decide."""
 
+import dataclasses
 import json
 from math import e, inf, nan
 
@@ -7,16 +8,18 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.experiments import Claim
-from gradflow.experiments.empirical import exp1, exp2, exp3
+from gradflow.experiments import Claim, training
+from gradflow.experiments.empirical import corrections, exp1, exp2, exp3
 from gradflow.experiments.empirical import explanations as why
 from gradflow.experiments.empirical import report as empirical_report
-from gradflow.experiments.empirical import runs as empirical_runs
-from gradflow.experiments.empirical.judging import level, never_below, of_order, verdict, whenever
-from gradflow.experiments.empirical.methods import COLUMNS, FORMS, empirical_methods
-from gradflow.experiments.empirical.report import relative_times
+from gradflow.experiments.empirical import study as empirical_study
+from gradflow.experiments.empirical.judging import any_of, level, never_below, unless_short, verdict, whenever
+from gradflow.experiments.empirical.methods import COLUMNS, FORMS, PRINTED_FORMS, columns_of, empirical_methods
+from gradflow.experiments.empirical.orders import Order, of_order, order_claims
+from gradflow.experiments.empirical.report import Thresholds, method_table
 from gradflow.experiments.empirical.tasks import INITS, EmpiricalSettings, empirical_task
 from gradflow.experiments.empirical.thresholds import epochs_to, spread_text
+from gradflow.experiments.empirical.times import REGRESSION_TIMES, epoch_times, step_times
 
 MODULES = {"exp1": exp1, "exp2": exp2, "exp3": exp3}
 EXPERIMENTS = {"exp1": exp1.EMPIRICAL_EXP1, "exp2": exp2.EMPIRICAL_EXP2, "exp3": exp3.EMPIRICAL_EXP3}
@@ -258,12 +261,12 @@ def test_the_table_is_what_the_runs_say(results):
     low, _, high = table["Adam"]["test MSE"].partition(" to ")
     assert float(low) == pytest.approx(min(errors), rel=0.06)
     assert float(high or low) == pytest.approx(max(errors), rel=0.06)
-    assert table["SGD"]["time/epoch"] == "1.0 (1)"
+    assert (table["SGD"]["time/epoch"], table["SGD"]["published time"]) == ("1.0", "1")
 
 
 def test_what_is_there_is_taken_up(tmp_path, monkeypatch):
     experiment, calls = EXPERIMENTS["exp1"], []
-    monkeypatch.setattr(exp1, "draw_columns", lambda *_, **__: None)
+    monkeypatch.setattr(empirical_study, "draw_columns", lambda *_, **__: None)
 
     def interrupted(*args, **kwargs):
         calls.append(1)
@@ -271,7 +274,7 @@ def test_what_is_there_is_taken_up(tmp_path, monkeypatch):
 
     changes = {**TINY, "draws": 1}
     with monkeypatch.context() as patch:
-        patch.setattr(empirical_runs, "solve", interrupted)
+        patch.setattr(training, "solve", interrupted)
         with pytest.raises(KeyboardInterrupt):
             experiment.reproduce(tmp_path / "broken", say=silent, **changes)
     assert len(calls) == 7
@@ -334,22 +337,166 @@ def test_ties_of_the_worst_are_told_and_decide_nothing():
     assert worst(frozen=[gone, small, small], other=[gone, large, large]).holds is False
 
 
-@pytest.mark.parametrize("module", [exp1, exp2], ids=["exp1", "exp2"])
-def test_fewer_epochs_of_vanilla_ieq_are_a_stated_change(module, tmp_path, monkeypatch):
-    """Nothing is refuted by a run in which one method makes fewer epochs than printed."""
-    no = Claim("it is so", False, "it is not")
+def as_published(module, epochs_of, **changed):
+    """Return runs of every form that meet the orders of a study, but for what is changed to be of other errors."""
+    errors = {}
+    for order in module.ORDERS:
+        for form in FORMS[order.family]:
+            errors.setdefault(form, {})[order.name] = order.high
+    runs = {}
+    for form in empirical_methods(module.PRINTED):
+        n = round(epochs_of.get(form, module.EPOCHS)) + 1
+        at = {"train_mse": 1e3, "test_mse": 1e3, **errors.get(form, {}), **changed.get(form, {})}
+        swings = np.where(np.arange(n) % 2, 2.0, 1.0) if form == "SAV (2.2.3)" else 1.0
+        run = run_with(np.full(n, at["train_mse"]) * swings, test=np.full(n, at["test_mse"]))
+        runs[form] = [run] * 3
+    return runs
+
+
+SHORT = {"exp1": {"vanilla IEQ": 100}, "exp2": {"restarted IEQ": 50, "vanilla IEQ": 10}}
+
+
+def judged(name, **changed):
+    module = MODULES[name]
+    return module.judge(as_published(module, SHORT[name], **changed), [200.0] * 3)
+
+
+WRONG = {"train_mse": 1e8, "test_mse": 1e8}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_failing_of_another_method_refutes_though_vanilla_ieq_is_cut_short(name):
+    assert all(claim.holds for claim in judged(name))
+    failing = [claim for claim in judged(name, SGD=WRONG) if claim.holds is False]
+    assert failing
+    assert all(claim.text.startswith("SGD") for claim in failing)
+    assert verdict(judged(name, SGD=WRONG), [], "kaiming").startswith("refuted")
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_miss_that_rests_on_the_form_that_was_cut_short_is_open(name):
+    both = judged(name, **{"vanilla IEQ": WRONG, "restarted IEQ": WRONG})
+    of_ieq = [claim for claim in both if claim.text.startswith("IEQ:")]
+    assert {claim.holds for claim in of_ieq} == {None}
+    assert "vanilla IEQ 1.0e+08 by epoch 10" in of_ieq[0].evidence
+    assert "fewer than printed" in of_ieq[0].evidence
+    assert verdict(both, [], "kaiming").startswith("not decided")
+    assert all(claim.holds for claim in judged(name, **{"restarted IEQ": WRONG}))  # it may meet what was published
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "error", "holds"),
+    [
+        ("exp1", "Adam", 1e-9, True),  # less is as good
+        ("exp1", "IEQ", 1e-9, True),
+        ("exp1", "SGD", 1e-9, False),
+        ("exp1", "IEQ-adaptive", inf, None),  # a blow-up itself
+        ("exp1", "ExpSAV", inf, False),
+        ("exp3", "IEQ", 1e-12, True),
+        ("exp3", "ExpSAV", 1e-9, False),
+    ],
+)
+def test_what_does_better_than_published_or_blows_up_further(name, family, error, holds):
+    module = MODULES[name]
+    changed = {form: {"train_mse": error} for form in FORMS[family]}
+    claims = module.judge(as_published(module, SHORT.get(name, {}), **changed), [200.0] * 3)
+    assert [claim.holds for claim in claims if claim.text.startswith(f"{family}: the train error")] == [holds]
+
+
+def test_whoever_runs_fewer_epochs_may_meet_an_order_and_not_miss_it():
+    good, bad = ([run_with(np.full(11, value))] * 3 for value in (0.1, 1e3))
+
+    def told(a, b=(), **options):
+        forms = {"a": a, **({"b": b} if b else {})}
+        return of_order("x", forms, "train_mse", 10, 0.1, 0.1, **options).holds
+
+    assert told(bad) is False
+    assert told(bad, fewer=("a",)) is told(bad, bad, fewer=("a",)) is told(bad, bad, fewer={"b"}) is None
+    assert told(good, fewer=("a",)) is told(bad, good, fewer={"a", "b"}) is True
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("whole", [True, False])
+def test_only_what_touches_all_claims_changes_the_verdict(name, whole, tmp_path, monkeypatch):
+    module, no = MODULES[name], Claim("it is so", False, "it is not")
     made = {"claim": lambda self: None, "out": tmp_path, "name": "x", "say": silent}
     context = type("Context", (), made)()
-    for name in ("run_methods", "draw_columns", "explain"):
-        monkeypatch.setattr(module, name, lambda *_, **__: ())
-    for name in ("table_header", "method_rows"):
-        monkeypatch.setattr(module, name, lambda *_: ())
-    monkeypatch.setattr(module, "judge", lambda *_: [no])
-    settings = EmpiricalSettings(target="sin_cos", epochs=module.EPOCHS, n_inputs=2, width=3, n_samples=20, draws=1)
-    verdict_of = module.run(settings, context).verdict
-    assert verdict_of.startswith(
-        f"not decided: with a stated change (vanilla IEQ {module.KEPT_SHARE:.0%} of its epochs)"
-    )
+    for of in ("run_methods", "draw_columns"):
+        monkeypatch.setattr(empirical_study, of, lambda *_, **__: ())
+    monkeypatch.setattr(empirical_study, "method_table", lambda *_: ((), ()))
+    study = module.STUDY._replace(judge=lambda *_: [no], explain=lambda *_: [])
+    epochs = module.EPOCHS if whole else 7
+    settings = EmpiricalSettings(target="sin_cos", epochs=epochs, n_inputs=2, width=3, n_samples=20, draws=1)
+    outcome = empirical_study.carry_out(study, settings, context)
+    changed = f"not decided: with a stated change (7 of {module.EPOCHS} epochs)"
+    assert outcome.verdict.startswith("refuted" if whole else changed)
+    assert ("anilla IEQ" in outcome.note and "not miss it" in outcome.note) is (module is not exp3)
+
+
+def test_the_best_of_the_forms_counts():
+    for yes in ([True], [False, None, True], [None, True]):
+        assert any_of(iter(yes)) is True
+    assert any_of([False, None]) is any_of([None]) is None
+    assert any_of([False, False]) is any_of([False]) is False
+
+
+def test_what_is_untrue_of_a_short_run_is_open():
+    whole, short = run_with([1.0] * 11), run_with([1.0] * 3)
+    gone, still = (run_with([1.0] * 3, status=status) for status in (gf.Status.NONFINITE, gf.Status.STAGNATED))
+    assert unless_short([True, True], [whole, short], 10) is True
+    assert unless_short([False, True], [whole, short], 10) is False
+    assert unless_short([True, False], [whole, short], 10) is None
+    assert unless_short([True, False], [whole, short], 2) is False
+    assert unless_short([False, False], [gone, still], 10) is False
+
+
+# -- What is published ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_published_numbers_stand_beside_ours(name):
+    module = MODULES[name]
+    runs = as_published(module, SHORT.get(name, {}))
+    header, rows = method_table(runs, Thresholds(1e-4, (0.1,), "y", (2.0,) * 3), module.ORDERS)
+    table = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert {row["published epochs"] for row in table.values()} == {"never"}
+    for title, column in COLUMNS.items():
+        for family, form in column.items():
+            assert title.partition(":")[0] in table[form]["column"].split(", ")
+            assert table[form]["published time"] == f"{REGRESSION_TIMES[family]:g}"
+            for part in ("train", "test"):
+                of = [order for order in module.ORDERS if (order.family, order.name) == (family, f"{part}_mse")]
+                if any(order.name == f"{part}_mse" for order in module.ORDERS):
+                    ends = {f"{value:.0e}" for order in of for value in (order.low, order.high)} or {"-"}
+                    assert set(table[form][f"published {part}"].split(" to ")) == ends
+                    assert header.index(f"published {part}") == header.index(f"{part} MSE") + 1
+                else:
+                    assert f"published {part}" not in header
+    assert sum(cell.startswith("published") for cell in header) == len({o.name for o in module.ORDERS}) + 2
+
+
+def test_a_form_may_be_of_two_columns():
+    columns = columns_of(COLUMNS)
+    assert columns["SAV (2.2.3)"] == "as printed, corrected"
+    assert columns["SAV (2.5.1)"] == "second reading"
+    assert columns["restarted IEQ"] == "corrected"
+    assert set(columns) == set(empirical_methods(exp1.PRINTED))
+
+
+def test_an_order_is_claimed_of_all_printed_forms():
+    runs = {name: [run_with(np.full(11, 0.5))] * 3 for name in PRINTED_FORMS}
+    orders = (Order("SGD", "train_mse", 1e-3, 1e-3, or_less=True), Order("SAV", "test_mse", 1e-1, 1.0))
+    less, between = order_claims(runs, orders, 10)
+    assert (less.text, less.holds) == ("SGD: the train error is down to 0.001", False)
+    assert (between.text, between.holds) == ("SAV: the test error is between 0.1 and 1", True)
+    assert all(form in between.evidence for form in FORMS["SAV"])
+    runs["SGD"] = [run_with(np.full(11, 1e-9))] * 3
+    assert order_claims(runs, orders, 10)[0].holds is True  # less is as good
+    assert order_claims(runs, (orders[0]._replace(or_less=False),), 10)[0].holds is False
+    runs["SGD"] = [run_with(np.full(11, inf))] * 3
+    blown = Order("SGD", "train_mse", 1e6, 1e6)
+    assert order_claims(runs, (blown,), 10)[0].holds is False
+    assert order_claims(runs, (blown._replace(blow_up=True),), 10)[0].holds is None
 
 
 def test_one_form_is_enough_to_meet_an_order_and_all_to_miss_it():
@@ -386,6 +533,9 @@ def test_never_below_asks_every_draw_for_its_own_threshold():
     assert judged(2e-2, 5e-4) is judged(5e-3, 2e-3) is False
     assert judged(5e-3, 5e-4, epoch=200) is None
     assert judged(2e-2, 5e-4, epoch=50) is True  # it gets there later
+    assert never_below("x", {"a": runs}, "test_mse", (2e-2, 5e-4), 100, epochs_of={"a": 50}).holds is True
+    assert never_below("x", {"a": runs}, "test_mse", (5e-3, 5e-4), 200, epochs_of={"a": 100}).holds is True
+    assert never_below("x", {"a": runs}, "test_mse", (5e-3, 5e-4), 200, epochs_of={"b": 100}).holds is None
 
 
 def test_a_claim_about_no_draw_is_open():
@@ -405,6 +555,10 @@ def test_the_verdict_follows_from_what_was_published():
     assert verdict([yes, open_], [yes, no], "he").endswith("1 of 2 explanations hold")
 
 
+def single(run):
+    return dataclasses.replace(run, theta=run.theta.astype("float32"))
+
+
 def test_explanations_can_fail():
     nonfinite, stagnated = gf.Status.NONFINITE, gf.Status.STAGNATED
     frozen = run_with([30.0] * 3, moved=[0, 1e-5, 1e-4])
@@ -415,41 +569,55 @@ def test_explanations_can_fail():
     cool = run_with([8.0, inf], moved=[0, 1e4], status=nonfinite)
     assert why.freezes([frozen, cool]).holds is True  # it is said of high energies
     assert why.freezes([cool]).holds is None
-    assert why.overflows("x", [frozen], "float32", does=False).holds is True
+    assert why.overflows("x", [single(frozen)], does=False).holds is True
     hot = run_with([100.0])
-    assert why.overflows("x", [hot], "float32", does=True).holds is True
-    assert why.overflows("x", [hot], "float64", does=True).holds is False
-    assert why.overflows("x", [hot, frozen], "float32", does=True).holds is False
+    assert why.overflows("x", [single(hot)], does=True).holds is True
+    assert why.overflows("x", [hot], does=True).holds is False
+    assert why.overflows("x", [single(hot), single(frozen)], does=True).holds is False
     assert why.blows_up([run_with([1.0, 1e6], status=stagnated), run_with([1.0, nan])]).holds is True
     assert why.blows_up([run_with([1.0, 5.0])]).holds is False
     assert why.collapses([run_with([1.0, 1.0], auxiliary_ratio=[1, 1e-9], status=stagnated)]).holds is True
     assert why.collapses([run_with([1.0, 1.0], auxiliary_ratio=[1, 0.5])]).holds is False
     assert why.stores([run_with([1.0, 9.0], auxiliary_ratio=[1, 1e-3])]).holds is True
     assert why.stores([run_with([1.0, 0.5], auxiliary_ratio=[1, 1e-3])]).holds is False
-    assert why.recovers("it", [moving], 2).holds is True
-    assert why.recovers("it", [frozen], 2).holds is False
-    assert why.recovers("it", [frozen], 100).holds is None  # too short
-    assert why.recovers("it", [run_with([1.0, 0.01, 2.0])], 2).holds is False  # it has forgotten
+    assert corrections.recovers("it", [moving], 2).holds is True
+    assert corrections.recovers("it", [frozen], 2).holds is False
+    assert corrections.recovers("it", [frozen], 100).holds is None  # too short
+    assert corrections.recovers("it", [run_with([1.0, 0.01, 2.0])], 2).holds is False  # it has forgotten
     flat = run_with(np.full(101, 1.0))
-    assert why.learns("it", [flat, flat], [2.0, 3.0], 100).holds is True
-    assert why.learns("it", [flat, flat], [2.0, 0.5], 100).holds is False
-    assert why.learns("it", [flat, flat], [2.0, 0.5], 200).holds is None  # too short
-    assert why.learns("it", [run_with([1.0, inf], status=nonfinite)], [2.0], 100).holds is False
+    assert corrections.learns("it", [flat, flat], [2.0, 3.0], 100).holds is True
+    assert corrections.learns("it", [flat, flat], [2.0, 0.5], 100).holds is False
+    assert corrections.learns("it", [flat, flat], [2.0, 0.5], 200).holds is None  # too short
+    assert corrections.learns("it", [run_with([1.0, inf], status=nonfinite)], [2.0], 100).holds is False
 
 
 def test_cheap_is_what_takes_the_time_of_sgd():
     one, more = [run_with([1.0] * 4, wall=1.0)], [run_with([1.0] * 4, wall=1.5)]
-    assert why.costs_as_sgd({"a": one}, one).holds is True
-    assert why.costs_as_sgd({"a": one, "b": more}, one).holds is False
+    assert corrections.costs_as_sgd({"a": one}, one).holds is True
+    assert corrections.costs_as_sgd({"a": one, "b": more}, one).holds is False
 
 
 def test_times_are_those_of_an_epoch_over_sgd():
     runs = {"SGD": [run_with([1.0] * 5, wall=2.0)] * 3, "other": [run_with([1.0] * 3, wall=3.0)] * 3}
-    assert relative_times(runs) == {"SGD": 1.0, "other": 3.0}
+    assert epoch_times(runs) == {"SGD": 1.0, "other": 3.0}
     at_once = run_with([1.0], wall=9.0)
-    assert np.isnan(relative_times({"SGD": [at_once]})["SGD"])  # less than an epoch
-    some = relative_times({"SGD": [at_once, runs["SGD"][0]], "other": runs["other"][:2]})
+    assert np.isnan(epoch_times({"SGD": [at_once]})["SGD"])  # less than an epoch
+    some = epoch_times({"SGD": [at_once, runs["SGD"][0]], "other": runs["other"][:2]})
     assert some == {"SGD": 1.0, "other": 3.0}
+
+
+def test_times_of_a_step_are_medians_of_the_draws():
+    def run(cpu, steps):
+        return dataclasses.replace(run_with([1.0] * 3), cpu_time=cpu, steps=steps)
+
+    sgd = [run(1.0, 10), run(2.0, 10), run(4.0, 10)]
+    other = [run(1.0, 5), run(12.0, 10), run(4.0, 10)]
+    assert step_times({"SGD": sgd, "other": other}) == {"SGD": 1.0, "other": 2.0}
+    never = [run(0.0, 0)] * 3
+    times = step_times({"SGD": sgd, "never": never})
+    assert np.isnan(times["never"])
+    assert np.isnan(step_times({"SGD": never, "other": other})["other"])
+    assert corrections.costs_as_sgd({"a": never}, sgd).holds is None
 
 
 def test_the_zero_network_of_experiment_3_and_the_variance_of_experiment_2():

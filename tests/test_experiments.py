@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.experiments import REGISTRY, Experiment, demo, tasks
+from gradflow.experiments import REGISTRY, Experiment, demo, training
 from gradflow.experiments.experiment import format_table
+from gradflow.experiments.ma2024 import tasks
 
 TINY = {"epochs": 4, "n_inputs": 3, "width": 10, "n_samples": 60, "batch_size": 8}
 FIG2 = {**TINY, "draws": 2, "record_epochs": 1}
@@ -43,7 +44,9 @@ def test_files_are_written_and_load_back(tmp_path, name, changes, runs, rows):
     outcome = reproduce(name, tmp_path, **changes)
     for suffix in ("png", "svg"):
         assert (tmp_path / f"{name}.{suffix}").stat().st_size > 10_000
-    assert json.loads((tmp_path / "settings.json").read_text())["settings"]["width"] == 10
+    told = json.loads((tmp_path / "settings.json").read_text())
+    assert told["settings"]["width"] == 10
+    assert told["fixed"] == REGISTRY[name].fixed
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["verdict"] == outcome.verdict
     assert len(report["table"]) == rows
@@ -74,6 +77,27 @@ def test_the_table_is_what_the_runs_say(tmp_path):
     assert table[0]["epochs"] == "4"
 
 
+def test_what_no_setting_changes_is_told(tmp_path):
+    for name, experiment in REGISTRY.items():
+        assert json.loads(json.dumps(experiment.fixed)) == experiment.fixed, name
+        if name.startswith(("ma2024", "empirical")):
+            assert experiment.fixed, name
+    folder = tmp_path / "fig1"
+    small = {"epochs": 1, "n_inputs": 3, "width": 10, "n_samples": 60, "draws": 1}
+    REGISTRY["ma2024-fig1"].reproduce(folder, say=silent, **small)
+    kept = json.loads((folder / "settings.json").read_text())["fixed"]
+    run = gf.Solution.load(folder / "data" / "full-0-0")
+    assert kept["dt"] == run.config["dt"] == 0.6
+
+
+def test_the_demo_has_the_task_of_its_seed(tmp_path):
+    reproduce("demo", tmp_path, **TINY, seed=3)
+    run = gf.Solution.load(tmp_path / "data" / "explicit-Euler")
+    task = tasks.regression_task(tasks.TaskSettings(**{**TINY, "seed": 3}), 0)
+    assert run.history["train_error"][0] == pytest.approx(float(task.train.energy(task.theta0)), rel=1e-6)
+    assert run.config["seed"] == task.seed == 3
+
+
 def test_the_same_settings_give_the_same_numbers(tmp_path):
     for folder in ("a", "b"):
         reproduce("demo", tmp_path / folder, **TINY)
@@ -96,7 +120,7 @@ def test_an_interrupted_run_goes_on_from_what_is_there(tmp_path, monkeypatch):
         return gf.solve(*args, **kwargs, callback=interrupt)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "solve", interrupted)
+        patch.setattr(training, "solve", interrupted)
         with pytest.raises(KeyboardInterrupt):
             reproduce("demo", tmp_path / "broken", **TINY)
     reproduce("demo", tmp_path / "broken", **TINY)

@@ -8,6 +8,7 @@ import pytest
 
 import gradflow as gf
 from gradflow.experiments import Claim, judging
+from gradflow.experiments.ma2024.curves import SMOOTHED, Curve, Panel, by_method, euler_and_sav, relaxed
 from gradflow.experiments.ma2024.fig1 import MA2024_FIG1
 from gradflow.experiments.ma2024.fig1 import judge as judge_fig1
 from gradflow.experiments.ma2024.fig2 import MA2024_FIG2
@@ -21,8 +22,7 @@ from gradflow.experiments.ma2024.fig7 import MA2024_FIG7
 from gradflow.experiments.ma2024.fig7 import judge as judge_fig7
 from gradflow.experiments.ma2024.fig8 import MA2024_FIG8
 from gradflow.experiments.ma2024.fig8 import judge as judge_fig8
-from gradflow.experiments.panels import SMOOTHED, Curve, Panel, by_method, euler_and_sav, relaxed
-from gradflow.experiments.tasks import TARGETS, TaskSettings, regression_task, stated_changes, train_task
+from gradflow.experiments.ma2024.tasks import TARGETS, TaskSettings, regression_task, stated_changes, train_task
 
 FIGURES = {
     MA2024_FIG1: 3,
@@ -194,12 +194,16 @@ def test_one_curve_ends_above_another_only_if_it_does_for_every_draw():
     short = run_with(np.ones(11))
     for above, below, factor, holds in (
         ([high, higher], [low, low], 4.9, True),
-        ([high, higher], [low, low], 10.0, False),
+        ([high, higher], [low, low], 10.0, None),
+        ([high] * 5, [low] * 5, 10.0, False),
+        ([high] * 4, [low] * 4, 10.0, None),
         ([diverged, higher], [low, low], 10.0, True),
-        ([diverged], [diverged], 1.0, False),
+        ([diverged] * 5, [diverged] * 5, 1.0, False),
         ([high, short], [low, low], 1.0, None),
     ):
-        assert judging.ends_above("x", above, below, 100, factor).holds is holds
+        assert judging.ends_above("x", [above], [below], 100, factor).holds is holds
+    assert judging.ends_above("x", [[high] * 5], [[run_with(np.full(101, 4.0))] * 5], 100).holds is False  # 1.25 < 1.3
+    assert judging.ends_above("x", [[high] * 5], [[run_with(np.full(101, 3.8))] * 5], 100).holds is True
 
 
 def test_a_short_run_decides_nothing_but_a_divergent_one_does():
@@ -211,13 +215,23 @@ def test_a_short_run_decides_nothing_but_a_divergent_one_does():
     assert judging.at_epoch(stagnated, "train_error", 100) == pytest.approx(0.5)
     assert judging.in_spread("x", [long, short], "train_error", 100, 1.0).holds is None
     assert judging.together("x", [[long], [short]], "train_error", 100, 0.1).holds is None
-    assert judging.together("x", [[long], [diverged]], "train_error", 100, 0.1).holds is False
+    assert judging.together("x", [[long] * 5, [diverged] * 5], "train_error", 100, 0.1).holds is False
 
 
 def test_curves_are_together_only_if_they_are_for_every_draw():
     a, b, c = (run_with(np.full(101, level)) for level in (1.0, 1.05, 1.2))
     assert judging.together("x", [[a, a], [b, b]], "train_error", 100, 0.1).holds is True
-    assert judging.together("x", [[a, a], [b, c]], "train_error", 100, 0.1).holds is False
+    assert judging.together("x", [[a, a], [b, c]], "train_error", 100, 0.1).holds is None
+    assert judging.together("x", [[a] * 5, [c] * 5], "train_error", 100, 0.1).holds is False
+    assert judging.together("x", [[a] * 4, [c] * 4], "train_error", 100, 0.1).holds is None
+
+
+def test_a_claim_about_draws_holds_for_all_fails_for_none_of_enough_and_is_open_between():
+    assert judging.over_draws([True]) is True
+    assert judging.over_draws([False] * 5) is False
+    assert judging.over_draws([False] * 4) is None
+    assert judging.over_draws([False] * 3, enough=3) is False
+    assert judging.over_draws([True] * 9 + [False]) is None
 
 
 def test_rises_are_counted_up_to_the_epoch():
@@ -266,11 +280,13 @@ def test_figure_1_is_judged_by_its_curves():
     level = run_with(np.full(301, 2e-2))
     curves = {"gradient descent": [wild], "SAV": [level], "relaxed SAV": [level]}
 
-    def holds(**other):
-        return [claim.holds for claim in judge_fig1({"full batch": {**curves, **other}})]
+    def holds(n=5, **other):
+        runs = {label: several * n for label, several in {**curves, **other}.items()}
+        return [claim.holds for claim in judge_fig1({"full batch": runs})]
 
     assert holds() == [True, True, True]
     assert holds(**{"gradient descent": [smooth]})[0] is False
+    assert holds(n=1, **{"gradient descent": [smooth]})[0] is None
     assert holds(**{"gradient descent": [diverged]})[0] is False
     assert holds(SAV=[wild])[0] is False
     lost = run_with(np.full(301, 2e-2), status=gf.Status.NONFINITE)
@@ -282,21 +298,30 @@ def test_figure_1_is_judged_by_its_curves():
 def test_figure_3_is_judged_by_its_curves():
     low, near, high = (run_with(np.full(61, level)) for level in (1.0, 1.05, 20.0))
     diverged = run_with(np.ones(5), status=gf.Status.NONFINITE)
-    curves = {"explicit Euler": [high], "SAV": [low], "restarted SAV": [near], "relaxed SAV": [low]}
-    assert [claim.holds for claim in judge_fig3({"dt = 1": curves})] == [True, True]
-    assert [claim.holds for claim in judge_fig3({"dt = 1": {**curves, "explicit Euler": [diverged]}})] == [True, True]
-    assert [claim.holds for claim in judge_fig3({"dt = 1": {**curves, "explicit Euler": [near]}})] == [True, False]
-    assert [claim.holds for claim in judge_fig3({"dt = 1": {**curves, "SAV": [high]}})] == [False, False]
+    curves = {"explicit Euler": high, "SAV": low, "restarted SAV": near, "relaxed SAV": low}
+
+    def holds(**other):
+        runs = {label: [run] * 5 for label, run in {**curves, **other}.items()}
+        return [claim.holds for claim in judge_fig3({"dt = 1": runs})]
+
+    assert holds() == [True, True]
+    assert holds(**{"explicit Euler": diverged}) == [True, True]
+    assert holds(**{"explicit Euler": near}) == [True, False]
+    assert holds(SAV=high) == [False, False]
 
 
 def test_figure_5_asks_for_the_best_lambda_of_most_draws():
     low, high = run_with(np.full(61, 0.1)), run_with(np.full(61, 1.0))
-    others = {f"$\\lambda = {value}$": [high, high, high] for value in (0, 1, 10)}
-    best = {**others, "$\\lambda = 4$": [low, low, high]}
-    curves = {**best, "$\\lambda = 10$": [high, high, low]}
-    assert judge_fig5({"SAV, dt = 0.5": curves})[0].holds is True
-    worse = {**best, "$\\lambda = 4$": [low, high, high], "$\\lambda = 10$": [high, low, low]}
-    assert judge_fig5({"SAV, dt = 0.5": worse})[0].holds is False
+
+    def holds(best, ten):
+        others = {f"$\\lambda = {value}$": [high] * len(best) for value in (0, 1)}
+        curves = {**others, "$\\lambda = 4$": best, "$\\lambda = 10$": ten}
+        return judge_fig5({"SAV, dt = 0.5": curves})[0].holds
+
+    assert holds([low, low, high], [high, high, low]) is True
+    assert holds([low, high, high], [high, low, low]) is None
+    assert holds([high] * 5, [low] * 5) is False
+    assert holds([high] * 4, [low] * 4) is None
 
 
 def test_figure_6_asks_for_the_order_of_the_curves():
@@ -306,7 +331,7 @@ def test_figure_6_asks_for_the_order_of_the_curves():
         runs = (run_with(np.ones(61)) for _ in levels)
         deficits = (np.full(61, level) for level in levels)
         return {
-            name: [replace(run, history={**run.history, "deficit": deficit})]
+            name: [replace(run, history={**run.history, "deficit": deficit})] * 5
             for name, run, deficit in zip(names, runs, deficits, strict=True)
         }
 
@@ -326,7 +351,7 @@ def test_figure_6_asks_for_the_order_of_the_curves():
 
 def test_figure_7_wants_sav_on_explicit_euler():
     level, off, low = (run_with(np.full(301, value)) for value in (1e-3, 3e-3, 1e-5))
-    curves = {"explicit Euler": [level], "SAV": [level], "restarted SAV": [off]}
+    curves = {"explicit Euler": [level] * 5, "SAV": [level] * 5, "restarted SAV": [off] * 5}
     assert [claim.holds for claim in judge_fig7({"a": curves})] == [True, True, False]
     curves = {"explicit Euler": [low] * 5, "SAV": [low] * 5, "restarted SAV": [low] * 5}
     assert [claim.holds for claim in judge_fig7({"a": curves})] == [False, True, True]
@@ -336,8 +361,9 @@ def test_figure_8_compares_with_explicit_euler():
     low, high = run_with(np.full(301, 0.01)), run_with(np.full(301, 1.0))
     diverged = run_with(np.ones(5), status=gf.Status.NONFINITE)
     curves = {"explicit Euler": [high], "SAV": [low], "restarted SAV": [high], "relaxed SAV": [low]}
+    curves = {label: several * 5 for label, several in curves.items()}
     assert [claim.holds for claim in judge_fig8({"dt = 1": curves})] == [True, False, True]
-    curves["explicit Euler"] = [diverged]
+    curves["explicit Euler"] = [diverged] * 5
     assert [claim.holds for claim in judge_fig8({"dt = 1": curves})] == [True, True, True]
 
 

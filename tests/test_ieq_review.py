@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.experiments import Claim, Experiment
+from gradflow.experiments import Claim, Experiment, training
 from gradflow.experiments.ieq_review import cost, drift, energy, limits, limits_judging, timing
-from gradflow.experiments.ieq_review import runs as review_runs
 from gradflow.experiments.ieq_review.bound import StepsSeen, seen_in
 from gradflow.experiments.ieq_review.copies import Copies
 from gradflow.experiments.ieq_review.laws import excess_after_restart, identity_error, loss_rises, stored_rises
 from gradflow.experiments.ieq_review.one_step import LARGE, one_steps, rational_step
-from gradflow.experiments.ieq_review.runs import rises, span, train_review
+from gradflow.experiments.ieq_review.runs import rises, train_review
 from gradflow.experiments.ieq_review.shared import ReviewSettings, numbers, review_task, verdict
 from gradflow.experiments.ieq_review.sweep import SWEEP, Sweep, orders, sweep
 from gradflow.experiments.ieq_review.timing import Cell, exponent, peak, take_turns, widest
@@ -131,7 +130,7 @@ def test_more_epochs_go_on_and_so_do_interrupted_runs(experiment, tmp_path, monk
         return gf.solve(*args, **kwargs, callback=callback)
 
     with monkeypatch.context() as patch:
-        patch.setattr(review_runs, "solve", interrupted)
+        patch.setattr(training, "solve", interrupted)
         with pytest.raises(KeyboardInterrupt):
             reproduce(experiment, tmp_path / "broken", seeds=1)
     assert len(kept(tmp_path / "broken")) < len(kept(whole))
@@ -165,11 +164,9 @@ def test_wrong_settings_are_refused_before_anything_is_written(experiment, chang
     assert not (tmp_path / "new").exists()
 
 
-def test_lists_and_spans():
+def test_lists_of_numbers():
     assert numbers("dts", "0.1 10 1e3", float) == (0.1, 10.0, 1000.0)
     assert numbers("sizes", "0 64", int) == (0, 64)
-    assert span([2.0, 1.0], ".0f") == "1 to 2"
-    assert span([1.04, 1.0], ".1f") == "1.0"
 
 
 # -- Limits of a step -------------------------------------------------------------------------------------------
@@ -313,6 +310,14 @@ def test_large_dt_are_faster_if_every_larger_one_is(steps, answer):
     claim = limits_judging.faster("x", seen)
     assert claim.holds is answer
     assert limits_judging.faster("x", dict(reversed(seen.items()))) == claim
+    assert ("never" in claim.evidence) is bool(np.isinf(steps).any())
+    assert "inf" not in claim.evidence
+    assert "divergence" not in claim.evidence
+
+
+def test_a_target_that_is_not_reached_is_never_reached_in_the_table(tmp_path, no_figures):
+    outcome = reproduce(LIMITS, tmp_path, epochs=1, seeds=1, dts="0.001")
+    assert [row[2] for row in outcome.rows] == ["never", "never"]
 
 
 def test_a_verdict_is_on_the_review_unless_a_check_of_ours_fails():
@@ -331,6 +336,12 @@ def test_a_verdict_is_on_the_review_unless_a_check_of_ours_fails():
     assert verdict([no, read]).startswith("refuted: b fails")
     assert verdict([yes, read._replace(holds=True)]) == "reproduced (under the reading that b is c)"
     assert {headline(verdict([*of, yes])) for of in ([read], [no])} == {"refuted"}
+    assert (
+        verdict([yes, ours], "on a clock")
+        == "reproduced with a stated change: on a clock; 1 of 1 checks of this library hold"
+    )
+    assert verdict([no], "on a clock") == "not decided: with a stated change (on a clock) b fails (so)"
+    assert verdict([no, wrong], "on a clock").startswith("not decided: a check of this library fails: b (so)")
 
 
 # -- Drift ------------------------------------------------------------------------------------------------------
@@ -399,6 +410,9 @@ def test_the_drift_is_judged_by_the_runs(tmp_path, no_figures):
     assert [c.holds for c in drift.judge(copies, {key: {**of, drift.VANILLA: [growing]} for key, of in runs.items()})][
         5
     ] is False
+    lost = replace(runs[5, 0.1][drift.VANILLA][0], status=gf.Status.NONFINITE)
+    evidence = drift.judge(copies, {k: {**of, drift.VANILLA: [quiet, lost]} for k, of in runs.items()})[1].evidence
+    assert evidence.startswith("loss / start 5.0e-01 to divergence over 4 runs")
     swapped = {(3, 1): copies[3, 0], (3, 0): copies[3, 1]}
     assert holds(copies=swapped)[2:4] == [False, False]
 
@@ -608,6 +622,29 @@ def test_costs_are_judged_by_the_cells():
     assert widest([cell(64, width=10), large, small]) == [small, large]
 
 
-def test_only_what_does_not_depend_on_the_machine_refutes(tmp_path, no_figures):
+def test_only_what_does_not_depend_on_the_machine_refutes(tmp_path, monkeypatch, no_figures):
     outcome = reproduce(COST, tmp_path)
     assert outcome.verdict.startswith("not decided")
+    assert [c.text for c in outcome.claims if c.text.startswith("ours: ")] == [
+        "ours: forming G from J takes a time of order m^2 (fitted)"
+    ]
+
+    def found(allocates, times, check):
+        claims = [[Claim("a", allocates, "so")], [Claim("b", times, "so"), Claim("ours: c", check, "so")]]
+        for name, of in zip(("judge", "judge_times"), claims, strict=True):
+            monkeypatch.setattr(cost, name, lambda _, of=of: of)
+        return reproduce(COST, tmp_path).verdict
+
+    assert found(True, True, True).startswith("reproduced with a stated change: times of this machine's CPU")
+    assert found(True, False, True).startswith("not decided: with a stated change")
+    assert found(True, True, False) == "not decided: a check of this library fails: c (so)"
+    assert found(True, True, None).startswith("reproduced with a stated change")  # what is open of ours decides nothing
+    assert found(False, True, False) == "refuted: a fails (so)"  # of times, the check says nothing of what is allocated
+
+
+def test_ratios_are_told_with_their_range_unless_they_are_one_number():
+    one, two = cell(64), cell(64)._replace(seconds={name: np.array([1.0, 2.0]) for name in cell(64).seconds})
+    two.seconds[timing.STEP_SAV][:] = 1.0
+    assert {row[2]: row[5] for row in cost._rows(one)}[timing.CLOSED] == "1.5"
+    assert {row[2]: row[4:6] for row in cost._rows(two)}[timing.CLOSED] == ("1000.00 to 2000.00", "1.5 (1.0 to 2.0)")
+    assert f"{timing.CLOSED} 1.5 (1.0 to 2.0)" in cost.judge_times([two])[0].evidence

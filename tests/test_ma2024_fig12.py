@@ -6,20 +6,22 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.experiments import Claim
+from gradflow.experiments.judging import ends_above
 from gradflow.experiments.ma2024 import fig12 as ma2024_fig12
+from gradflow.experiments.ma2024.adaptive_judging import of_reading
+from gradflow.experiments.ma2024.adaptive_panels import READINGS
 from gradflow.experiments.ma2024.burgers_reference import burgers_solution
 from gradflow.experiments.ma2024.burgers_task import BurgersSettings, burgers_task, initial_parameters, train_burgers
 from gradflow.experiments.ma2024.fig12 import (
+    DRAWS,
+    EPOCH,
     MA2024_FIG12,
-    READINGS,
     STEPS,
-    above,
+    burgers_curves,
     in_rows,
-    jobs,
     judge,
     row_title,
-    verdict,
+    stated,
 )
 
 SMALL = {"epochs": 3, "record_epochs": 1, "n_x": 8, "n_t": 5, "n_initial": 5, "n_walls": 3, "width": 6, "batch_size": 8}
@@ -208,7 +210,11 @@ def test_the_quick_form_is_the_shorter_one():
 def test_a_curve_is_above_another_for_every_draw_or_not():
     low, near, high = (run_with(error) for error in (1e-2, 1.2e-2, 3e-2))
     diverged, short = run_with(1.0, status=gf.Status.NONFINITE), run_with(1e-2, epochs=100)
-    of = lambda higher, lower: above("x", [higher], [lower]).holds  # noqa: E731
+
+    def above(higher, lower):
+        return ends_above("x", higher, lower, EPOCH, name="relative_error", enough=DRAWS).holds
+
+    of = lambda higher, lower: above([higher], [lower])  # noqa: E731
     assert of([high] * 3, [low] * 3) is True
     assert of([near] * 3, [low] * 3) is False
     assert of([low] * 3, [high] * 3) is False
@@ -217,8 +223,8 @@ def test_a_curve_is_above_another_for_every_draw_or_not():
     assert of([short] * 3, [low] * 3) is None
     assert of([diverged] * 3, [low] * 3) is True
     assert of([diverged] * 3, [diverged] * 3) is False
-    assert above("x", [[high] * 3, [near] * 3], [[low] * 3]).holds is False  # the lowest of the higher ones counts
-    assert above("x", [[high] * 3], [[low] * 3, [high] * 3]).holds is False
+    assert above([[high] * 3, [near] * 3], [[low] * 3]) is False  # the lowest of the higher ones counts
+    assert above([[high] * 3], [[low] * 3, [high] * 3]) is False
 
 
 PAPERS = {"A-SAV": 1.6e-4, "A-RelSAV": 1.6e-4, "Adam": 3e-3, "A-ResSAV": 1e-2, "RMSProp": 1e-2, "Adagrad": 2e-2}
@@ -226,38 +232,33 @@ PAPERS = {"A-SAV": 1.6e-4, "A-RelSAV": 1.6e-4, "Adam": 3e-3, "A-ResSAV": 1e-2, "
 
 def rows_with(errors):
     settings = BurgersSettings(epochs=1)
-    return in_rows(jobs(settings), {job.stem: [run_with(errors.get(job.label, 1e-3))] * 3 for job in jobs(settings)})
+    curves = burgers_curves(settings)
+    return in_rows(curves, {curve.stem: [run_with(errors.get(curve.label, 1e-3))] * 3 for curve in curves})
 
 
 def test_the_papers_curves_would_be_judged_so():
     claims = judge(rows_with(PAPERS))
-    assert {claim.holds for several in claims.values() for claim in several} == {True}
+    assert len(claims) == 10
+    assert {claim.holds for claim in claims} == {True}
     together = judge(rows_with({**PAPERS, "A-ResSAV": 1.6e-4}))
-    assert [claim.holds for claim in together["norm"]] == [True, False, True] * 2
+    assert [claim.holds for claim in of_reading(together, "norm")] == [True, False, True] * 2
     adam_wins = judge(rows_with({**PAPERS, "Adam": 1e-4}))
-    assert [claim.holds for claim in adam_wins["elementwise"]] == [False, True, True] * 2
+    assert [claim.holds for claim in of_reading(adam_wins, "elementwise")] == [False, True, True] * 2
 
 
-def test_the_verdict_is_that_of_the_better_reading_and_never_without_the_changes():
+def test_what_is_changed_is_stated():
     settings, paper_nu = (BurgersSettings(epochs=1, draws=5, nu=nu) for nu in (0.1 / np.pi, 0.01 / np.pi))
-    yes, no = Claim("a", True, "so"), Claim("b", False, "so")
-    network = "reproduced with a stated change: a two-layer network of width 50, its initial parameters, weights and the damping chosen here"
-    assert verdict({"norm": [yes], "elementwise": [yes]}, paper_nu) == network
-    assert verdict({"norm": [yes], "elementwise": [no]}, settings) == f"{network}, nu = 0.0318 for 0.00318"
-    assert verdict({"norm": [no], "elementwise": [yes]}, paper_nu) == f"{network}, v element by element"
-    assert verdict({"norm": [no, yes], "elementwise": [no, yes]}, settings).startswith(
-        "not decided: with a stated change"
-    )
-    few = verdict({"norm": [yes], "elementwise": [yes]}, BurgersSettings(epochs=1, draws=3))
-    assert few.startswith(network)
-    assert ", 3 draws" in few
+    network = "a two-layer network of width 50, its initial parameters, weights and the damping chosen here"
+    assert stated(paper_nu) == network
+    assert stated(settings) == f"{network}, nu = 0.0318 for 0.00318"
+    assert ", 3 draws" in stated(BurgersSettings(epochs=1, draws=3))
 
 
 def test_every_row_has_its_curves():
     settings = BurgersSettings(epochs=1, C=3.0, stabilization=2.0, damping=0.5)
-    everything = jobs(settings)
-    assert len({job.stem for job in everything}) == len(everything) == 19
-    rows = in_rows(everything, {job.stem: [job] for job in everything})
+    everything = burgers_curves(settings)
+    assert len({curve.stem for curve in everything}) == len(everything) == 19
+    rows = in_rows(everything, {curve.stem: [curve] for curve in everything})
     assert list(rows) == [row_title(reading, dt) for reading in READINGS for dt in STEPS]
     for reading in READINGS:
         for dt in STEPS:

@@ -8,6 +8,7 @@ import pytest
 
 import gradflow as gf
 from gradflow.plotting import COLOURS, DASHES, plot_histories, plot_rows, plot_solution, save_figure
+from gradflow.plotting.spreads import drawn_values, finite_median, spread_table
 
 
 def made(label="SAV", status=gf.Status.DONE, length=21, **history):
@@ -119,6 +120,31 @@ def test_a_run_that_came_to_rest_keeps_its_last_value(status, message):
     np.testing.assert_allclose(curves(axes)[0].get_ydata()[6:], 10**-0.5)
 
 
+def test_the_table_of_several_runs():
+    """One that goes on, one that diverged (its last record is no number), one at rest, and one that was only begun."""
+    whole, begun = made(length=5, energy=np.arange(5.0, 0, -1)), made(length=2, energy=np.array([5.0, 4.5]))
+    broken = made(length=4, status=gf.Status.NONFINITE, energy=np.array([5.0, np.nan, 7.0, np.inf]))
+    rest = made(length=3, status=gf.Status.STAGNATED, energy=np.array([5.0, 3.0, 2.5]))
+    at, table = spread_table([whole, broken, rest, begun], "step", "energy")
+    nan, inf = np.nan, np.inf
+    np.testing.assert_array_equal(at, np.arange(5))
+    np.testing.assert_array_equal(
+        table, [[5, 4, 3, 2, 1], [5, nan, 7, inf, inf], [5, 3, 2.5, 2.5, 2.5], [5, 4.5, nan, nan, nan]]
+    )
+    np.testing.assert_array_equal(finite_median(table), [5, 4, 3, 2.5, 2.5])
+    np.testing.assert_array_equal(finite_median(table[[1, 1, 0], 2:]), [7, nan, nan])
+    at, table = spread_table([broken], "epoch", "energy")
+    np.testing.assert_allclose(at, [0, 0.2])  # nothing is drawn where no run has a value
+    np.testing.assert_array_equal(table, [[5, 7]])
+
+
+def test_residuals_are_drawn_by_size_and_infinities_not_at_all():
+    values = np.array([1.0, -2.0, np.inf, -np.inf])
+    run = made(length=4, identity_residual=values, modified_energy=values)
+    np.testing.assert_array_equal(drawn_values(run, "identity_residual"), [1, 2, np.nan, np.nan])
+    np.testing.assert_array_equal(drawn_values(run, "modified_energy"), [1, -2, np.nan, np.nan])
+
+
 def test_a_divergence_is_no_good_accuracy_and_no_ratio():
     def of(length, status):
         shares = np.linspace(0.1, 0.9, length)
@@ -196,3 +222,8 @@ def test_cases_stand_in_rows_with_one_style_for_one_name():
     assert [text.get_text() for text in figure.legends[0].texts] == ["a", "b"]
     with pytest.raises(ValueError, match="must be a solution"):
         plot_rows({}, "energy")
+
+
+def test_the_scale_is_that_of_all_runs_in_all_rows():
+    rows = {"first": {"a": decaying(0.01)}, "second": {"a": decaying(0.01), "b": decaying()}}
+    assert [axes.get_yscale() for axes in plot_rows(rows, "energy").axes] == ["log", "log"]

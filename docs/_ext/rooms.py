@@ -53,6 +53,7 @@ SITES = (
     (r"numpy\.(float64|int64|uint8|floating)", "https://numpy.org/doc/stable/reference/arrays.scalars.html#{name}"),
     (r"numpy\.\w+", "https://numpy.org/doc/stable/reference/generated/{name}.html"),
     (r"matplotlib\.figure\.\w+", "https://matplotlib.org/stable/api/figure_api.html#{name}"),
+    (r"matplotlib\.(axes|lines)\.\w+", "https://matplotlib.org/stable/api/_as_gen/{module}.{name}.html"),
     (r"sympy\.core\.\w+\.\w+", "https://docs.sympy.org/latest/modules/core.html#{name}"),
 )
 

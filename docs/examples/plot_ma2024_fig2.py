@@ -7,7 +7,7 @@ Example 1) by the particle method, with explicit Euler and with SAV, dt = 0.2, C
 experiment ``ma2024-fig2`` repeats this and judges it, claim by claim. In the figure, look first at the two vanilla SAV curves
 (lambda = 0 as in the caption of the paper, 4 as in its text): :math:`r/\sqrt{E + C}` falls to zero within the first epochs, and
 with it the step; they stagnate. Then look at what removes this: a restart, relaxation, or an update of r in an inner product
-to which the gradient does not belong (the first of equation (2) of ``gradflow/experiments/products.py``), which makes SAV
+to which the gradient does not belong (the first of equation (2) of ``gradflow/experiments/ma2024/products.py``), which makes SAV
 explicit Euler by another name.
 
 This page runs a small version. The command for the figure itself is ::

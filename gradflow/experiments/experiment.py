@@ -2,7 +2,7 @@
 
 A folder holds the results of one experiment at one choice of settings::
 
-    settings.json   all settings, and the versions that ran
+    settings.json   all settings, what is fixed beside them, and the versions that ran
     data/           every run as `gradflow.Solution.save` writes it; also what an interrupted run goes on from
     NAME.png, .svg  the figure
     report.json     the verdict, what it rests on, and the table
@@ -91,6 +91,9 @@ class Experiment:
     """Settings of the quick form, of the same class."""
     run: Callable[[Any, Context], Outcome] = field(repr=False)
     """Checks the settings, claims the folder, and only then runs."""
+    fixed: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What no setting changes, by name: printed step sizes, when curves are read, what the claims ask for. Told in
+    ``settings.json``."""
 
     def settings(self, *, quick: bool = False, **changes: Any) -> Any:
         """Return the settings of the full or quick form with some of them changed.
@@ -155,7 +158,7 @@ class Experiment:
         folder = Path(out)
 
         def claim() -> None:
-            claim_folder(folder, self.name, asdict(settings))
+            claim_folder(folder, self.name, asdict(settings), self.fixed)
 
         outcome = self.run(settings, Context(self.name, folder, say, progress, claim))
         changed = {k: v for k, v in asdict(settings).items() if v != getattr(self.full, k)}
@@ -175,13 +178,17 @@ class Experiment:
         return outcome
 
 
-def claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> None:
-    """Write ``settings.json``, or raise ValueError if the folder holds results of other settings."""
+def claim_folder(folder: Path, name: str, settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Write ``settings.json``, or raise ValueError if the folder holds results of other settings.
+
+    What is fixed is not compared: each run kept in the folder knows its own step size, and refuses another one; how the runs
+    are judged may change, and the report then is made anew.
+    """
     from .. import __version__
 
     path = folder / "settings.json"
     versions = {"gradflow": __version__, "numpy": np.__version__, "python": platform.python_version()}
-    document = {"experiment": name, "settings": dict(settings), "versions": versions}
+    document = {"experiment": name, "settings": dict(settings), "fixed": dict(fixed), "versions": versions}
     if path.exists() and any((folder / "data").glob("*.npz")):
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))

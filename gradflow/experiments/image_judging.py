@@ -15,8 +15,9 @@ import numpy as np
 from ..solution import Solution, Status
 from .experiment import Claim
 from .judging import ENOUGH, READING
+from .words import range_text
 
-__all__ = ["Decide", "at_record", "decided", "near", "range_text"]
+__all__ = ["Decide", "at_record", "decided", "near"]
 
 Decide: TypeAlias = Callable[[list[list[float]]], tuple[bool | None, str]]
 """From the values for each curve and draw: whether the claim holds (None: open), and what that rests on."""
@@ -86,23 +87,7 @@ def near(published: float, within: float = READING, enough: int = ENOUGH) -> Dec
     def decide(found: list[list[float]]) -> tuple[bool | None, str]:
         low, high = min(found[0]), max(found[0])
         inside = low / within <= published <= high * within
-        evidence = f"{range_text(found[0], '{:.2%}')} (draws: {len(found[0])}); published {published:.1%}"
+        evidence = f"{range_text(found[0], '.2%')} (draws: {len(found[0])}); published {published:.1%}"
         return True if inside else False if len(found[0]) >= enough else None, evidence
 
     return decide
-
-
-def range_text(values: Sequence[float], form: str) -> str:
-    """Return the range of numbers as text.
-
-    Parameters
-    ----------
-    values : sequence of float
-        Any number of them; a dash stands for none.
-    form : str
-        How one is written, for `str.format`.
-    """
-    if not values:
-        return "-"
-    low, high = form.format(min(values)), form.format(max(values))
-    return low if low == high else f"{low} to {high}"

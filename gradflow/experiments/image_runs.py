@@ -18,10 +18,10 @@ from ..datasets import LabelledImages
 from ..models import SmoothedParticles, TwoLayerNet
 from ..namespace import Array
 from ..schemes.protocols import AuxiliaryScheme, Scheme
-from ..solution import Solution, Status
-from ..solve import solve
+from ..solution import Solution
 from .experiment import Context
 from .image_tasks import CLASSES, ImageSettings, image_problem, images, initial, scores
+from .training import train
 
 __all__ = ["Also", "ImageCurve", "ImageRuns", "below_the_bound", "run_curves"]
 
@@ -84,21 +84,19 @@ def run_curves(
             problem = _smoothed(problems[curve.loss], curve, settings, draw)
             name = context.progress and f"{label} {draw + 1}/{settings.draws}"
             path = context.out / "data" / f"{number}-{draw}"
-            run = solve(
+            run = train(
                 problem,
                 curve.scheme,
                 theta0,
+                path=path,
                 dt=curve.dt,
                 epochs=curve.epochs or settings.epochs,
                 batch_size=settings.batch_size,
                 seed=settings.seed + draw,
                 record=_quantities(net, data, also or {}, _ratio(curve)),
                 progress=name,
-                checkpoint=path,
                 threads=settings.threads or None,
             )
-            if run.status is Status.STOPPED:
-                raise KeyboardInterrupt
             runs[label].append(run)
         context.say(f"draw {draw + 1} of {settings.draws}: done")
     return runs

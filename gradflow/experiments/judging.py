@@ -1,8 +1,9 @@
 """Claims about curves, decided from runs over several draws of unpublished coefficients.
 
 A published value, read off a plot to some 30 per cent, is judged by whether it lies in the spread of the draws, widened by
-that reading error. A run that ended before the epoch in question decides nothing, unless it diverged; a value outside the spread of
-a few draws decides nothing either. Only what was run as printed can refute a figure.
+that reading error. What a figure shows of one curve beside another is one draw's: it holds if every draw here shows it, fails if
+none of at least `ENOUGH` does, and is open between. A run that ended before the epoch in question decides nothing, unless it
+diverged. Only what was run as printed can refute a figure.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..solution import Solution, Status
 from .experiment import Claim
+from .words import median_text, range_text
 
 __all__ = [
     "ENOUGH",
@@ -21,10 +23,10 @@ __all__ = [
     "ends_above",
     "in_spread",
     "oscillates",
+    "over_draws",
     "overall",
     "together",
     "told",
-    "told_spread",
 ]
 
 READING = 1.3
@@ -81,21 +83,39 @@ def in_spread(text: str, runs: Sequence[Solution], name: str, epoch: float, publ
     values = [at_epoch(run, name, epoch) for run in runs]
     known = [value for value in values if value is not None]
     if len(known) < len(values):
-        return Claim(text, None, f"the runs end before epoch {epoch:g}")
+        return Claim(text, None, _too_short(epoch))
     finite = [value for value in known if np.isfinite(value)]
     inside = len(finite) == len(known) and min(finite) / READING <= published <= max(finite) * READING
-    told = f"{min(finite):.1e} to {max(finite):.1e} over {len(finite)} draws" if finite else "no finite value"
+    found = f"{range_text(finite)} over {len(finite)} draws" if finite else "no finite value"
     if len(finite) < len(known):
-        told += f", divergence for {len(known) - len(finite)}"
+        found += f", divergence for {len(known) - len(finite)}"
     return Claim(
         text,
         True if inside else False if len(known) >= ENOUGH else None,
-        f"at epoch {epoch:g} {told}; paper {published:.1e}",
+        f"at epoch {epoch:g} {found}; paper {published:.1e}",
     )
 
 
+def over_draws(shown: Sequence[bool], *, enough: int = ENOUGH) -> bool | None:
+    """Return whether a claim holds of which each draw shows something: all do, none of enough does, or open.
+
+    Parameters
+    ----------
+    shown : sequence of bool
+        For each draw whether it shows what is claimed.
+    enough : int
+        Draws from which on a claim fails that none of them shows.
+
+    Examples
+    --------
+    >>> over_draws([True, True]), over_draws([False] * 5), over_draws([False, True, False, False, False])
+    (True, False, None)
+    """
+    return True if all(shown) else False if not any(shown) and len(shown) >= enough else None
+
+
 def together(text: str, curves: Sequence[Sequence[Solution]], name: str, epoch: float, within: float) -> Claim:
-    """Return the claim that curves agree within a relative tolerance at an epoch, for every draw.
+    """Return the claim that curves agree within a relative tolerance at an epoch.
 
     Parameters
     ----------
@@ -109,66 +129,67 @@ def together(text: str, curves: Sequence[Sequence[Solution]], name: str, epoch: 
         When.
     within : float
         The largest quotient of two of them, less 1.
+
+    Returns
+    -------
+    Claim
+        Decided by `over_draws`. A divergent run agrees with none.
     """
-    worst = 0.0
+    gaps = []
     for runs in zip(*curves, strict=True):
         values = [at_epoch(run, name, epoch) for run in runs]
         if any(value is None for value in values):
-            return Claim(text, None, f"the runs end before epoch {epoch:g}")
+            return Claim(text, None, _too_short(epoch))
         found = np.asarray(values, dtype=np.float64)
-        worst = max(worst, float(found.max() / found.min() - 1) if np.isfinite(found).all() else np.inf)
-    return Claim(text, worst <= within, f"at epoch {epoch:g} up to {worst:.1%} apart, over all draws")
+        gaps.append(float(found.max() / found.min() - 1) if np.isfinite(found).all() else np.inf)
+    shown = [gap <= within for gap in gaps]
+    return Claim(text, over_draws(shown), f"at epoch {epoch:g} they are {range_text(gaps, '.1%')} apart, {_of(shown)}")
 
 
 def ends_above(
     text: str,
-    high: Sequence[Solution],
-    low: Sequence[Solution],
+    higher: Sequence[Sequence[Solution]],
+    lower: Sequence[Sequence[Solution]],
     epoch: float,
-    factor: float,
+    factor: float = READING,
     *,
     name: str = "train_error",
+    enough: int = ENOUGH,
 ) -> Claim:
-    """Return the claim that one curve is at least a factor above another at an epoch, for every draw.
+    """Return the claim that the lowest of some curves is at least a factor above the highest of others at an epoch.
 
     Parameters
     ----------
     text : str
         What is claimed.
-    high, low : sequence of Solution
-        For each draw a run of the higher and of the lower curve.
+    higher, lower : sequence of sequences of Solution
+        For each of the higher and of the lower curves a run for each draw.
     epoch : float
         When.
     factor : float
-        The least quotient of the two.
+        The least quotient; by default what is above in a plot beyond the error of reading it.
     name : str
         A positive quantity that was recorded.
+    enough : int
+        As for `over_draws`.
 
     Returns
     -------
     Claim
-        Not decided if a run ended before the epoch. A divergent run counts as infinitely high.
+        Decided by `over_draws`; open if a run ended before the epoch. A divergent run counts as infinitely high, and is
+        above no other divergent one.
     """
     quotients = []
-    for above, below in zip(high, low, strict=True):
-        a, b = (at_epoch(run, name, epoch) for run in (above, below))
-        if a is None or b is None:
-            return Claim(text, None, f"the runs end before epoch {epoch:g}")
-        quotients.append(0.0 if b == np.inf else a / b)
-    return Claim(text, min(quotients) >= factor, f"at epoch {epoch:g} their quotient is {told_spread(quotients)}")
-
-
-def told_spread(values: Sequence[float]) -> str:
-    """Return the median of the draws' values with their range, and how many they are; infinity is divergence.
-
-    Parameters
-    ----------
-    values : sequence of float
-        One for each draw.
-    """
-    if len(values) == 1:
-        return f"{values[0]:.2g} (1 draw)"
-    return f"{np.median(values):.2g} ({min(values):.2g} to {max(values):.2g}, {len(values)} draws)"
+    for of_draw in zip(zip(*higher, strict=True), zip(*lower, strict=True), strict=True):
+        above, below = ([at_epoch(run, name, epoch) for run in group] for group in of_draw)
+        low, high = ([value for value in group if value is not None] for group in (above, below))
+        if len(low) < len(above) or len(high) < len(below):
+            return Claim(text, None, _too_short(epoch))
+        quotients.append(0.0 if max(high) == np.inf else min(low) / max(high))
+    shown = [quotient >= factor for quotient in quotients]
+    found = median_text(quotients, ".2g", infinite="infinite")
+    asked = f"at least {factor:g} was asked for, {_of(shown)}"
+    return Claim(text, over_draws(shown, enough=enough), f"at epoch {epoch:g} their quotient is {found}; {asked}")
 
 
 def oscillates(run: Solution, name: str, until: float, by: float) -> float:
@@ -222,3 +243,12 @@ def overall(claims: Iterable[Claim], changed: str = "") -> str:
     if undecided:
         return f"not decided: {'; '.join(undecided)}"
     return f"reproduced with a stated change: {changed}" if changed else "reproduced"
+
+
+def _too_short(epoch: float) -> str:
+    return f"the runs end before epoch {epoch:g}"
+
+
+def _of(shown: Sequence[bool]) -> str:
+    """Return how many draws show what is claimed."""
+    return f"{sum(shown)} of {len(shown)} draws"

@@ -39,13 +39,13 @@ from collections.abc import Callable
 from ...batches import steps_per_epoch
 from ...plotting import save_figure
 from ..experiment import Context, Experiment, Outcome
-from ..tasks import PAPER
+from ..ma2024.tasks import PAPER
 from .costs import kept_costs
 from .judging import judge_problem, summary
 from .methods import METHODS, ComparedTask, example_task, image_task
 from .settings import ComparisonSettings
 from .tables import COMPARISON_TABLE, comparison_figure, comparison_rows
-from .tuning import Entry, train_compared, tune
+from .tuning import TunedMethod, train_compared, tune
 
 __all__ = ["COMPARISON"]
 
@@ -89,7 +89,7 @@ def run(settings: ComparisonSettings, context: Context) -> Outcome:
         f"{settings.seeds} seed{'s' if settings.seeds > 1 else ''}, with the same data, start and batches for all",
     )
     save_figure(figure, context.out / context.name)
-    claims = [claim for title, entries in problems.items() for claim in judge_problem(title, entries, settings.epochs)]
+    claims = [claim for title, methods in problems.items() for claim in judge_problem(title, methods, settings.epochs)]
     rows = comparison_rows(problems, settings.epochs)
     return Outcome(COMPARISON_TABLE, rows, NOTE, tuple(claims), summary(problems, settings.epochs))
 
@@ -117,7 +117,7 @@ def _tasks(settings: ComparisonSettings) -> dict[str, Callable[[int], ComparedTa
 
 def _compare(
     title: str, stem: str, tasks: list[ComparedTask], settings: ComparisonSettings, context: Context
-) -> dict[str, Entry]:
+) -> dict[str, TunedMethod]:
     """Return every method on one problem: the first tasks are those of the search."""
     searched, reported = tasks[: settings.tuning_seeds], tasks[settings.tuning_seeds :]
     steps = steps_per_epoch(tasks[0].problem, tasks[0].batch_size)
@@ -127,7 +127,7 @@ def _compare(
         {method.label: method.scheme(settings.constant_values()[0]) for method in METHODS},
         settings.rounds,
     )
-    entries = {}
+    methods = {}
     for method in METHODS:
         tuned = tune(
             searched,
@@ -140,14 +140,14 @@ def _compare(
             stem=context.out / "data" / f"{stem}-{method.stem}-search",
             progress=f"{stem} {method.label}" if context.progress else "",
         )
-        entries[method.label] = Entry(tuned, [], costs[method.label], steps)
+        methods[method.label] = TunedMethod(tuned, [], costs[method.label], steps)
         constant = "" if tuned.constant is None else f", constant {tuned.constant:g}"
         edge = ", at the edge of what was tried" if tuned.at_edge else ""
         context.say(f"{title}, {method.label}: dt {tuned.dt:g}{constant} is the best of {tuned.scores}{edge}")
     for task in reported:
         for method in METHODS:
-            entry = entries[method.label]
-            tuned = entry.tuned
+            so_far = methods[method.label]
+            tuned = so_far.tuned
             run = train_compared(
                 task,
                 method.scheme(1.0 if tuned.constant is None else tuned.constant),
@@ -156,9 +156,9 @@ def _compare(
                 path=context.out / "data" / f"{stem}-{method.stem}-seed{task.seed}",
                 progress=context.progress and f"{stem} {method.label} seed {task.seed}",
             )
-            entries[method.label] = entry._replace(runs=[*entry.runs, run])
+            methods[method.label] = so_far._replace(runs=[*so_far.runs, run])
         context.say(f"{title}, seed {task.seed}: done")
-    return entries
+    return methods
 
 
 FULL = ComparisonSettings(epochs=60, tuning_epochs=30)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...plotting import COLOURS, DASHES, DECADES
-from ...solution import Status
-from .judging import Entries, epochs_in_time, errors
+from ...plotting.spreads import finite_median, spread_table
+from ..words import median_text
+from .judging import TunedMethods, epochs_in_time, errors
 from .methods import EULER, METHODS
-from .tuning import Entry
+from .tuning import TunedMethod
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,49 +37,49 @@ COMPARISON_TABLE = (
 GREY = "#8c8c8c"
 
 
-def comparison_rows(problems: Mapping[str, Entries], epochs: int) -> tuple[tuple[str, ...], ...]:
+def comparison_rows(problems: Mapping[str, TunedMethods], epochs: int) -> tuple[tuple[str, ...], ...]:
     """Return the rows of `COMPARISON_TABLE`, for each problem in the order of the train error at equal epochs.
 
     Parameters
     ----------
-    problems : mapping of str to mapping of str to Entry
+    problems : mapping of str to mapping of str to TunedMethod
         For each problem's title the methods.
     epochs : int
         Of all runs.
     """
     rows = []
-    for title, entries in problems.items():
+    for title, methods in problems.items():
         columns = [
-            errors(entries, name, epochs, equal_time=equal_time)
+            errors(methods, name, epochs, equal_time=equal_time)
             for equal_time in (False, True)
             for name in ("energy", "test_error")
         ]
-        for label in sorted(entries, key=lambda label: float(np.median(columns[0][label]))):
-            entry = entries[label]
-            tuned = entry.tuned
+        for label in sorted(methods, key=lambda label: float(np.median(columns[0][label]))):
+            method = methods[label]
+            tuned = method.tuned
             rows.append(
                 (
                     f"{title}: {label}",
                     f"{tuned.dt:g}{'*' if tuned.at_edge else ''}",
                     "-" if tuned.constant is None else f"{tuned.constant:g}",
                     f"{tuned.tried[0]:g} to {tuned.tried[1]:g}",
-                    *(_spread(column[label]) for column in columns),
-                    f"{epochs_in_time(entries, label, epochs):.3g}",
-                    f"{1e3 * entry.cost:.2f}",
-                    ", ".join(dict.fromkeys(run.status.value for run in entry.runs)),
+                    *(median_text(column[label]) for column in columns),
+                    f"{epochs_in_time(methods, label, epochs):.3g}",
+                    f"{1e3 * method.cost:.2f}",
+                    ", ".join(dict.fromkeys(run.status.value for run in method.runs)),
                 )
             )
     return tuple(rows)
 
 
 def comparison_figure(
-    problems: Mapping[str, Entries], axes_say: Mapping[str, tuple[str, str]], epochs: int, title: str
+    problems: Mapping[str, TunedMethods], axes_say: Mapping[str, tuple[str, str]], epochs: int, title: str
 ) -> Figure:
     """Return the figure: for each problem the train error over epochs and over processor time, and all test errors.
 
     Parameters
     ----------
-    problems : mapping of str to mapping of str to Entry
+    problems : mapping of str to mapping of str to TunedMethod
         For each problem's title the methods.
     axes_say : mapping of str to (str, str)
         For each problem's title what its train and its test error are.
@@ -100,13 +100,13 @@ def comparison_figure(
     figure = Figure(figsize=(14, 4.6 * len(problems) + 1.2), layout="constrained", facecolor="white")
     panels = figure.subplots(len(problems), 3, squeeze=False, width_ratios=(1, 1, 1.05))
     handles: dict[str, Any] = {}
-    for (over_epochs, over_time, tests), (case, entries) in zip(panels, problems.items(), strict=True):
+    for (over_epochs, over_time, tests), (case, methods) in zip(panels, problems.items(), strict=True):
         says_train, says_test = axes_say[case]
-        start = max(float(run.history["energy"][0]) for entry in entries.values() for run in entry.runs)
-        for label, entry in entries.items():
-            handles.setdefault(label, _curve(over_epochs, entry, 1.0, styles[label], 4 * start))
-            _curve(over_time, entry, entry.seconds, styles[label], 4 * start)
-        over_time.axvline(epochs * entries[EULER].seconds, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, zorder=1)
+        start = max(float(run.history["energy"][0]) for method in methods.values() for run in method.runs)
+        for label, method in methods.items():
+            handles.setdefault(label, _curve(over_epochs, method, 1.0, styles[label], 4 * start))
+            _curve(over_time, method, method.seconds, styles[label], 4 * start)
+        over_time.axvline(epochs * methods[EULER].seconds, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, zorder=1)
         over_time.set_xscale("log")
         for axes, horizontal in (
             (over_epochs, "epoch"),
@@ -118,7 +118,7 @@ def comparison_figure(
             axes.set_ylabel(says_train)
         over_epochs.xaxis.get_major_locator().set_params(integer=True)
         over_epochs.set_title(case, loc="left", fontsize="medium")
-        _test_panel(tests, entries, epochs, styles)
+        _test_panel(tests, methods, epochs, styles)
         tests.set_xlabel(f"{says_test}\n(full: equal epochs, open: equal time)")
         for axes in (over_epochs, over_time, tests):
             axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
@@ -142,37 +142,26 @@ def _styles() -> dict[str, tuple[str, Any]]:
     return styles
 
 
-def _curve(axes: Axes, entry: Entry, scale: float, style: tuple[str, Any], ceiling: float) -> Any:
+def _curve(axes: Axes, method: TunedMethod, scale: float, style: tuple[str, Any], ceiling: float) -> Any:
     """Draw the median train error and its range over epochs times `scale`, the range up to `ceiling`; return the line or None.
 
     A run that stands still is drawn on as far as the longest. One that diverged is infinite from its end on: the range
     then leaves the panel, and the median does where half of the runs have diverged.
     """
-    longest = max((run.history["epoch"] for run in entry.runs), key=len)
-    table = np.full((len(entry.runs), len(longest)), np.nan)
-    for row, run in zip(table, entry.runs, strict=True):
-        values = np.where(np.isfinite(run.history["energy"]), run.history["energy"], np.nan)
-        row[: len(values)] = values
-        if run.status is Status.NONFINITE:
-            row[np.isfinite(values).sum() :] = np.inf  # records that are none come last
-        else:
-            row[len(values) :] = values[-1]
-    here = np.isfinite(table).any(axis=0) & (longest > 0)
-    if not here.any():
+    at, table = spread_table(method.runs, "epoch", "energy")
+    at, table = scale * at[at > 0], table[:, at > 0]  # both panels alike, and the time is on a logarithmic scale
+    if not at.size:
         return None
-    at, table = scale * longest[here], table[:, here]
     colour, dashes = style
-    high = np.fmin(table.max(axis=0), ceiling)
-    axes.fill_between(at, table.min(axis=0), high, color=colour, alpha=0.08, linewidth=0)
-    middle = np.median(table, axis=0)
-    middle[np.isinf(middle)] = np.nan
-    return axes.plot(at, middle, color=colour, linestyle=dashes, linewidth=1.5)[0]
+    high = np.fmin(np.nanmax(table, axis=0), ceiling)
+    axes.fill_between(at, np.nanmin(table, axis=0), high, color=colour, alpha=0.08, linewidth=0)
+    return axes.plot(at, finite_median(table), color=colour, linestyle=dashes, linewidth=1.5)[0]
 
 
-def _test_panel(axes: Axes, entries: Entries, epochs: int, styles: Mapping[str, tuple[str, Any]]) -> None:
+def _test_panel(axes: Axes, methods: TunedMethods, epochs: int, styles: Mapping[str, tuple[str, Any]]) -> None:
     """Draw the test errors, a line for each method, the lowest median on top; divergence is beyond the right end."""
-    both = [errors(entries, "test_error", epochs, equal_time=equal_time) for equal_time in (False, True)]
-    order = sorted(entries, key=lambda label: -float(np.median(both[0][label])))
+    both = [errors(methods, "test_error", epochs, equal_time=equal_time) for equal_time in (False, True)]
+    order = sorted(methods, key=lambda label: -float(np.median(both[0][label])))
     diverge: list[tuple[float, float, str]] = []
     for place, label in enumerate(order):
         colour, _ = styles[label]
@@ -196,7 +185,3 @@ def _test_panel(axes: Axes, entries: Entries, epochs: int, styles: Mapping[str, 
     for least, height, colour in diverge:
         axes.plot([least, 2 * limits[1]], 2 * [height], color=colour, linewidth=1.4)
     axes.set_xlim(limits)
-
-
-def _spread(values: NDArray[np.float64]) -> str:
-    return f"{np.median(values):.1e} ({values.min():.1e} to {values.max():.1e})"

@@ -18,10 +18,10 @@ import numpy as np
 from ...batches import steps_per_epoch
 from ...schemes.protocols import Scheme
 from ...solution import Solution, Status
-from ...solve import solve
+from ..training import train
 from .methods import ComparedTask, Method
 
-__all__ = ["CENTRE", "Entry", "Tuned", "error_at", "lattice_dt", "search", "train_compared", "tune"]
+__all__ = ["CENTRE", "Tuned", "TunedMethod", "error_at", "lattice_dt", "search", "train_compared", "tune"]
 
 CENTRE = -1
 """Number k of the middle of the first points: dt = 0.316 with two points a decade, 0.1 with one."""
@@ -44,8 +44,8 @@ class Tuned(NamedTuple):
     """How many pairs of dt and constant were tried."""
 
 
-class Entry(NamedTuple):
-    """A method on a problem."""
+class TunedMethod(NamedTuple):
+    """A method on a problem, with its own best dt: what it was tuned to, its runs, and what they cost."""
 
     tuned: Tuned
     """With what."""
@@ -160,10 +160,11 @@ def train_compared(
     KeyboardInterrupt
         As it came, once what was done is kept.
     """
-    run = solve(
+    return train(
         task.problem,
         scheme,
         task.theta0,
+        path=path,
         dt=dt,
         epochs=epochs,
         batch_size=task.batch_size,
@@ -171,12 +172,8 @@ def train_compared(
         every=steps_per_epoch(task.problem, task.batch_size),
         record=("energy", ("test_error", task.test_error)),
         progress=progress,
-        checkpoint=path,
         threads=1,
     )
-    if run.status is Status.STOPPED:
-        raise KeyboardInterrupt
-    return run
 
 
 def tune(

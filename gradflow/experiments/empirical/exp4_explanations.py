@@ -9,17 +9,16 @@ import numpy as np
 
 from ...solution import Solution, Status
 from ..experiment import Claim
-from ..image_judging import decided, range_text
+from ..image_judging import decided
 from ..image_runs import below_the_bound
 from ..judging import READING
-from .exp4_judging import EPOCHS, POINTS, STATED, STATED_LOSS
+from ..words import range_text
+from .exp4_judging import EPOCHS, POINTS, STATED, STATED_LOSSES
 from .judging import whenever
 from .thresholds import epochs_to
 
 __all__ = ["double_softmax_bound", "explain"]
 
-STATED_EXP_LOSS = 1.5
-"""Of ExpSAV, beside 15 %."""
 STOPPED = 10
 """Epochs after which the published run of ExpSAV stops, for reasons not known."""
 HALF, LATE = 0.5, 3.0
@@ -85,11 +84,11 @@ def _doubled(runs: Mapping[str, Sequence[Solution]]) -> Claim:
         for loss, accuracy in zip(run.history["double_softmax"], run.history["test_accuracy"], strict=True)
         if np.isfinite(loss)
     ]
-    accuracy = STATED["ExpSAV"][0]
+    accuracy, of_exp, of_sav = STATED["ExpSAV"][0], STATED_LOSSES["ExpSAV"], STATED_LOSSES["SAV"]
     bounds = (double_softmax_bound(1.0), double_softmax_bound(accuracy))
-    impossible = bounds[0] > STATED_LOSS and bounds[1] > STATED_EXP_LOSS
+    impossible = bounds[0] > of_sav and bounds[1] > of_exp
     return Claim(
-        f"a softmax taken twice explains neither the loss {STATED_LOSS} nor {STATED_EXP_LOSS} at {accuracy:.0%}",
+        f"a softmax taken twice explains neither the loss {of_sav} nor {of_exp} at {accuracy:.0%}",
         impossible and min(slack) > -1e-5,
         f"at least {bounds[0]:.3f}, and {bounds[1]:.3f} at {accuracy:.0%}; recorded: {min(slack):.1e} above the bound or more",
     )
@@ -129,7 +128,7 @@ def _beside(text: str, runs: Sequence[Solution], others: Sequence[Solution], epo
 
     def decide(errors: list[list[float]]) -> tuple[bool | None, str]:
         accuracy, other = ([1 - min(error, 1.0) for error in several] for several in errors)
-        told = f"{range_text(accuracy, '{:.1%}')}; SGD {range_text(other, '{:.1%}')}"
+        told = f"{range_text(accuracy, '.1%')}; SGD {range_text(other, '.1%')}"
         return all(a > b + by for a, b in zip(accuracy, other, strict=True)), told
 
     return decided(text, (runs, others), "test_error", epoch, decide)

@@ -1,17 +1,13 @@
-"""Claims about orders of magnitude, decided from several draws and from every form in which a method is printed.
+"""Claims about runs of several draws and several forms, and the verdict on what the study states.
 
-The study names no numbers but orders of magnitude, of one run with unpublished seeds and initial parameters. A
-published order is met if it lies in the range of the draws widened by half a decade to both sides, and missed if it
-is more than a further decade away from every one of at least `DRAWS` draws. A draw that diverged is of no order: it
-does not stretch the range, and it misses every order, unless the published error is a blow-up itself. A method printed in
-several forms meets it as soon as one of them does, and misses it when all do. A run that is too short decides nothing,
-unless it has ended by itself.
+A run that is too short decides nothing, unless it has ended by itself. Claims about orders of magnitude, which is what
+the study mostly states, are in `gradflow.experiments.empirical.orders`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from math import inf, isnan, sqrt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf, isnan
 
 import numpy as np
 
@@ -22,22 +18,18 @@ from .thresholds import epochs_to
 
 __all__ = [
     "DRAWS",
-    "HALF_DECADE",
-    "describe_range",
+    "any_of",
     "end",
     "level",
     "never_below",
-    "of_order",
+    "start",
+    "unless_short",
     "verdict",
     "whenever",
 ]
 
-HALF_DECADE = sqrt(10)
-"""How far a value may be from an order of magnitude that is its own, as a factor."""
-MISSED = 10 * HALF_DECADE
-"""From which factor on it is another order for certain."""
 DRAWS = 3
-"""Draws from which on a missed order counts against the claim."""
+"""Draws from which on a published value that is missed in all of them counts against the claim."""
 
 
 def level(run: Solution, name: str, epoch: float) -> float | None:
@@ -56,77 +48,26 @@ def level(run: Solution, name: str, epoch: float) -> float | None:
     return inf if value is not None and isnan(value) else value
 
 
-def describe_range(values: Sequence[float]) -> str:
-    """Return the range of numbers as text; infinity is divergence.
+def any_of(holds: Iterable[bool | None]) -> bool | None:
+    """Return whether a claim holds of one of several forms: true if one is, open if one is, false if all are.
 
     Parameters
     ----------
-    values : sequence of float
-        At least one.
+    holds : iterable of bool or None
+        For each form whether the claim holds of it; None where that is open.
     """
-    low, high = (f"{value:.1e}" if value < inf else "divergence" for value in (min(values), max(values)))
-    return low if low == high else f"{low} to {high}"
-
-
-def of_order(
-    text: str,
-    forms: Mapping[str, Sequence[Solution]],
-    name: str,
-    epoch: float,
-    low: float,
-    high: float,
-    *,
-    epochs_of: Mapping[str, float] | None = None,
-    blow_up: bool = False,
-) -> Claim:
-    """Return the claim that an error is of a published order of magnitude at an epoch.
-
-    Parameters
-    ----------
-    text : str
-        What is claimed.
-    forms : mapping of str to sequence of Solution
-        For each form of the method a run for each draw.
-    name : str
-        A recorded error.
-    epoch : float
-        When.
-    low, high : float
-        The published order, or the orders between which it lies; in the units of the error. With ``low = 0`` an error
-        below `high` is as good: a method that does better than was published does not miss it.
-    epochs_of : mapping of str to float, optional
-        Of forms that run to another epoch.
-    blow_up : bool
-        Whether the published error is a blow-up itself: an error that has grown by decades and, by what is published,
-        stays there. A draw that diverged does not stay, so it is not of that order; but where a blow-up ends depends on
-        the initial parameters, which are not published, so it does not miss it either: it says nothing.
-    """
-    found: list[str] = []
-    holds: list[bool | None] = []
-    for form, runs in forms.items():
-        until = (epochs_of or {}).get(form, epoch)
-        values = [level(run, name, until) for run in runs]
-        known = [value for value in values if value is not None]
-        if len(known) < len(values):
-            ends = [end(run, name) for run in runs]
-            last = max(float(run.history["epoch"][-1]) for run in runs)
-            found.append(f"{form} {describe_range(ends)} after {last:.0f} epochs, too few")
-            holds.append(None)
-            continue
-        found.append(f"{form} {describe_range(known)}")
-        finite = [value for value in known if value < inf]
-        telling = finite if blow_up else known
-        away = [max(low / value if value else inf, value / high, 1.0) for value in telling]
-        meets = bool(finite) and min(finite) <= high * HALF_DECADE and max(finite) >= low / HALF_DECADE
-        missed = len(telling) >= DRAWS and min(away) > MISSED
-        holds.append(True if meets else False if missed else None)
-    answer = True if True in holds else None if None in holds else False
-    published = f"{low:.0e}" if low == high else f"{low:.0e} to {high:.0e}" if low else f"{high:.0e} (or less)"
-    return Claim(text, answer, f"{'; '.join(found)}; published {published}, epoch {epoch:g}")
+    answers = list(holds)
+    return True if True in answers else None if None in answers else False
 
 
 def never_below(
-    text: str, forms: Mapping[str, Sequence[Solution]], name: str, thresholds: Sequence[float], epoch: float
+    text: str,
+    forms: Mapping[str, Sequence[Solution]],
+    name: str,
+    thresholds: Sequence[float],
+    epoch: float,
+    *,
+    epochs_of: Mapping[str, float] | None = None,
 ) -> Claim:
     """Return the claim that no run of any form gets an error to a threshold up to an epoch.
 
@@ -142,21 +83,46 @@ def never_below(
         For each draw, in the units of the error.
     epoch : float
         Up to when; a shorter run that has not reached the threshold decides nothing.
+    epochs_of : mapping of str to float, optional
+        Of forms that run to another epoch.
     """
+    until = {form: (epochs_of or {}).get(form, epoch) for form in forms}
     reach = {
-        form: sum(epochs_to(run, name, at) <= epoch for run, at in zip(runs, thresholds, strict=True))
+        form: sum(epochs_to(run, name, at) <= until[form] for run, at in zip(runs, thresholds, strict=True))
         for form, runs in forms.items()
     }
     some = [f"{form} in {n} of {len(forms[form])} draws" for form, n in reach.items() if n]
     if some:
         return Claim(text, False, f"it is reached by {', '.join(some)}")
-    short = any(level(run, name, epoch) is None for runs in forms.values() for run in runs)
+    short = any(level(run, name, until[form]) is None for form, runs in forms.items() for run in runs)
     least = min(float(np.nanmin(run.history[name])) for runs in forms.values() for run in runs)
     return Claim(text, None if short else True, f"the least of all recorded values is {least:.1e}")
 
 
+def unless_short(holds: Sequence[bool], runs: Sequence[Solution], epochs: float) -> bool | None:
+    """Return whether something is true of every run; None if it is not of one that was too short to tell.
+
+    Parameters
+    ----------
+    holds : sequence of bool
+        For each run whether it is true of it.
+    runs : sequence of Solution
+        The runs.
+    epochs : float
+        A run of fewer epochs that has not ended by itself is too short.
+    """
+    wrong = [run for run, true in zip(runs, holds, strict=True) if not true]
+    short = any(at_epoch(run, "epoch", epochs) is None for run in wrong)  # it would be None of any quantity
+    return None if short else not wrong
+
+
 def whenever(
-    text: str, runs: Sequence[Solution], holds: Callable[[Solution], bool], told: Callable[[Solution], str]
+    text: str,
+    runs: Sequence[Solution],
+    holds: Callable[[Solution], bool],
+    told: Callable[[Solution], str],
+    *,
+    epochs: float = 0.0,
 ) -> Claim:
     """Return the claim that something is true of every run; None if there is no run.
 
@@ -170,10 +136,13 @@ def whenever(
         Whether it is true of a run.
     told : callable
         What a run says about it.
+    epochs : float
+        As for `unless_short`; 0 if it can be told of every run.
     """
     if not runs:
         return Claim(text, None, "no such draw")
-    return Claim(text, all(holds(run) for run in runs), "; ".join(told(run) for run in runs))
+    answer = unless_short([holds(run) for run in runs], runs, epochs)
+    return Claim(text, answer, "; ".join(told(run) for run in runs))
 
 
 def verdict(published: Sequence[Claim], explained: Sequence[Claim], init: str, changed: str = "") -> str:
@@ -202,6 +171,19 @@ def verdict(published: Sequence[Claim], explained: Sequence[Claim], init: str, c
         with_change = f"with a stated change ({changed}) " if changed else ""
         return f"not decided: {with_change}{count}{f'; what fails: {failing}' if failing else ''}{why}"
     return f"reproduced with a stated change: {changed}{why}" if changed else f"reproduced: {count}{why}"
+
+
+def start(run: Solution, name: str) -> float:
+    """Return the first record of an error.
+
+    Parameters
+    ----------
+    run : Solution
+        A run.
+    name : str
+        A recorded error.
+    """
+    return float(run.history[name][0])
 
 
 def end(run: Solution, name: str) -> float:

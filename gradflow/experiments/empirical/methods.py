@@ -33,6 +33,7 @@ Source: "Empirical evaluation of energy-stable gradient-flow methods in deep lea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ...schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart, Scheme
@@ -46,6 +47,7 @@ __all__ = [
     "SOURCE",
     "HyperParameters",
     "Method",
+    "columns_of",
     "empirical_methods",
 ]
 
@@ -55,7 +57,7 @@ EPS = 1e-8
 """Epsilon of the adaptive IEQ, printed for the first experiment and taken for all."""
 NAMES = "Vanilla forms carry their auxiliary variable from step to step, restarted ones take it anew in each."
 """What the notes below the tables say of the names."""
-FIRST, SECOND, CORRECTED = "as printed in section 2.2", "as printed, second reading", "corrected"
+FIRST, SECOND, CORRECTED = "as printed: section 2.2", "second reading: section 2.5, the batch's q", "corrected"
 
 COLUMNS: dict[str, dict[str, str]] = {
     FIRST: {
@@ -77,8 +79,6 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 """For each column and each of the six methods, the name of what runs."""
-
-
 FORMS = {
     "SGD": ("SGD",),
     "Adam": ("Adam",),
@@ -124,6 +124,22 @@ class Method(NamedTuple):
     """A loss of `gradflow.Regression`."""
     share: float = 1.0
     """Part of the epochs, in (0, 1]."""
+
+
+def columns_of(columns: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return for each form the columns to which it belongs, by the words before the colon of their titles.
+
+    Parameters
+    ----------
+    columns : mapping of str to mapping of str to str
+        For each column the name of what runs, by any key; such as `COLUMNS`.
+    """
+    found: dict[str, str] = {}
+    for title, column in columns.items():
+        word = title.partition(":")[0]
+        for name in column.values():
+            found[name] = f"{found[name]}, {word}" if name in found else word
+    return found
 
 
 def empirical_methods(chosen: HyperParameters, *, kept_share: float = 1.0) -> dict[str, Method]:

@@ -14,9 +14,9 @@ from ...batches import steps_per_epoch
 from ...models import Regression
 from ...namespace import Array
 from ...schemes.protocols import AuxiliaryScheme
-from ...solution import Solution, Status
-from ...solve import solve
+from ...solution import Solution
 from ..experiment import Context
+from ..training import train
 from .methods import Method
 from .tasks import EmpiricalSettings, EmpiricalTask
 
@@ -92,10 +92,11 @@ def _run(
         return float(np.linalg.norm(state.theta - task.theta0)) / size
 
     carries = isinstance(method.scheme, AuxiliaryScheme) and getattr(method.scheme, "carries_auxiliary", True)
-    run = solve(
+    return train(
         problem,
         method.scheme,
         task.theta0,
+        path=context.out / "data" / stem,
         dt=method.dt,
         epochs=max(1, round(method.share * settings.epochs)),
         batch_size=batch_size,
@@ -108,11 +109,7 @@ def _run(
             *(("auxiliary_ratio",) if carries else ()),
         ),
         progress=label,
-        checkpoint=context.out / "data" / stem,
     )
-    if run.status is Status.STOPPED:
-        raise KeyboardInterrupt
-    return run
 
 
 def _problem(task: EmpiricalTask, method: Method) -> Regression:

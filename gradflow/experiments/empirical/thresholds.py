@@ -12,6 +12,7 @@ from math import inf, isnan
 import numpy as np
 
 from ...solution import Solution
+from ..words import median_text
 
 __all__ = ["epochs_to", "spread_text"]
 
@@ -64,13 +65,8 @@ def spread_text(values: Iterable[float]) -> str:
     >>> spread_text([float("inf"), 10, 15])
     '15 (10 to never), 2 of 3 reach it'
     """
-    epochs = sorted(float(value) for value in values)
+    epochs = [float(value) for value in values]
     if not epochs or any(isnan(value) for value in epochs):
         raise ValueError(f"values must be numbers, at least one, none NaN; got {epochs}")
-    low, high, reach = epochs[0], epochs[-1], sum(value < inf for value in epochs)
-    spread = "" if low == high else f" ({_text(low)} to {_text(high)})"
-    return f"{_text(float(np.median(epochs)))}{spread}, {reach} of {len(epochs)} reach it"
-
-
-def _text(value: float) -> str:
-    return f"{value:g}" if value < inf else "never"
+    reach = sum(value < inf for value in epochs)
+    return f"{median_text(epochs, 'g', infinite='never')}, {reach} of {len(epochs)} reach it"

@@ -34,8 +34,9 @@ from ...plotting import plot_rows, save_figure
 from ...schemes import IEQ, Relaxed, Restart, Scheme
 from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
+from ..words import range_text
 from .copies import Copies
-from .runs import GridRuns, rows_of_batches, span, train_grid, train_review
+from .runs import GridRuns, rows_of_batches, train_grid, train_review
 from .shared import OURS, REVIEW, UNDER, ReviewSettings, ReviewTask, numbers, review_task, verdict
 
 __all__ = ["IEQ_REVIEW_DRIFT", "DriftSettings", "judge"]
@@ -121,8 +122,7 @@ def _ends(runs: Sequence[Solution], name: str) -> list[float]:
 
 
 def _row(problem: str, size: int, dt: float, label: str, runs: Sequence[Solution]) -> tuple[str, ...]:
-    cells = [_ends(runs, name) for name in ("energy", "modified_energy", "auxiliary_gap")]
-    texts = ["-" if np.isnan(c).any() else span(c) for c in cells]
+    texts = [range_text(_ends(runs, name)) for name in ("energy", "modified_energy", "auxiliary_gap")]
     status = ", ".join(dict.fromkeys(r.status.value for r in runs))
     return (problem, str(size) if size else "full", f"{dt:g}", label, *texts, status)
 
@@ -170,12 +170,12 @@ def judge(copies: Mapping[tuple[int, int], Solution], runs: GridRuns) -> list[Cl
         Claim(
             "on mini-batches the q of vanilla IEQ drifts (4.2.4)",
             min(drift) > DRIFTED,
-            f"drift at the end {span(drift)} over {len(drift)} runs",
+            f"drift at the end {range_text(drift)} over {len(drift)} runs",
         ),
         Claim(
             f"and the method diverges (4.2.4){UNDER}this means a true loss that ends above its start",
             min(loss + _ends(single, "energy")) > 1,
-            f"loss / start {span(loss)} over {len(loss)} runs of the network, {span(_ends(single, 'energy'))} of copies; "
+            f"loss / start {range_text(loss)} over {len(loss)} runs of the network, {range_text(_ends(single, 'energy'))} of copies; "
             f"{sum(r.status is Status.NONFINITE for r in vanilla)} runs leave the range of numbers",
         ),
         Claim(
@@ -193,12 +193,12 @@ def judge(copies: Mapping[tuple[int, int], Solution], runs: GridRuns) -> list[Cl
         Claim(
             f"{OURS}the stored energy is used up while the true loss is not (dt = {largest:g})",
             max(used) <= USED_UP and min(kept) > USED_UP**0.5,
-            f"stored energy / start {span(used)}, true loss / start {span(kept)}",
+            f"stored energy / start {range_text(used)}, true loss / start {range_text(kept)}",
         ),
         Claim(
             f"{OURS}theta does not run to infinity: it comes to rest (dt = {largest:g})",
             max(moves) <= RESTING,
-            f"|theta| changes by {span(moves)} in the last epoch",
+            f"|theta| changes by {range_text(moves)} in the last epoch",
         ),
         Claim(
             f"{OURS}relaxed with a fresh q is restarted, bit for bit",
@@ -208,8 +208,8 @@ def judge(copies: Mapping[tuple[int, int], Solution], runs: GridRuns) -> list[Cl
         Claim(
             f"{OURS}restarted there is no such end",
             max(restarted) < 1,
-            f"loss / start {span(restarted)}; relaxed with the stored q "
-            + ", ".join(f"{span(values)} (dt = {dt:g})" for dt, values in relaxed.items()),
+            f"loss / start {range_text(restarted)}; relaxed with the stored q "
+            + ", ".join(f"{range_text(values)} (dt = {dt:g})" for dt, values in relaxed.items()),
         ),
     ]
 

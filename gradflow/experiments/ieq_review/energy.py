@@ -30,9 +30,10 @@ from ...plotting import plot_rows, save_figure
 from ...schemes import IEQ, Relaxed, Restart, Scheme
 from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
+from ..words import range_text
 from .laws import RELAXED, RESTARTED, VANILLA, excess_after_restart, identity_error, loss_rises, stored_rises
 from .one_step import LARGE, one_steps
-from .runs import GridRuns, rows_of_batches, span, train_grid, train_review
+from .runs import GridRuns, rows_of_batches, train_grid, train_review
 from .shared import OURS, REVIEW, UNDER, ReviewSettings, ReviewTask, numbers, review_task, verdict
 
 __all__ = ["IEQ_REVIEW_ENERGY", "EnergySettings", "judge"]
@@ -109,11 +110,11 @@ def _row(problem: str, size: int, dt: float, label: str, runs: Sequence[Solution
         str(size) if size else "full",
         f"{dt:g}",
         label,
-        span([loss_rises(r) for r in runs], ".0%"),
-        span([loss_rises(r, epochs=True) for r in runs], ".0%"),
-        span([stored_rises(r) for r in runs], "d"),
-        span([float(r.history["energy"][-1]) for r in runs]),
-        span([identity_error(r, label) for r in runs], ".1f"),
+        range_text([loss_rises(r) for r in runs], ".0%"),
+        range_text([loss_rises(r, epochs=True) for r in runs], ".0%"),
+        range_text([stored_rises(r) for r in runs], "d"),
+        range_text([float(r.history["energy"][-1]) for r in runs]),
+        range_text([identity_error(r, label) for r in runs], ".1f"),
     )
 
 
@@ -128,7 +129,7 @@ def judge(single: Mapping[str, Mapping[str, Solution]], runs: GridRuns) -> list[
         For each batch size and dt, and each scheme, a run for each seed.
     """
     cases = one_steps()
-    off, told, rising = [], [], []
+    off, exactly, rising = [], [], []
     for name, of in single.items():
         exact = [float(x) for x in cases[name].losses]
         for label, r in of.items():
@@ -140,7 +141,7 @@ def judge(single: Mapping[str, Mapping[str, Solution]], runs: GridRuns) -> list[
             off += [abs(x - y) / y for x, y in zip(seen, exact, strict=True)]
             off += [abs(x - float(y)) / abs(float(y)) for x, y in moved]
             rising.append(seen[2] > seen[0])
-        told.append(f"{name}: {exact[0]:.4g}, modified {exact[1]:.3g}, true {exact[2]:.5g}")
+        exactly.append(f"{name}: {exact[0]:.4g}, modified {exact[1]:.3g}, true {exact[2]:.5g}")
     carried = [(key, label, r) for key, of in runs.items() for label in (VANILLA, RELAXED) for r in of[label]]
     stored = sum(stored_rises(r) for *_, r in carried)
     after_restart = excess_after_restart([r for of in runs.values() for r in of[RESTARTED]]) - EXACT
@@ -173,7 +174,7 @@ def judge(single: Mapping[str, Mapping[str, Solution]], runs: GridRuns) -> list[
         Claim(
             f"{OURS}the two counterexamples are as computed in rational numbers",
             max(off) <= EXACT,
-            f"largest relative difference {max(off):.0e}; {'; '.join(told)}",
+            f"largest relative difference {max(off):.0e}; {'; '.join(exactly)}",
         ),
         Claim(
             f"the energy curves of Restart and Relax fall monotonically (4.1.3){UNDER}the energy is the loss",

@@ -38,10 +38,11 @@ from ...plotting import save_figure
 from ...schemes import IEQ, Restart
 from ...solution import Solution
 from ..experiment import Context, Experiment, Outcome
+from ..words import range_text
 from .bound import seen_in
 from .charts import limits_chart
 from .limits_judging import NARROW, SMOOTH, WIDE, judge
-from .runs import span, train_review
+from .runs import train_review
 from .shared import REVIEW, ReviewSettings, numbers, review_task, verdict
 from .sweep import SWEEP, sweep
 
@@ -133,11 +134,11 @@ def run(settings: LimitsSettings, context: Context) -> Outcome:
         (
             case if dt == next(iter(of)) else "",
             f"{dt:g}",
-            span([s.steps for s in several], ".0f"),
-            span([s.end for s in several]),
-            span([s.rises / s.counted for s in several], ".0%"),
-            span([s.largest for s in several], ".3g"),
-            span([s.silent / s.counted for s in several], ".0%"),
+            range_text([s.steps for s in several], ".0f", infinite="never"),
+            range_text([s.end for s in several]),
+            range_text([s.rises / s.counted for s in several], ".0%"),
+            range_text([s.largest for s in several], ".3g"),
+            range_text([s.silent / s.counted for s in several], ".0%"),
         )
         for case, of in seen.items()
         for dt, several in of.items()

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..experiment import Claim
+from ..words import range_text
 from .bound import StepsSeen
-from .runs import span
 from .shared import OURS, UNDER
 from .sweep import SWEEP, Sweep, orders
 
@@ -46,7 +46,7 @@ def judge(
     descent, newton = zip(*(orders(s) for s in every), strict=True)
     start = [float(s.distances[0][0]) for s in every]
     ranks = "; ".join(
-        f"{case}: rank {span([s.rank for s in several], 'd')} of P = {several[0].shape[1]}, N = {several[0].shape[0]}"
+        f"{case}: rank {range_text([s.rank for s in several], 'd')} of P = {several[0].shape[1]}, N = {several[0].shape[0]}"
         for case, several in sweeps.items()
     )
     return [
@@ -63,12 +63,12 @@ def judge(
         Claim(
             "for dt to 0 it is gradient descent (2.4)",
             max(start) <= NEAR,
-            f"|d / dt + g| / |g| is {span(start)} at dt = {SWEEP[0]:.0e}",
+            f"|d / dt + g| / |g| is {range_text(start)} at dt = {SWEEP[0]:.0e}",
         ),
         Claim(
             f"{OURS}that distance is of first order in dt",
             _first_order(descent),
-            f"observed order {span(descent, '.3f')} (fitted)",
+            f"observed order {range_text(descent, '.3f')} (fitted)",
         ),
         Claim(
             "for dt to infinity it is -(J^T J)^{-1} J^T q (2.4), J having P independent columns",
@@ -78,7 +78,7 @@ def judge(
         Claim(
             f"{OURS}for dt to infinity it is the Gauss-Newton step of smallest norm, -J^+ q",
             _first_order(newton),
-            f"|d - d_GN| / |d_GN| is of observed order {span(newton, '.3f')} in 1 / dt (fitted)",
+            f"|d - d_GN| / |d_GN| is of observed order {range_text(newton, '.3f')} in 1 / dt (fitted)",
         ),
         *_rises(seen),
         *(faster(f"large dt converge faster (5.4): {case}", seen[case]) for case in (WIDE, NARROW)),
@@ -109,17 +109,14 @@ def faster(text: str, seen: Mapping[float, Sequence[StepsSeen]]) -> Claim:
     least = np.isfinite(steps).any(axis=0)
     wrong = bool(slower.any() or (steps[-1] >= steps[0])[least].any())
     where = [f"{a:g} to {b:g}" for a, b, s in zip(dts[:-1], dts[1:], slower, strict=True) if s.any()]
-    told = ", ".join(f"{_steps(of)} (dt = {dt:g})" for dt, of in zip(dts, steps, strict=True))
+    ranges = ", ".join(
+        f"{range_text(of, '.0f', infinite='never')} (dt = {dt:g})" for dt, of in zip(dts, steps, strict=True)
+    )
     return Claim(
         text,
         False if wrong else True if known else None,
-        f"steps to the target {told}{'; more from dt = ' + ' and '.join(where) if where else ''}",
+        f"steps to the target {ranges}{'; more from dt = ' + ' and '.join(where) if where else ''}",
     )
-
-
-def _steps(values: Sequence[float]) -> str:
-    """Return the range of the seeds; "never" where the target is not reached."""
-    return span(sorted(values), ".0f").replace("inf", "never")
 
 
 def _rises(seen: Mapping[str, Mapping[float, Sequence[StepsSeen]]]) -> list[Claim]:
@@ -127,17 +124,17 @@ def _rises(seen: Mapping[str, Mapping[float, Sequence[StepsSeen]]]) -> list[Clai
     every = [s for of in seen.values() for several in of.values() for s in several]
     rising = [s for s in every if s.rises]
     least = min(s.least for s in every)
-    told = []
+    counts = []
     for case, of in seen.items():
         dts = [dt for dt, several in of.items() if any(s.rises for s in several)]
         smallest = f", smallest dt {min(dts):g}" if dts else ""
         count = sum(s.rises > 0 for several in of.values() for s in several)
-        told.append(f"{case}: rises in {count} of {sum(map(len, of.values()))} runs{smallest}")
+        counts.append(f"{case}: rises in {count} of {sum(map(len, of.values()))} runs{smallest}")
     return [
         Claim(
             f"any dt is energy stable (5.4){UNDER}the energy is the loss",
             not rising,
-            f"{'; '.join(told)}; largest rise in one step a factor {max(s.largest for s in every):.3g}",
+            f"{'; '.join(counts)}; largest rise in one step a factor {max(s.largest for s in every):.3g}",
         ),
         Claim(
             f"{OURS}no rise where K dt |q_new| <= 2, K measured along the step",

@@ -16,12 +16,12 @@ from ...batches import steps_per_epoch
 from ...namespace import Array
 from ...problem import Problem
 from ...schemes.protocols import Scheme
-from ...solution import Solution, Status
-from ...solve import solve
+from ...solution import Solution
 from ..experiment import Context
+from ..training import train
 from .shared import ReviewSettings, ReviewTask
 
-__all__ = ["RECORD", "GridRuns", "relative", "rises", "rows_of_batches", "scaled", "span", "train_grid", "train_review"]
+__all__ = ["RECORD", "GridRuns", "relative", "rises", "rows_of_batches", "scaled", "train_grid", "train_review"]
 
 GridRuns: TypeAlias = Mapping[tuple[int, float], Mapping[str, Sequence[Solution]]]
 """For each batch size (0 for the full batch) and dt, and each scheme, a run for each seed."""
@@ -93,21 +93,18 @@ def train_review(
         As it came, once what was done is kept.
     """
     size = batch_size or None
-    run = solve(
+    return train(
         problem,
         scheme,
         theta0,
+        path=path,
         dt=dt,
         epochs=epochs,
         batch_size=size,
         seed=seed,
         every=1 if each_step else steps_per_epoch(problem, size),
         record=RECORD,
-        checkpoint=path,
     )
-    if run.status is Status.STOPPED:
-        raise KeyboardInterrupt
-    return run
 
 
 def train_grid(
@@ -232,17 +229,3 @@ def rises(values: np.ndarray[Any, Any], floor: float | np.ndarray[Any, Any] = 0.
         Rises up to it are rounding, too.
     """
     return np.asarray(values[1:] > (1 + ROUNDING) * values[:-1] + floor)
-
-
-def span(values: Any, form: str = ".1e") -> str:
-    """Return the smallest and the largest of some numbers as text, one number if they read the same.
-
-    Parameters
-    ----------
-    values : iterable of float
-        The numbers; there must be one.
-    form : str
-        How to print each.
-    """
-    low, high = (format(v, form) for v in (min(values), max(values)))
-    return low if low == high else f"{low} to {high}"

@@ -125,13 +125,15 @@ def review_task(settings: ReviewSettings, seed: int, *, width: int = 0, activati
     return ReviewTask(problem, net.init(seed, distribution="he"))
 
 
-def verdict(claims: Iterable[Claim]) -> str:
+def verdict(claims: Iterable[Claim], changed: str = "") -> str:
     """Return the verdict on the review: of what it states, unless a check of this library fails.
 
     Parameters
     ----------
     claims : iterable of Claim
         All of them; those of the library begin with `OURS`.
+    changed : str
+        What was not done as in the review, as for `gradflow.experiments.judging.overall`; empty if nothing.
 
     Returns
     -------
@@ -147,10 +149,10 @@ def verdict(claims: Iterable[Claim]) -> str:
     published = [claim for claim in claims if claim not in ours]
     failing = [claim for claim in published if claim.holds is False]
     readings = dict.fromkeys(claim.text.partition(UNDER)[2] for claim in failing or published)
-    first, colon, why = overall(published).partition(":")
-    told = " and that ".join(reading for reading in readings if reading)
-    if told and not (failing and "" in readings):
-        first += f" ({UNDER.strip(', ')} {told})"
+    first, colon, why = overall(published, changed).partition(":")
+    read_as = " and that ".join(reading for reading in readings if reading)
+    if read_as and not (failing and "" in readings):
+        first += f" ({UNDER.strip(', ')} {read_as})"
     held = sum(claim.holds is True for claim in ours)
     checks = f"; {held} of {len(ours)} checks of this library hold" if ours else ""
     return f"{first}{colon}{why}{checks}"

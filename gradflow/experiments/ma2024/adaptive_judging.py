@@ -8,16 +8,17 @@ import numpy as np
 
 from ...solution import Solution
 from ..experiment import Claim
-from ..judging import at_epoch, in_spread, overall, told, told_spread
+from ..judging import ENOUGH, at_epoch, in_spread, over_draws, overall, told
+from ..words import median_text
 from .adaptive_panels import PRINTED, READINGS
 
-__all__ = ["falls", "levels", "verdict_by_reading"]
+__all__ = ["falls", "levels", "of_reading", "verdict_by_reading"]
 
 
 def falls(
     text: str, runs: Sequence[Solution], since: float, until: float, factor: float, *, at_all: bool = True
 ) -> Claim:
-    """Return the claim that the train error falls by at least a factor between two epochs, for every draw, or does not.
+    """Return the claim that the train error falls by at least a factor between two epochs, or does not.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def falls(
     Returns
     -------
     Claim
-        Not decided if a run ended before. A divergent run does not fall.
+        Decided by `gradflow.experiments.judging.over_draws`; open if a run ended before. A divergent run does not fall.
     """
     quotients = []
     for run in runs:
@@ -43,8 +44,11 @@ def falls(
         if a is None or b is None:
             return Claim(text, None, f"the runs end before epoch {until:g}")
         quotients.append(0.0 if b == np.inf else a / b)
-    holds = min(quotients) >= factor if at_all else float(np.median(quotients)) < factor
-    return Claim(text, holds, f"from epoch {since:g} to {until:g} by a factor {told_spread(quotients)}")
+    shown = [quotient >= factor for quotient in quotients]
+    stalls = float(np.median(quotients)) < factor
+    holds = over_draws(shown) if at_all else True if stalls else False if len(shown) >= ENOUGH else None
+    found = f"from epoch {since:g} to {until:g} by a factor {median_text(quotients, '.2g')}, draws: {len(quotients)}"
+    return Claim(text, holds, found)
 
 
 def levels(
@@ -80,13 +84,27 @@ def levels(
     ]
 
 
-def verdict_by_reading(claims: Mapping[str, Sequence[Claim]], changed: str) -> str:
+def of_reading(claims: Sequence[Claim], reading: str) -> list[Claim]:
+    """Return the claims that rest on one reading of v, or on none.
+
+    Parameters
+    ----------
+    claims : sequence of Claim
+        Of all readings; the text of one that rests on a reading begins with what `READINGS` says of it.
+    reading : str
+        A key of `READINGS`.
+    """
+    others = tuple(text for name, text in READINGS.items() if name != reading)
+    return [claim for claim in claims if not claim.text.startswith(others)]
+
+
+def verdict_by_reading(claims: Sequence[Claim], changed: str) -> str:
     """Return the verdict on a figure of which either reading of v may be what was run.
 
     Parameters
     ----------
-    claims : mapping of str to sequence of Claim
-        For each reading its claims.
+    claims : sequence of Claim
+        Of all readings, see `of_reading`.
     changed : str
         What was not done as in the paper.
 
@@ -96,5 +114,5 @@ def verdict_by_reading(claims: Mapping[str, Sequence[Claim]], changed: str) -> s
         That of the reading under which most claims hold, the printed one if it is a tie; the other one is a stated
         change.
     """
-    best = max(READINGS, key=lambda reading: sum(claim.holds is True for claim in claims[reading]))
-    return overall(claims[best], told(changed, "" if best == PRINTED else READINGS[best]))
+    best = max(READINGS, key=lambda reading: sum(claim.holds is True for claim in of_reading(claims, reading)))
+    return overall(of_reading(claims, best), told(changed, "" if best == PRINTED else READINGS[best]))

@@ -21,8 +21,9 @@ from collections.abc import Iterable
 
 from ...schemes import Adam, AdaptiveSAV, Restart
 from ...schemes.protocols import Scheme
-from ..panels import Curve, Panel, PanelRuns, relaxed
-from ..tasks import TaskSettings
+from .curves import Curve, Panel, relaxed
+from .panels import PanelRuns
+from .tasks import TaskSettings
 
 __all__ = [
     "ADAM",
@@ -113,7 +114,7 @@ def by_reading(runs: PanelRuns, dt: float) -> dict[str, PanelRuns]:
     Parameters
     ----------
     runs : dict
-        From `gradflow.experiments.panels.run_panels`, of `adaptive_panels`.
+        From `gradflow.experiments.ma2024.panels.run_panels`, of `adaptive_panels`.
     dt : float
         The step size.
     """

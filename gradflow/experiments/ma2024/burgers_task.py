@@ -28,8 +28,8 @@ from ...batches import steps_per_epoch
 from ...models import Burgers, TwoLayerNet
 from ...namespace import Array
 from ...schemes.protocols import Scheme
-from ...solution import Solution, Status
-from ...solve import solve
+from ...solution import Solution
+from ..training import train
 from .burgers_reference import burgers_solution
 
 __all__ = ["BurgersSettings", "BurgersTask", "burgers_task", "initial_parameters", "train_burgers"]
@@ -208,10 +208,11 @@ def train_burgers(
     KeyboardInterrupt
         As it came, once what was done is kept.
     """
-    run = solve(
+    return train(
         task.problem,
         scheme,
         task.theta0,
+        path=path,
         dt=dt,
         epochs=settings.epochs,
         batch_size=batch_size,
@@ -219,11 +220,7 @@ def train_burgers(
         every=settings.record_epochs * steps_per_epoch(task.problem, batch_size),
         record=("energy", "auxiliary_ratio", ("relative_error", task.error)),
         progress=progress,
-        checkpoint=path,
     )
-    if run.status is Status.STOPPED:
-        raise KeyboardInterrupt
-    return run
 
 
 def _grid(t: np.ndarray[Any, Any], x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

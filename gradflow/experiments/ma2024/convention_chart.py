@@ -10,8 +10,8 @@ import numpy as np
 from ...plotting import COLOURS
 from ...solution import Solution
 from ..judging import at_epoch
-from ..panels import EULER, VANILLA
 from .conventions import Convention
+from .curves import EULER, VANILLA
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

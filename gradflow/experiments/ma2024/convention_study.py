@@ -24,12 +24,13 @@ from ...plotting import save_figure
 from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..judging import READING, at_epoch, oscillates
-from ..panels import EULER, RESTARTED, VANILLA
-from ..tasks import PAPER, TaskSettings
+from ..words import range_text
 from .convention_chart import convention_chart
 from .conventions import CONVENTIONS, Convention, run_conventions
+from .curves import EULER, RESTARTED, VANILLA
+from .tasks import PAPER, TaskSettings
 
-__all__ = ["MA2024_CONVENTIONS", "STUDIES", "Criterion", "Curves", "Study", "criteria_met", "spread"]
+__all__ = ["MA2024_CONVENTIONS", "STUDIES", "Criterion", "Curves", "Study", "misses"]
 
 Curves: TypeAlias = Mapping[str, Sequence[Solution]]
 """For each label the runs, one for each draw."""
@@ -40,8 +41,9 @@ class Criterion(NamedTuple):
 
     text: str
     """In a few words."""
-    holds: Callable[[Curves, float], bool]
-    """Of the curves of a convention and the epoch at which they are read."""
+    missed_by: Callable[[Curves, float], float]
+    """From the curves of a convention and the epoch at which they are read: the factor by which a value of the worst draw would
+    have to change; 1 or less if the criterion is met, infinity where a draw diverges that should not, or there is no value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,48 +67,52 @@ def _levels(runs: Sequence[Solution], name: str, epoch: float) -> np.ndarray:
     return np.asarray([at_epoch(run, name, epoch) for run in runs], dtype=np.float64)
 
 
-def _in_spread(runs: Sequence[Solution], name: str, epoch: float, published: float) -> bool:
-    values = _levels(runs, name, epoch)
-    return bool(np.isfinite(values).all() and values.min() / READING <= published <= values.max() * READING)
-
-
-def _factor(one: Sequence[Solution], other: Sequence[Solution], epoch: float) -> np.ndarray:
-    """Return the quotient of two curves' train errors, at least 1, for each draw; infinity where one of them diverged."""
-    a, b = _levels(one, "train_error", epoch), _levels(other, "train_error", epoch)
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isfinite(a) & np.isfinite(b), np.maximum(a / b, b / a), np.inf)
-
-
 def _falls(label: str, below: float) -> Criterion:
-    return Criterion(f"{label} below {below:g}", lambda c, n: bool(_levels(c[label], "train_error", n).max() < below))
+    return Criterion(f"{label} below {below:g}", lambda c, n: float(_levels(c[label], "train_error", n).max() / below))
 
 
 def _together(one: str, other: str, factor: float) -> Criterion:
-    return Criterion(
-        f"{one}, {other} within {factor:g}", lambda c, n: bool(_factor(c[one], c[other], n).max() <= factor)
-    )
+    def missed_by(c: Curves, n: float) -> float:
+        a, b = (_levels(c[label], "train_error", n) for label in (one, other))
+        if not np.isfinite([a, b]).all():
+            return np.inf
+        return float(np.maximum(a / b, b / a).max() / factor)
+
+    return Criterion(f"{one}, {other} within {factor:g}", missed_by)
 
 
 def _level(label: str, name: str, published: float) -> Criterion:
-    what = name.replace("_error", "")
-    return Criterion(f"{what} level {published:g} of {label}", lambda c, n: _in_spread(c[label], name, n, published))
+    """Return the criterion that a published level lies in the spread of the draws, widened by the reading error."""
+
+    def missed_by(c: Curves, n: float) -> float:
+        values = _levels(c[label], name, n)
+        if not np.isfinite(values).all():
+            return np.inf
+        return float(max(values.min() / READING / published, published / (values.max() * READING)))
+
+    return Criterion(f"{name.replace('_error', '')} level {published:g} of {label}", missed_by)
+
+
+def _yes(shown: bool) -> float:
+    """Return by how much something is missed that is so or not."""
+    return 1.0 if shown else np.inf
 
 
 def _rises(run: Solution, epoch: float) -> bool:
     return oscillates(run, "train_error", epoch, 0.05) > 0
 
 
-def _oscillates(c: Curves, n: float) -> bool:
-    return all(run.status is not Status.NONFINITE and _rises(run, n) for run in c[EULER])
+def _oscillates(c: Curves, n: float) -> float:
+    return _yes(all(run.status is not Status.NONFINITE and _rises(run, n) for run in c[EULER]))
 
 
-def _smooth(c: Curves, n: float) -> bool:
-    return not any(run.status is Status.NONFINITE or _rises(run, n) for run in c[VANILLA])
+def _smooth(c: Curves, n: float) -> float:
+    return _yes(not any(run.status is Status.NONFINITE or _rises(run, n) for run in c[VANILLA]))
 
 
-def _fails(c: Curves, n: float) -> bool:
+def _fails(c: Curves, n: float) -> float:
     a, b = _levels(c[EULER], "train_error", n), _levels(c[VANILLA], "train_error", n)
-    return bool(np.isfinite(b).all() and (a >= 10 * b).all())
+    return float((10 * b / a).max()) if np.isfinite(b).all() else np.inf
 
 
 _FIG1 = TaskSettings(epochs=200, n_inputs=20, batch_size=0, stabilization=10.0, draws=3)
@@ -152,8 +158,8 @@ STUDIES = (
 """The four figures."""
 
 
-def criteria_met(study: Study, curves: Curves, epoch: float) -> tuple[bool, ...]:
-    """Return which criteria of a study the curves of a convention meet.
+def misses(study: Study, curves: Curves, epoch: float) -> tuple[float, ...]:
+    """Return by which factor the curves of a convention miss each criterion of a study; 1 or less where it is met.
 
     Parameters
     ----------
@@ -164,7 +170,7 @@ def criteria_met(study: Study, curves: Curves, epoch: float) -> tuple[bool, ...]
     epoch : float
         At which the curves are read.
     """
-    return tuple(criterion.holds(curves, epoch) for criterion in study.criteria)
+    return tuple(criterion.missed_by(curves, epoch) for criterion in study.criteria)
 
 
 def _run(study: Study, settings: TaskSettings, context: Context) -> Outcome:
@@ -173,35 +179,36 @@ def _run(study: Study, settings: TaskSettings, context: Context) -> Outcome:
         if getattr(settings, name) != getattr(study.settings, name):
             raise ValueError(f"{name} is a part of the conventions and cannot be set, got {getattr(settings, name)!r}")
     runs = run_conventions(settings, study.dt, context, restarted=study.restarted)
-    epoch = float(study.settings.epochs)
-    short = settings.epochs < epoch
-    epoch = min(epoch, settings.epochs)
-    met = {convention: criteria_met(study, curves, epoch) for convention, curves in runs.items()}
+    short = settings.epochs < study.settings.epochs
+    epoch = float(min(study.settings.epochs, settings.epochs))
+    missed = {convention: misses(study, curves, epoch) for convention, curves in runs.items()}
+    met = {convention: tuple(factor <= 1 for factor in factors) for convention, factors in missed.items()}
     texts = [criterion.text for criterion in study.criteria]
     title = f"Ma, Mao & Shen (2024), Fig. {study.number}, dt = {study.dt:g}: {len(met)} conventions"
     save_figure(convention_chart(title, texts, runs, met, epoch), context.out / context.name)
     matching = [convention for convention, marks in met.items() if all(marks)]
-    told = "; ".join(map(str, matching)) or "none"
+    named = "; ".join(map(str, matching)) or "none"
     most = max(sum(marks) for marks in met.values())
-    best = "; ".join(str(convention) for convention, marks in met.items() if sum(marks) == most)
+    nearest = min((max(missed[c]), n) for n, c in enumerate(met) if sum(met[c]) == most)[1]
+    nearest_told = f"{[*met][nearest]} ({_worst(texts, missed[[*met][nearest]])})"
     claims = [
         Claim(
             f"some convention shows all that Figure {study.number} shows",
             None if short else bool(matching),
-            f"matching: {told}",
+            f"matching: {named}; most criteria met: {most} of {len(texts)}, most nearly by {nearest_told}",
         ),
         Claim(
             "one of them has mean-field time and the product to which the gradient belongs",
             None if short else any(c[:2] == ("mean_field", "consistent") for c in matching),
-            f"most criteria met: {most} of {len(study.criteria)}, by {best}",
+            f"with those, most criteria met: {max(sum(m) for c, m in met.items() if c[:2] == ('mean_field', 'consistent'))}",
         ),
         *(
             Claim(
-                f"{criterion.text}: some convention meets it",
+                f"{text}: some convention meets it",
                 None if short else any(marks[n] for marks in met.values()),
                 f"{sum(marks[n] for marks in met.values())} of {len(met)}",
             )
-            for n, criterion in enumerate(study.criteria)
+            for n, text in enumerate(texts)
         ),
     ]
     head = (
@@ -209,34 +216,32 @@ def _run(study: Study, settings: TaskSettings, context: Context) -> Outcome:
     )
     return Outcome(
         ("convention", "Euler", "SAV", "r/sqrt(E+C)", *texts),
-        tuple(_row(convention, runs[convention], met[convention], epoch) for convention in runs),
+        tuple(_row(convention, runs[convention], missed[convention], epoch) for convention in runs),
         f"Train errors sum (f - y)^2 / sum y^2 after {epoch:g} epochs, the range over {settings.draws} draws. Conventions: time, inner product of r, "
-        "loss, initial parameters.",
+        "loss, initial parameters. A criterion is met (yes) or missed by a factor, in the worst draw; no: there is no such factor, "
+        "or a draw diverges.",
         tuple(claims),
-        f"{head} ({told})",
+        f"{head} ({named})",
     )
 
 
-def _row(convention: Convention, curves: Curves, marks: Sequence[bool], epoch: float) -> tuple[str, ...]:
+def _worst(texts: Sequence[str], factors: Sequence[float]) -> str:
+    """Return which criteria are missed and by how much."""
+    return ", ".join(f"{text}: {_mark(f)}" for text, f in zip(texts, factors, strict=True) if f > 1) or "all met"
+
+
+def _mark(factor: float) -> str:
+    return "yes" if factor <= 1 else "no" if np.isinf(factor) else f"by {factor:.2g}"
+
+
+def _row(convention: Convention, curves: Curves, factors: Sequence[float], epoch: float) -> tuple[str, ...]:
     ends = [float(run.history["auxiliary_ratio"][-1]) for run in curves[VANILLA]]
     return (
         str(convention),
-        *(spread(_levels(curves[label], "train_error", epoch)) for label in (EULER, VANILLA)),
-        spread(np.asarray(ends)),
-        *("yes" if mark else "no" for mark in marks),
+        *(range_text(_levels(curves[label], "train_error", epoch)) for label in (EULER, VANILLA)),
+        range_text(ends),
+        *map(_mark, factors),
     )
-
-
-def spread(values: np.ndarray) -> str:
-    """Return the range of values as text; infinity is divergence.
-
-    Parameters
-    ----------
-    values : array (draws,)
-        Of any float dtype.
-    """
-    low, high = (("diverges" if np.isinf(v) else f"{v:.1e}") for v in (np.min(values), np.max(values)))
-    return low if low == high else f"{low} to {high}"
 
 
 def _experiment(study: Study, time: str, quick_time: str) -> Experiment:
@@ -254,6 +259,11 @@ def _experiment(study: Study, time: str, quick_time: str) -> Experiment:
         full=study.settings,
         quick=few,
         run=run,
+        fixed={
+            "dt": study.dt,
+            "read at epoch": study.settings.epochs,
+            "criteria": [criterion.text for criterion in study.criteria],
+        },
     )
 
 

@@ -4,7 +4,7 @@ Ma, Mao & Shen leave open, and no choice of ours can decide, in which time the n
 which loss is trained, from which initial parameters, and whether a square carries its factor 1/2. A convention is one choice of each:
 
 * time: mean-field, equation (9) of the paper, or that of automatic differentiation, m times slower;
-* product, see `gradflow.experiments.products`: the consistent one, that of the partial derivatives, that of the velocity (in the
+* product, see `gradflow.experiments.ma2024.products`: the consistent one, that of the partial derivatives, that of the velocity (in the
   time of automatic differentiation the three are one);
 * loss: the relative error, or the mean of the squares;
 * initial parameters: He's, or all N(0, 1);
@@ -35,9 +35,9 @@ from ...schemes import SAV, GradientDescent, Restart
 from ...schemes.protocols import Scheme
 from ...solution import Solution
 from ..experiment import Context
-from ..panels import EULER, RESTARTED, VANILLA
-from ..products import PRODUCTS
-from ..tasks import TaskSettings, regression_task, train_task
+from .curves import EULER, RESTARTED, VANILLA
+from .products import PRODUCTS
+from .tasks import TaskSettings, regression_task, train_task
 
 __all__ = ["CONVENTIONS", "Convention", "ConventionRuns", "constants", "run_conventions", "with_convention"]
 
@@ -48,7 +48,7 @@ class Convention(NamedTuple):
     time_scale: str
     """"mean_field" or "autograd"."""
     product: str
-    """One of `gradflow.experiments.products.PRODUCTS`."""
+    """One of `gradflow.experiments.ma2024.products.PRODUCTS`."""
     loss: str
     """"relative" or "mse"."""
     init: str

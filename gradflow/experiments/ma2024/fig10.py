@@ -26,21 +26,7 @@ from itertools import pairwise
 
 from ...schemes import SAV, Adagrad, RMSProp
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ends_above, told
-from ..panels import (
-    PANEL_TABLE,
-    RELAXED,
-    SMOOTHED,
-    Curve,
-    Panel,
-    PanelRuns,
-    by_method,
-    draw_panels,
-    panel_rows,
-    relaxed,
-    run_panels,
-)
-from ..tasks import PAPER, TaskSettings, stated_changes
+from ..judging import READING, ends_above
 from .adaptive_judging import verdict_by_reading
 from .adaptive_panels import (
     ADAM,
@@ -51,10 +37,22 @@ from .adaptive_panels import (
     adam_curve,
     adaptive_curves,
 )
+from .curves import RELAXED, SMOOTHED, Curve, Panel, relaxed
+from .panels import PanelRuns, panel_outcome
+from .tasks import PAPER, TaskSettings
 
 __all__ = ["MA2024_FIG10"]
 
 DT, EPOCH = 1.0, 1000
+PRINTED_SETTINGS: dict[str, int | float | str] = {
+    "epochs": 50_000,
+    "n_inputs": 20,
+    "width": 10_000,
+    "n_samples": 100_000,
+    "loss": "relative",
+    "method": "smoothed",
+}
+"""Settings of the paper."""
 RMSPROP, ADAGRAD = "RMSProp, dt = 0.001", "Adagrad, dt = 0.001"
 ORDER = (ADAPTIVE_RELAXED, ADAM, RELAXED, ADAGRAD, RMSPROP, ADAPTIVE_EULER)
 """The paper's order of the train errors, the lowest first."""
@@ -69,21 +67,17 @@ NOTE = (
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
     """Run all methods for every draw, draw the figure, and judge their order."""
-    runs = run_panels(by_method(settings, method_panels(settings)), settings, context)
-    draw_panels(runs, settings, context, "Ma, Mao & Shen (2024), Fig. 10")
-    claims = judge(runs)
-    paper: dict[str, int | float | str] = {
-        "epochs": 50_000,
-        "n_inputs": 20,
-        "width": 10_000,
-        "n_samples": 100_000,
-        "loss": "relative",
-    }
-    changes = told(
-        stated_changes(settings, **paper, method="smoothed"), "the rates of Adam, RMSProp and Adagrad chosen here"
+    return panel_outcome(
+        method_panels(settings),
+        settings,
+        context,
+        title="Ma, Mao & Shen (2024), Fig. 10",
+        note=NOTE,
+        judge=judge,
+        paper=PRINTED_SETTINGS,
+        verdict=verdict_by_reading,
+        changes=("the rates of Adam, RMSProp and Adagrad chosen here",),
     )
-    listed = tuple(claim for several in claims.values() for claim in several)
-    return Outcome(PANEL_TABLE, panel_rows(runs), NOTE, listed, verdict_by_reading(claims, changes))
 
 
 def method_panels(settings: TaskSettings) -> tuple[Panel, ...]:
@@ -108,7 +102,7 @@ def method_panels(settings: TaskSettings) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def judge(runs: PanelRuns) -> dict[str, list[Claim]]:
+def judge(runs: PanelRuns) -> list[Claim]:
     """Return for each reading of v, and each method, whether it ends above the one that the paper has below it.
 
     Parameters
@@ -116,15 +110,15 @@ def judge(runs: PanelRuns) -> dict[str, list[Claim]]:
     runs : dict
         From `run_panels`.
     """
-    claims: dict[str, list[Claim]] = {reading: [] for reading in READINGS}
+    claims: list[Claim] = []
     for suffix in ("", SMOOTHED):
-        for reading, text in READINGS.items():
+        for text in READINGS.values():
             title = text + suffix
             if title not in runs:
                 continue
             curves = {**runs[READINGS[PRINTED] + suffix], **runs[title]}
-            claims[reading] += [
-                ends_above(f"{title}: {high} ends above {low}", curves[high], curves[low], EPOCH, 1.0)
+            claims += [
+                ends_above(f"{title}: {high} ends above {low}", [curves[high]], [curves[low]], EPOCH)
                 for low, high in pairwise(ORDER)
             ]
     return claims
@@ -154,6 +148,7 @@ MA2024_FIG10 = Experiment(
     quick_time="about 15 seconds for 200 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=200, draws=1),
+    fixed={"dt": DT, "rate of Adam, RMSProp, Adagrad": 1e-3, "read at epoch": EPOCH, "above": READING},
     run=run,
 )
 """The experiment ``ma2024-fig10``."""

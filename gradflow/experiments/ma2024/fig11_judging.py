@@ -20,7 +20,7 @@ import numpy as np
 from ...solution import Solution
 from ..experiment import Claim
 from ..image_judging import Decide, at_record, decided, near
-from ..panels import EULER, RELAXED
+from .curves import EULER, RELAXED
 
 __all__ = ["EPOCHS", "FIRST", "LAST_ACCURACY", "SMOOTHED", "judge"]
 

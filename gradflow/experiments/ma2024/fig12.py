@@ -27,10 +27,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import isclose, isinf, pi
+from math import isclose, pi
 from typing import NamedTuple
-
-import numpy as np
 
 from ...batches import steps_per_epoch
 from ...plotting import plot_rows, save_figure
@@ -38,19 +36,20 @@ from ...schemes import IEQ, Adagrad, Adam, AdaptiveSAV, Restart, RMSProp
 from ...schemes.protocols import Scheme
 from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ENOUGH, READING, at_epoch, overall
-from ..panels import PanelRuns, relaxed
-from ..tasks import PAPER
+from ..judging import ENOUGH, READING, ends_above
+from ..words import median_text
+from .adaptive_judging import verdict_by_reading
+from .adaptive_panels import READINGS
 from .burgers_task import BurgersSettings, burgers_task, train_burgers
+from .curves import relaxed
+from .panels import PanelRuns
+from .tasks import PAPER
 
 __all__ = ["MA2024_FIG12"]
 
 A_SAV, A_RESSAV, A_RELSAV = "A-SAV", "A-ResSAV", "A-RelSAV"
 ADAM, RMSPROP, ADAGRAD, LM = "Adam", "RMSProp", "Adagrad", "Levenberg-Marquardt"
 STEPS = (0.01, 0.001)
-PRINTED = "norm"
-READINGS = {PRINTED: "v by the norm", "elementwise": "v element by element"}
-"""For each reading of v what a row says of it."""
 PAPER_NU = 0.01 / pi
 EPOCH = 200
 """Where the curves are read."""
@@ -63,7 +62,7 @@ NOTE = (
 )
 
 
-class Job(NamedTuple):
+class BurgersCurve(NamedTuple):
     """A curve: what is run, and in which rows of the figure it is drawn."""
 
     stem: str
@@ -87,7 +86,7 @@ def row_title(reading: str, dt: float) -> str:
     return f"{READINGS[reading]}, dt = {dt:g}"
 
 
-def jobs(settings: BurgersSettings) -> list[Job]:
+def burgers_curves(settings: BurgersSettings) -> list[BurgersCurve]:
     """Return all curves, in the order of the legend."""
     made = []
     for dt in STEPS:
@@ -99,14 +98,16 @@ def jobs(settings: BurgersSettings) -> list[Job]:
             forms: dict[str, Scheme] = {A_SAV: sav, A_RESSAV: Restart(sav), A_RELSAV: relaxed(sav)}
             for label, form in forms.items():
                 stem = f"{label}-{reading}-dt{dt:g}"
-                made.append(Job(stem, label, f"{label}, {title}", form, dt, settings.batch_size, (title,)))
+                made.append(BurgersCurve(stem, label, f"{label}, {title}", form, dt, settings.batch_size, (title,)))
     for dt in STEPS:
         both = tuple(row_title(reading, dt) for reading in READINGS)
         baselines: dict[str, Scheme] = {ADAM: Adam(), RMSPROP: RMSProp(decay=0.99), ADAGRAD: Adagrad()}
         for label, plain in baselines.items():
-            made.append(Job(f"{label}-dt{dt:g}", label, f"{label}, dt = {dt:g}", plain, dt, settings.batch_size, both))
+            made.append(
+                BurgersCurve(f"{label}-dt{dt:g}", label, f"{label}, dt = {dt:g}", plain, dt, settings.batch_size, both)
+            )
     made.append(
-        Job(
+        BurgersCurve(
             LM,
             LM,
             LM,
@@ -119,36 +120,36 @@ def jobs(settings: BurgersSettings) -> list[Job]:
     return made
 
 
-def in_rows(everything: Sequence[Job], kept: Mapping[str, list[Solution]]) -> PanelRuns:
+def in_rows(everything: Sequence[BurgersCurve], kept: Mapping[str, list[Solution]]) -> PanelRuns:
     """Return for each row's title and each curve's label the runs, given those of each stem."""
     runs: PanelRuns = {row_title(reading, dt): {} for reading in READINGS for dt in STEPS}
-    for job in everything:
-        for row in job.rows:
-            runs[row][job.label] = kept[job.stem]
+    for curve in everything:
+        for row in curve.rows:
+            runs[row][curve.label] = kept[curve.stem]
     return runs
 
 
 def run(settings: BurgersSettings, context: Context) -> Outcome:
     """Run all curves for every draw of the initial parameters, draw the figure, and judge it."""
     tasks = [burgers_task(settings, draw) for draw in range(settings.draws)]
-    everything = jobs(settings)
+    everything = burgers_curves(settings)
     steps_per_epoch(tasks[0].problem, settings.batch_size)  # refuses a batch that is too large
-    for job in everything:
-        job.scheme.init(tasks[0].problem, tasks[0].theta0)
+    for curve in everything:
+        curve.scheme.init(tasks[0].problem, tasks[0].theta0)
     context.claim()
-    kept: dict[str, list[Solution]] = {job.stem: [] for job in everything}
+    kept: dict[str, list[Solution]] = {curve.stem: [] for curve in everything}
     for draw, task in enumerate(tasks):
-        for job in everything:
+        for curve in everything:
             done = train_burgers(
                 task,
-                job.scheme,
+                curve.scheme,
                 settings,
-                dt=job.dt,
-                path=context.out / "data" / f"{job.stem}-{draw}",
-                batch_size=job.batch_size,
-                progress=context.progress and f"{job.stem} {draw + 1}/{settings.draws}",
+                dt=curve.dt,
+                path=context.out / "data" / f"{curve.stem}-{draw}",
+                batch_size=curve.batch_size,
+                progress=context.progress and f"{curve.stem} {draw + 1}/{settings.draws}",
             )
-            kept[job.stem].append(done)
+            kept[curve.stem].append(done)
         context.say(f"draw {draw + 1} of {settings.draws}: done")
     runs = in_rows(everything, kept)
     figure = plot_rows(
@@ -161,14 +162,12 @@ def run(settings: BurgersSettings, context: Context) -> Outcome:
     )
     save_figure(figure, context.out / context.name)
     claims = judge(runs)
-    listed = dict.fromkeys(claim for several in claims.values() for claim in several)
-    rows = tuple(_row(job, kept[job.stem]) for job in everything)
-    return Outcome(TABLE, rows, NOTE, tuple(listed), verdict(claims, settings))
+    rows = tuple(_row(curve, kept[curve.stem]) for curve in everything)
+    return Outcome(TABLE, rows, NOTE, tuple(claims), verdict_by_reading(claims, stated(settings)))
 
 
-def verdict(claims: Mapping[str, Sequence[Claim]], settings: BurgersSettings) -> str:
-    """Return that of the reading under which most claims hold, the printed one if it is a tie: either may be what was run."""
-    best = max(READINGS, key=lambda reading: sum(claim.holds is True for claim in claims[reading]))
+def stated(settings: BurgersSettings) -> str:
+    """Return what is not done as in the paper, and what is chosen here."""
     changes = [
         f"a two-layer network of width {settings.width}, its initial parameters, weights and the damping chosen here"
     ]
@@ -176,12 +175,10 @@ def verdict(claims: Mapping[str, Sequence[Claim]], settings: BurgersSettings) ->
         changes.append(f"{settings.draws} draws")
     if not isclose(settings.nu, PAPER_NU, rel_tol=1e-3):
         changes.append(f"nu = {settings.nu:.3g} for {PAPER_NU:.3g}")
-    if best != PRINTED:
-        changes.append("v element by element")
-    return overall(claims[best], ", ".join(changes))
+    return ", ".join(changes)
 
 
-def judge(runs: PanelRuns) -> dict[str, list[Claim]]:
+def judge(runs: PanelRuns) -> list[Claim]:
     """Return for each reading of v what the paper shows and what the data say about it.
 
     Parameters
@@ -189,53 +186,33 @@ def judge(runs: PanelRuns) -> dict[str, list[Claim]]:
     runs : dict
         For each row's title and each curve's label the runs, one for each draw.
     """
-    claims: dict[str, list[Claim]] = {}
-    for reading in READINGS:
-        claims[reading] = []
-        for dt in STEPS:
+    claims: list[Claim] = []
+    for dt in STEPS:
+        for reading in READINGS:
             title = row_title(reading, dt)
             curves = runs[title]
             sav, relaxed, adam = curves[A_SAV], curves[A_RELSAV], curves[ADAM]
-            claims[reading] += [
-                above(f"{title}: A-SAV and A-RelSAV end below Adam", [adam], [sav, relaxed]),
-                above(f"{title}: A-ResSAV ends above A-SAV", [curves[A_RESSAV]], [sav]),
-                above(f"dt = {dt:g}: RMSProp and Adagrad end above Adam", [curves[RMSPROP], curves[ADAGRAD]], [adam]),
+            claims += [
+                _above(f"{title}: A-SAV and A-RelSAV end below Adam", [adam], [sav, relaxed]),
+                _above(f"{title}: A-ResSAV ends above A-SAV", [curves[A_RESSAV]], [sav]),
             ]
+        claims.append(
+            _above(f"dt = {dt:g}: RMSProp and Adagrad end above Adam", [curves[RMSPROP], curves[ADAGRAD]], [adam])
+        )
     return claims
 
 
-def above(text: str, higher: Sequence[Sequence[Solution]], lower: Sequence[Sequence[Solution]]) -> Claim:
-    """Return the claim that the lowest of some curves ends above the highest of others, by the factor READING, for every draw."""
-    quotients = []
-    for of_draw in zip(zip(*higher, strict=True), zip(*lower, strict=True), strict=True):
-        ends = [[at_epoch(run, "relative_error", EPOCH) for run in group] for group in of_draw]
-        known = [[end for end in group if end is not None] for group in ends]
-        if any(None in group for group in ends):
-            return Claim(text, None, f"the runs end before epoch {EPOCH}")
-        low, high = min(known[0]), max(known[1])
-        quotients.append(0.0 if isinf(high) else low / high)  # what has diverged is not below anything
-    holds: bool | None = min(quotients) >= READING
-    if not holds and (max(quotients) >= READING or len(quotients) < DRAWS):
-        holds = None  # the draws disagree, or are too few
-    spread, n = " to ".join(dict.fromkeys(f"{q:.2g}" for q in (min(quotients), max(quotients)))), len(quotients)
-    told_of = f"quotient of the errors at epoch {EPOCH}: {spread}, over {n} draw{'s' if n > 1 else ''}"
-    return Claim(text, holds, f"{told_of}; at least {READING:g} was asked for")
+def _above(text: str, higher: Sequence[Sequence[Solution]], lower: Sequence[Sequence[Solution]]) -> Claim:
+    return ends_above(text, higher, lower, EPOCH, name="relative_error", enough=DRAWS)
 
 
-def _row(job: Job, runs: Sequence[Solution]) -> tuple[str, ...]:
+def _row(curve: BurgersCurve, runs: Sequence[Solution]) -> tuple[str, ...]:
     """Return the row of `TABLE`: the median and the range over the draws."""
     epochs = f"{min(float(run.history['epoch'][-1]) for run in runs):.0f}"
     status = ", ".join(dict.fromkeys(run.status.value for run in runs))
-    return job.name, epochs, *(_spread(runs, name) for name in ("relative_error", "energy", "auxiliary_ratio")), status
-
-
-def _spread(runs: Sequence[Solution], name: str) -> str:
-    ends = np.sort([float(run.history[name][-1]) for run in runs])
-    if np.isnan(ends).any():
-        return "-"
-    form = "{:.4f}" if name == "auxiliary_ratio" else "{:.1e}"
-    low, median, high = (form.format(end) for end in (ends[0], np.median(ends), ends[-1]))
-    return low if low == high else f"{median} ({low} to {high})"
+    forms = {"relative_error": ".1e", "energy": ".1e", "auxiliary_ratio": ".4f"}
+    numbers = (median_text([float(run.history[name][-1]) for run in runs], form) for name, form in forms.items())
+    return curve.name, epochs, *numbers, status
 
 
 FULL = BurgersSettings(epochs=EPOCH)
@@ -249,6 +226,7 @@ MA2024_FIG12 = Experiment(
     quick_time="about half a minute for 20 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=20, record_epochs=2, draws=1),
+    fixed={"dt": [*STEPS], "read at epoch": EPOCH, "above": READING},
     run=run,
 )
 """The experiment ``ma2024-fig12``."""

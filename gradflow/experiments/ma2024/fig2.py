@@ -4,7 +4,7 @@ Example 1 in 40 dimensions, width 1000, batches of 64, dt = 0.2, C = 1. Read off
 Euler and SAV lie on one another, the train error falls to 2e-13 after 10 000 epochs and the test error stays near 1.7e-3; with
 the smoothed one the train errors level off at 2e-6, the test errors at 7e-4 (explicit Euler) and 6e-4 (SAV). The caption says lambda = 0, the text lambda = 4, so both are run. Which inner
 product r is updated in is not said; beside the consistent one SAV runs in that of the partial derivatives, see
-`gradflow.experiments.products`.
+`gradflow.experiments.ma2024.products`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,11 @@ import numpy as np
 from ...schemes import SAV, GradientDescent, Restart
 from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import in_spread
-from ..panels import (
-    EULER,
-    PANEL_TABLE,
-    RELAXED,
-    RESTARTED,
-    SMOOTHED,
-    Curve,
-    Panel,
-    by_method,
-    draw_panels,
-    panel_rows,
-    relaxed,
-    run_panels,
-)
-from ..tasks import PAPER, TaskSettings, stated_changes
+from ..judging import in_spread, over_draws
+from ..words import range_text
+from .curves import EULER, RELAXED, RESTARTED, SMOOTHED, Curve, Panel, by_method, relaxed
+from .panels import PANEL_TABLE, draw_panels, panel_rows, plain, run_panels
+from .tasks import PAPER, TaskSettings, stated_changes
 
 __all__ = ["MA2024_FIG2", "Fig2Settings"]
 
@@ -166,14 +155,15 @@ def _falls(runs: Sequence[Solution]) -> Claim:
 
 
 def _one_curve(label: str, runs: Sequence[Solution], eulers: Sequence[Solution], method: str) -> Claim:
-    """Return the claim that a scheme and explicit Euler have one train error curve, for every draw."""
+    """Return the claim that a scheme and explicit Euler have one train error curve, in the draws in which Euler has one."""
     gaps = [_gap(run, euler) for run, euler in zip(runs, eulers, strict=True) if euler.status is not Status.NONFINITE]
     ends = [float(run.history["auxiliary_ratio"][-1]) for run in runs]
-    text = f"{_plain(label)}: the train error falls as explicit Euler's does (decades, give or take a third){method}"
+    text = f"{plain(label)}: the train error falls as explicit Euler's does (decades, give or take a third){method}"
     if not gaps:
         return Claim(text, None, "explicit Euler diverges for every draw")
-    told = f"{min(gaps):.0%} to {max(gaps):.0%} apart, r / sqrt(E + C) ends at {min(ends):.2g} to {max(ends):.2g}"
-    return Claim(text, max(gaps) < CLOSE, told)
+    shown = [gap < CLOSE for gap in gaps]
+    found = f"{range_text(gaps, '.0%')} apart, {sum(shown)} of {len(shown)} draws"
+    return Claim(text, over_draws(shown), f"{found}; r / sqrt(E + C) ends at {range_text(ends, '.2g')}")
 
 
 def _gap(run: Solution, euler: Solution) -> float:
@@ -217,7 +207,11 @@ def verdict(claims: Sequence[Claim], changes: str) -> str:
     if sav:
         found = f"SAV lies on explicit Euler's curve with the lambda of the {' and the '.join(sav)}"
     else:
-        failing = f"vanilla SAV leaves explicit Euler's curve for both lambda ({caption.evidence})"
+        failing = (
+            f"vanilla SAV leaves explicit Euler's curve for both lambda, not in every draw alike ({caption.evidence})"
+        )
+        if caption.holds is text.holds is False:
+            failing = f"vanilla SAV leaves explicit Euler's curve for both lambda ({caption.evidence})"
         found = (
             f"{failing} and lies on it when {' or '.join(helps)}"
             if helps
@@ -237,10 +231,6 @@ def verdict(claims: Sequence[Claim], changes: str) -> str:
     return f"not decided: with a stated change ({changes}) {found}"
 
 
-def _plain(label: str) -> str:
-    return label.replace("$", "").replace(r"\lambda", "lambda")
-
-
 MA2024_FIG2 = Experiment(
     name="ma2024-fig2",
     title="Explicit Euler and SAV on Example 1",
@@ -251,5 +241,12 @@ MA2024_FIG2 = Experiment(
     full=Fig2Settings(),
     quick=Fig2Settings(epochs=60, record_epochs=1, draws=1),
     run=run,
+    fixed={
+        "lambda of the text": LAMBDA_TEXT,
+        "explicit Euler below": TARGET,
+        "within epochs": TARGET_EPOCHS,
+        "one curve": CLOSE,
+        "published test error": PAPER_TEST,
+    },
 )
 """The experiment ``ma2024-fig2``."""

@@ -11,23 +11,10 @@ from dataclasses import replace
 
 from ...schemes import GradientDescent
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ends_above, overall, together
-from ..panels import (
-    EULER,
-    PANEL_TABLE,
-    RELAXED,
-    RESTARTED,
-    VANILLA,
-    Curve,
-    Panel,
-    PanelRuns,
-    by_method,
-    draw_panels,
-    euler_and_sav,
-    panel_rows,
-    run_panels,
-)
-from ..tasks import PAPER, TaskSettings, stated_changes
+from ..judging import ends_above, together
+from .curves import EULER, RELAXED, RESTARTED, VANILLA, Curve, Panel, euler_and_sav
+from .panels import PanelRuns, panel_outcome
+from .tasks import PAPER, TaskSettings
 
 __all__ = ["MA2024_FIG3"]
 
@@ -35,6 +22,8 @@ SLOW = "explicit Euler, dt = 0.01"
 STEPS = {"dt = 0.5": 0.5, "dt = 1": 1.0}
 EPOCH = 60
 WITHIN, ABOVE = 0.1, 10.0
+PRINTED: dict[str, int | float | str] = {"epochs": 10_000, "n_samples": 100_000, "method": "smoothed"}
+"""Settings of the paper."""
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The figure has the smoothed particle method "
     "(--set method=smoothed, some 10 times as long), over 10 000 epochs. The initial parameters, which the paper does not give, are He's."
@@ -48,11 +37,15 @@ def run(settings: TaskSettings, context: Context) -> Outcome:
         Panel(title, f"dt{dt:g}", (*euler_and_sav(settings, dt), *([slow] if dt == max(STEPS.values()) else [])))
         for title, dt in STEPS.items()
     )
-    runs = run_panels(by_method(settings, panels), settings, context)
-    draw_panels(runs, settings, context, "Ma, Mao & Shen (2024), Fig. 3")
-    claims = judge(runs)
-    changes = stated_changes(settings, epochs=10_000, n_samples=100_000, method="smoothed")
-    return Outcome(PANEL_TABLE, panel_rows(runs), NOTE, tuple(claims), overall(claims, changes))
+    return panel_outcome(
+        panels,
+        settings,
+        context,
+        title="Ma, Mao & Shen (2024), Fig. 3",
+        note=NOTE,
+        judge=judge,
+        paper=PRINTED,
+    )
 
 
 def judge(runs: PanelRuns) -> list[Claim]:
@@ -75,7 +68,7 @@ def judge(runs: PanelRuns) -> list[Claim]:
             )
         )
         text = f"{title}: explicit Euler ends at least {ABOVE:g} times as high as SAV, or diverges"
-        claims.append(ends_above(text, curves[EULER], curves[VANILLA], EPOCH, ABOVE))
+        claims.append(ends_above(text, [curves[EULER]], [curves[VANILLA]], EPOCH, ABOVE))
     return claims
 
 
@@ -92,6 +85,7 @@ MA2024_FIG3 = Experiment(
     quick_time="about a minute for 10 000 samples and 2 draws",
     full=FULL,
     quick=replace(FULL, n_samples=10_000, draws=2),
+    fixed={"dt": [*STEPS.values()], "read at epoch": EPOCH, "within": WITHIN, "above": ABOVE},
     run=run,
 )
 """The experiment ``ma2024-fig3``."""

@@ -16,23 +16,10 @@ import numpy as np
 from ...schemes import SAV, Restart
 from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ends_above, overall
-from ..panels import (
-    PANEL_TABLE,
-    RELAXED,
-    RESTARTED,
-    SMOOTHED,
-    VANILLA,
-    Curve,
-    Panel,
-    PanelRuns,
-    by_method,
-    draw_panels,
-    panel_rows,
-    relaxed,
-    run_panels,
-)
-from ..tasks import PAPER, TaskSettings, stated_changes
+from ..judging import READING, ends_above, overall
+from .curves import RELAXED, RESTARTED, SMOOTHED, VANILLA, Curve, Panel, by_method, relaxed
+from .panels import PANEL_TABLE, PanelRuns, draw_panels, panel_rows, plain, run_panels
+from .tasks import PAPER, TaskSettings, stated_changes
 
 __all__ = ["MA2024_FIG6"]
 
@@ -91,15 +78,14 @@ def judge(runs: PanelRuns) -> list[Claim]:
     """
     claims = []
     for title, curves in runs.items():
-        name = title.replace("$", "").replace("\\lambda", "lambda")
         for above, below in ((VANILLA, RELAXED), (RELAXED, RESTARTED)):
-            text = f"{name}: |1 - q| of {above} is above that of {below} after {EPOCH} epochs"
-            claims.append(ends_above(text, curves[above], curves[below], EPOCH, 1.0, name="deficit"))
+            text = f"{plain(title)}: |1 - q| of {above} is above that of {below} after {EPOCH} epochs"
+            claims.append(ends_above(text, [curves[above]], [curves[below]], EPOCH, name="deficit"))
     for method in ("", SMOOTHED):
         if all(title + method in runs for title in PANELS):
             without, with_ = (runs[title + method][VANILLA] for title in PANELS)
             text = f"|1 - q| of SAV is larger without stabilization than with lambda = 4 after {EPOCH} epochs{method}"
-            claims.append(ends_above(text, without, with_, EPOCH, 1.0, name="deficit"))
+            claims.append(ends_above(text, [without], [with_], EPOCH, name="deficit"))
     return claims
 
 
@@ -114,6 +100,7 @@ MA2024_FIG6 = Experiment(
     quick_time="about 30 seconds for 10 000 samples and 2 draws",
     full=FULL,
     quick=replace(FULL, n_samples=10_000, draws=2),
+    fixed={"dt": DT, "lambda": [*PANELS.values()], "read at epoch": EPOCH, "above": READING},
     run=run,
 )
 """The experiment ``ma2024-fig6``."""

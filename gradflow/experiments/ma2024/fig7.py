@@ -11,29 +11,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import in_spread, overall, together
-from ..panels import (
-    EULER,
-    PANEL_TABLE,
-    RESTARTED,
-    SMOOTHED,
-    VANILLA,
-    Panel,
-    PanelRuns,
-    by_method,
-    draw_panels,
-    euler_and_sav,
-    panel_rows,
-    run_panels,
-)
-from ..tasks import PAPER, TaskSettings, stated_changes
+from ..judging import in_spread, together
+from .curves import EULER, RESTARTED, SMOOTHED, VANILLA, Panel, euler_and_sav
+from .panels import PanelRuns, panel_outcome
+from .tasks import PAPER, TaskSettings
 
 __all__ = ["MA2024_FIG7"]
 
 DT = 0.01
 EPOCH, LEVEL = 300, 1e-3
 PAPER_EPOCH, SMOOTHED_LEVEL = 10_000, 5e-5
+WITHIN = 1.0
+"""How far apart curves are that lie on one another: a factor 2, less 1."""
 PANEL = "dt = 0.01"
+PRINTED: dict[str, int | float | str] = {
+    "epochs": PAPER_EPOCH,
+    "loss": "relative",
+    "time_scale": "mean_field",
+    "method": "both",
+}
+"""Settings of the paper."""
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The mean squared error is trained, in the time of automatic "
     "differentiation."
@@ -42,12 +39,15 @@ NOTE = (
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
     """Run the four curves for every draw, draw the figure, and judge it."""
-    panel = Panel(PANEL, "particle", euler_and_sav(settings, DT))
-    runs = run_panels(by_method(settings, (panel,)), settings, context)
-    draw_panels(runs, settings, context, f"Ma, Mao & Shen (2024), Fig. 7, dt = {DT:g}")
-    claims = judge(runs)
-    changes = stated_changes(settings, epochs=10_000, loss="relative", time_scale="mean_field", method="both")
-    return Outcome(PANEL_TABLE, panel_rows(runs), NOTE, tuple(claims), overall(claims, changes))
+    return panel_outcome(
+        (Panel(PANEL, "particle", euler_and_sav(settings, DT)),),
+        settings,
+        context,
+        title=f"Ma, Mao & Shen (2024), Fig. 7, dt = {DT:g}",
+        note=NOTE,
+        judge=judge,
+        paper=PRINTED,
+    )
 
 
 def judge(runs: PanelRuns) -> list[Claim]:
@@ -66,7 +66,7 @@ def judge(runs: PanelRuns) -> list[Claim]:
         claims.append(in_spread(near, euler, "train_error", epoch, level))
         for label in (VANILLA, RESTARTED):
             on = f"{title}: {label} lies on explicit Euler's curve (within a factor 2)"
-            claims.append(together(on, (euler, curves[label]), "train_error", EPOCH, 1.0))
+            claims.append(together(on, (euler, curves[label]), "train_error", EPOCH, WITHIN))
     return claims
 
 
@@ -83,6 +83,7 @@ MA2024_FIG7 = Experiment(
     quick_time="about 20 seconds for 1 draw",
     full=FULL,
     quick=replace(FULL, draws=1),
+    fixed={"dt": DT, "read at epoch": EPOCH, "published level": LEVEL, "within": WITHIN},
     run=run,
 )
 """The experiment ``ma2024-fig7``."""

@@ -10,27 +10,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ends_above, overall
-from ..panels import (
-    EULER,
-    PANEL_TABLE,
-    RELAXED,
-    RESTARTED,
-    VANILLA,
-    Panel,
-    PanelRuns,
-    by_method,
-    draw_panels,
-    euler_and_sav,
-    panel_rows,
-    run_panels,
-)
-from ..tasks import PAPER, TaskSettings, stated_changes
+from ..judging import ends_above
+from .curves import EULER, RELAXED, RESTARTED, VANILLA, Panel, euler_and_sav
+from .panels import PanelRuns, panel_outcome
+from .tasks import PAPER, TaskSettings
 
 __all__ = ["MA2024_FIG8"]
 
 STEPS = {"dt = 0.4": 0.4, "dt = 1": 1.0}
 EPOCH, ABOVE = 300, 5.0
+PRINTED: dict[str, int | float | str] = {
+    "epochs": 10_000,
+    "loss": "relative",
+    "time_scale": "mean_field",
+    "method": "smoothed",
+}
+"""Settings of the paper."""
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The figure has the smoothed particle method "
     "(--set method=smoothed, some 10 times as long), over 10 000 epochs; the text says M = 1000, the caption 10 000. The initial parameters, which the paper does "
@@ -41,11 +36,15 @@ NOTE = (
 def run(settings: TaskSettings, context: Context) -> Outcome:
     """Run all curves for every draw, draw the figure, and judge it."""
     panels = tuple(Panel(title, f"dt{dt:g}", euler_and_sav(settings, dt)) for title, dt in STEPS.items())
-    runs = run_panels(by_method(settings, panels), settings, context)
-    draw_panels(runs, settings, context, "Ma, Mao & Shen (2024), Fig. 8")
-    claims = judge(runs)
-    changes = stated_changes(settings, epochs=10_000, loss="relative", time_scale="mean_field", method="smoothed")
-    return Outcome(PANEL_TABLE, panel_rows(runs), NOTE, tuple(claims), overall(claims, changes))
+    return panel_outcome(
+        panels,
+        settings,
+        context,
+        title="Ma, Mao & Shen (2024), Fig. 8",
+        note=NOTE,
+        judge=judge,
+        paper=PRINTED,
+    )
 
 
 def judge(runs: PanelRuns) -> list[Claim]:
@@ -59,8 +58,8 @@ def judge(runs: PanelRuns) -> list[Claim]:
     return [
         ends_above(
             f"{title}: explicit Euler ends at least {ABOVE:g} times as high as {label}, or diverges",
-            curves[EULER],
-            curves[label],
+            [curves[EULER]],
+            [curves[label]],
             EPOCH,
             ABOVE,
         )
@@ -89,6 +88,7 @@ MA2024_FIG8 = Experiment(
     quick_time="about 15 seconds for 1 draw",
     full=FULL,
     quick=replace(FULL, draws=1),
+    fixed={"dt": [*STEPS.values()], "read at epoch": EPOCH, "above": ABOVE},
     run=run,
 )
 """The experiment ``ma2024-fig8``."""

@@ -17,9 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ends_above, told
-from ..panels import PANEL_TABLE, PanelRuns, by_method, draw_panels, panel_rows, run_panels
-from ..tasks import PAPER, TaskSettings, stated_changes
+from ..judging import ends_above
 from .adaptive_judging import levels, verdict_by_reading
 from .adaptive_panels import (
     ADAPTIVE_EULER,
@@ -30,11 +28,20 @@ from .adaptive_panels import (
     adaptive_panels,
     by_reading,
 )
+from .panels import PanelRuns, panel_outcome
+from .tasks import PAPER, TaskSettings
 
 __all__ = ["MA2024_FIG9"]
 
 SMALL, LARGE = 0.1, 1.0
 EPOCH, PAPER_EPOCH, ABOVE = 100, 10_000, 5.0
+PRINTED: dict[str, int | float | str] = {
+    "epochs": PAPER_EPOCH,
+    "loss": "relative",
+    "time_scale": "mean_field",
+    "method": "smoothed",
+}
+"""Settings of the paper."""
 LEVELS = {ADAPTIVE_EULER: (4e-4, 1e-3), **dict.fromkeys(ADAPTIVE_SAVS, (9e-5, 3e-4))}
 """With dt = 0.1."""
 TRAIN_LEVELS = {ADAPTIVE_EULER: 2e-2, ADAPTIVE_SAV: 1.2e-4, ADAPTIVE_RESTARTED: 2.5e-4, ADAPTIVE_RELAXED: 1.7e-4}
@@ -49,19 +56,20 @@ NOTE = (
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
     """Run all curves for every draw, draw the figure, and judge it."""
-    panels = by_method(settings, adaptive_panels(settings, (SMALL, LARGE)))
-    runs = run_panels(panels, settings, context)
-    draw_panels(runs, settings, context, "Ma, Mao & Shen (2024), Fig. 9")
-    claims = judge(runs)
-    changes = told(
-        stated_changes(settings, epochs=PAPER_EPOCH, loss="relative", time_scale="mean_field", method="smoothed"),
-        "" if settings.epochs >= PAPER_EPOCH else f"dt = {SMALL:g} not judged",
+    return panel_outcome(
+        adaptive_panels(settings, (SMALL, LARGE)),
+        settings,
+        context,
+        title="Ma, Mao & Shen (2024), Fig. 9",
+        note=NOTE,
+        judge=judge,
+        paper=PRINTED,
+        verdict=verdict_by_reading,
+        changes=("" if settings.epochs >= PAPER_EPOCH else f"dt = {SMALL:g} not judged",),
     )
-    listed = tuple(claim for several in claims.values() for claim in several)
-    return Outcome(PANEL_TABLE, panel_rows(runs), NOTE, listed, verdict_by_reading(claims, changes))
 
 
-def judge(runs: PanelRuns) -> dict[str, list[Claim]]:
+def judge(runs: PanelRuns) -> list[Claim]:
     """Return for each reading of v what the paper shows and what the data say about it.
 
     Parameters
@@ -69,13 +77,14 @@ def judge(runs: PanelRuns) -> dict[str, list[Claim]]:
     runs : dict
         From `run_panels`.
     """
-    claims: dict[str, list[Claim]] = {}
-    for reading, panels in by_reading(runs, LARGE).items():
-        claims[reading] = [
+    claims: list[Claim] = []
+    for panels in by_reading(runs, LARGE).values():
+        claims += [
             ends_above(
-                f"{title}: adaptive Euler ends at least {ABOVE:g} times as high as {label}",
-                curves[ADAPTIVE_EULER],
-                curves[label],
+                f"{title}: adaptive Euler ends at least {ABOVE:g} times as high as {label} after {EPOCH} epochs (paper: "
+                f"{TRAIN_LEVELS[ADAPTIVE_EULER] / TRAIN_LEVELS[label]:.0f} times after {PAPER_EPOCH})",
+                [curves[ADAPTIVE_EULER]],
+                [curves[label]],
                 EPOCH,
                 ABOVE,
             )
@@ -83,10 +92,10 @@ def judge(runs: PanelRuns) -> dict[str, list[Claim]]:
             for label in ADAPTIVE_SAVS
         ]
         for title, curves in panels.items():
-            claims[reading] += levels(title, curves, PAPER_EPOCH, {k: (v,) for k, v in TRAIN_LEVELS.items()})
-    for reading, panels in by_reading(runs, SMALL).items():
+            claims += levels(title, curves, PAPER_EPOCH, {k: (v,) for k, v in TRAIN_LEVELS.items()})
+    for panels in by_reading(runs, SMALL).values():
         for title, curves in panels.items():
-            claims[reading] += levels(title, curves, PAPER_EPOCH, LEVELS)
+            claims += levels(title, curves, PAPER_EPOCH, LEVELS)
     return claims
 
 
@@ -111,6 +120,7 @@ MA2024_FIG9 = Experiment(
     quick_time="about 20 seconds for 15 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=15, record_epochs=1, draws=1),
+    fixed={"dt": [SMALL, LARGE], "read at epoch": EPOCH, "above": ABOVE},
     run=run,
 )
 """The experiment ``ma2024-fig9``."""

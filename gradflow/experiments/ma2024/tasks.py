@@ -17,15 +17,15 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from ..batches import steps_per_epoch
-from ..datasets import Dataset, gaussian, quadratic, sin_cos
-from ..doors import require_one_of
-from ..models import Regression, SmoothedParticles, TwoLayerNet
-from ..namespace import Array
-from ..schemes.protocols import Scheme
-from ..solution import Solution, Status
-from ..solve import solve
-from .judging import ENOUGH
+from ...batches import steps_per_epoch
+from ...datasets import Dataset, gaussian, quadratic, sin_cos
+from ...doors import require_one_of
+from ...models import Regression, SmoothedParticles, TwoLayerNet
+from ...namespace import Array
+from ...schemes.protocols import Scheme
+from ...solution import Solution
+from ..judging import ENOUGH
+from ..training import train
 from .products import InconsistentProduct
 
 __all__ = ["METHODS", "PAPER", "TARGETS", "Task", "TaskSettings", "regression_task", "stated_changes", "train_task"]
@@ -165,7 +165,7 @@ def regression_task(settings: TaskSettings, draw: int, *, smoothed: bool = False
     smoothed : bool
         Train by the smoothed particle method.
     product : str
-        One of `gradflow.experiments.products.PRODUCTS`.
+        One of `gradflow.experiments.ma2024.products.PRODUCTS`.
 
     Returns
     -------
@@ -227,10 +227,11 @@ def train_task(
         return task.test.energy(state.theta)
 
     batch_size = settings.batch_size or None
-    run = solve(
+    return train(
         task.problem,
         scheme,
         task.theta0,
+        path=path,
         dt=dt,
         epochs=settings.epochs,
         batch_size=batch_size,
@@ -243,8 +244,4 @@ def train_task(
             ("test_error", test_error),
         ),
         progress=progress,
-        checkpoint=path,
     )
-    if run.status is Status.STOPPED:
-        raise KeyboardInterrupt
-    return run

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..models import Regression
-from ..namespace import Array
+from ...models import Regression
+from ...namespace import Array
 
 __all__ = ["PRODUCTS", "InconsistentProduct"]
 

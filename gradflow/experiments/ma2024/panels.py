@@ -2,122 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
-from ..batches import steps_per_epoch
-from ..plotting import plot_rows, save_figure
-from ..schemes import SAV, AdaptiveSAV, GradientDescent, Relaxed, Restart
-from ..schemes.protocols import Scheme
-from ..solution import Solution
-from .experiment import Context
-from .tasks import Task, TaskSettings, regression_task, train_task
+from ...batches import steps_per_epoch
+from ...plotting import plot_rows, save_figure
+from ...solution import Solution
+from ..experiment import Claim, Context, Outcome
+from ..judging import overall, told
+from ..words import range_text
+from .curves import Panel, by_method
+from .tasks import Task, TaskSettings, regression_task, stated_changes, train_task
 
-__all__ = [
-    "EULER",
-    "PANEL_TABLE",
-    "RELAXED",
-    "RESTARTED",
-    "SMOOTHED",
-    "VANILLA",
-    "Curve",
-    "Panel",
-    "PanelRuns",
-    "by_method",
-    "draw_panels",
-    "euler_and_sav",
-    "panel_rows",
-    "relaxed",
-    "run_panels",
-]
+__all__ = ["PANEL_TABLE", "PanelRuns", "draw_panels", "panel_outcome", "panel_rows", "plain", "run_panels"]
 
-EULER, VANILLA, RESTARTED, RELAXED = "explicit Euler", "SAV", "restarted SAV", "relaxed SAV"
-SMOOTHED = ", smoothed particles"
-"""Behind the title of a panel of the smoothed particle method."""
 PANEL_TABLE = ("curve", "epochs", "train error", "test error", "r/sqrt(E+C)", "status")
 PanelRuns: TypeAlias = dict[str, dict[str, list[Solution]]]
 """For each panel's title and each curve's label the runs, one for each draw."""
-
-
-class Curve(NamedTuple):
-    """A scheme with its step size."""
-
-    label: str
-    """The legend's entry."""
-    scheme: Scheme
-    """What runs."""
-    dt: float
-    """Step size > 0."""
-    product: str = "consistent"
-    """One of `gradflow.experiments.products.PRODUCTS`."""
-
-
-class Panel(NamedTuple):
-    """Curves that the paper draws over one another."""
-
-    title: str
-    """Above the row."""
-    stem: str
-    """Of the names of the files."""
-    curves: tuple[Curve, ...]
-    """In the order of the legend."""
-    smoothed: bool = False
-    """Whether the smoothed particle method runs."""
-
-
-def relaxed(scheme: SAV | AdaptiveSAV) -> Relaxed:
-    """Return a scheme relaxed as the paper prints it, Algorithm 4: what may be given back leaves out the stabilization's share.
-
-    Parameters
-    ----------
-    scheme : SAV or AdaptiveSAV
-        The vanilla scheme.
-    """
-    return Relaxed(scheme, eta=0.99, budget="increment")
-
-
-def euler_and_sav(settings: TaskSettings, dt: float) -> tuple[Curve, ...]:
-    """Return explicit Euler and SAV in its three forms, the curves of most figures.
-
-    Parameters
-    ----------
-    settings : TaskSettings
-        C and the stabilization.
-    dt : float
-        Step size > 0.
-    """
-    sav = SAV(C=settings.C, stabilization=settings.stabilization)
-    schemes: dict[str, Scheme] = {
-        EULER: GradientDescent(),
-        VANILLA: sav,
-        RESTARTED: Restart(sav),
-        RELAXED: relaxed(sav),
-    }
-    return tuple(Curve(label, scheme, dt) for label, scheme in schemes.items())
-
-
-def by_method(settings: TaskSettings, panels: Iterable[Panel]) -> tuple[Panel, ...]:
-    """Return panels for the methods that the settings ask for; with both, each panel and then its smoothed form.
-
-    Parameters
-    ----------
-    settings : TaskSettings
-        Its ``method``.
-    panels : iterable of Panel
-        For the particle method.
-
-    Returns
-    -------
-    tuple of Panel
-        Those of the smoothed particle method have ``SMOOTHED`` behind their titles.
-    """
-    found = []
-    for panel in panels:
-        if settings.method != "smoothed":
-            found.append(panel)
-        if settings.method != "particle":
-            found.append(panel._replace(title=panel.title + SMOOTHED, stem=f"{panel.stem}-smoothed", smoothed=True))
-    return tuple(found)
 
 
 def run_panels(panels: tuple[Panel, ...], settings: TaskSettings, context: Context) -> PanelRuns:
@@ -223,18 +124,67 @@ def panel_rows(runs: PanelRuns) -> tuple[tuple[str, ...], ...]:
             name = f"{title}: {label}" if len(runs) > 1 else label
             epochs = f"{min(float(run.history['epoch'][-1]) for run in several):.0f}"
             status = ", ".join(dict.fromkeys(run.status.value for run in several))
-            numbers = (_range(several, key) for key in ("train_error", "test_error", "auxiliary_ratio"))
-            rows.append((_plain(name), epochs, *numbers, status))
+            numbers = (
+                range_text(float(run.history[key][-1]) for run in several)
+                for key in ("train_error", "test_error", "auxiliary_ratio")
+            )
+            rows.append((plain(name), epochs, *numbers, status))
     return tuple(rows)
 
 
-def _range(runs: list[Solution], name: str) -> str:
-    ends = sorted(float(run.history[name][-1]) for run in runs)
-    if any(end != end for end in ends):
-        return "-"
-    low, high = f"{ends[0]:.1e}", f"{ends[-1]:.1e}"
-    return low if low == high else f"{low} to {high}"
+def plain(label: str) -> str:
+    """Return a label without its mathematics, for a table.
 
-
-def _plain(label: str) -> str:
+    Parameters
+    ----------
+    label : str
+        As in a legend.
+    """
     return label.replace("$", "").replace("\\lambda", "lambda")
+
+
+def panel_outcome(
+    panels: Iterable[Panel],
+    settings: TaskSettings,
+    context: Context,
+    *,
+    title: str,
+    note: str,
+    judge: Callable[[PanelRuns], list[Claim]],
+    paper: Mapping[str, int | float | str],
+    verdict: Callable[[list[Claim], str], str] = overall,
+    changes: Iterable[str] = (),
+) -> Outcome:
+    """Run the panels of a figure for the methods that the settings ask for, draw train and test errors, and judge them.
+
+    Parameters
+    ----------
+    panels : iterable of Panel
+        Of the particle method.
+    settings : TaskSettings
+        Sizes, draws, seeds, methods.
+    context : Context
+        Where all goes.
+    title : str
+        Above the figure.
+    note : str
+        What one must know to read the table.
+    judge : callable
+        From the runs: what the paper shows, and what the data say about it.
+    paper : mapping of str to int, float or str
+        What the paper has, by the name of the setting.
+    verdict : callable
+        From the claims and the stated changes.
+    changes : iterable of str
+        Further changes; empty ones do not count.
+
+    Returns
+    -------
+    Outcome
+        The table of all curves, the claims and the verdict.
+    """
+    runs = run_panels(by_method(settings, panels), settings, context)
+    draw_panels(runs, settings, context, title)
+    claims = judge(runs)
+    changed = told(stated_changes(settings, **paper), *changes)
+    return Outcome(PANEL_TABLE, panel_rows(runs), note, tuple(claims), verdict(claims, changed))

@@ -1,20 +1,22 @@
 """Matplotlib views of what `gradflow.solve` returns.
 
-Every function returns a `matplotlib.figure.Figure` of its own and touches no pyplot state, so nothing pops
-up and no screen is needed. Curves differ in colour (the set of Okabe & Ito, which colour-blind readers tell
-apart) and in dashes (for print in grey); the background is white by itself, so a figure reads the same on a
-dark page.
+Every function returns a `matplotlib.figure.Figure` of its own and touches no pyplot state, so nothing pops up and no
+screen is needed. Curves differ in colour (the set of Okabe & Ito, which colour-blind readers tell apart) and in dashes
+(for print in grey); the background is white by itself, so a figure reads the same on a dark page. How several runs
+become one curve is in `gradflow.plotting.spreads`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .solution import Solution, Status
+from ..solution import Solution
+from .spreads import BETWEEN_0_AND_1, draw_spread, drawn_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,14 +30,9 @@ Runs: TypeAlias = Solution | Sequence[Solution]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#595959")
 """Okabe & Ito's colours without the yellow, which white paper swallows, and with grey for black."""
 DASHES: tuple[Any, ...] = (
-    "-",
-    (0, (5, 1.5)),
-    (0, (1.2, 1.2)),
-    (0, (6, 1.5, 1.2, 1.5)),
-    (0, (8, 1.5, 1, 1, 1, 1.5)),
-    (0, (2.5, 2.5)),
-    (0, (1, 3)),
-)
+    "-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)),
+    (0, (8, 1.5, 1, 1, 1, 1.5)), (0, (2.5, 2.5)), (0, (1, 3)),
+)  # fmt: skip
 """Dashes of the curves, in Matplotlib's form."""
 
 LABELS = {
@@ -52,10 +49,6 @@ LABELS = {
 }
 """What an axis says; a quantity that is not here goes by its own name."""
 
-BETWEEN_0_AND_1 = ("auxiliary_ratio", "xi0")
-"""Quantities whose distance from 1 matters more than their decades: always on a linear scale."""
-SIGNED = ("identity_residual",)
-"""Quantities of either sign, drawn by their size."""
 DECADES = 30.0
 """A positive quantity that varies by more than this factor gets a logarithmic scale."""
 GREY = "#8c8c8c"
@@ -157,10 +150,8 @@ def plot_rows(
         _check(groups, quantities, x)
     everything = [run for groups in cases.values() for runs in groups.values() for run in runs]
     end = max(float(run.history[x][-1]) for run in everything)
-    styles: dict[str, int] = {}
-    for groups in cases.values():
-        for name in groups:
-            styles.setdefault(name, len(styles))
+    names = dict.fromkeys(name for groups in cases.values() for name in groups)
+    styles = dict(zip(names, cycle(zip(COLOURS, DASHES, strict=True)), strict=False))
     columns = len(quantities) if len(cases) > 1 else min(3, len(quantities))
     height = len(cases) * -(-len(quantities) // columns)
     size = (4.3 * columns + 0.4, (3.0 if height > 1 else 3.5) * height + 0.9)
@@ -170,10 +161,10 @@ def plot_rows(
     handles: dict[str, Any] = {}
     of_case = [(case, groups, name) for case, groups in cases.items() for name in quantities]
     for axes, (case, groups, name) in zip(panels, of_case, strict=False):
-        _scale(axes, [_values(run, name) for run in everything], name)  # first: it says how far up the top is
+        _scale(axes, [drawn_values(run, name) for run in everything], name)  # first: it says how far up the top is
         for group, runs in groups.items():
-            style = styles[group]
-            line = _draw(axes, runs, x, name, end, COLOURS[style % len(COLOURS)], DASHES[style % len(DASHES)])
+            colour, dashes = styles[group]
+            line = draw_spread(axes, runs, x, name, end=end, colour=colour, dashes=dashes)
             if line is not None:
                 handles.setdefault(group, line)
         axes.set_xlabel(says.get(x, x))
@@ -188,9 +179,8 @@ def plot_rows(
         figure.suptitle(title, fontsize="medium")
     if legend and handles:
         entries = {name: handles[name] for name in styles if name in handles}
-        columns = max(
-            1, min(6, len(entries), int(size[0] / (0.08 * max(map(len, entries)) + 0.75)))
-        )  # inches a label takes
+        inches = 0.08 * max(map(len, entries)) + 0.75  # that a label takes
+        columns = max(1, min(6, len(entries), int(size[0] / inches)))
         figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
@@ -234,78 +224,6 @@ def _check(groups: Mapping[str, list[Solution]], quantities: tuple[str, ...], x:
 
 def _listed(runs: Runs) -> list[Solution]:
     return [runs] if isinstance(runs, Solution) else list(runs)
-
-
-def _values(run: Solution, name: str) -> Any:
-    """Return a quantity as it is drawn: in float64, its size if of either sign, NaN for infinities."""
-    values = np.asarray(run.history[name], dtype=np.float64)
-    values = np.abs(values) if name in SIGNED else values
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def _table(runs: list[Solution], x: str, name: str) -> tuple[Any, Any]:
-    """Return where the longest run was recorded, and a quantity there, a row for each run; NaN where nothing is known.
-
-    From its last finite value on a run that diverged is infinite, and one that came to rest stays where it is.
-    """
-    lost = -np.inf if name.endswith("accuracy") else np.nan if name in BETWEEN_0_AND_1 else np.inf
-    at = np.asarray(max((run.history[x] for run in runs), key=len), dtype=np.float64)
-    table = np.full((len(runs), len(at)), np.nan)
-    for row, run in zip(table, runs, strict=True):
-        values = _values(run, name)
-        row[: len(values)] = values
-        finite = np.flatnonzero(np.isfinite(values))
-        if run.status is Status.NONFINITE and finite.size:  # else the scheme does not have the quantity
-            row[finite[-1] + 1 :] = lost
-        elif run.status is Status.STAGNATED or run.message.startswith("stationary"):
-            row[len(values) :] = values[-1]
-    here = np.isfinite(table).any(axis=0)
-    return at[here], table[:, here]
-
-
-def _fill(axes: Axes, at: Any, table: Any, colour: str) -> None:
-    """Fill the range of the runs; where one is infinite, as far as beyond the end of the axes."""
-    from matplotlib.collections import PolyCollection
-
-    low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
-    finite = table[np.isfinite(table)]
-    bottom, top = float(finite.min()), float(finite.max())
-    room = 20 * (top - bottom) + 1.0
-    limits = (bottom * 1e-30, min(1e300, top * 1e30)) if axes.get_yscale() == "log" else (bottom - room, top + room)
-    edges = [np.column_stack([at, np.clip(edge, *limits)]) for edge in (low, high)]
-    band = PolyCollection([np.concatenate([edges[0], edges[1][::-1]])], color=colour, alpha=0.2, linewidth=0)
-    axes.add_collection(band, autolim=False)  # what is beyond the panel shall not set its scale
-    axes.update_datalim(np.column_stack([np.tile(at, 2), np.concatenate([low, high])]))  # infinities do not count
-
-
-def _draw(axes: Axes, runs: list[Solution], x: str, name: str, end: float, colour: str, dashes: Any) -> Any:
-    """Draw the runs of one kind; return the line, or None when there is nothing to draw.
-
-    A run that has stagnated is drawn on to `end`, thinly: so would it have gone on.
-    """
-    if all(np.isfinite(_values(run, name)).sum() < 2 for run in runs):
-        return None
-    at, table = _table(runs, x, name)
-    if len(runs) > 1:
-        _fill(axes, at, table, colour)
-    middle = np.nanmedian(table, axis=0)
-    middle[np.isinf(middle)] = np.nan
-    (line,) = axes.plot(at, middle, color=colour, linestyle=dashes, linewidth=1.6)
-    for run in runs:
-        values = _values(run, name)
-        if run.status not in (Status.DONE, Status.STOPPED) and np.isfinite(values).any():
-            last = np.flatnonzero(np.isfinite(values))[-1]
-            axes.plot(run.history[x][last], values[last], marker="x", markersize=6, color=colour, clip_on=False)
-            if run.status is Status.STAGNATED:
-                axes.hlines(
-                    values[last],
-                    run.history[x][last],
-                    end,
-                    color=colour,
-                    linestyle=(0, (1, 3)),
-                    linewidth=1.0,
-                )
-    return line
 
 
 def _scale(axes: Axes, drawn: list[Any], name: str) -> None:

@@ -1,0 +1,102 @@
+"""A regression of the empirical study from its settings to what it comes to: what experiments 1 to 3 have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from ...namespace import Array
+from ..experiment import Claim, Context, Outcome
+from .judging import verdict
+from .methods import NAMES, HyperParameters, empirical_methods
+from .orders import Order
+from .report import TABLE_NOTE, Thresholds, draw_columns, method_table
+from .runs import MethodRuns, run_methods
+from .tasks import EmpiricalSettings, empirical_tasks
+
+__all__ = ["Claims", "Study", "carry_out"]
+
+Claims: TypeAlias = Callable[[MethodRuns, Sequence[float]], list[Claim]]
+"""What is claimed of the runs of each method, and of the unit of the test error for each draw."""
+
+
+def carry_out(study: Study, settings: EmpiricalSettings, context: Context) -> Outcome:
+    """Run all forms for every draw, draw the figure, and judge what is stated.
+
+    Parameters
+    ----------
+    study : Study
+        What is particular to the experiment.
+    settings : EmpiricalSettings
+        Its settings.
+    context : Context
+        Where the results go.
+
+    Returns
+    -------
+    Outcome
+        The table of all forms, the claims and the verdict.
+
+    Raises
+    ------
+    ValueError
+        If a setting is refused.
+    KeyboardInterrupt
+        As it came, once what was done is kept.
+    """
+    tasks = empirical_tasks(settings)
+    runs = run_methods(empirical_methods(study.printed, kept_share=study.kept_share), tasks, settings, context)
+    sizes = tuple(study.size(task.test.y) for task in tasks)
+    fewer = settings.epochs < study.epochs
+    title = f"Empirical study, {study.title}, D = {settings.n_inputs}, m = {settings.width}"
+    draw_columns(runs, context, title, top=study.top, levels=study.levels(sizes, not fewer))
+    header, rows = method_table(runs, Thresholds(study.threshold, study.parts, study.unit, sizes), study.orders)
+    published, explained = study.judge(runs, sizes), study.explain(runs, sizes)
+    changed = f"{settings.epochs} of {study.epochs} epochs" if fewer else ""
+    decision = verdict(published, explained, settings.init, changed)
+    return Outcome(header, rows, f"{study.note} {TABLE_NOTE} {NAMES}", (*published, *explained), decision)
+
+
+class Study(NamedTuple):
+    """What is particular to one of the regressions."""
+
+    title: str
+    """Of the figure: the experiment and its target."""
+    printed: HyperParameters
+    """As the study has them."""
+    epochs: int
+    """As printed."""
+    threshold: float
+    """The test error that the study calls converged."""
+    orders: tuple[Order, ...]
+    """The errors that it publishes."""
+    unit: str
+    """What a test error is set beside."""
+    size: Callable[[Array], float]
+    """That number, > 0, from y of the test part."""
+    parts: tuple[float, ...]
+    """Parts of the unit to which the table counts epochs."""
+    top: float
+    """The largest error in the figure."""
+    levels: Callable[[Sequence[float], bool], Mapping[str, Mapping[str, float]]]
+    """What to mark in the figure, for the unit of each draw and whether all printed epochs are run."""
+    note: str
+    """What one must know to read the table, but for what is said of every such table."""
+    judge: Claims
+    """What the study states."""
+    explain: Claims
+    """Where its failures come from."""
+    kept_share: float = 1.0
+    """As for `empirical_methods`."""
+
+    def fixed(self) -> dict[str, Any]:
+        """Return what no setting changes, by name: the printed hyper-parameters, and what the claims read."""
+        printed = {
+            name: [*value] if isinstance(value, tuple) else value for name, value in self.printed._asdict().items()
+        }
+        return {
+            **printed,
+            "part of its epochs that vanilla IEQ runs": self.kept_share,
+            "read at epoch": self.epochs,
+            "threshold": self.threshold,
+        }

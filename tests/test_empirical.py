@@ -428,7 +428,7 @@ def test_only_what_touches_all_claims_changes_the_verdict(name, whole, tmp_path,
     epochs = module.EPOCHS if whole else 7
     settings = EmpiricalSettings(target="sin_cos", epochs=epochs, n_inputs=2, width=3, n_samples=20, draws=1)
     outcome = empirical_study.carry_out(study, settings, context)
-    changed = f"not decided: with a stated change (7 of {module.EPOCHS} epochs)"
+    changed = f"not reproduced with a stated change: 7 of {module.EPOCHS} epochs; 0 of 1 statements hold"
     assert outcome.verdict.startswith("refuted" if whole else changed)
     assert ("anilla IEQ" in outcome.note and "not miss it" in outcome.note) is (module is not exp3)
 
@@ -551,7 +551,7 @@ def test_the_verdict_follows_from_what_was_published():
     refuted = verdict([yes, no, open_], [], "he")
     assert refuted.startswith("refuted (from initial parameters of the law he, ")
     assert "1 of 3 statements hold, 1 fail, 1 are open; what fails: b" in refuted
-    assert verdict([yes, no], [], "he", "half").startswith("not decided: with a stated change (half) 1 of 2")
+    assert verdict([yes, no], [], "he", "half").startswith("reproduced in part with a stated change: half; 1 of 2")
     assert verdict([yes, open_], [yes, no], "he").endswith("1 of 2 explanations hold")
 
 

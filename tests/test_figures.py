@@ -245,9 +245,13 @@ def test_the_verdict_follows_from_the_claims():
     yes, no, open_ = (Claim(text, holds, "so") for text, holds in (("a", True), ("b", False), ("c", None)))
     assert judging.overall([yes]) == "reproduced"
     assert judging.overall([yes], "half of it") == "reproduced with a stated change: half of it"
-    assert judging.overall([yes, open_]).startswith("not decided: c")
-    assert judging.overall([yes, no, open_]).startswith("refuted: b fails (so)")
-    assert judging.overall([yes, no], "half of it").startswith("not decided: with a stated change (half of it) b fails")
+    assert judging.overall([yes, open_]).startswith("not decided: 1 of 2 claims hold, 1 are open: c")
+    assert judging.overall([yes, no, open_]) == "refuted: b fails (so)"
+    changed = "with a stated change: half of it;"
+    assert judging.overall([yes, no], "half of it").startswith(f"reproduced in part {changed} 1 of 2")
+    assert judging.overall([no, open_], "half of it").startswith(
+        f"not reproduced {changed} 0 of 2 claims hold, 1 are open"
+    )
 
 
 @figures

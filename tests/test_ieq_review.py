@@ -328,7 +328,7 @@ def test_a_verdict_is_on_the_review_unless_a_check_of_ours_fails():
     assert verdict([yes, no, ours]).startswith("refuted: b fails (so); 1 of 1 checks")
     for published in ([yes], [no], [open_]):
         assert verdict([*published, ours, wrong]) == "not decided: a check of this library fails: b (so)"
-    assert verdict([yes, open_, ours]).startswith("not decided: c (so)")
+    assert verdict([yes, open_, ours]).startswith("not decided: 1 of 2 claims hold, 1 are open: c (so)")
     read = no._replace(text="b, under the reading that b is c")
     assert (
         verdict([yes, read]) == "refuted (under the reading that b is c): b, under the reading that b is c fails (so)"
@@ -340,7 +340,10 @@ def test_a_verdict_is_on_the_review_unless_a_check_of_ours_fails():
         verdict([yes, ours], "on a clock")
         == "reproduced with a stated change: on a clock; 1 of 1 checks of this library hold"
     )
-    assert verdict([no], "on a clock") == "not decided: with a stated change (on a clock) b fails (so)"
+    assert (
+        verdict([no], "on a clock")
+        == "not reproduced with a stated change: on a clock; 0 of 1 claims hold; what fails: b (so)"
+    )
     assert verdict([no, wrong], "on a clock").startswith("not decided: a check of this library fails: b (so)")
 
 
@@ -636,7 +639,7 @@ def test_only_what_does_not_depend_on_the_machine_refutes(tmp_path, monkeypatch,
         return reproduce(COST, tmp_path).verdict
 
     assert found(True, True, True).startswith("reproduced with a stated change: times of this machine's CPU")
-    assert found(True, False, True).startswith("not decided: with a stated change")
+    assert found(True, False, True).startswith("reproduced in part with a stated change")
     assert found(True, True, False) == "not decided: a check of this library fails: c (so)"
     assert found(True, True, None).startswith("reproduced with a stated change")  # what is open of ours decides nothing
     assert found(False, True, False) == "refuted: a fails (so)"  # of times, the check says nothing of what is allocated

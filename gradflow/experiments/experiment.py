@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     claims: tuple[Claim, ...]
     """What was to be seen, and whether it was."""
     verdict: str
-    """One line; of a published figure: reproduced (with a stated change), refuted or not decided, and why."""
+    """One line; of a published figure: reproduced (in part, or with a stated change), refuted or not decided, and why."""
 
 
 class Context(NamedTuple):

@@ -21,6 +21,7 @@ __all__ = [
     "READING",
     "at_epoch",
     "ends_above",
+    "failed",
     "in_spread",
     "oscillates",
     "over_draws",
@@ -222,9 +223,9 @@ def told(*changes: str) -> str:
 
 
 def overall(claims: Iterable[Claim], changed: str = "") -> str:
-    """Return the verdict on a figure: reproduced (with a stated change), refuted, or not decided, and why.
+    """Return the verdict on a figure: reproduced (in part, or with a stated change), refuted, or not decided, and why.
 
-    What fails with a stated change does not refute what was printed without it.
+    What fails with a stated change does not refute what was printed without it: the figure then is reproduced in part, or not.
 
     Parameters
     ----------
@@ -233,16 +234,41 @@ def overall(claims: Iterable[Claim], changed: str = "") -> str:
     changed : str
         What was not done as in the paper; empty if nothing.
     """
-    claims = list(claims)
-    failing = [f"{claim.text} fails ({claim.evidence})" for claim in claims if claim.holds is False]
+    of = {answer: [claim for claim in claims if claim.holds is answer] for answer in (True, False, None)}
+    failing, undecided = (
+        "; ".join(f"{claim.text} ({claim.evidence})" for claim in of[holds]) for holds in (False, None)
+    )
+    count = f"{len(of[True])} of {sum(map(len, of.values()))} claims hold" + f", {len(of[None])} are open" * bool(
+        of[None]
+    )
     if failing and changed:
-        return f"not decided: with a stated change ({changed}) {'; '.join(failing)}"
+        return f"{failed(of[True], changed)}{count}; what fails: {failing}"
     if failing:
-        return f"refuted: {'; '.join(failing)}"
-    undecided = [f"{claim.text} ({claim.evidence})" for claim in claims if claim.holds is None]
+        return failed(of[True]) + "; ".join(f"{claim.text} fails ({claim.evidence})" for claim in of[False])
     if undecided:
-        return f"not decided: {'; '.join(undecided)}"
+        return f"not decided: {count}: {undecided}"
     return f"reproduced with a stated change: {changed}" if changed else "reproduced"
+
+
+def failed(holding: Sequence[Claim], changed: str = "") -> str:
+    """Return how a verdict begins when a claim fails.
+
+    Parameters
+    ----------
+    holding : sequence of Claim
+        Those that hold.
+    changed : str
+        What was not done as in the paper; empty if nothing.
+
+    Examples
+    --------
+    >>> failed([], "half of the epochs")
+    'not reproduced with a stated change: half of the epochs; '
+    >>> failed([])
+    'refuted: '
+    """
+    part = "reproduced in part" if holding else "not reproduced"
+    return f"{part} with a stated change: {changed}; " if changed else "refuted: "
 
 
 def _too_short(epoch: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...solution import Solution
 from ..experiment import Claim
-from ..judging import at_epoch
+from ..judging import at_epoch, failed
 from .thresholds import epochs_to
 
 __all__ = [
@@ -167,9 +167,10 @@ def verdict(published: Sequence[Claim], explained: Sequence[Claim], init: str, c
     if of[False] and not changed:
         start = f"from initial parameters of the law {init}, which the study leaves unsaid"
         return f"refuted ({start}): {count}; what fails: {failing}{why}"
-    if of[False] or of[None]:
-        with_change = f"with a stated change ({changed}) " if changed else ""
-        return f"not decided: {with_change}{count}{f'; what fails: {failing}' if failing else ''}{why}"
+    if of[False]:
+        return f"{failed(of[True], changed)}{count}; what fails: {failing}{why}"
+    if of[None]:
+        return f"not decided: {f'with a stated change ({changed}) ' if changed else ''}{count}{why}"
     return f"reproduced with a stated change: {changed}{why}" if changed else f"reproduced: {count}{why}"
 
 

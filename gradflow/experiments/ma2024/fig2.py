@@ -222,13 +222,15 @@ def verdict(claims: Sequence[Claim], changes: str) -> str:
         for claim in (falls, test)
         if not claim.holds
     ]
+    if falls.holds is False or test.holds is False:
+        return f"reproduced in part with a stated change: {changes}; {found}; {'; '.join(open_)}"
     if open_:
         return f"not decided: {'; '.join(open_)}; so far {found}"
     if sav:
         return f"reproduced with a stated change: {changes}"
     if helps:
         return f"reproduced with a stated change: {changes}; {found}"
-    return f"not decided: with a stated change ({changes}) {found}"
+    return f"reproduced in part with a stated change: {changes}; {found}"
 
 
 MA2024_FIG2 = Experiment(

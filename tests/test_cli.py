@@ -1,6 +1,7 @@
 """The command line: its commands, what they print, and one line with exit code 2 for every mistake."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 import gradflow as gf
 from gradflow.cli import app
-from gradflow.experiments import REGISTRY, Claim, Experiment, Outcome, tasks
+from gradflow.experiments import REGISTRY, Claim, Experiment, Outcome, training
 from gradflow.experiments.listing import overview
 from gradflow.installation import installation
 
@@ -37,11 +38,13 @@ def test_version():
 def test_list_has_a_line_for_every_experiment():
     result = call("list")
     assert result.exit_code == 0
-    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.startswith("    ")}
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if re.match(" {4}[^ ]", line)}
+    printed = " ".join(result.stdout.split())
     assert set(lines) == set(REGISTRY)
     for name, experiment in REGISTRY.items():
         assert lines[name].endswith(experiment.title)
         assert experiment.source.split(",")[0] in result.stdout
+        assert " ".join(experiment.problem.split()) in printed
 
 
 @pytest.mark.parametrize("arguments", [["--long"], list(REGISTRY), ["demo"]])
@@ -78,7 +81,7 @@ def test_list_groups_by_what_is_cited():
     ]
     lines = list(overview(several))
     assert [line for line in lines if line and not line.startswith(" ")] == ["A, J. X 5 (2024) 1", cited[-1][0]]
-    assert lines[-2:] == [cited[-1][0], "    e3  an hour  Title of e3"]
+    assert lines[-3:] == [cited[-1][0], "    e3  an hour  Title of e3", f"        {several[0].problem}"]
     assert list(overview([])) == []
 
 
@@ -192,7 +195,7 @@ def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "solve", interrupted)
+        patch.setattr(training, "solve", interrupted)
         result = call("demo", "--out", tmp_path, *TINY)
     assert result.exit_code == 130
     assert "same command goes on" in result.stderr

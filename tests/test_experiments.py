@@ -157,6 +157,33 @@ def test_results_of_other_settings_are_not_overwritten(tmp_path, changes, messag
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
+def test_what_is_no_folder_of_results_is_left_alone(tmp_path):
+    theirs = {"settings.json": '{"mine": 1}', "report.txt": "mine", "note.md": "mine"}
+    for name, text in theirs.items():
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text(text)
+        with pytest.raises(ValueError, match=r"must be a folder of results|is not a settings file"):
+            reproduce("demo", folder, **TINY)
+        assert [path.read_text() for path in folder.iterdir()] == [text]
+    with pytest.raises(ValueError, match="must be a folder of results"):
+        reproduce("demo", tmp_path / "note" / "note.md", **TINY)
+    (tmp_path / "empty").mkdir()
+    reproduce("demo", tmp_path / "empty", **TINY)
+
+
+def test_the_versions_that_ran_are_kept(tmp_path):
+    reproduce("demo", tmp_path, **TINY)
+    path = tmp_path / "settings.json"
+    told = json.loads(path.read_text())
+    now = told["versions"]
+    path.write_text(json.dumps({**told, "versions": {**now, "numpy": "1.0"}}))
+    reproduce("demo", tmp_path, **TINY)
+    told = json.loads(path.read_text())
+    assert told["versions"]["numpy"] == "1.0"
+    assert told["taken up with"] == now
+
+
 def test_a_refused_setting_does_not_spoil_the_folder(tmp_path):
     with pytest.raises(ValueError, match="dt must be"):
         reproduce("demo", tmp_path, **{**TINY, "dt": -1.0})

@@ -102,9 +102,31 @@ def test_draws_differ_in_all_that_is_not_published(target):
 
 def test_changes_are_told():
     settings = TaskSettings(epochs=60, init="he", draws=2)
-    told = stated_changes(settings, epochs=60, width=500, method="smoothed", loss="relative")
-    assert told == "width 1000 for 500, the particle method alone, initial parameters of the law 'he', 2 draws"
-    assert stated_changes(replace(settings, draws=5), epochs=60) == "initial parameters of the law 'he'"
+    paper = TaskSettings(epochs=60, n_samples=100_000, width=500, method="smoothed", smoothing=1e-6, seed=3)
+    told = stated_changes(settings, paper)
+    assert told == (
+        "width 1000 for 500, a pool of 10000 samples for 100000, the particle method alone, "
+        "initial parameters of the law 'he', 2 draws"
+    )
+    smoothed = stated_changes(replace(settings, method="both", C=3.0), paper)
+    assert "C 3.0 for 1.0, both methods, smoothing 0.0001 for 1e-06" in smoothed
+    assert stated_changes(replace(settings, draws=5), TaskSettings(epochs=60)) == "initial parameters of the law 'he'"
+
+
+@figures
+def test_every_printed_setting_that_is_changed_is_in_the_verdict(figure, tmp_path, monkeypatch):
+    """Of runs that show all claims, so that the verdict is one of changes."""
+    from gradflow.experiments.ma2024 import fig2, fig6, panels
+
+    for module in (panels, fig2, fig6):
+        monkeypatch.setattr(module, "draw_panels", lambda *_, **__: None)
+    seen = []
+    for module in (panels, fig2, fig6):
+        kept = module.stated_changes
+        monkeypatch.setattr(module, "stated_changes", lambda s, p, kept=kept: seen.append(kept(s, p)) or seen[-1])
+    figure.reproduce(tmp_path, say=silent, **{**tiny(figure), "epochs": 1, "draws": 1, "C": 7.0})
+    for change in ("width 10 for", "n inputs 3 for", "a pool of 60 samples for", "C 7.0 for"):
+        assert change in seen[0], seen[0]
 
 
 def test_sav_is_relaxed_as_the_paper_prints_it():

@@ -76,7 +76,7 @@ def test_kept_figures_are_where_the_page_looks():
 def test_every_text_of_a_report_is_on_the_page_as_it_is(tmp_path):
     page = reproduction_page(results(tmp_path, small()))
     rows = [cells(line) for line in page.splitlines() if line.startswith("|")]
-    assert {len(row) for row in rows} == {2, 3}
+    assert {len(row) for row in rows} == {2, 3, 4}
     plain = [[shown(cell) for cell in row] for row in rows]
     for claim, word in zip(CLAIMS, ("yes", "no", "not decided"), strict=True):
         assert [claim.text, " ".join(claim.evidence.split()), word] in plain

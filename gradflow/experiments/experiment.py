@@ -179,7 +179,7 @@ class Experiment:
 
 
 def claim_folder(folder: Path, name: str, settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
-    """Write ``settings.json``, or raise ValueError if the folder holds results of other settings.
+    """Write ``settings.json``, or raise ValueError if the folder holds results of other settings, or something else.
 
     What is fixed is not compared: each run kept in the folder knows its own step size, and refuses another one; how the runs
     are judged may change, and the report then is made anew.
@@ -189,23 +189,29 @@ def claim_folder(folder: Path, name: str, settings: Mapping[str, Any], fixed: Ma
     path = folder / "settings.json"
     versions = {"gradflow": __version__, "numpy": np.__version__, "python": platform.python_version()}
     document = {"experiment": name, "settings": dict(settings), "fixed": dict(fixed), "versions": versions}
-    if path.exists() and any((folder / "data").glob("*.npz")):
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not path.exists())):
+        raise ValueError(f"{folder} must be a folder of results, an empty one or a new one; it holds something else")
+    if path.exists():
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
             kept_name, kept_settings = kept["experiment"], dict(kept["settings"])
+            kept_versions = dict(kept.get("versions", versions))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a settings file of an experiment: choose another folder") from error
-        differing = [] if kept_name == name else [f"experiment {kept_name}, not {name}"]
-        if not differing:
-            differing = [
-                f"{key} {kept_settings.get(key)!r}, not {value!r}"
-                for key, value in settings.items()
-                if key not in kept_settings or not _continues(key, kept_settings[key], value)
-            ]
-        if differing:
-            raise ValueError(
-                f"{folder} holds results of other settings ({'; '.join(differing)}): choose another folder"
-            )
+        if any((folder / "data").glob("*.npz")):
+            differing = [] if kept_name == name else [f"experiment {kept_name}, not {name}"]
+            if not differing:
+                differing = [
+                    f"{key} {kept_settings.get(key)!r}, not {value!r}"
+                    for key, value in settings.items()
+                    if key not in kept_settings or not _continues(key, kept_settings[key], value)
+                ]
+            if differing:
+                raise ValueError(
+                    f"{folder} holds results of other settings ({'; '.join(differing)}): choose another folder"
+                )
+            if kept_versions != versions:  # of the runs that are taken up, beside those that go on and judge
+                document |= {"versions": kept_versions, "taken up with": versions}
     folder.mkdir(parents=True, exist_ok=True)
     for stale in ("report.json", "report.txt"):  # of an earlier run: nobody shall read it beside the new settings
         (folder / stale).unlink(missing_ok=True)

@@ -17,24 +17,25 @@ MORE = re.compile(r"[(;:,]| for | on | with ")
 
 
 def overview(experiments: Iterable[Experiment]) -> Iterator[str]:
-    """Yield the lines of a list: for each source a heading, below it for each experiment its name, time and title.
+    """Yield the lines of a list: for each source a heading, below it for each experiment its name, time, title and problem.
 
     Parameters
     ----------
     experiments : iterable of Experiment
         In their order; the sources are in that of their first ones.
     """
-    groups: dict[str, list[tuple[str, str, str]]] = {}
+    groups: dict[str, list[tuple[str, str, str, str]]] = {}
     for one in experiments:
         citation, time = PLACE.split(one.source, maxsplit=1)[0], MORE.split(one.time, maxsplit=1)[0].strip()
-        groups.setdefault(citation, []).append((one.name, time, one.title))
+        groups.setdefault(citation, []).append((one.name, time, one.title, one.problem))
     rows = [row for group in groups.values() for row in group]
     name_width, time_width = (max((len(row[k]) for row in rows), default=0) for k in (0, 1))
     for n, (citation, group) in enumerate(groups.items()):
         yield from ([""] if n else [])
         yield citation
-        for name, time, title in group:
+        for name, time, title, problem in group:
             yield f"    {name:{name_width}}  {time:{time_width}}  {title}"
+            yield from textwrap.wrap(problem, 112, initial_indent=8 * " ", subsequent_indent=8 * " ")
 
 
 def details(experiment: Experiment) -> Iterator[str]:

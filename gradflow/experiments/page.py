@@ -149,11 +149,12 @@ def reproduction_page(all_results: Sequence[Results], folder: str = "results") -
         "Nothing on it is typed by hand: every number, verdict and figure is of the run whose settings and versions stand beside it.",
         "",
         *_table(
-            ("experiment", "source", "verdict"),
+            ("experiment", "source", "claims that hold", "verdict"),
             (
                 (
                     f"[{_cell(r.experiment.title)}](#{_anchor(r)})",
                     _cell(r.experiment.source),
+                    f"{sum(claim['holds'] is True for claim in r.report['claims'])} of {len(r.report['claims'])}",
                     _verdict(headline(r.report["verdict"])),
                 )
                 for r in all_results

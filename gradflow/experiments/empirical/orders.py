@@ -134,7 +134,11 @@ def of_order(
         meets = bool(finite) and min(finite) <= high * HALF_DECADE and max(finite) >= low / HALF_DECADE
         missed = form not in fewer and len(telling) >= DRAWS and min(away) > MISSED
         holds.append(True if meets else False if missed else None)
-    return Claim(text, any_of(holds), f"{'; '.join(found)}; published {order_text(low, high)}, epoch {epoch:g}")
+    return Claim(
+        text,
+        any_of(holds),
+        f"{'; '.join(found)}; published {order_text(low, high)}, within a factor {HALF_DECADE:.2g}, epoch {epoch:g}",
+    )
 
 
 class Order(NamedTuple):

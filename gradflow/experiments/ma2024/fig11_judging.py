@@ -20,6 +20,7 @@ import numpy as np
 from ...solution import Solution
 from ..experiment import Claim
 from ..image_judging import Decide, at_record, decided, near
+from ..judging import over_draws
 from .curves import EULER, RELAXED
 
 __all__ = ["EPOCHS", "FIRST", "LAST_ACCURACY", "SMOOTHED", "judge"]
@@ -27,6 +28,8 @@ __all__ = ["EPOCHS", "FIRST", "LAST_ACCURACY", "SMOOTHED", "judge"]
 EPOCHS, FIRST = 10, 1
 """When the accuracies are read."""
 LAST_ACCURACY, FIRST_ACCURACY, SMOOTHED_ACCURACY, GOAL = 0.982, 0.948, 0.984, 0.98
+DRAWS = 3
+"""Draws from which on they count against a claim."""
 SMOOTHED = "smoothed: "
 """Before the label of a curve with smoothed particles."""
 
@@ -74,10 +77,10 @@ def _goal(runs: Mapping[str, Sequence[Solution]]) -> Claim:
 
 
 def _lower(found: list[list[float]]) -> tuple[bool | None, str]:
-    """Return whether the first curve is below the second in every draw; None if in some only."""
+    """Return whether the first curve is below the second in every draw; None if in some only, or if the draws are few."""
     below = [first < second for first, second in zip(*found, strict=True)]
     told = "; ".join(f"{first:.2e} and {second:.2e}" for first, second in zip(*found, strict=True))
-    return True if all(below) else None if any(below) else False, told
+    return over_draws(below, enough=DRAWS), told
 
 
 def _beyond_sampling(n_test: int) -> Decide:

@@ -37,13 +37,6 @@ __all__ = ["MA2024_FIG4"]
 SMALL, LARGE = 0.01, 1.0
 EPOCH, PAPER_EPOCH = 400, 10_000
 WITHIN, ABOVE, FALLS = 0.1, 3.0, 1.5
-PRINTED: dict[str, int | float | str] = {
-    "epochs": PAPER_EPOCH,
-    "width": 1000,
-    "n_samples": 100_000,
-    "method": "smoothed",
-}
-"""Settings of the paper."""
 LEVELS = {
     SMALL: {ADAPTIVE_EULER: (2e-5, 3e-5), **dict.fromkeys(ADAPTIVE_SAVS, (4e-6, 1e-5))},
     LARGE: {ADAPTIVE_EULER: (3e-2, 3e-2), **dict.fromkeys(ADAPTIVE_SAVS, (4e-6, 1e-5))},
@@ -66,7 +59,7 @@ def run(settings: TaskSettings, context: Context) -> Outcome:
         title="Ma, Mao & Shen (2024), Fig. 4",
         note=NOTE,
         judge=judge,
-        paper=PRINTED,
+        paper=replace(FULL, epochs=PAPER_EPOCH, width=1000, n_samples=100_000, method="smoothed"),
         verdict=verdict_by_reading,
         changes=("" if settings.epochs >= PAPER_EPOCH else f"dt = {SMALL:g} not judged",),
     )

@@ -24,13 +24,6 @@ PAPER_EPOCH, SMOOTHED_LEVEL = 10_000, 5e-5
 WITHIN = 1.0
 """How far apart curves are that lie on one another: a factor 2, less 1."""
 PANEL = "dt = 0.01"
-PRINTED: dict[str, int | float | str] = {
-    "epochs": PAPER_EPOCH,
-    "loss": "relative",
-    "time_scale": "mean_field",
-    "method": "both",
-}
-"""Settings of the paper."""
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The mean squared error is trained, in the time of automatic "
     "differentiation."
@@ -46,7 +39,7 @@ def run(settings: TaskSettings, context: Context) -> Outcome:
         title=f"Ma, Mao & Shen (2024), Fig. 7, dt = {DT:g}",
         note=NOTE,
         judge=judge,
-        paper=PRINTED,
+        paper=replace(FULL, epochs=PAPER_EPOCH, loss="relative", time_scale="mean_field", method="both"),
     )
 
 

@@ -19,13 +19,6 @@ __all__ = ["MA2024_FIG8"]
 
 STEPS = {"dt = 0.4": 0.4, "dt = 1": 1.0}
 EPOCH, ABOVE = 300, 5.0
-PRINTED: dict[str, int | float | str] = {
-    "epochs": 10_000,
-    "loss": "relative",
-    "time_scale": "mean_field",
-    "method": "smoothed",
-}
-"""Settings of the paper."""
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The figure has the smoothed particle method "
     "(--set method=smoothed, some 10 times as long), over 10 000 epochs; the text says M = 1000, the caption 10 000. The initial parameters, which the paper does "
@@ -43,7 +36,7 @@ def run(settings: TaskSettings, context: Context) -> Outcome:
         title="Ma, Mao & Shen (2024), Fig. 8",
         note=NOTE,
         judge=judge,
-        paper=PRINTED,
+        paper=replace(FULL, epochs=10_000, loss="relative", time_scale="mean_field", method="smoothed"),
     )
 
 

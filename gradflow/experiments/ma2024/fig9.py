@@ -35,13 +35,6 @@ __all__ = ["MA2024_FIG9"]
 
 SMALL, LARGE = 0.1, 1.0
 EPOCH, PAPER_EPOCH, ABOVE = 100, 10_000, 5.0
-PRINTED: dict[str, int | float | str] = {
-    "epochs": PAPER_EPOCH,
-    "loss": "relative",
-    "time_scale": "mean_field",
-    "method": "smoothed",
-}
-"""Settings of the paper."""
 LEVELS = {ADAPTIVE_EULER: (4e-4, 1e-3), **dict.fromkeys(ADAPTIVE_SAVS, (9e-5, 3e-4))}
 """With dt = 0.1."""
 TRAIN_LEVELS = {ADAPTIVE_EULER: 2e-2, ADAPTIVE_SAV: 1.2e-4, ADAPTIVE_RESTARTED: 2.5e-4, ADAPTIVE_RELAXED: 1.7e-4}
@@ -63,7 +56,7 @@ def run(settings: TaskSettings, context: Context) -> Outcome:
         title="Ma, Mao & Shen (2024), Fig. 9",
         note=NOTE,
         judge=judge,
-        paper=PRINTED,
+        paper=replace(FULL, epochs=PAPER_EPOCH, loss="relative", time_scale="mean_field", method="smoothed"),
         verdict=verdict_by_reading,
         changes=("" if settings.epochs >= PAPER_EPOCH else f"dt = {SMALL:g} not judged",),
     )

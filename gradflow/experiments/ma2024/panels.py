@@ -62,7 +62,7 @@ def run_panels(panels: tuple[Panel, ...], settings: TaskSettings, context: Conte
                     settings,
                     dt=curve.dt,
                     path=context.out / "data" / stem,
-                    progress=context.progress and f"{panel.stem} {curve.label} {draw + 1}/{settings.draws}",
+                    progress=context.progress and f"{panel.stem} {plain(curve.label)} {draw + 1}/{settings.draws}",
                 )
                 runs[panel.title][curve.label].append(run)
         context.say(f"draw {draw + 1} of {settings.draws}: done")
@@ -151,7 +151,7 @@ def panel_outcome(
     title: str,
     note: str,
     judge: Callable[[PanelRuns], list[Claim]],
-    paper: Mapping[str, int | float | str],
+    paper: TaskSettings,
     verdict: Callable[[list[Claim], str], str] = overall,
     changes: Iterable[str] = (),
 ) -> Outcome:
@@ -171,8 +171,8 @@ def panel_outcome(
         What one must know to read the table.
     judge : callable
         From the runs: what the paper shows, and what the data say about it.
-    paper : mapping of str to int, float or str
-        What the paper has, by the name of the setting.
+    paper : TaskSettings
+        What the paper has.
     verdict : callable
         From the claims and the stated changes.
     changes : iterable of str
@@ -186,5 +186,5 @@ def panel_outcome(
     runs = run_panels(by_method(settings, panels), settings, context)
     draw_panels(runs, settings, context, title)
     claims = judge(runs)
-    changed = told(stated_changes(settings, **paper), *changes)
+    changed = told(stated_changes(settings, paper), *changes)
     return Outcome(PANEL_TABLE, panel_rows(runs), note, tuple(claims), verdict(claims, changed))

@@ -11,7 +11,7 @@ Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from math import inf, isfinite
 from pathlib import Path
@@ -28,13 +28,24 @@ from ..judging import ENOUGH
 from ..training import train
 from .products import InconsistentProduct
 
-__all__ = ["METHODS", "PAPER", "TARGETS", "Task", "TaskSettings", "regression_task", "stated_changes", "train_task"]
+__all__ = [
+    "METHODS",
+    "PAPER",
+    "TARGETS",
+    "UNPRINTED",
+    "Task",
+    "TaskSettings",
+    "regression_task",
+    "stated_changes",
+    "train_task",
+]
 
 PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
 """The citation."""
 METHODS = ("particle", "smoothed", "both")
 """Which of the paper's two methods a figure shows: the particle method, the smoothed one, or both."""
-
+UNPRINTED = ("record_epochs", "draws", "init", "seed", "dtype")
+"""Settings of which the paper says nothing."""
 
 TARGETS: dict[str, Callable[..., Dataset]] = {
     "sin_cos": sin_cos,
@@ -122,15 +133,15 @@ class Task:
     """Of the batches."""
 
 
-def stated_changes(settings: TaskSettings, **paper: int | float | str) -> str:
+def stated_changes(settings: TaskSettings, paper: TaskSettings) -> str:
     """Return what a run does not do as the paper, and what it had to choose, as one text.
 
     Parameters
     ----------
     settings : TaskSettings
         Of the run.
-    **paper : int, float or str
-        What the paper has, by the name of the setting.
+    paper : TaskSettings
+        What the paper has, of the same class; of `UNPRINTED` any value.
 
     Returns
     -------
@@ -139,12 +150,16 @@ def stated_changes(settings: TaskSettings, **paper: int | float | str) -> str:
         give, and the number of draws if it is too small to judge by.
     """
     changes = []
-    for name, printed in paper.items():
-        value = getattr(settings, name)
-        if value == printed:
+    for name in (field.name for field in fields(paper)):
+        value, printed = getattr(settings, name), getattr(paper, name)
+        smoothed = name in ("smoothing", "displacements")
+        if value == printed or name in UNPRINTED or (smoothed and settings.method == "particle"):
             continue
         if name == "method":
-            changes.append("the particle method alone" if value == "particle" else "the smoothed particle method alone")
+            methods = {"particle": "the particle method alone", "smoothed": "the smoothed particle method alone"}
+            changes.append(methods.get(value, "both methods"))
+        elif name == "n_samples":
+            changes.append(f"a pool of {value} samples for {printed}")
         else:
             changes.append(f"{name.replace('_', ' ')} {value} for {printed}")
     changes.append(f"initial parameters of the law {settings.init!r}")

@@ -71,7 +71,7 @@ def judge(
             f"observed order {range_text(descent, '.3f')} (fitted)",
         ),
         Claim(
-            "for dt to infinity it is -(J^T J)^{-1} J^T q (2.4), J having P independent columns",
+            "for dt to infinity it is -(J^T J)^{-1} J^T q (2.4), which exists only if J has P independent columns",
             all(s.rank == s.shape[1] for case in (WIDE, NARROW) for s in sweeps[case]),
             ranks,
         ),
@@ -137,7 +137,7 @@ def _rises(seen: Mapping[str, Mapping[float, Sequence[StepsSeen]]]) -> list[Clai
             f"{'; '.join(counts)}; largest rise in one step a factor {max(s.largest for s in every):.3g}",
         ),
         Claim(
-            f"{OURS}no rise where K dt |q_new| <= 2, K measured along the step",
+            f"{OURS}no rise where K dt |q_new| <= 2, K = 2 |q(new) - q - J d| / |d|^2 of the step d, q_new = q + J d",
             least > 2 if rising else None,
             f"least K dt |q_new| of a step with a rise {least:.2f}, {sum(s.rises for s in every)} such steps"
             if rising

@@ -1,9 +1,13 @@
 """Figure 7 of Ma, Mao & Shen: explicit Euler and SAV on a sum of squares.
 
 Example 2 in 40 dimensions, width 100, batches of 64, dt = 0.01, C = 1. Read off the plot: the particle method's curves lie on
-one another, near 1e-3 (train) after 300 epochs and at 1.2e-4 and 3.1e-4 (test) after 10 000. With the relative error as the loss
-the error is still 0.7 after 200 epochs in mean-field time, and stays near 1 in that of automatic differentiation: the mean squared
-error is trained here, in the time of automatic differentiation. The smoothed method ends at 5e-5 and 1e-4.
+one another, near 1e-3 (train) after 300 epochs and at 1.2e-4 and 3.1e-4 (test) after 10 000; the smoothed method ends at 5e-5 and
+1e-4.
+
+The paper prints mean-field time, its equation (9), and the relative error, and so it is run, from N(0, 1), of which it says nothing.
+Of the 32 conventions of `gradflow.experiments.ma2024.convention_study` this one comes nearest. Where the mean squared error is
+trained in the time of automatic differentiation (``--set loss=mse --set time_scale=autograd --set init=he``), explicit Euler gets as
+far, and SAV loses r within some epochs: E starts far above C = 1 there.
 """
 
 from __future__ import annotations
@@ -25,8 +29,8 @@ WITHIN = 1.0
 """How far apart curves are that lie on one another: a factor 2, less 1."""
 PANEL = "dt = 0.01"
 NOTE = (
-    "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The mean squared error is trained, in the time of automatic "
-    "differentiation."
+    "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The initial parameters, which the paper does not give, are from N(0, 1); "
+    "from He's (--set init=he) the errors are larger. SAV lies on explicit Euler's curve only while E is small beside C."
 )
 
 
@@ -39,7 +43,7 @@ def run(settings: TaskSettings, context: Context) -> Outcome:
         title=f"Ma, Mao & Shen (2024), Fig. 7, dt = {DT:g}",
         note=NOTE,
         judge=judge,
-        paper=replace(FULL, epochs=PAPER_EPOCH, loss="relative", time_scale="mean_field", method="both"),
+        paper=replace(FULL, epochs=PAPER_EPOCH, method="both"),
     )
 
 
@@ -63,16 +67,14 @@ def judge(runs: PanelRuns) -> list[Claim]:
     return claims
 
 
-FULL = TaskSettings(
-    target="quadratic", epochs=300, record_epochs=2, width=100, loss="mse", time_scale="autograd", init="he"
-)
+FULL = TaskSettings(target="quadratic", epochs=300, record_epochs=2, width=100)
 
 MA2024_FIG7 = Experiment(
     name="ma2024-fig7",
     title="Explicit Euler and SAV on a sum of squares",
     source=f"{PAPER}, Fig. 7",
     problem="Learn y = sum c_i x_i^2 in 40 dimensions: width 100, 8000 samples, batches of 64, dt = 0.01.",
-    time="about a minute and a half for 300 epochs and 5 draws",
+    time="about 3 minutes for 300 epochs and 5 draws",
     quick_time="about 20 seconds for 1 draw",
     full=FULL,
     quick=replace(FULL, draws=1),

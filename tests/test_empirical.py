@@ -552,6 +552,9 @@ def test_the_verdict_follows_from_what_was_published():
     assert refuted.startswith("refuted (from initial parameters of the law he, ")
     assert "1 of 3 statements hold, 1 fail, 1 are open; what fails: b" in refuted
     assert verdict([yes, no], [], "he", "half").startswith("reproduced in part with a stated change: half; 1 of 2")
+    sooner = verdict([yes, no, no._replace(text="c", regardless=True)], [], "he", "half")
+    assert sooner.startswith("refuted (from initial parameters of the law he")
+    assert sooner.endswith("what fails: c")
     assert verdict([yes, open_], [yes, no], "he").endswith("1 of 2 explanations hold")
 
 

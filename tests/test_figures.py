@@ -269,6 +269,8 @@ def test_the_verdict_follows_from_the_claims():
     assert judging.overall([yes], "half of it") == "reproduced with a stated change: half of it"
     assert judging.overall([yes, open_]).startswith("not decided: 1 of 2 claims hold, 1 are open: c")
     assert judging.overall([yes, no, open_]) == "refuted: b fails (so)"
+    assert judging.overall([yes, no._replace(regardless=True), no], "half of it") == "refuted: b fails (so)"
+    assert judging.overall([yes._replace(regardless=True), open_], "half of it").startswith("not decided")
     changed = "with a stated change: half of it;"
     assert judging.overall([yes, no], "half of it").startswith(f"reproduced in part {changed} 1 of 2")
     assert judging.overall([no, open_], "half of it").startswith(

@@ -36,6 +36,9 @@ class Claim(NamedTuple):
     """None: this run cannot tell."""
     evidence: str
     """What that rests on."""
+    regardless: bool = False
+    """Whether a failure refutes what was published although other things were changed: a bound that none of them touches, or
+    something that was to take longer, and did not."""
 
 
 class Outcome(NamedTuple):

@@ -3,7 +3,7 @@
 A published value, read off a plot to some 30 per cent, is judged by whether it lies in the spread of the draws, widened by
 that reading error. What a figure shows of one curve beside another is one draw's: it holds if every draw here shows it, fails if
 none of at least `ENOUGH` does, and is open between. A run that ended before the epoch in question decides nothing, unless it
-diverged. Only what was run as printed can refute a figure.
+diverged. Only what was run as printed can refute a figure, or what fails whatever was changed.
 """
 
 from __future__ import annotations
@@ -225,7 +225,8 @@ def told(*changes: str) -> str:
 def overall(claims: Iterable[Claim], changed: str = "") -> str:
     """Return the verdict on a figure: reproduced (in part, or with a stated change), refuted, or not decided, and why.
 
-    What fails with a stated change does not refute what was printed without it: the figure then is reproduced in part, or not.
+    What fails with a stated change does not refute what was printed without it, unless the claim says so (`Claim.regardless`): the
+    figure then is reproduced in part, or not.
 
     Parameters
     ----------
@@ -234,41 +235,36 @@ def overall(claims: Iterable[Claim], changed: str = "") -> str:
     changed : str
         What was not done as in the paper; empty if nothing.
     """
+    claims = list(claims)
     of = {answer: [claim for claim in claims if claim.holds is answer] for answer in (True, False, None)}
-    failing, undecided = (
-        "; ".join(f"{claim.text} ({claim.evidence})" for claim in of[holds]) for holds in (False, None)
-    )
-    count = f"{len(of[True])} of {sum(map(len, of.values()))} claims hold" + f", {len(of[None])} are open" * bool(
-        of[None]
-    )
-    if failing and changed:
-        return f"{failed(of[True], changed)}{count}; what fails: {failing}"
+    against = [claim for claim in of[False] if claim.regardless or not changed]
+    if against:
+        return f"refuted: {'; '.join(f'{claim.text} fails ({claim.evidence})' for claim in against)}"
+    failing, undecided = ("; ".join(f"{claim.text} ({claim.evidence})" for claim in of[no]) for no in (False, None))
+    count = f"{len(of[True])} of {len(claims)} claims hold" + f", {len(of[None])} are open" * bool(undecided)
     if failing:
-        return failed(of[True]) + "; ".join(f"{claim.text} fails ({claim.evidence})" for claim in of[False])
+        return f"{failed(of[True], changed)}; {count}; what fails: {failing}"
     if undecided:
         return f"not decided: {count}: {undecided}"
     return f"reproduced with a stated change: {changed}" if changed else "reproduced"
 
 
-def failed(holding: Sequence[Claim], changed: str = "") -> str:
-    """Return how a verdict begins when a claim fails.
+def failed(holding: Sequence[Claim], changed: str) -> str:
+    """Return the first words of a verdict if something fails that does not refute, since other things were changed.
 
     Parameters
     ----------
     holding : sequence of Claim
-        Those that hold.
+        What holds.
     changed : str
-        What was not done as in the paper; empty if nothing.
+        What was not done as in the paper.
 
     Examples
     --------
     >>> failed([], "half of the epochs")
-    'not reproduced with a stated change: half of the epochs; '
-    >>> failed([])
-    'refuted: '
+    'not reproduced with a stated change: half of the epochs'
     """
-    part = "reproduced in part" if holding else "not reproduced"
-    return f"{part} with a stated change: {changed}; " if changed else "refuted: "
+    return f"{'reproduced in part' if holding else 'not reproduced'} with a stated change: {changed}"
 
 
 def _too_short(epoch: float) -> str:

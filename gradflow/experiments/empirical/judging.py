@@ -93,7 +93,7 @@ def never_below(
     }
     some = [f"{form} in {n} of {len(forms[form])} draws" for form, n in reach.items() if n]
     if some:
-        return Claim(text, False, f"it is reached by {', '.join(some)}")
+        return Claim(text, False, f"it is reached by {', '.join(some)}", regardless=True)
     short = any(level(run, name, until[form]) is None for form, runs in forms.items() for run in runs)
     least = min(float(np.nanmin(run.history[name])) for runs in forms.values() for run in runs)
     return Claim(text, None if short else True, f"the least of all recorded values is {least:.1e}")
@@ -161,14 +161,15 @@ def verdict(published: Sequence[Claim], explained: Sequence[Claim], init: str, c
     """
     of = {answer: [claim for claim in published if claim.holds is answer] for answer in (True, False, None)}
     count = f"{len(of[True])} of {len(published)} statements hold, {len(of[False])} fail, {len(of[None])} are open"
-    failing = "; ".join(claim.text for claim in of[False])
+    refuting = [claim for claim in of[False] if claim.regardless or not changed]
+    failing = "; ".join(claim.text for claim in refuting or of[False])
     held = sum(claim.holds is True for claim in explained)
     why = f"; {held} of {len(explained)} explanations hold" if explained else ""
-    if of[False] and not changed:
+    if refuting:
         start = f"from initial parameters of the law {init}, which the study leaves unsaid"
         return f"refuted ({start}): {count}; what fails: {failing}{why}"
     if of[False]:
-        return f"{failed(of[True], changed)}{count}; what fails: {failing}{why}"
+        return f"{failed(of[True], changed)}; {count}; what fails: {failing}{why}"
     if of[None]:
         return f"not decided: {f'with a stated change ({changed}) ' if changed else ''}{count}{why}"
     return f"reproduced with a stated change: {changed}{why}" if changed else f"reproduced: {count}{why}"

@@ -41,7 +41,8 @@ decades that explicit Euler has fallen. From N(0, 1), another order of the batch
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The initial parameters, which the paper does not give, are "
     "He's; from N(0, 1) (--set init=normal) explicit Euler diverges for some draws. The smoothed method is run by --set method=both, "
-    "at some 11 times the cost."
+    "at some 11 times the cost. That 1e-8 is to be reached within 600 epochs is asked for here, on the way to the paper's 2e-13 after 10 000; "
+    "how fast the error falls depends on the draw."
 )
 
 
@@ -138,8 +139,10 @@ def judge(runs: Mapping[str, Sequence[Solution]], method: str = "") -> list[Clai
 def _falls(runs: Sequence[Solution]) -> Claim:
     """Return the claim that explicit Euler's train error falls as it should, for every draw."""
     reached: list[bool | None] = []
-    told = []
+    told, first = [], []
     for run in runs:
+        below = run.history["train_error"] < TARGET
+        first.append(f"{run.history['epoch'][np.argmax(below)]:.0f}" if below.any() else "never")
         if run.status is Status.NONFINITE:
             reached.append(False)
             told.append("divergence")
@@ -151,7 +154,9 @@ def _falls(runs: Sequence[Solution]) -> Claim:
         told.append(f"{lowest:.1e}")
     text = f"explicit Euler: the train error falls below {TARGET:.0e} within {TARGET_EPOCHS} epochs for every draw"
     holds = False if False in reached else None if None in reached else True
-    return Claim(text, holds, f"lowest so far {', '.join(told)} (paper: {PAPER_TRAIN:.0e} after {PAPER_EPOCHS})")
+    last = max(float(run.history["epoch"][-1]) for run in runs)
+    evidence = f"lowest until then {', '.join(told)}; first below it at epoch {', '.join(first)}, of {last:.0f} epochs"
+    return Claim(text, holds, f"{evidence} (paper: {PAPER_TRAIN:.0e} after {PAPER_EPOCHS})")
 
 
 def _one_curve(label: str, runs: Sequence[Solution], eulers: Sequence[Solution], method: str) -> Claim:

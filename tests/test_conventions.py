@@ -9,7 +9,14 @@ import pytest
 import gradflow as gf
 from gradflow.experiments.experiment import Context
 from gradflow.experiments.ma2024.convention_study import MA2024_CONVENTIONS, STUDIES, misses
-from gradflow.experiments.ma2024.conventions import CONVENTIONS, Convention, constants, run_conventions, with_convention
+from gradflow.experiments.ma2024.conventions import (
+    CONVENTIONS,
+    Convention,
+    constants,
+    multiplied,
+    run_conventions,
+    with_convention,
+)
 from gradflow.experiments.ma2024.products import PRODUCTS
 from gradflow.experiments.ma2024.tasks import TaskSettings
 
@@ -60,6 +67,9 @@ def test_half_an_energy_is_half_a_step_with_twice_the_constants(wrap, stabilizat
     whole = gf.solve(problem, wrap(gf.SAV(C=3.0, stabilization=stabilization)), theta, dt=0.2, steps=20)
     assert not np.allclose(direct.theta, whole.theta, rtol=1e-3)
     assert constants(half._replace(half=False), 0.2, 3.0, 4.0) == (0.2, 3.0, 4.0)
+    dt, C, S = multiplied(0.5, 0.2, 3.0, stabilization)
+    assert (dt, C, S) == constants(half, 0.2, 3.0, stabilization)
+    assert multiplied(4.0, 0.2, 3.0, 8.0) == (0.8, 0.75, 2.0)
 
 
 def test_a_convention_is_in_the_settings_of_its_runs(tmp_path):

@@ -16,6 +16,7 @@ from .fig9 import MA2024_FIG9
 from .fig10 import MA2024_FIG10
 from .fig11 import MA2024_FIG11
 from .fig12 import MA2024_FIG12
+from .multiples import MA2024_MULTIPLES
 
 __all__ = ["MA2024"]
 
@@ -33,5 +34,6 @@ MA2024: tuple[Experiment, ...] = (
     MA2024_FIG11,
     MA2024_FIG12,
     *MA2024_CONVENTIONS,
+    MA2024_MULTIPLES,
 )
 """In the order of the paper, then the convention studies."""

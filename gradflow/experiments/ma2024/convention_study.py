@@ -14,36 +14,30 @@ what can be read off the plots at the epochs that the study runs, and each is co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
 
 from ...plotting import save_figure
-from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import READING, at_epoch, oscillates
 from ..words import range_text
 from .convention_chart import convention_chart
 from .conventions import CONVENTIONS, Convention, run_conventions
+from .criteria import (
+    EULER_OSCILLATES,
+    SAV_IS_SMOOTH,
+    Criterion,
+    Curves,
+    at_level,
+    draw_levels,
+    falls_below,
+    far_above,
+    miss_text,
+    on_one_another,
+)
 from .curves import EULER, RESTARTED, VANILLA
 from .tasks import PAPER, TaskSettings
 
-__all__ = ["MA2024_CONVENTIONS", "STUDIES", "Criterion", "Curves", "Study", "misses"]
-
-Curves: TypeAlias = Mapping[str, Sequence[Solution]]
-"""For each label the runs, one for each draw."""
-
-
-class Criterion(NamedTuple):
-    """Something that a figure shows."""
-
-    text: str
-    """In a few words."""
-    missed_by: Callable[[Curves, float], float]
-    """From the curves of a convention and the epoch at which they are read: the factor by which a value of the worst draw would
-    have to change; 1 or less if the criterion is met, infinity where a draw diverges that should not, or there is no value."""
+__all__ = ["MA2024_CONVENTIONS", "STUDIES", "Study", "misses"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,59 +56,6 @@ class Study:
     """Whether the criteria need restarted SAV, too."""
 
 
-def _levels(runs: Sequence[Solution], name: str, epoch: float) -> np.ndarray:
-    """Return a quantity of each draw at an epoch, (draws,): infinity where the run diverged, NaN where it was too short."""
-    return np.asarray([at_epoch(run, name, epoch) for run in runs], dtype=np.float64)
-
-
-def _falls(label: str, below: float) -> Criterion:
-    return Criterion(f"{label} below {below:g}", lambda c, n: float(_levels(c[label], "train_error", n).max() / below))
-
-
-def _together(one: str, other: str, factor: float) -> Criterion:
-    def missed_by(c: Curves, n: float) -> float:
-        a, b = (_levels(c[label], "train_error", n) for label in (one, other))
-        if not np.isfinite([a, b]).all():
-            return np.inf
-        return float(np.maximum(a / b, b / a).max() / factor)
-
-    return Criterion(f"{one}, {other} within {factor:g}", missed_by)
-
-
-def _level(label: str, name: str, published: float) -> Criterion:
-    """Return the criterion that a published level lies in the spread of the draws, widened by the reading error."""
-
-    def missed_by(c: Curves, n: float) -> float:
-        values = _levels(c[label], name, n)
-        if not np.isfinite(values).all():
-            return np.inf
-        return float(max(values.min() / READING / published, published / (values.max() * READING)))
-
-    return Criterion(f"{name.replace('_error', '')} level {published:g} of {label}", missed_by)
-
-
-def _yes(shown: bool) -> float:
-    """Return by how much something is missed that is so or not."""
-    return 1.0 if shown else np.inf
-
-
-def _rises(run: Solution, epoch: float) -> bool:
-    return oscillates(run, "train_error", epoch, 0.05) > 0
-
-
-def _oscillates(c: Curves, n: float) -> float:
-    return _yes(all(run.status is not Status.NONFINITE and _rises(run, n) for run in c[EULER]))
-
-
-def _smooth(c: Curves, n: float) -> float:
-    return _yes(not any(run.status is Status.NONFINITE or _rises(run, n) for run in c[VANILLA]))
-
-
-def _fails(c: Curves, n: float) -> float:
-    a, b = _levels(c[EULER], "train_error", n), _levels(c[VANILLA], "train_error", n)
-    return float((10 * b / a).max()) if np.isfinite(b).all() else np.inf
-
-
 _FIG1 = TaskSettings(epochs=200, n_inputs=20, batch_size=0, stabilization=10.0, draws=3)
 _FIG2 = TaskSettings(epochs=200, record_epochs=20, draws=3)
 _FIG3 = TaskSettings(epochs=200, record_epochs=20, batch_size=256, C=100.0, stabilization=4.0, draws=3)
@@ -126,25 +67,25 @@ STUDIES = (
         dt=0.6,
         settings=_FIG1,
         criteria=(
-            Criterion("Euler oscillates", _oscillates),
-            Criterion("SAV is smooth", _smooth),
-            _level(VANILLA, "train_error", 2e-2),
+            EULER_OSCILLATES,
+            SAV_IS_SMOOTH,
+            at_level(VANILLA, "train_error", 2e-2),
         ),
     ),
     Study(
         number=2,
         dt=0.2,
         settings=_FIG2,
-        criteria=(_falls(EULER, 1e-2), _together(VANILLA, EULER, 2.0), _level(EULER, "test_error", 1.7e-3)),
+        criteria=(falls_below(EULER, 1e-2), on_one_another(VANILLA, EULER, 2.0), at_level(EULER, "test_error", 1.7e-3)),
     ),
     Study(
         number=3,
         dt=1.0,
         settings=_FIG3,
         criteria=(
-            Criterion("Euler 10 times SAV, or diverges", _fails),
-            _together(VANILLA, RESTARTED, 1.1),
-            _falls(VANILLA, 1e-2),
+            far_above(EULER, VANILLA, 10.0),
+            on_one_another(VANILLA, RESTARTED, 1.1),
+            falls_below(VANILLA, 1e-2),
         ),
         restarted=True,
     ),
@@ -152,7 +93,7 @@ STUDIES = (
         number=7,
         dt=0.01,
         settings=_FIG7,
-        criteria=(_level(EULER, "train_error", 1e-3), _together(VANILLA, EULER, 2.0)),
+        criteria=(at_level(EULER, "train_error", 1e-3), on_one_another(VANILLA, EULER, 2.0)),
     ),
 )
 """The four figures."""
@@ -227,20 +168,16 @@ def _run(study: Study, settings: TaskSettings, context: Context) -> Outcome:
 
 def _worst(texts: Sequence[str], factors: Sequence[float]) -> str:
     """Return which criteria are missed and by how much."""
-    return ", ".join(f"{text}: {_mark(f)}" for text, f in zip(texts, factors, strict=True) if f > 1) or "all met"
-
-
-def _mark(factor: float) -> str:
-    return "yes" if factor <= 1 else "no" if np.isinf(factor) else f"by {factor:.2g}"
+    return ", ".join(f"{text}: {miss_text(f)}" for text, f in zip(texts, factors, strict=True) if f > 1) or "all met"
 
 
 def _row(convention: Convention, curves: Curves, factors: Sequence[float], epoch: float) -> tuple[str, ...]:
     ends = [float(run.history["auxiliary_ratio"][-1]) for run in curves[VANILLA]]
     return (
         str(convention),
-        *(range_text(_levels(curves[label], "train_error", epoch)) for label in (EULER, VANILLA)),
+        *(range_text(draw_levels(curves[label], "train_error", epoch)) for label in (EULER, VANILLA)),
         range_text(ends),
-        *map(_mark, factors),
+        *map(miss_text, factors),
     )
 
 

@@ -39,7 +39,15 @@ from .curves import EULER, RESTARTED, VANILLA
 from .products import PRODUCTS
 from .tasks import TaskSettings, regression_task, train_task
 
-__all__ = ["CONVENTIONS", "Convention", "ConventionRuns", "constants", "run_conventions", "with_convention"]
+__all__ = [
+    "CONVENTIONS",
+    "Convention",
+    "ConventionRuns",
+    "constants",
+    "multiplied",
+    "run_conventions",
+    "with_convention",
+]
 
 
 class Convention(NamedTuple):
@@ -93,7 +101,24 @@ def constants(convention: Convention, dt: float, C: float, stabilization: float)
     stabilization : float
         The figure's lambda, >= 0.
     """
-    return (dt / 2, 2 * C, 2 * stabilization) if convention.half else (dt, C, stabilization)
+    return multiplied(0.5 if convention.half else 1.0, dt, C, stabilization)
+
+
+def multiplied(multiple: float, dt: float, C: float, stabilization: float) -> tuple[float, float, float]:
+    """Return the dt, C and lambda with which SAV on E takes the steps of SAV on a multiple of E, as in equation (1).
+
+    Parameters
+    ----------
+    multiple : float
+        Of E, > 0.
+    dt : float
+        The step size for the multiple, > 0.
+    C : float
+        Its constant.
+    stabilization : float
+        Its lambda, >= 0.
+    """
+    return multiple * dt, C / multiple, stabilization / multiple
 
 
 def with_convention(settings: TaskSettings, convention: Convention) -> TaskSettings:

@@ -171,7 +171,7 @@ MA2024_MULTIPLES = Experiment(
     source=f"{PAPER}, Figs. 7 and 8",
     problem="Learn y = sum c_i x_i^2 in 40 dimensions, training 1 to 300 times the relative error: width 100, batches of 64, dt = 0.01, 0.4, 1.",
     time="about an hour for 300 epochs and 3 draws",
-    quick_time="about half a minute for 10 epochs and 1 draw",
+    quick_time="about half a minute for 5 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=5, record_epochs=1, draws=1),
     run=run,

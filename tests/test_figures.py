@@ -368,11 +368,11 @@ def test_figure_6_asks_for_the_order_of_the_curves():
     def holds(without, with_, method=""):
         return [claim.holds for claim in judge_fig6({none + method: without, four + method: with_})]
 
-    without, with_ = panel(0.5, 1e-2, 1e-3), panel(3e-2, 1e-2, 1e-4)
+    without, with_ = panel(0.5, 1e-2, 1e-3), panel(3e-2, 2e-2, 1e-4)
     for method in ("", SMOOTHED):
         assert holds(without, with_, method) == [True] * 5
-        assert holds(with_, without, method) == [True] * 4 + [False]
-    assert holds(panel(1e-2, 0.5, 0.1), panel(1e-3, 1e-4, 1e-2)) == [False, True, True, False, True]
+    assert holds(with_, without) == [True, True, False, True, False]  # relaxed SAV is to help without, not with lambda
+    assert holds(panel(1e-2, 0.5, 0.1), panel(1e-3, 1e-3, 1e-2)) == [False, True, True, False, True]
     both = {none: without, none + SMOOTHED: with_, four: with_, four + SMOOTHED: without}
     assert [claim.holds for claim in judge_fig6(both)][-2:] == [True, False]
 

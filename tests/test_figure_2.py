@@ -21,7 +21,9 @@ def test_the_verdict_follows_from_the_claims():
     assert verdict(True, True, True, False, True, True, True) == "reproduced with a stated change: half of it"
     changed = verdict(True, True, False, False, True, False, True)
     assert changed.startswith("reproduced with a stated change: half of it; vanilla SAV leaves")
-    assert changed.endswith("(evidence 2) and lies on it when restarted or updated in the inconsistent product")
+    assert changed.endswith(
+        "(evidence 2) and lies on it when restarted or updated in the product of the partial derivatives"
+    )
     assert verdict(True, False, True, True, True, True, True).endswith("; claim 1 fails (evidence 1)")
     assert verdict(True, True, False, False, False, False, False).startswith(
         "reproduced in part with a stated change: half of it; vanilla SAV"

@@ -38,7 +38,7 @@ labels = (  # the order of the curves
     r"SAV, $\lambda = 0$ (caption)",
     "restarted SAV",
     "relaxed SAV",
-    "SAV, inconsistent product",
+    "SAV, product of the partial derivatives",
     r"SAV, $\lambda = 4$ (text)",
 )
 with tempfile.TemporaryDirectory() as name:

@@ -207,7 +207,11 @@ def verdict(claims: Sequence[Claim], changes: str) -> str:
     """
     (falls, test, caption, text, restarted, relaxed, inconsistent) = claims[:7]
     sav = [name for name, claim in (("caption", caption), ("text", text)) if claim.holds]
-    mended = {"restarted": restarted, "relaxed": relaxed, "updated in the inconsistent product": inconsistent}
+    mended = {
+        "restarted": restarted,
+        "relaxed": relaxed,
+        "updated in the product of the partial derivatives": inconsistent,
+    }
     helps = [change for change, claim in mended.items() if claim.holds]
     if sav:
         found = f"SAV lies on explicit Euler's curve with the lambda of the {' and the '.join(sav)}"

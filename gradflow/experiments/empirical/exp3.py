@@ -167,6 +167,7 @@ def _levels(sizes: Sequence[float], whole: bool) -> dict[str, dict[str, float]]:
 
 
 STUDY = Study(
+    n_samples=1000,
     title="experiment 3: y = exp(-10 |x|^2)",
     printed=PRINTED,
     epochs=EPOCHS,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ...namespace import Array
 from ..experiment import Claim, Context, Outcome
+from ..judging import told
 from .judging import verdict
 from .methods import NAMES, HyperParameters, empirical_methods
 from .orders import Order
@@ -52,9 +53,21 @@ def carry_out(study: Study, settings: EmpiricalSettings, context: Context) -> Ou
     draw_columns(runs, context, title, top=study.top, levels=study.levels(sizes, not fewer))
     header, rows = method_table(runs, Thresholds(study.threshold, study.parts, study.unit, sizes), study.orders)
     published, explained = study.judge(runs, sizes), study.explain(runs, sizes)
-    changed = f"{settings.epochs} of {study.epochs} epochs" if fewer else ""
+    resized = _resized(study, settings)
+    if resized:  # what another network on other data gets to soon is nothing against the study
+        published = [claim._replace(regardless=False) for claim in published]
+    changed = told(f"{settings.epochs} of {study.epochs} epochs" if fewer else "", resized)
     decision = verdict(published, explained, settings.init, changed)
     return Outcome(header, rows, f"{study.note} {TABLE_NOTE} {NAMES}", (*published, *explained), decision)
+
+
+def _resized(study: Study, settings: EmpiricalSettings) -> str:
+    """Return which sizes are not the printed ones."""
+    printed = {"n_inputs": 40, "width": 1000, "n_samples": study.n_samples}
+    sizes = {name: (getattr(settings, name), size) for name, size in printed.items()}
+    return told(
+        *(f"{name.replace('_', ' ')} {ours} for {size}" for name, (ours, size) in sizes.items() if ours != size)
+    )
 
 
 class Study(NamedTuple):
@@ -88,6 +101,8 @@ class Study(NamedTuple):
     """Where its failures come from."""
     kept_share: float = 1.0
     """As for `empirical_methods`."""
+    n_samples: int = 10_000
+    """The printed pool."""
 
     def fixed(self) -> dict[str, Any]:
         """Return what no setting changes, by name: the printed hyper-parameters, and what the claims read."""

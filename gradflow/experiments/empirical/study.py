@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from ...namespace import Array
 from ..experiment import Claim, Context, Outcome
@@ -15,10 +15,7 @@ from .report import TABLE_NOTE, Thresholds, draw_columns, method_table
 from .runs import MethodRuns, run_methods
 from .tasks import EmpiricalSettings, empirical_tasks
 
-__all__ = ["Claims", "Study", "carry_out"]
-
-Claims: TypeAlias = Callable[[MethodRuns, Sequence[float]], list[Claim]]
-"""What is claimed of the runs of each method, and of the unit of the test error for each draw."""
+__all__ = ["Study", "carry_out"]
 
 
 def carry_out(study: Study, settings: EmpiricalSettings, context: Context) -> Outcome:
@@ -95,10 +92,10 @@ class Study(NamedTuple):
     """What to mark in the figure, for the unit of each draw and whether all printed epochs are run."""
     note: str
     """What one must know to read the table, but for what is said of every such table."""
-    judge: Claims
-    """What the study states."""
-    explain: Claims
-    """Where its failures come from."""
+    judge: Callable[[MethodRuns, Sequence[float]], list[Claim]]
+    """What the study states, from the runs of each method and the unit of each draw."""
+    explain: Callable[[MethodRuns, Sequence[float]], list[Claim]]
+    """Where its failures come from, as there."""
     kept_share: float = 1.0
     """As for `empirical_methods`."""
     n_samples: int = 10_000

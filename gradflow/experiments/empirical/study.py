@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...namespace import Array
-from ..experiment import Claim, Context, Outcome
+from ..experiment import Context, Outcome
 from ..judging import told
 from .judging import verdict
 from .methods import NAMES, HyperParameters, empirical_methods
 from .orders import Order
 from .report import TABLE_NOTE, Thresholds, draw_columns, method_table
-from .runs import MethodRuns, run_methods
+from .runs import run_methods
 from .tasks import EmpiricalSettings, empirical_tasks
 
 __all__ = ["Study", "carry_out"]
@@ -92,9 +92,9 @@ class Study(NamedTuple):
     """What to mark in the figure, for the unit of each draw and whether all printed epochs are run."""
     note: str
     """What one must know to read the table, but for what is said of every such table."""
-    judge: Callable[[MethodRuns, Sequence[float]], list[Claim]]
-    """What the study states, from the runs of each method and the unit of each draw."""
-    explain: Callable[[MethodRuns, Sequence[float]], list[Claim]]
+    judge: Callable[..., list[Any]]
+    """What the study states, as claims, from the runs of each method and the unit of each draw."""
+    explain: Callable[..., list[Any]]
     """Where its failures come from, as there."""
     kept_share: float = 1.0
     """As for `empirical_methods`."""

@@ -147,6 +147,14 @@ def test_other_settings_are_refused(tmp_path):
     assert_refused(call("demo", "--out", tmp_path, *TINY, "--set", "dt=0.1"), "other settings", "dt 0.2, not 0.1")
 
 
+@pytest.mark.parametrize("command", [("demo",), ("reproduce", "all")])
+def test_a_folder_that_cannot_be_made_is_refused_by_its_name(command, tmp_path):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "here"
+    changes = TINY if command == ("demo",) else ()
+    assert_refused(call(*command, "--out", folder, *changes), f"{folder} must be a folder that can be made")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

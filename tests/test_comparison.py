@@ -368,10 +368,6 @@ def test_draws_that_diverge_are_not_lost_from_the_figure(diverging):
     found = np.array([np.inf] * diverging + [run.history["energy"][-1] for run in whole[diverging:]])
     assert np.isnan(middle[-1]) if diverging == 3 else middle[-1] == np.median(found)
     assert np.isfinite(middle[:2]).all()  # epochs 1 and 2
-    band = over_epochs.collections[number].get_paths()[0].vertices
-    assert band[:, 1].max() > over_epochs.get_ylim()[1]
-    assert band[band[:, 0] == 40, 1].max() == 4 * 5.0  # four times the largest start, not infinity
-    assert band[band[:, 0] == 1, 1].max() == max(run.history["energy"][1] for run in methods["Adam"].runs)
     height = [label.get_text() for label in tests.get_yticklabels()].index("Adam")
     at = [line for line in tests.lines if abs(line.get_ydata()[0] - height) < 0.3]
     assert max(float(np.max(line.get_xdata())) for line in at) > tests.get_xlim()[1]  # the range leaves the panel

@@ -291,7 +291,7 @@ def test_what_is_there_is_taken_up(tmp_path, monkeypatch):
 
 def at_order(*values, epochs=100, **kwargs):
     runs = [run_with(np.full(epochs + 1, value), **kwargs) for value in values]
-    return of_order("x", {"one": runs}, "train_mse", 100, 1e-2, 1e-1).holds
+    return of_order("x", {"one": runs}, "train_mse", 100, 1e-2, 1e-1)[0].holds
 
 
 def test_an_order_of_magnitude_is_met_missed_or_open():
@@ -308,7 +308,7 @@ def test_an_order_of_magnitude_is_met_missed_or_open():
 def test_a_divergent_draw_is_of_no_order():
     def judged(*values, **options):
         runs = [run_with(np.full(101, value)) for value in values]
-        return of_order("x", {"one": runs}, "train_mse", 100, 1e6, 1e6, **options)
+        return of_order("x", {"one": runs}, "train_mse", 100, 1e6, 1e6, **options)[0]
 
     assert judged(5.0, inf, inf).holds is False  # none is near it
     assert judged(5.0, inf, inf, blow_up=True).holds is None  # one draw is elsewhere, two say nothing
@@ -409,7 +409,7 @@ def test_whoever_runs_fewer_epochs_may_meet_an_order_and_not_miss_it():
 
     def told(a, b=(), **options):
         forms = {"a": a, **({"b": b} if b else {})}
-        return of_order("x", forms, "train_mse", 10, 0.1, 0.1, **options).holds
+        return of_order("x", forms, "train_mse", 10, 0.1, 0.1, **options)[0].holds
 
     assert told(bad) is False
     assert told(bad, fewer=("a",)) is told(bad, bad, fewer=("a",)) is told(bad, bad, fewer={"b"}) is None
@@ -428,7 +428,7 @@ def test_only_what_touches_all_claims_changes_the_verdict(name, whole, tmp_path,
     study = module.STUDY._replace(judge=lambda *_: [no], explain=lambda *_: [])
     epochs = module.EPOCHS if whole else 7
     n = study.n_samples
-    settings = EmpiricalSettings(target="sin_cos", epochs=epochs, n_inputs=40, width=1000, n_samples=n, draws=1)
+    settings = EmpiricalSettings(target=study.target, epochs=epochs, n_inputs=40, width=1000, n_samples=n, draws=1)
     few = {
         "n_inputs": 2,
         "width": 3,
@@ -445,6 +445,10 @@ def test_only_what_touches_all_claims_changes_the_verdict(name, whole, tmp_path,
     resized = empirical_study.carry_out(sooner, small, context).verdict
     assert resized.startswith("not reproduced with a stated change: ")
     assert f"width 3 for 1000, n samples 20 for {n}; 0 of 1" in resized
+    another = dataclasses.replace(settings, target="gaussian" if study.target != "gaussian" else "quadratic")
+    other = empirical_study.carry_out(sooner, another, context).verdict
+    assert other.startswith("not reproduced with a stated change: ")
+    assert f"target {another.target} for {study.target}; 0 of 1" in other
     assert ("anilla IEQ" in outcome.note and "not miss it" in outcome.note) is (module is not exp3)
 
 
@@ -518,19 +522,40 @@ def test_one_form_is_enough_to_meet_an_order_and_all_to_miss_it():
     good, bad, short = ([run_with(np.full(n, v))] * 3 for n, v in ((101, 0.1), (101, 1e3), (11, 1e3)))
 
     def judged(**forms):
-        return of_order("x", forms, "train_mse", 100, 0.1, 0.1).holds
+        return of_order("x", forms, "train_mse", 100, 0.1, 0.1)[0].holds
 
     assert judged(a=good, b=bad) is judged(a=short, b=good) is True
     assert judged(a=bad, b=bad) is False
     assert judged(a=bad, b=short) is None
-    assert of_order("x", {"a": bad, "b": short}, "train_mse", 100, 0.1, 0.1, epochs_of={"b": 10}).holds is False
+    assert of_order("x", {"a": bad, "b": short}, "train_mse", 100, 0.1, 0.1, epochs_of={"b": 10})[0].holds is False
+
+
+def test_one_form_is_asked_for_all_that_is_stated_of_its_method():
+    sav = FORMS["SAV"]
+    orders = (Order("SAV", "train_mse", 1.0, 1.0), Order("SAV", "test_mse", 1.0, 1.0))
+
+    def judged(*levels):
+        runs = {
+            form: [run_with(np.full(11, train), test=np.full(11, test))] * 3
+            for form, (train, test) in zip(sav, levels, strict=True)
+        }
+        return order_claims(runs, orders, 10)
+
+    assert [claim.holds for claim in judged((1.0, 1.0), (1e3, 1e3))] == [True, True, True]
+    *each, together = judged((1.0, 1e3), (1e3, 1.0))
+    assert all(claim.holds for claim in each)
+    assert together.holds is False
+    assert all(f"{form} shows 1 of 2" in together.evidence for form in sav)
+    assert [claim.holds for claim in judged((1.0, 1.0), (1.0, 8.0))] == [True, True, True]
+    assert judged((1.0, 8.0), (8.0, 1.0))[-1].holds is None  # within a decade: each is open, not wrong
+    assert [claim.holds for claim in judged((1.0, 1e3), (1.0, 1e3))] == [True, False]  # that says it already
 
 
 def test_less_than_was_published_is_as_good_where_the_order_has_no_lower_end():
     runs = [run_with(np.full(101, value)) for value in (1e-9, 1e-10, 1e-11)]
-    assert of_order("x", {"a": runs}, "train_mse", 100, 0.0, 1e-6).holds is True
-    assert of_order("x", {"a": runs}, "train_mse", 100, 1e-6, 1e-6).holds is False
-    assert of_order("x", {"a": runs}, "train_mse", 100, 0.0, 1e-20).holds is False
+    assert of_order("x", {"a": runs}, "train_mse", 100, 0.0, 1e-6)[0].holds is True
+    assert of_order("x", {"a": runs}, "train_mse", 100, 1e-6, 1e-6)[0].holds is False
+    assert of_order("x", {"a": runs}, "train_mse", 100, 0.0, 1e-20)[0].holds is False
 
 
 def test_level_is_infinite_where_there_is_no_number():
@@ -561,16 +586,16 @@ def test_a_claim_about_no_draw_is_open():
 
 def test_the_verdict_follows_from_what_was_published():
     yes, no, open_ = (Claim(text, holds, "so") for text, holds in (("a", True), ("b", False), ("c", None)))
-    assert verdict([yes], [no], "he").startswith("reproduced: 1 of 1 statements hold")
-    assert verdict([yes], [], "he", "half").startswith("reproduced with a stated change: half")
-    refuted = verdict([yes, no, open_], [], "he")
-    assert refuted.startswith("refuted (from initial parameters of the law he, ")
+    assert verdict([yes], [no], "initial parameters of the law he").startswith("reproduced: 1 of 1 statements hold")
+    assert verdict([yes], [], "initial parameters of the law he", "half").startswith("reproduced with a stated change: half")
+    refuted = verdict([yes, no, open_], [], "initial parameters of the law he")
+    assert refuted.startswith("refuted (with initial parameters of the law he, ")
     assert "1 of 3 statements hold, 1 fail, 1 are open; what fails: b" in refuted
-    assert verdict([yes, no], [], "he", "half").startswith("reproduced in part with a stated change: half; 1 of 2")
-    sooner = verdict([yes, no, no._replace(text="c", regardless=True)], [], "he", "half")
-    assert sooner.startswith("refuted (from initial parameters of the law he")
+    assert verdict([yes, no], [], "initial parameters of the law he", "half").startswith("reproduced in part with a stated change: half; 1 of 2")
+    sooner = verdict([yes, no, no._replace(text="c", regardless=True)], [], "initial parameters of the law he", "half")
+    assert sooner.startswith("refuted (with initial parameters of the law he")
     assert sooner.endswith("what fails: c")
-    assert verdict([yes, open_], [yes, no], "he").endswith("1 of 2 explanations hold")
+    assert verdict([yes, open_], [yes, no], "initial parameters of the law he").endswith("1 of 2 explanations hold")
 
 
 def single(run):

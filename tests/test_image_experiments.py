@@ -193,7 +193,7 @@ def test_every_curve_is_run_for_every_draw_and_kept(experiment, reproduced):
     assert below_the_bound({name: [run] for name, run in kept.items()})[0] == 0
     assert any(claim.holds is None for claim in outcome.claims)  # two epochs cannot tell
     bound = experiment.name == "empirical-exp4"  # 90 % at a cross-entropy of 0.05 is impossible in any run
-    assert outcome.verdict.startswith("refuted (from initial" if bound else "not decided")
+    assert outcome.verdict.startswith("refuted (with initial" if bound else "not decided")
     assert json.loads((folder / "report.json").read_text())["verdict"] == outcome.verdict
     for suffix in ("png", "svg"):
         assert (folder / f"{experiment.name}.{suffix}").stat().st_size > 10_000

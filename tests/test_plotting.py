@@ -84,6 +84,18 @@ def test_a_run_that_ended_early_is_marked_and_a_standstill_goes_on():
     np.testing.assert_allclose(standstill.get_segments()[0], [[0.5, 1e-5], [2.0, 1e-5]])
 
 
+def test_what_diverges_at_once_is_a_cross_with_an_entry_in_the_legend():
+    gone = made(length=2, status=gf.Status.NONFINITE, energy=np.array([5.0, np.inf]))
+    figure = plot_histories({"good": decaying(), "gone": [gone, gone]}, "energy")
+    (axes,) = figure.axes
+    marks = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "x"]
+    assert marks == [[[0.0, 5.0]]] * 2
+    assert [text.get_text() for text in figure.legends[0].texts] == ["good", "gone"]
+    none = made(length=2, status=gf.Status.NONFINITE, energy=np.array([np.nan, np.nan]))
+    figure = plot_histories({"good": decaying(), "none": none}, "energy")  # there is nothing to draw
+    assert [text.get_text() for text in figure.legends[0].texts] == ["good"]
+
+
 @pytest.mark.parametrize("diverging", [1, 2, 3, 5])
 def test_a_run_that_diverged_is_infinite_from_its_end_on(diverging):
     bad = [decaying(-1.0, length=6, status=gf.Status.NONFINITE)] * diverging

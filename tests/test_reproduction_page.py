@@ -100,6 +100,12 @@ def test_every_experiment_has_a_row_that_leads_to_its_section(tmp_path):
         assert page.count(f"({target})=\n## ") == 1
 
 
+def test_the_page_names_every_folder_it_was_made_of():
+    for folders in (("one",), ("one", "two")):
+        head = reproduction_page([], *folders).split("|")[0]
+        assert all(f"`{folder}`" in head for folder in folders)
+
+
 def test_a_figure_is_shown_if_there_is_one(tmp_path):
     (kept,) = results(tmp_path / "kept", small())
     assert kept.figure is None

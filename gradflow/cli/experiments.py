@@ -85,7 +85,7 @@ def report(
     from ..experiments.page import read_results, reproduction_page
 
     try:
-        page = reproduction_page(read_results(folders, REGISTRY), folders[0].resolve().name)
+        page = reproduction_page(read_results(folders, REGISTRY), *(folder.resolve().name for folder in folders))
     except (ValueError, OSError) as error:
         fail(str(error))
     typer.echo(page, nl=False)
@@ -121,6 +121,10 @@ def run_all(out: Path | None, quick: bool, changes: list[str] | None) -> None:
     if changes:
         fail(f"--set changes one experiment, got {changes[0]!r} for all: leave it out, or name the experiment")
     folder = Path("gradflow-results" + "-quick" * quick) if out is None else out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)  # else every experiment would be refused
+    except OSError as error:
+        fail(f"{folder} must be a folder that can be made, got: {error.strerror}")
     published = [experiment for name, experiment in REGISTRY.items() if name != "demo"]
     try:
         ended = reproduce_all(published, folder, quick=quick, say=typer.echo, progress=sys.stderr.isatty())

@@ -153,7 +153,7 @@ class Experiment:
         Raises
         ------
         ValueError
-            If a setting is unknown or out of range, or the folder holds results of other settings.
+            If a setting is unknown or out of range, or the folder cannot be written or holds results of other settings.
         KeyboardInterrupt
             As it came; what was done is kept.
         """
@@ -182,7 +182,7 @@ class Experiment:
 
 
 def claim_folder(folder: Path, name: str, settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
-    """Write ``settings.json``, or raise ValueError if the folder holds results of other settings, or something else.
+    """Write ``settings.json``, or raise ValueError if the folder cannot be written, or holds other results or something else.
 
     What is fixed is not compared: each run kept in the folder knows its own step size, and refuses another one; how the runs
     are judged may change, and the report then is made anew.
@@ -215,10 +215,13 @@ def claim_folder(folder: Path, name: str, settings: Mapping[str, Any], fixed: Ma
                 )
             if kept_versions != versions:  # of the runs that are taken up, beside those that go on and judge
                 document |= {"versions": kept_versions, "taken up with": versions}
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in ("report.json", "report.txt"):  # of an earlier run: nobody shall read it beside the new settings
-        (folder / stale).unlink(missing_ok=True)
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in ("report.json", "report.txt"):  # of an earlier run: nobody shall read it beside the new settings
+            (folder / stale).unlink(missing_ok=True)
+        path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{folder} must be a folder that can be made and written, got: {error.strerror}") from error
 
 
 def report_lines(outcome: Outcome) -> list[str]:

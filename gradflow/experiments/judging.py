@@ -18,6 +18,7 @@ from .words import median_text, range_text
 
 __all__ = [
     "ENOUGH",
+    "OFTEN",
     "READING",
     "at_epoch",
     "ends_above",
@@ -34,6 +35,8 @@ READING = 1.3
 """How far a value read off a logarithmic plot may be off, as a factor."""
 ENOUGH = 5
 """Draws of the coefficients from which on a value outside their spread counts against the claim."""
+OFTEN = 0.05
+"""Share of the records at which a curve must rise to be said to oscillate: one rise alone is none."""
 
 
 def at_epoch(run: Solution, name: str, epoch: float) -> float | None:

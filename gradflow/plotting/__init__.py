@@ -49,7 +49,7 @@ LABELS = {
 }
 """What an axis says; a quantity that is not here goes by its own name."""
 
-DECADES = 30.0
+DECADES = 10.0
 """A positive quantity that varies by more than this factor gets a logarithmic scale."""
 GREY = "#8c8c8c"
 

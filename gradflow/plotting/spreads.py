@@ -110,20 +110,22 @@ def draw_spread(
     Returns
     -------
     Line2D or None
-        The median; None when no run has two values, and nothing is drawn.
+        The median, or a cross where all runs ended before they had two values; None when nothing is drawn.
     """
-    if all(np.isfinite(drawn_values(run, name)).sum() < 2 for run in runs):
-        return None
-    at, table = spread_table(runs, x, name)
-    if len(runs) > 1:
-        _fill(axes, at, table, colour)
-    (line,) = axes.plot(at, finite_median(table), color=colour, linestyle=dashes, linewidth=1.6)
-    for run in runs:
-        values = drawn_values(run, name)
-        if run.status not in (Status.DONE, Status.STOPPED) and np.isfinite(values).any():
+    values_of = [drawn_values(run, name) for run in runs]
+    early = [run.status not in (Status.DONE, Status.STOPPED) for run in runs]
+    line: Line2D | None = None
+    if any(np.isfinite(values).sum() > 1 for values in values_of):
+        at, table = spread_table(runs, x, name)
+        if len(runs) > 1:
+            _fill(axes, at, table, colour)
+        (line,) = axes.plot(at, finite_median(table), color=colour, linestyle=dashes, linewidth=1.6)
+    for run, values, ended in zip(runs, values_of, early, strict=True):
+        if ended and np.isfinite(values).any():
             last = np.flatnonzero(np.isfinite(values))[-1]
             here, value = run.history[x][last], values[last]
-            axes.plot(here, value, marker="x", markersize=6, color=colour, clip_on=False)
+            (cross,) = axes.plot(here, value, marker="x", markersize=6, linestyle="none", color=colour, clip_on=False)
+            line = line or cross
             if run.status is Status.STAGNATED:
                 axes.hlines(value, here, end, color=colour, linestyle=(0, (1, 3)), linewidth=1.0)
     return line

@@ -85,8 +85,8 @@ def run(settings: ComparisonSettings, context: Context) -> Outcome:
         problems,
         AXES,
         settings.epochs,
-        f"Every method with its own best dt, found on other seeds than are shown; median and range over "
-        f"{settings.seeds} seed{'s' if settings.seeds > 1 else ''}, with the same data, start and batches for all",
+        f"Every method with its own best dt, found on other seeds than are shown; medians over {settings.seeds} "
+        f"seed{'s' if settings.seeds > 1 else ''}, to the right also the range; the same data, start and batches for all",
     )
     save_figure(figure, context.out / context.name)
     claims = [claim for title, methods in problems.items() for claim in judge_problem(title, methods, settings.epochs)]

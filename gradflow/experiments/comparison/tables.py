@@ -75,7 +75,7 @@ def comparison_rows(problems: Mapping[str, TunedMethods], epochs: int) -> tuple[
 def comparison_figure(
     problems: Mapping[str, TunedMethods], axes_say: Mapping[str, tuple[str, str]], epochs: int, title: str
 ) -> Figure:
-    """Return the figure: for each problem the train error over epochs and over processor time, and all test errors.
+    """Return the figure: for each problem the median train error over epochs and over processor time, and all test errors.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ def comparison_figure(
     Returns
     -------
     Figure
-        A row of three panels for each problem; the third has a line for each method, full marks for equal epochs and
-        open ones for equal time.
+        A row of three panels for each problem; the third has a line for each method from its best to its worst seed, full marks for
+        the median at equal epochs and open ones for that at equal time.
     """
     from matplotlib.figure import Figure
 
@@ -104,8 +104,8 @@ def comparison_figure(
         says_train, says_test = axes_say[case]
         start = max(float(run.history["energy"][0]) for method in methods.values() for run in method.runs)
         for label, method in methods.items():
-            handles.setdefault(label, _curve(over_epochs, method, 1.0, styles[label], 4 * start))
-            _curve(over_time, method, method.seconds, styles[label], 4 * start)
+            handles.setdefault(label, _curve(over_epochs, method, 1.0, styles[label]))
+            _curve(over_time, method, method.seconds, styles[label])
         over_time.axvline(epochs * methods[EULER].seconds, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, zorder=1)
         over_time.set_xscale("log")
         for axes, horizontal in (
@@ -142,19 +142,17 @@ def _styles() -> dict[str, tuple[str, Any]]:
     return styles
 
 
-def _curve(axes: Axes, method: TunedMethod, scale: float, style: tuple[str, Any], ceiling: float) -> Any:
-    """Draw the median train error and its range over epochs times `scale`, the range up to `ceiling`; return the line or None.
+def _curve(axes: Axes, method: TunedMethod, scale: float, style: tuple[str, Any]) -> Any:
+    """Draw the median train error over epochs times `scale`; return the line, or None.
 
-    A run that stands still is drawn on as far as the longest. One that diverged is infinite from its end on: the range
-    then leaves the panel, and the median does where half of the runs have diverged.
+    Without the ranges: fifteen bands hide one another. A run that stands still is drawn on as far as the longest; the
+    median ends where half of the runs have diverged.
     """
     at, table = spread_table(method.runs, "epoch", "energy")
     at, table = scale * at[at > 0], table[:, at > 0]  # both panels alike, and the time is on a logarithmic scale
     if not at.size:
         return None
     colour, dashes = style
-    high = np.fmin(np.nanmax(table, axis=0), ceiling)
-    axes.fill_between(at, np.nanmin(table, axis=0), high, color=colour, alpha=0.08, linewidth=0)
     return axes.plot(at, finite_median(table), color=colour, linestyle=dashes, linewidth=1.5)[0]
 
 

@@ -139,6 +139,7 @@ def _levels(sizes: Sequence[float], whole: bool) -> dict[str, dict[str, float]]:
 
 STUDY = Study(
     title="experiment 2: y = sum of c x^2",
+    target="quadratic",
     printed=PRINTED,
     epochs=EPOCHS,
     threshold=THRESHOLD,
@@ -153,7 +154,7 @@ STUDY = Study(
     explain=explain,
     kept_share=KEPT_SHARE,
 )
-FULL = EmpiricalSettings(target="quadratic", epochs=EPOCHS, draws=5)
+FULL = EmpiricalSettings(target=STUDY.target, epochs=EPOCHS, draws=5)
 
 EMPIRICAL_EXP2 = Experiment(
     name="empirical-exp2",

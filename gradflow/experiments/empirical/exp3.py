@@ -169,6 +169,7 @@ def _levels(sizes: Sequence[float], whole: bool) -> dict[str, dict[str, float]]:
 STUDY = Study(
     n_samples=1000,
     title="experiment 3: y = exp(-10 |x|^2)",
+    target="gaussian",
     printed=PRINTED,
     epochs=EPOCHS,
     threshold=THRESHOLD,
@@ -182,7 +183,7 @@ STUDY = Study(
     judge=judge,
     explain=explain,
 )
-FULL = EmpiricalSettings(target="gaussian", epochs=EPOCHS, n_samples=1000, draws=5)
+FULL = EmpiricalSettings(target=STUDY.target, epochs=EPOCHS, n_samples=1000, draws=5)
 
 EMPIRICAL_EXP3 = Experiment(
     name="empirical-exp3",

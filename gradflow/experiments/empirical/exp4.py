@@ -98,7 +98,7 @@ def run(settings: Exp4Settings, context: Context) -> Outcome:
         f"{settings.epochs} of {EPOCHS} epochs" if settings.epochs < EPOCHS else "",
         f"{settings.n_train} images of {settings.data}" if (settings.n_train, settings.data) != (8000, "mnist") else "",
     )
-    decision = verdict(published, explained, settings.init, changed)
+    decision = verdict(published, explained, f"initial parameters of the law {settings.init}", changed)
     return Outcome(TABLE, rows(runs), NOTE, (*published, *explained), decision)
 
 

@@ -19,7 +19,7 @@ from ..image_judging import at_record
 from ..image_runs import below_the_bound
 from ..judging import READING
 from ..words import range_text
-from .judging import DRAWS, any_of
+from .judging import DRAWS, any_of, one_form
 from .methods import FORMS as REGRESSION_FORMS
 from .thresholds import epochs_to, spread_text
 from .times import CLASSIFICATION_TIMES, step_times
@@ -66,10 +66,13 @@ def judge(runs: Mapping[str, Sequence[Solution]]) -> list[Claim]:
         For each method's name a run for each draw.
     """
     claims = [_loss_at_accuracy(runs)]
+    accurate: dict[str, dict[str, bool | None]] = {}
     for family, (accuracy, epoch) in STATED.items():
-        claims.append(_accuracy(family, accuracy, epoch, {name: runs[name] for name in FORMS[family]}))
-    for family, soon in SOON.items():
-        claims.append(_epochs(family, soon, {name: runs[name] for name in FORMS[family]}))
+        claim, accurate[family] = _accuracy(family, accuracy, epoch, {name: runs[name] for name in FORMS[family]})
+        claims.append(claim)
+    for family, published in SOON.items():
+        claim, soon = _epochs(family, published, {name: runs[name] for name in FORMS[family]})
+        claims += [claim, *one_form(family, {form: (accurate[family][form], soon[form]) for form in soon})]
     times = step_times(runs)
     ours = {family: min(times[name] for name in FORMS[family]) for family in ("SAV", "ExpSAV")}
     known = all(np.isfinite(time) for time in ours.values())
@@ -104,28 +107,32 @@ def _loss_at_accuracy(runs: Mapping[str, Sequence[Solution]]) -> Claim:
     return Claim(text, None if below else possible, evidence, regardless=True)
 
 
-def _accuracy(family: str, published: float, epoch: float, forms: Mapping[str, Sequence[Solution]]) -> Claim:
-    """Return the claim that some form of a method has the published accuracy at an epoch."""
+def _accuracy(
+    family: str, published: float, epoch: float, forms: Mapping[str, Sequence[Solution]]
+) -> tuple[Claim, dict[str, bool | None]]:
+    """Return the claim that some form of a method has the published accuracy at an epoch, and what each form says to it."""
     text = f"{family} has {published:.1%} after {epoch} epochs".replace(".0%", "%")
     found: list[str] = []
-    holds: list[bool | None] = []
+    holds: dict[str, bool | None] = {}
     for name, runs in forms.items():
         values = [value for run in runs if (value := _accuracy_at(run, epoch)) is not None]
         if len(values) < len(runs):
-            return Claim(text, None, f"the runs end before epoch {epoch:g}")
+            return Claim(text, None, f"the runs end before epoch {epoch:g}"), dict.fromkeys(forms)
         met = min(values) - POINTS <= published <= max(values) + POINTS
         ended = sum(run.status is Status.NONFINITE and float(run.history["epoch"][-1]) < epoch for run in runs)
         told = f" ({ended} of {len(runs)} diverge before)" if ended else ""
         found.append(f"{name} {range_text(values, '.1%')}{told}")
-        holds.append(True if met else False if len(values) >= DRAWS else None)
-    return Claim(text, any_of(holds), "; ".join(found))
+        holds[name] = True if met else False if len(values) >= DRAWS else None
+    return Claim(text, any_of(holds.values()), "; ".join(found)), holds
 
 
-def _epochs(family: str, published: float, forms: Mapping[str, Sequence[Solution]]) -> Claim:
-    """Return the claim that some form of a method gets to 90 % after a published number of epochs."""
+def _epochs(
+    family: str, published: float, forms: Mapping[str, Sequence[Solution]]
+) -> tuple[Claim, dict[str, bool | None]]:
+    """Return the claim that some form of a method gets to 90 % after a published number of epochs, and what each form says."""
     text = f"{family} reaches {GOAL:.0%} after some {published:g} epochs"
     found: list[str] = []
-    holds: list[bool | None] = []
+    holds: dict[str, bool | None] = {}
     for name, runs in forms.items():
         values = [epochs_to(run, "test_accuracy", GOAL, above=True) for run in runs]
         short = any(
@@ -133,8 +140,8 @@ def _epochs(family: str, published: float, forms: Mapping[str, Sequence[Solution
         )
         found.append(f"{name} {spread_text(values)}")
         met = min(values) / READING <= published <= max(values) * READING
-        holds.append(None if short else True if met else False if len(values) >= DRAWS else None)
-    return Claim(text, any_of(holds), "; ".join(found))
+        holds[name] = None if short else True if met else False if len(values) >= DRAWS else None
+    return Claim(text, any_of(holds.values()), "; ".join(found)), holds
 
 
 def _accuracy_at(run: Solution, epoch: float) -> float | None:

@@ -22,6 +22,7 @@ __all__ = [
     "end",
     "level",
     "never_below",
+    "one_form",
     "start",
     "unless_short",
     "verdict",
@@ -58,6 +59,41 @@ def any_of(holds: Iterable[bool | None]) -> bool | None:
     """
     answers = list(holds)
     return True if True in answers else None if None in answers else False
+
+
+def one_form(family: str, answers: Mapping[str, Sequence[bool | None]]) -> list[Claim]:
+    """Return the claim that one and the same form of a method shows all that is stated of it.
+
+    Each statement is judged by the form that meets it, whichever that is; the method that was run had one form.
+
+    Parameters
+    ----------
+    family : str
+        The method.
+    answers : mapping of str to sequence of bool or None
+        For each form whether each statement holds of it; None where that is open.
+
+    Returns
+    -------
+    list of Claim
+        None where it says nothing new: of one form, of one statement, or where a statement fails of all forms.
+
+    Examples
+    --------
+    >>> one_form("SAV", {"a": [True, False], "b": [False, True]})[0].holds
+    False
+    >>> one_form("SAV", {"a": [True, False], "b": [False, False]})
+    []
+    """
+    statements = list(zip(*answers.values(), strict=True))
+    if min(len(answers), len(statements)) < 2 or any(any_of(of_forms) is False for of_forms in statements):
+        return []
+    of_form = {form: False if False in each else None if None in each else True for form, each in answers.items()}
+    found = "; ".join(
+        f"{form} shows {sum(answer is True for answer in each)} of {len(each)}" + ", some open" * (None in each)
+        for form, each in answers.items()
+    )
+    return [Claim(f"{family}: one form shows all of this", any_of(of_form.values()), found)]
 
 
 def never_below(
@@ -145,7 +181,7 @@ def whenever(
     return Claim(text, answer, "; ".join(told(run) for run in runs))
 
 
-def verdict(published: Sequence[Claim], explained: Sequence[Claim], init: str, changed: str = "") -> str:
+def verdict(published: Sequence[Claim], explained: Sequence[Claim], chosen: str, changed: str = "") -> str:
     """Return the verdict: on what was published, and how much of it the explanations hold for.
 
     Parameters
@@ -154,8 +190,8 @@ def verdict(published: Sequence[Claim], explained: Sequence[Claim], init: str, c
         What the study states.
     explained : sequence of Claim
         Why, as the runs show it; these do not decide the first words.
-    init : str
-        The law of the initial parameters, which the study leaves unsaid: a refutation is one for that law.
+    chosen : str
+        What the study leaves unsaid and was chosen here, such as the law of the initial parameters: a verdict is one for that choice.
     changed : str
         What was not done as printed; empty if nothing. What fails with a change refutes nothing.
     """
@@ -166,13 +202,13 @@ def verdict(published: Sequence[Claim], explained: Sequence[Claim], init: str, c
     held = sum(claim.holds is True for claim in explained)
     why = f"; {held} of {len(explained)} explanations hold" if explained else ""
     if refuting:
-        start = f"from initial parameters of the law {init}, which the study leaves unsaid"
-        return f"refuted ({start}): {count}; what fails: {failing}{why}"
+        return f"refuted (with {chosen}, which the study leaves unsaid): {count}; what fails: {failing}{why}"
     if of[False]:
         return f"{failed(of[True], changed)}; {count}; what fails: {failing}{why}"
     if of[None]:
         return f"not decided: {f'with a stated change ({changed}) ' if changed else ''}{count}{why}"
-    return f"reproduced with a stated change: {changed}{why}" if changed else f"reproduced: {count}{why}"
+    first = f"reproduced with a stated change: {changed}; " if changed else "reproduced: "
+    return f"{first}{count}, with {chosen}, which the study leaves unsaid{why}"
 
 
 def start(run: Solution, name: str) -> float:

@@ -4,7 +4,8 @@ The study names no numbers but orders of magnitude, of one run with unpublished 
 published order is met if it lies in the range of the draws widened by half a decade to both sides, and missed if it
 is more than a further decade away from every one of at least `DRAWS` draws. A draw that diverged is of no order: it
 does not stretch the range, and it misses every order, unless the published error is a blow-up itself. A method printed in
-several forms meets it as soon as one of them does, and misses it when all do. A run that is too short decides nothing,
+several forms meets it as soon as one of them does, and misses it when all do; of a method with several orders it is then asked
+whether one form meets them all. A run that is too short decides nothing,
 unless it has ended by itself; a form that runs fewer epochs than printed can meet an order and not miss it.
 """
 
@@ -17,7 +18,7 @@ from typing import NamedTuple
 from ...solution import Solution
 from ..experiment import Claim
 from ..words import range_text
-from .judging import DRAWS, any_of, end, level
+from .judging import DRAWS, any_of, end, level, one_form
 from .methods import FORMS
 
 __all__ = ["HALF_DECADE", "Order", "of_order", "order_claims", "order_text"]
@@ -52,7 +53,7 @@ def order_claims(
     epochs_of: Mapping[str, float] | None = None,
     fewer: Collection[str] = (),
 ) -> list[Claim]:
-    """Return a claim for each published order: that the method has it in one of its printed forms.
+    """Return a claim for each published order: that the method has it in one of its printed forms; and `one_form` of each method.
 
     Parameters
     ----------
@@ -68,15 +69,19 @@ def order_claims(
         As there.
     """
     claims = []
+    answers: dict[str, dict[str, list[bool | None]]] = {}
     for family, name, low, high, or_less, blow_up in orders:
         forms = {form: runs[form] for form in FORMS[family]}
         order = f"down to {high:g}" if or_less else f"near {low:g}" if low == high else f"between {low:g} and {high:g}"
         text = f"{family}: the {name.removesuffix('_mse')} error is {order}"
         least = 0.0 if or_less else low
-        claims.append(
-            of_order(text, forms, name, epoch, least, high, epochs_of=epochs_of, fewer=fewer, blow_up=blow_up)
+        claim, of_forms = of_order(
+            text, forms, name, epoch, least, high, epochs_of=epochs_of, fewer=fewer, blow_up=blow_up
         )
-    return claims
+        claims.append(claim)
+        for form, answer in of_forms.items():
+            answers.setdefault(family, {}).setdefault(form, []).append(answer)
+    return [*claims, *(claim for family, of_family in answers.items() for claim in one_form(family, of_family))]
 
 
 def of_order(
@@ -90,8 +95,8 @@ def of_order(
     epochs_of: Mapping[str, float] | None = None,
     fewer: Collection[str] = (),
     blow_up: bool = False,
-) -> Claim:
-    """Return the claim that an error is of a published order of magnitude at an epoch.
+) -> tuple[Claim, dict[str, bool | None]]:
+    """Return the claim that an error is of a published order of magnitude at an epoch, and what each form says to it.
 
     Parameters
     ----------
@@ -115,9 +120,16 @@ def of_order(
         Whether the published error is a blow-up itself: an error that has grown by decades and, by what is published,
         stays there. A draw that diverged does not stay, so it is not of that order; but where a blow-up ends depends on
         the initial parameters, which are not published, so it does not miss it either: it says nothing.
+
+    Returns
+    -------
+    claim : Claim
+        It holds if it does of one form.
+    of_forms : dict
+        For each form whether it does; None where that is open.
     """
     found: list[str] = []
-    holds: list[bool | None] = []
+    holds: dict[str, bool | None] = {}
     for form, runs in forms.items():
         until = (epochs_of or {}).get(form, epoch)
         values = [level(run, name, until) for run in runs]
@@ -125,7 +137,7 @@ def of_order(
         if len(known) < len(values):
             last = max(float(run.history["epoch"][-1]) for run in runs)
             found.append(f"{form} {range_text(end(run, name) for run in runs)} after {last:.0f} epochs, too few")
-            holds.append(None)
+            holds[form] = None
             continue
         found.append(f"{form} {range_text(known)}{f' by epoch {until:g}, fewer than printed' if form in fewer else ''}")
         finite = [value for value in known if value < inf]
@@ -133,12 +145,13 @@ def of_order(
         away = [max(low / value if value else inf, value / high, 1.0) for value in telling]
         meets = bool(finite) and min(finite) <= high * HALF_DECADE and max(finite) >= low / HALF_DECADE
         missed = form not in fewer and len(telling) >= DRAWS and min(away) > MISSED
-        holds.append(True if meets else False if missed else None)
-    return Claim(
+        holds[form] = True if meets else False if missed else None
+    claim = Claim(
         text,
-        any_of(holds),
+        any_of(holds.values()),
         f"{'; '.join(found)}; published {order_text(low, high)}, within a factor {HALF_DECADE:.2g}, epoch {epoch:g}",
     )
+    return claim, holds
 
 
 class Order(NamedTuple):

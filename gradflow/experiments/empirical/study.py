@@ -13,7 +13,7 @@ from .methods import NAMES, HyperParameters, empirical_methods
 from .orders import Order
 from .report import TABLE_NOTE, Thresholds, draw_columns, method_table
 from .runs import run_methods
-from .tasks import EmpiricalSettings, empirical_tasks
+from .tasks import EmpiricalSettings, chosen, empirical_tasks
 
 __all__ = ["Study", "carry_out"]
 
@@ -51,16 +51,16 @@ def carry_out(study: Study, settings: EmpiricalSettings, context: Context) -> Ou
     header, rows = method_table(runs, Thresholds(study.threshold, study.parts, study.unit, sizes), study.orders)
     published, explained = study.judge(runs, sizes), study.explain(runs, sizes)
     resized = _resized(study, settings)
-    if resized:  # what another network on other data gets to soon is nothing against the study
+    if resized:  # what another network on other data, or another target, gets to soon is nothing against the study
         published = [claim._replace(regardless=False) for claim in published]
     changed = told(f"{settings.epochs} of {study.epochs} epochs" if fewer else "", resized)
-    decision = verdict(published, explained, settings.init, changed)
+    decision = verdict(published, explained, chosen(settings), changed)
     return Outcome(header, rows, f"{study.note} {TABLE_NOTE} {NAMES}", (*published, *explained), decision)
 
 
 def _resized(study: Study, settings: EmpiricalSettings) -> str:
-    """Return which sizes are not the printed ones."""
-    printed = {"n_inputs": 40, "width": 1000, "n_samples": study.n_samples}
+    """Return which sizes, or which target, are not the printed ones."""
+    printed = {"target": study.target, "n_inputs": 40, "width": 1000, "n_samples": study.n_samples}
     sizes = {name: (getattr(settings, name), size) for name, size in printed.items()}
     return told(
         *(f"{name.replace('_', ' ')} {ours} for {size}" for name, (ours, size) in sizes.items() if ours != size)
@@ -72,6 +72,8 @@ class Study(NamedTuple):
 
     title: str
     """Of the figure: the experiment and its target."""
+    target: str
+    """A target of `EmpiricalSettings`."""
     printed: HyperParameters
     """As the study has them."""
     epochs: int

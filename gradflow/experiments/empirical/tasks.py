@@ -25,7 +25,7 @@ from ...datasets import Dataset, gaussian, quadratic, sin_cos
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
 
-__all__ = ["INITS", "EmpiricalSettings", "EmpiricalTask", "empirical_task", "empirical_tasks"]
+__all__ = ["INITS", "EmpiricalSettings", "EmpiricalTask", "chosen", "empirical_task", "empirical_tasks"]
 
 TARGETS: dict[str, Callable[..., Dataset]] = {"sin_cos": sin_cos, "quadratic": quadratic, "gaussian": gaussian}
 INITS = ("kaiming", "he", "linear")
@@ -96,6 +96,18 @@ class EmpiricalTask:
     """The mean squared error on the test part."""
     theta0: Array
     """Initial parameters, shape (P,)."""
+
+
+def chosen(settings: EmpiricalSettings) -> str:
+    """Return what the study leaves unsaid and the settings choose, as text.
+
+    Parameters
+    ----------
+    settings : EmpiricalSettings
+        The settings.
+    """
+    coefficients = "" if settings.target == "gaussian" else f"{settings.coefficients} coefficients, "
+    return f"initial parameters of the law {settings.init}, {coefficients}{settings.inputs} inputs"
 
 
 def empirical_task(settings: EmpiricalSettings, draw: int) -> EmpiricalTask:

@@ -69,7 +69,7 @@ def limits_chart(
         silent = np.array([[s.silent / s.counted for s in several] for several in of.values()])
         middle = np.median(steps, axis=1)
         lower[0].loglog(dts, np.where(np.isfinite(middle), middle, np.nan), label=case, **style)
-        low, high = steps.min(axis=1), np.where(np.isfinite(steps), steps, 2 * epochs).max(axis=1)
+        low, high = steps.min(axis=1), np.where(np.isfinite(steps), steps, epochs).max(axis=1)
         lower[0].fill_between(dts, np.minimum(low, high), high, color=COLOURS[number], alpha=0.2, linewidth=0)
         for axes, shares in ((lower[1], share), (lower[2], silent)):
             axes.semilogx(dts, np.median(shares, axis=1), label=case, **style)
@@ -78,7 +78,12 @@ def limits_chart(
             )
     lower[0].axhline(epochs, color=COLOURS[6], linestyle=":")
     lower[0].annotate(
-        "end of the runs", (0.98, epochs), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="small"
+        "end of the runs, not reached",
+        (0.98, epochs),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        fontsize="small",
     )
     lower[0].set_ylabel(f"steps to a relative error of {target:g}")
     lower[1].set_ylabel("share of steps in which the true loss rises")

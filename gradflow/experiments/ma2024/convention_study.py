@@ -3,7 +3,7 @@
 `gradflow.experiments.ma2024.conventions` has the grid and how it is run. Here are the criteria, figure by figure. They are ours, from
 what can be read off the plots at the epochs that the study runs, and each is computed from all draws:
 
-* Fig. 1, full batch: gradient descent stays finite and oscillates (its train error rises by more than 5 % in some epoch); SAV does not;
+* Fig. 1, full batch: gradient descent stays finite and oscillates (its train error rises by more than 5 % in more than 5 % of the epochs); SAV does not;
   SAV's level at 200 epochs, 2e-2, lies in the spread.
 * Fig. 2: explicit Euler has fallen below 1e-2 by 200 epochs (in the paper it falls by 13 decades in 10 000); SAV is within a factor 2 of it;
   the level of the test error, 1.7e-3, lies in the spread of explicit Euler's.

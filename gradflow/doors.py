@@ -1,4 +1,4 @@
-"""Checks of the numbers and names that configure a scheme or choose a formula, so that each refusal reads alike."""
+"""Checks of the numbers and names that configure a scheme or an experiment, or choose a formula, so that each refusal reads alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from .description import found
 from .namespace import is_number
 
-__all__ = ["plain_numbers", "require_finite", "require_in", "require_one_of", "require_positive"]
+__all__ = ["plain_numbers", "require_at_least", "require_finite", "require_in", "require_one_of", "require_positive"]
 
 
 def plain_numbers(scheme: Any) -> None:
@@ -54,6 +54,23 @@ def require_positive(name: str, value: float) -> None:
     """
     if not is_number(value) or not (isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+
+
+def require_at_least(name: str, value: float, least: float) -> None:
+    """Raise ValueError unless `value` is a finite number >= `least`.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : object
+        What was given.
+    least : float
+        The smallest value that is accepted.
+    """
+    if not is_number(value) or not (isfinite(value) and value >= least):
+        kind = "" if isinstance(value, int) else "a finite number "
+        raise ValueError(f"{name} must be {kind}>= {least:g}, got {value!r}")
 
 
 def require_in(name: str, value: float, low: float, high: float, *, open_end: bool = False) -> None:

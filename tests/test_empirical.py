@@ -587,11 +587,15 @@ def test_a_claim_about_no_draw_is_open():
 def test_the_verdict_follows_from_what_was_published():
     yes, no, open_ = (Claim(text, holds, "so") for text, holds in (("a", True), ("b", False), ("c", None)))
     assert verdict([yes], [no], "initial parameters of the law he").startswith("reproduced: 1 of 1 statements hold")
-    assert verdict([yes], [], "initial parameters of the law he", "half").startswith("reproduced with a stated change: half")
+    assert verdict([yes], [], "initial parameters of the law he", "half").startswith(
+        "reproduced with a stated change: half"
+    )
     refuted = verdict([yes, no, open_], [], "initial parameters of the law he")
     assert refuted.startswith("refuted (with initial parameters of the law he, ")
     assert "1 of 3 statements hold, 1 fail, 1 are open; what fails: b" in refuted
-    assert verdict([yes, no], [], "initial parameters of the law he", "half").startswith("reproduced in part with a stated change: half; 1 of 2")
+    assert verdict([yes, no], [], "initial parameters of the law he", "half").startswith(
+        "reproduced in part with a stated change: half; 1 of 2"
+    )
     sooner = verdict([yes, no, no._replace(text="c", regardless=True)], [], "initial parameters of the law he", "half")
     assert sooner.startswith("refuted (with initial parameters of the law he")
     assert sooner.endswith("what fails: c")

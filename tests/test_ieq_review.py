@@ -154,7 +154,7 @@ def test_more_epochs_go_on_and_so_do_interrupted_runs(experiment, tmp_path, monk
         (ENERGY, {"batch_sizes": "21"}, "batch_size must be"),
         (ENERGY, {"dts": "inf"}, "dts must list different numbers > 0"),
         (COST, {"batch_sizes": "0 4"}, "batch_sizes must list numbers >= 1"),
-        (COST, {"dtype": "float16"}, "dtype must be float32 or float64"),
+        (COST, {"dtype": "float16"}, "dtype must be one of float32, float64"),
         (COST, {"epochs": 0}, "epochs must be >= 1"),
     ],
 )  # fmt: skip

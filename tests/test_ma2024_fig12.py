@@ -186,7 +186,7 @@ def test_it_writes_what_it_ran_and_takes_it_up(tmp_path, monkeypatch):
         ("C", float("nan"), "C must be a finite number"),
         ("stabilization", -1.0, "stabilization must be a finite number >= 0"),
         ("seed", -1, "seed must be >= 0"),
-        ("dtype", "float16", "dtype must be float32 or float64"),
+        ("dtype", "float16", "dtype must be one of float32, float64"),
         ("batch_size", 41, "batch_size must be a whole number from 1 to n_samples = 40"),
         ("C", -1e6, "C must satisfy"),
     ],

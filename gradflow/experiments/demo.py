@@ -10,11 +10,11 @@ learning.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
 from ..batches import steps_per_epoch
+from ..doors import require_positive
 from ..plotting import plot_histories, save_figure
 from ..schemes import IEQ, SAV, GradientDescent, Relaxed, Restart, Scheme
 from ..solution import Solution, Status
@@ -53,8 +53,7 @@ class DemoSettings(TaskSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.dt < inf:
-            raise ValueError(f"dt must be a finite number > 0, got {self.dt}")
+        require_positive("dt", self.dt)
         if self.draws != 1:
             raise ValueError(f"draws must be 1 (the demonstration draws p and q once, by its seed), got {self.draws}")
         if self.method != "particle":

@@ -20,12 +20,13 @@ them. `gradflow.experiments.image_runs` does the training.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from ..datasets import LabelledImages, fashion_subset, mnist
+from ..doors import require_at_least, require_one_of, require_positive
 from ..models import Classification, Regression, TwoLayerNet
 from ..models.losses import CrossEntropy, onehot
 from ..namespace import Array
@@ -90,16 +91,12 @@ class ImageSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "width", "batch_size", "displacements", "draws"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+            require_at_least(name, getattr(self, name), 1)
         for name in ("n_train", "n_test", "seed", "threads"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
-        for name, known in (("data", IMAGES), ("init", INITS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
-        if not 0 < self.smoothing < inf:
-            raise ValueError(f"smoothing must be a finite number > 0, got {self.smoothing}")
+            require_at_least(name, getattr(self, name), 0)
+        require_one_of("data", self.data, IMAGES)
+        require_one_of("init", self.init, INITS)
+        require_positive("smoothing", self.smoothing)
 
 
 class Scores(NamedTuple):

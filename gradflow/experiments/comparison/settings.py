@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from ...doors import require_at_least
+
 __all__ = ["ComparisonSettings"]
 
 
@@ -55,12 +57,10 @@ class ComparisonSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "tuning_epochs", "tuning_seeds", "seeds", "per_decade", "points", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+            require_at_least(name, getattr(self, name), 1)
         if self.points % 2 == 0:
             raise ValueError(f"points must be odd, got {self.points}")
-        if self.extensions < 0:
-            raise ValueError(f"extensions must be >= 0, got {self.extensions}")
+        require_at_least("extensions", self.extensions, 0)
         self.constant_values()
 
     def constant_values(self) -> tuple[float, ...]:

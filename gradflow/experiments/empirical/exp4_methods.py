@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...doors import require_at_least
 from ...schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart, Scheme, SourceSAV
 from ..image_runs import ImageCurve
 from ..image_tasks import ImageSettings
@@ -117,5 +118,4 @@ class Exp4Settings(ImageSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.ieq_epochs < 1:
-            raise ValueError(f"ieq_epochs must be >= 1, got {self.ieq_epochs}")
+        require_at_least("ieq_epochs", self.ieq_epochs, 1)

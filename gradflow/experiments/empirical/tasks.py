@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from ...datasets import Dataset, gaussian, quadratic, sin_cos
+from ...doors import require_at_least, require_one_of
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
 
@@ -69,19 +70,12 @@ class EmpiricalSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "record_epochs", "n_inputs", "width", "n_samples", "draws"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be >= 0, got {self.seed}")
-        known = {
-            "target": tuple(TARGETS),
-            "init": INITS,
-            "coefficients": ("normal", "uniform"),
-            "inputs": ("raw", "z-scored"),
-        }
-        for name, names in known.items():
-            if getattr(self, name) not in names:
-                raise ValueError(f"{name} must be one of {', '.join(names)}; got {getattr(self, name)!r}")
+            require_at_least(name, getattr(self, name), 1)
+        require_at_least("seed", self.seed, 0)
+        require_one_of("target", self.target, TARGETS)
+        require_one_of("init", self.init, INITS)
+        require_one_of("coefficients", self.coefficients, ("normal", "uniform"))
+        require_one_of("inputs", self.inputs, ("raw", "z-scored"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ...doors import require_at_least
 from ...plotting import save_figure
 from ...schemes import IEQ, Restart
 from ...solution import Solution
@@ -75,8 +76,7 @@ class LimitsSettings(ReviewSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         numbers("dts", self.dts, float)
-        if self.narrow < 1:
-            raise ValueError(f"narrow must be >= 1, got {self.narrow}")
+        require_at_least("narrow", self.narrow, 1)
         if not 0 < self.target < 1:
             raise ValueError(f"target must be in (0, 1), got {self.target}")
 

@@ -25,6 +25,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from ...datasets import sin_cos
+from ...doors import require_at_least
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
 from ..experiment import Claim
@@ -63,8 +64,7 @@ class ReviewSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "seeds", "n_inputs", "width", "n_samples"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+            require_at_least(name, getattr(self, name), 1)
 
 
 class ReviewTask(NamedTuple):

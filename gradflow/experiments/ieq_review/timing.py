@@ -19,6 +19,7 @@ import numpy as np
 from ...curvature.lapack import cholesky_solve
 from ...datasets import sin_cos
 from ...dense_least_squares import DenseLeastSquares
+from ...doors import require_at_least, require_one_of
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array, blas_threads
 from ...problem import Problem
@@ -83,13 +84,11 @@ class CostSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "n_inputs", "largest_stored"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+            require_at_least(name, getattr(self, name), 1)
         for name in ("widths", "batch_sizes"):
             if min(numbers(name, getattr(self, name), int)) < 1:
                 raise ValueError(f"{name} must list numbers >= 1, got {getattr(self, name)!r}")
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
+        require_one_of("dtype", self.dtype, ("float32", "float64"))
 
 
 class Cell(NamedTuple):

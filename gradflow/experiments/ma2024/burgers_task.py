@@ -18,13 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isfinite, pi
+from math import inf, pi
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...batches import steps_per_epoch
+from ...doors import require_at_least, require_finite, require_one_of, require_positive
 from ...models import Burgers, TwoLayerNet
 from ...namespace import Array
 from ...schemes.protocols import Scheme
@@ -86,19 +87,15 @@ class BurgersSettings:
     def __post_init__(self) -> None:
         counts = ("epochs", "record_epochs", "n_x", "n_t", "n_initial", "n_walls", "width", "batch_size", "draws")
         for name in counts:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
-        for name, low in (("nu", 0.0), ("condition_weight", 0.0), ("steepest", 1.0), ("damping", 0.0)):
-            if not low < getattr(self, name) < inf:
-                raise ValueError(f"{name} must be a finite number > {low:g}, got {getattr(self, name)}")
-        if not isfinite(self.C):
-            raise ValueError(f"C must be a finite number, got {self.C}")
-        if not 0 <= self.stabilization < inf:
-            raise ValueError(f"stabilization must be a finite number >= 0, got {self.stabilization}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be >= 0, got {self.seed}")
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
+            require_at_least(name, getattr(self, name), 1)
+        for name in ("nu", "condition_weight", "damping"):
+            require_positive(name, getattr(self, name))
+        if not 1 < self.steepest < inf:
+            raise ValueError(f"steepest must be a finite number > 1, got {self.steepest}")
+        require_finite("C", self.C)
+        for name in ("stabilization", "seed"):
+            require_at_least(name, getattr(self, name), 0)
+        require_one_of("dtype", self.dtype, ("float32", "float64"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...doors import require_positive
 from ...schemes import SAV, GradientDescent, Restart
 from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
@@ -67,8 +68,7 @@ class Fig2Settings(TaskSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.dt < inf:
-            raise ValueError(f"dt must be a finite number > 0, got {self.dt}")
+        require_positive("dt", self.dt)
 
 
 def run(settings: Fig2Settings, context: Context) -> Outcome:

@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
-from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 from ...batches import steps_per_epoch
 from ...datasets import Dataset, gaussian, quadratic, sin_cos
-from ...doors import require_one_of
+from ...doors import require_at_least, require_finite, require_one_of
 from ...models import Regression, SmoothedParticles, TwoLayerNet
 from ...namespace import Array
 from ...schemes.protocols import Scheme
@@ -104,17 +103,12 @@ class TaskSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "record_epochs", "n_inputs", "width", "n_samples", "displacements", "draws"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+            require_at_least(name, getattr(self, name), 1)
         require_one_of("target", self.target, tuple(TARGETS))
         require_one_of("method", self.method, METHODS)
-        if self.batch_size < 0:
-            raise ValueError(f"batch_size must be >= 0, got {self.batch_size}")
-        if not isfinite(self.C):
-            raise ValueError(f"C must be a finite number, got {self.C}")
-        for name in ("stabilization", "smoothing"):
-            if not 0 <= getattr(self, name) < inf:
-                raise ValueError(f"{name} must be a finite number >= 0, got {getattr(self, name)}")
+        require_finite("C", self.C)
+        for name in ("batch_size", "stabilization", "smoothing"):
+            require_at_least(name, getattr(self, name), 0)
 
 
 @dataclass(frozen=True, eq=False)

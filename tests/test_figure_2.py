@@ -7,7 +7,7 @@ import gradflow as gf
 from gradflow.experiments import Claim
 from gradflow.experiments.ma2024 import fig2 as ma2024_fig2
 from gradflow.experiments.ma2024.products import PRODUCTS, InconsistentProduct
-from gradflow.experiments.ma2024.tasks import TaskSettings, regression_task
+from gradflow.experiments.ma2024.tasks import TaskSettings, regression_task, stated_changes
 
 FALLING = 10.0 ** -(np.arange(101.0) / 6)  # 1e-10 after 600 epochs
 LABELS = [getattr(ma2024_fig2, name) for name in ("EULER", "CAPTION", "TEXT", "RESTARTED", "RELAXED", "INCONSISTENT")]
@@ -124,6 +124,18 @@ def test_an_inconsistent_product_changes_the_update_of_r_alone(time_scale):
             assert problem.describe() != tasks["consistent"].problem.describe()
         if time_scale == "autograd":
             assert problem.inner(g, g) == tasks["consistent"].problem.inner(g, g)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_the_product_is_a_setting_which_a_curve_may_override(product):
+    settings = TaskSettings(epochs=1, n_inputs=3, width=5, n_samples=50, product=product)
+    set_, asked = regression_task(settings, 0), regression_task(settings, 0, product="consistent")
+    assert getattr(set_.problem, "product", "consistent") == product
+    assert type(asked.problem) is gf.Regression
+    told = stated_changes(settings, TaskSettings(epochs=1, n_inputs=3, width=5, n_samples=50))
+    assert ("r updated in the product of the" in told) is (product != "consistent")
+    with pytest.raises(ValueError, match="product must be one of"):
+        TaskSettings(epochs=1, product="other")
 
 
 def test_unknown_products_are_refused():

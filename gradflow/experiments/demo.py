@@ -58,6 +58,8 @@ class DemoSettings(TaskSettings):
             raise ValueError(f"draws must be 1 (the demonstration draws p and q once, by its seed), got {self.draws}")
         if self.method != "particle":
             raise ValueError(f"method must be 'particle' (IEQ has no smoothed form), got {self.method!r}")
+        if self.product != "consistent":
+            raise ValueError(f"product must be 'consistent' (IEQ's equations are in no other), got {self.product!r}")
 
 
 def run(settings: DemoSettings, context: Context) -> Outcome:

@@ -116,7 +116,7 @@ def misses(study: Study, curves: Curves, epoch: float) -> tuple[float, ...]:
 
 def _run(study: Study, settings: TaskSettings, context: Context) -> Outcome:
     """Run all conventions, chart which criteria they meet, and say which match."""
-    for name in ("loss", "time_scale", "init", "method"):
+    for name in ("loss", "time_scale", "product", "init", "method"):
         if getattr(settings, name) != getattr(study.settings, name):
             raise ValueError(f"{name} is a part of the conventions and cannot be set, got {getattr(settings, name)!r}")
     runs = run_conventions(settings, study.dt, context, restarted=study.restarted)

@@ -36,8 +36,8 @@ class Curve(NamedTuple):
     """What runs."""
     dt: float
     """Step size > 0."""
-    product: str = "consistent"
-    """One of `gradflow.experiments.ma2024.products.PRODUCTS`."""
+    product: str | None = None
+    """One of `gradflow.experiments.ma2024.products.PRODUCTS`; None for that of the settings."""
 
 
 class Panel(NamedTuple):

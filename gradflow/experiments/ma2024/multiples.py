@@ -49,7 +49,7 @@ CRITERIA: dict[str, tuple[Criterion, ...]] = {
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
     """Run explicit Euler, SAV and restarted SAV for every multiple, step and draw, draw the figure, and judge it."""
-    for name in ("target", "loss", "time_scale", "init", "method", "stabilization"):
+    for name in ("target", "loss", "time_scale", "product", "init", "method", "stabilization"):
         if getattr(settings, name) != getattr(FULL, name):
             raise ValueError(f"{name} is fixed here and cannot be set, got {getattr(settings, name)!r}")
     first = regression_task(settings, 0)

@@ -40,7 +40,7 @@ def run_panels(panels: tuple[Panel, ...], settings: TaskSettings, context: Conte
     """
     kinds = dict.fromkeys((panel.smoothed, curve.product) for panel in panels for curve in panel.curves)
 
-    def tasks_of(draw: int) -> dict[tuple[bool, str], Task]:
+    def tasks_of(draw: int) -> dict[tuple[bool, str | None], Task]:
         return {(s, p): regression_task(settings, draw, smoothed=s, product=p) for s, p in kinds}
 
     tasks = tasks_of(0)

@@ -25,7 +25,7 @@ from ...schemes.protocols import Scheme
 from ...solution import Solution
 from ..judging import ENOUGH
 from ..training import train
-from .products import InconsistentProduct
+from .products import PRODUCTS, InconsistentProduct
 
 __all__ = [
     "METHODS",
@@ -86,6 +86,8 @@ class TaskSettings:
     """What is trained: a loss of `gradflow.Regression`."""
     time_scale: str = "mean_field"
     """Equation (9) of the paper, or "autograd"."""
+    product: str = "consistent"
+    """The inner product in which r is updated, of `gradflow.experiments.ma2024.products.PRODUCTS`; the paper does not say which."""
     method: str = "particle"
     """One of `METHODS`."""
     smoothing: float = 1e-4
@@ -106,6 +108,7 @@ class TaskSettings:
             require_at_least(name, getattr(self, name), 1)
         require_one_of("target", self.target, tuple(TARGETS))
         require_one_of("method", self.method, METHODS)
+        require_one_of("product", self.product, PRODUCTS)
         require_finite("C", self.C)
         for name in ("batch_size", "stabilization", "smoothing"):
             require_at_least(name, getattr(self, name), 0)
@@ -152,6 +155,8 @@ def stated_changes(settings: TaskSettings, paper: TaskSettings) -> str:
         if name == "method":
             methods = {"particle": "the particle method alone", "smoothed": "the smoothed particle method alone"}
             changes.append(methods.get(value, "both methods"))
+        elif name == "product":
+            changes.append(f"r updated in the product of the {value.replace('_', ' ')}")
         elif name == "n_samples":
             changes.append(f"a pool of {value} samples for {printed}")
         else:
@@ -162,7 +167,7 @@ def stated_changes(settings: TaskSettings, paper: TaskSettings) -> str:
     return ", ".join(changes)
 
 
-def regression_task(settings: TaskSettings, draw: int, *, smoothed: bool = False, product: str = "consistent") -> Task:
+def regression_task(settings: TaskSettings, draw: int, *, smoothed: bool = False, product: str | None = None) -> Task:
     """Return the task of one draw.
 
     Parameters
@@ -173,8 +178,8 @@ def regression_task(settings: TaskSettings, draw: int, *, smoothed: bool = False
         Its number, 0, 1, ...
     smoothed : bool
         Train by the smoothed particle method.
-    product : str
-        One of `gradflow.experiments.ma2024.products.PRODUCTS`.
+    product : str, optional
+        One of `gradflow.experiments.ma2024.products.PRODUCTS`; by default that of the settings.
 
     Returns
     -------
@@ -185,8 +190,9 @@ def regression_task(settings: TaskSettings, draw: int, *, smoothed: bool = False
     data = TARGETS[settings.target](settings.n_inputs, settings.n_samples, seed=seed, dtype=settings.dtype)
     net = TwoLayerNet(settings.n_inputs, settings.width)
     problem: Any = Regression(net, data.x_train, data.y_train, loss=settings.loss, time_scale=settings.time_scale)
-    if product != "consistent":
-        problem = InconsistentProduct(problem, product)
+    chosen = settings.product if product is None else product
+    if chosen != "consistent":
+        problem = InconsistentProduct(problem, chosen)
     if smoothed:
         problem = SmoothedParticles(problem, h=settings.smoothing, draws=settings.displacements, seed=seed)
     return Task(

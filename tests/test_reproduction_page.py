@@ -58,7 +58,7 @@ def shown(cell):
 
 
 def test_every_experiment_has_kept_results():
-    kept = {path.parent.name for path in (DOCS / "results").glob("*/report.json")}
+    kept = {results.experiment.name for results in read_results([DOCS / "results"], REGISTRY)}
     assert kept == set(REGISTRY) - {"demo"}
 
 
@@ -104,6 +104,19 @@ def test_the_page_names_every_folder_it_was_made_of():
     for folders in (("one",), ("one", "two")):
         head = reproduction_page([], *folders).split("|")[0]
         assert all(f"`{folder}`" in head for folder in folders)
+
+
+def test_results_of_other_settings_have_a_section_of_their_own(tmp_path):
+    one = small()
+    for name, changes in (("b", {"dt": 0.1, "epochs": 3}), ("a", {}), ("c", {"dt": 0.25})):
+        one.reproduce(tmp_path / name, say=lambda _: None, **changes)
+    kept = read_results([tmp_path], {one.name: one})
+    assert [(r.number, dict(r.settings)["dt"]) for r in kept] == [(1, 0.5), (2, 0.25), (3, 0.1)]
+    page = reproduction_page(kept)
+    for number, title in enumerate(("The title of small", r"The title of small (dt = 0.25)"), start=1):
+        anchor = "reproduction-small" + f"-{number}" * (number > 1)
+        assert f"({anchor})=\n## {title}" in shown(page)
+        assert f"[{title}](#{anchor})" in shown(page)
 
 
 def test_a_figure_is_shown_if_there_is_one(tmp_path):

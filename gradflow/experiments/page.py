@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,12 @@ class Results:
     """The verdict, the note, the claims and the table, as in ``report.json``."""
     figure: str | None
     """Path of the figure from the place of the page; None if there is none."""
+    number: int = 1
+    """1 of the results of an experiment that come first, then 2, 3, ..."""
 
 
 def read_results(folders: Sequence[Path], experiments: Mapping[str, Experiment]) -> list[Results]:
-    """Return the results in folders, in the order of the experiments.
+    """Return the results in folders, in the order of the experiments; of one experiment, those nearest to its full form first.
 
     Parameters
     ----------
@@ -55,10 +57,10 @@ def read_results(folders: Sequence[Path], experiments: Mapping[str, Experiment])
     ------
     ValueError
         If a folder holds no results, unfinished ones, those of an unknown experiment or of other settings than the experiment has,
-        or if two folders hold results of one experiment.
+        or if two folders hold results of one experiment at the same settings.
     """
     base = folders[0].resolve().parent
-    found: dict[str, tuple[Path, Results]] = {}
+    found: dict[str, list[tuple[Path, Results]]] = {}
     for folder in folders:
         within = (
             [folder]
@@ -70,10 +72,19 @@ def read_results(folders: Sequence[Path], experiments: Mapping[str, Experiment])
         for path in within:
             results = _read_folder(path, base, experiments)
             name = results.experiment.name
-            if name in found:
-                raise ValueError(f"one folder for each experiment, got two of {name}: {found[name][0]} and {path}")
-            found[name] = path, results
-    return [found[name][1] for name in experiments if name in found]
+            for other, kept in found.setdefault(name, []):
+                if kept.settings == results.settings:
+                    raise ValueError(
+                        f"results of different settings, got two of {name} at the same: {other} and {path}"
+                    )
+            found[name].append((path, results))
+    ordered = []
+    for name in (name for name in experiments if name in found):
+        several = sorted(
+            (results for _, results in found[name]), key=lambda r: len(_changes(r.settings, r.experiment.full))
+        )
+        ordered += [replace(results, number=number) for number, results in enumerate(several, start=1)]
+    return ordered
 
 
 def _read_folder(folder: Path, base: Path, experiments: Mapping[str, Experiment]) -> Results:
@@ -153,7 +164,7 @@ def reproduction_page(all_results: Sequence[Results], *folders: str) -> str:
             ("experiment", "source", "claims that hold", "verdict"),
             (
                 (
-                    f"[{_cell(r.experiment.title)}](#{_anchor(r)})",
+                    f"[{_cell(_title(r))}](#{_anchor(r)})",
                     _cell(r.experiment.source),
                     f"{sum(claim['holds'] is True for claim in r.report['claims'])} of {len(r.report['claims'])}",
                     _verdict(headline(r.report["verdict"])),
@@ -169,7 +180,7 @@ def reproduction_page(all_results: Sequence[Results], *folders: str) -> str:
 
 def _section(results: Results) -> Iterator[str]:
     experiment, report = results.experiment, results.report
-    yield from (f"({_anchor(results)})=", f"## {_cell(experiment.title)}", "")
+    yield from (f"({_anchor(results)})=", f"## {_cell(_title(results))}", "")
     yield from (f"Source: {_cell(experiment.source.rstrip('.'))}.", "", f"Problem: {_cell(experiment.problem)}", "")
     yield from ("```console", f"$ {command(results)}", "```", "")
     changes = _changes(results.settings, experiment.full)
@@ -205,7 +216,15 @@ def _table(header: Sequence[str], rows: Iterator[tuple[str, ...]], *, numbers: b
 
 
 def _anchor(results: Results) -> str:
-    return f"reproduction-{results.experiment.name}"
+    return f"reproduction-{results.experiment.name}" + f"-{results.number}" * (results.number > 1)
+
+
+def _title(results: Results) -> str:
+    """Return the title of the experiment; of further results of it also their settings that the full form does not have."""
+    if results.number == 1:
+        return results.experiment.title
+    changes = _changes(results.settings, results.experiment.full)
+    return f"{results.experiment.title} ({', '.join(f'{name} = {value}' for name, value in changes.items())})"
 
 
 def _cell(text: str, *, strip: bool = True) -> str:

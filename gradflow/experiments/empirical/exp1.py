@@ -149,7 +149,7 @@ def explain(runs: MethodRuns, sizes: Sequence[float]) -> list[Claim]:
 
 
 def _levels(sizes: Sequence[float], whole: bool) -> dict[str, dict[str, float]]:
-    return {"test_mse": {"its threshold": THRESHOLD}} if whole else {}
+    return {"test_mse": {"the study's threshold": THRESHOLD}} if whole else {}
 
 
 STUDY = Study(

@@ -163,7 +163,7 @@ def explain(runs: MethodRuns, sizes: Sequence[float]) -> list[Claim]:
 
 def _levels(sizes: Sequence[float], whole: bool) -> dict[str, dict[str, float]]:
     zero = {"the zero network": float(np.median(sizes))}
-    return {"train_mse": zero, "test_mse": {**zero, "its threshold": THRESHOLD}}
+    return {"train_mse": zero, "test_mse": {**zero, "the study's threshold": THRESHOLD}}
 
 
 STUDY = Study(

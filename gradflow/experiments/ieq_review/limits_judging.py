@@ -71,7 +71,7 @@ def judge(
             f"observed order {range_text(descent, '.3f')} (fitted)",
         ),
         Claim(
-            "for dt to infinity it is -(J^T J)^{-1} J^T q (2.4), which exists only if J has P independent columns",
+            "for dt to infinity it is -(J^T J)^{-1} J^T q (2.4; printed without a condition, it needs P independent columns of J)",
             all(s.rank == s.shape[1] for case in (WIDE, NARROW) for s in sweeps[case]),
             ranks,
         ),

@@ -325,13 +325,14 @@ def test_a_verdict_is_on_the_review_unless_a_check_of_ours_fails():
     ours, wrong, unknown = (claim._replace(text=f"ours: {claim.text}") for claim in (yes, no, open_))
     assert verdict([yes]) == "reproduced"
     assert verdict([yes, ours, unknown]) == "reproduced; 1 of 2 checks of this library hold"
-    assert verdict([yes, no, ours]).startswith("refuted: b fails (so); 1 of 1 checks")
+    assert verdict([yes, no, ours]).startswith("refuted: b fails (so); 1 of 2 claims hold; 1 of 1 checks")
     for published in ([yes], [no], [open_]):
         assert verdict([*published, ours, wrong]) == "not decided: a check of this library fails: b (so)"
-    assert verdict([yes, open_, ours]).startswith("not decided: 1 of 2 claims hold, 1 are open: c (so)")
+    assert verdict([yes, open_, ours]).startswith("not decided: 1 of 2 claims hold, 1 open: c (so)")
     read = no._replace(text="b, under the reading that b is c")
     assert (
-        verdict([yes, read]) == "refuted (under the reading that b is c): b, under the reading that b is c fails (so)"
+        verdict([yes, read])
+        == "refuted (under the reading that b is c): b, under the reading that b is c fails (so); 1 of 2 claims hold"
     )
     assert verdict([no, read]).startswith("refuted: b fails")
     assert verdict([yes, read._replace(holds=True)]) == "reproduced (under the reading that b is c)"
@@ -642,7 +643,9 @@ def test_only_what_does_not_depend_on_the_machine_refutes(tmp_path, monkeypatch,
     assert found(True, False, True).startswith("reproduced in part with a stated change")
     assert found(True, True, False) == "not decided: a check of this library fails: c (so)"
     assert found(True, True, None).startswith("reproduced with a stated change")  # what is open of ours decides nothing
-    assert found(False, True, False) == "refuted: a fails (so)"  # of times, the check says nothing of what is allocated
+    assert (
+        found(False, True, False) == "refuted: a fails (so); 0 of 1 claims hold"
+    )  # of times, the check says nothing of what is allocated
 
 
 def test_ratios_are_told_with_their_range_unless_they_are_one_number():

@@ -17,9 +17,10 @@ from gradflow.experiments.empirical.exp4_judging import judge as judge_exp4
 from gradflow.experiments.empirical.exp4_methods import ROWS, Exp4Settings, methods
 from gradflow.experiments.empirical.times import CLASSIFICATION_TIMES, step_times
 from gradflow.experiments.experiment import Context
-from gradflow.experiments.image_judging import at_record, decided, near
+from gradflow.experiments.image_judging import decided, near
 from gradflow.experiments.image_runs import below_the_bound, run_curves
 from gradflow.experiments.image_tasks import ImageSettings, image_problem, images, initial, scores
+from gradflow.experiments.judging import at_epoch
 from gradflow.experiments.ma2024.fig11 import MA2024_FIG11, Fig11Settings, curves
 from gradflow.experiments.ma2024.fig11_judging import judge as judge_fig11
 
@@ -280,10 +281,14 @@ def test_without_smoothed_draws_there_are_no_smoothed_curves():
 
 def test_a_record_is_read_at_its_epoch():
     run = run_of(test_error=[0.9, 0.2, 0.1])
-    assert at_record(run, "test_error", 1) == 0.2
-    assert at_record(run, "test_error", 3) is None
-    assert at_record(replace(run, status=gf.Status.STAGNATED), "test_error", 3) == 0.1
-    assert at_record(replace(run, status=gf.Status.NONFINITE), "test_error", 1) == inf
+
+    def read(epoch, **changes):
+        return at_epoch(replace(run, **changes), "test_error", epoch, average=False)
+
+    assert [read(epoch) for epoch in (0, 1, 2, 3)] == [0.9, 0.2, 0.1, None]
+    assert read(0.5) == 0.2  # the first record that is not before
+    assert read(3, status=gf.Status.STAGNATED) == read(3, message="stationary point: the gradient is zero") == 0.1
+    assert [read(epoch, status=gf.Status.NONFINITE) for epoch in (1, 2)] == [0.2, inf]
 
 
 def test_a_published_rate_is_near_or_not_and_few_draws_do_not_deny_it():
@@ -292,6 +297,8 @@ def test_a_published_rate_is_near_or_not_and_few_draws_do_not_deny_it():
         assert decided("x", (runs,), "test_error", 1, near(published)).holds is holds
         assert decided("x", (runs[:4],), "test_error", 1, near(published)).holds in (holds, None)
         assert decided("x", (runs,), "test_error", 2, near(published)).holds is None
+    lost = [run_of(test_error=[0.9, 0.9], status=gf.Status.NONFINITE)]
+    assert decided("x", (runs[:4] + lost,), "test_error", 1, near(0.02)).holds is False  # divergence is in no spread
     evidence = decided("x", (runs,), "test_error", 1, near(0.03)).evidence
     assert evidence == "2.00% to 2.40% (draws: 5); published 3.0%"
 

@@ -247,11 +247,14 @@ def test_the_papers_curves_would_be_judged_so():
 
 
 def test_what_is_changed_is_stated():
-    settings, paper_nu = (BurgersSettings(epochs=1, draws=5, nu=nu) for nu in (0.1 / np.pi, 0.01 / np.pi))
+    settings, paper_nu = (BurgersSettings(epochs=200, draws=5, nu=nu) for nu in (0.1 / np.pi, 0.01 / np.pi))
     network = "a two-layer network of width 50, its initial parameters, weights and the damping chosen here"
     assert stated(paper_nu) == network
-    assert stated(settings) == f"{network}, nu = 0.0318 for 0.00318"
-    assert ", 3 draws" in stated(BurgersSettings(epochs=1, draws=3))
+    assert stated(settings) == f"{network}, nu 0.0318 (paper: 0.00318)"
+    assert ", 3 draws" in stated(BurgersSettings(epochs=200, draws=3))
+    other = BurgersSettings(epochs=20, draws=5, C=1.0, stabilization=0.0, n_x=20)
+    for change in ("epochs 20 (paper: 200)", "C 1 (paper: 1e+04)", "stabilization 0 (paper: 4)", "n x 20 (paper: 200)"):
+        assert change in stated(other)
 
 
 def test_every_row_has_its_curves():

@@ -201,7 +201,7 @@ def claim_folder(folder: Path, name: str, settings: Mapping[str, Any], fixed: Ma
             kept_versions = dict(kept.get("versions", versions))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a settings file of an experiment: choose another folder") from error
-        if any((folder / "data").glob("*.npz")):
+        if any((folder / "data").glob("*.npz")) or (folder / "report.json").exists():
             differing = [] if kept_name == name else [f"experiment {kept_name}, not {name}"]
             if not differing:
                 differing = [

@@ -10,42 +10,15 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import TypeAlias
 
-import numpy as np
-
-from ..solution import Solution, Status
+from ..solution import Solution
 from .experiment import Claim
-from .judging import ENOUGH, READING
+from .judging import ENOUGH, READING, at_epoch, too_short
 from .words import range_text
 
-__all__ = ["Decide", "at_record", "decided", "near"]
+__all__ = ["Decide", "decided", "near"]
 
 Decide: TypeAlias = Callable[[list[list[float]]], tuple[bool | None, str]]
 """From the values for each curve and draw: whether the claim holds (None: open), and what that rests on."""
-
-
-def at_record(run: Solution, name: str, epoch: float) -> float | None:
-    """Return the record of a quantity at an epoch.
-
-    Parameters
-    ----------
-    run : Solution
-        A run.
-    name : str
-        A recorded quantity.
-    epoch : float
-        When.
-
-    Returns
-    -------
-    float or None
-        None if the run was too short; infinity if it diverged; the last record if it stood still before.
-    """
-    if run.status is Status.NONFINITE:
-        return inf
-    epochs = run.history["epoch"]
-    if epochs[-1] < epoch:
-        return None if run.status is Status.DONE else float(run.history[name][-1])
-    return float(run.history[name][np.argmax(epochs >= epoch)])
 
 
 def decided(text: str, curves: Sequence[Sequence[Solution]], name: str, epoch: float, decide: Decide) -> Claim:
@@ -64,9 +37,9 @@ def decided(text: str, curves: Sequence[Sequence[Solution]], name: str, epoch: f
     decide : callable
         From the values for each curve and draw: whether it holds, and what that rests on.
     """
-    found = [[at_record(run, name, epoch) for run in runs] for runs in zip(*curves, strict=False)]
+    found = [[at_epoch(run, name, epoch, average=False) for run in runs] for runs in zip(*curves, strict=False)]
     if any(value is None for values in found for value in values):
-        return Claim(text, None, f"the runs end before epoch {epoch:g}")
+        return Claim(text, None, too_short(epoch))
     of_curves = [[float(value) for value in values if value is not None] for values in zip(*found, strict=True)]
     return Claim(text, *decide(of_curves))
 
@@ -86,7 +59,7 @@ def near(published: float, within: float = READING, enough: int = ENOUGH) -> Dec
 
     def decide(found: list[list[float]]) -> tuple[bool | None, str]:
         low, high = min(found[0]), max(found[0])
-        inside = low / within <= published <= high * within
+        inside = high < inf and low / within <= published <= high * within  # a draw that diverges is in no spread
         evidence = f"{range_text(found[0], '.2%')} (draws: {len(found[0])}); published {published:.1%}"
         return True if inside else False if len(found[0]) >= enough else None, evidence
 

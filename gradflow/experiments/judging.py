@@ -8,7 +8,9 @@ diverged. Only what was run as printed can refute a figure, or what fails whatev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,7 @@ __all__ = [
     "OFTEN",
     "READING",
     "at_epoch",
+    "differences",
     "ends_above",
     "failed",
     "in_spread",
@@ -29,17 +32,19 @@ __all__ = [
     "overall",
     "together",
     "told",
+    "too_short",
 ]
 
 READING = 1.3
 """How far a value read off a logarithmic plot may be off, as a factor."""
 ENOUGH = 5
 """Draws of the coefficients from which on a value outside their spread counts against the claim."""
+TOO_SHORT = "the runs end before epoch"
 OFTEN = 0.05
 """Share of the records at which a curve must rise to be said to oscillate: one rise alone is none."""
 
 
-def at_epoch(run: Solution, name: str, epoch: float) -> float | None:
+def at_epoch(run: Solution, name: str, epoch: float, *, average: bool = True) -> float | None:
     """Return a recorded quantity around an epoch: the geometric mean of the records within 5 per cent of it, or one record's spacing.
 
     Parameters
@@ -50,11 +55,13 @@ def at_epoch(run: Solution, name: str, epoch: float) -> float | None:
         A positive quantity.
     epoch : float
         When.
+    average : bool
+        False takes the first record at or after the epoch alone, whatever its sign: of what changes fast.
 
     Returns
     -------
     float or None
-        None if the run was too short, infinity if it had diverged by then.
+        None if the run was too short, infinity if it had diverged by then; the last record of a run that stands still.
     """
     epochs = run.history["epoch"]
     if run.status is Status.NONFINITE and epochs[-1] <= epoch:
@@ -62,6 +69,8 @@ def at_epoch(run: Solution, name: str, epoch: float) -> float | None:
     if run.status is Status.DONE and epochs[-1] < epoch and not run.message.startswith("stationary"):
         return None
     values = run.history[name].astype(np.float64)
+    if not average:
+        return float(values[min(int(np.searchsorted(epochs, epoch)), len(values) - 1)])
     spacing = float(np.diff(epochs).max()) if len(epochs) > 1 else 0.0
     near = np.abs(epochs - epoch) <= max(0.05 * epoch, spacing)
     chosen = values[near] if near.any() else values[-1:]  # a run that stands still stays where it ended
@@ -87,7 +96,7 @@ def in_spread(text: str, runs: Sequence[Solution], name: str, epoch: float, publ
     values = [at_epoch(run, name, epoch) for run in runs]
     known = [value for value in values if value is not None]
     if len(known) < len(values):
-        return Claim(text, None, _too_short(epoch))
+        return Claim(text, None, too_short(epoch))
     finite = [value for value in known if np.isfinite(value)]
     inside = len(finite) == len(known) and min(finite) / READING <= published <= max(finite) * READING
     found = f"{range_text(finite)} over {len(finite)} draws" if finite else "no finite value"
@@ -143,7 +152,7 @@ def together(text: str, curves: Sequence[Sequence[Solution]], name: str, epoch: 
     for runs in zip(*curves, strict=True):
         values = [at_epoch(run, name, epoch) for run in runs]
         if any(value is None for value in values):
-            return Claim(text, None, _too_short(epoch))
+            return Claim(text, None, too_short(epoch))
         found = np.asarray(values, dtype=np.float64)
         gaps.append(float(found.max() / found.min() - 1) if np.isfinite(found).all() else np.inf)
     shown = [gap <= within for gap in gaps]
@@ -188,7 +197,7 @@ def ends_above(
         above, below = ([at_epoch(run, name, epoch) for run in group] for group in of_draw)
         low, high = ([value for value in group if value is not None] for group in (above, below))
         if len(low) < len(above) or len(high) < len(below):
-            return Claim(text, None, _too_short(epoch))
+            return Claim(text, None, too_short(epoch))
         quotients.append(0.0 if max(high) == np.inf else min(low) / max(high))
     shown = [quotient >= factor for quotient in quotients]
     found = median_text(quotients, ".2g", infinite="infinite")
@@ -214,6 +223,27 @@ def oscillates(run: Solution, name: str, until: float, by: float) -> float:
     return float(np.mean(values[1:] > (1 + by) * values[:-1])) if len(values) > 1 else 0.0
 
 
+def differences(settings: Any, printed: Any, *, unprinted: Collection[str] = (), source: str = "paper") -> list[str]:
+    """Return each setting that is not as printed, as text, with what is.
+
+    Parameters
+    ----------
+    settings, printed : dataclass instance
+        Of the run, and as printed; of one class.
+    unprinted : collection of str
+        Settings that are not compared.
+    source : str
+        What the text calls the publication.
+    """
+    names = [field.name for field in fields(printed) if field.name not in unprinted]
+    pairs = [(name, getattr(settings, name), getattr(printed, name)) for name in names]
+    return [f"{name.replace('_', ' ')} {_short(a)} ({source}: {_short(b)})" for name, a, b in pairs if a != b]
+
+
+def _short(value: Any) -> str:
+    return format(value, ".3g") if isinstance(value, float) else str(value)
+
+
 def told(*changes: str) -> str:
     """Return the stated changes of a run as one text, without the empty ones.
 
@@ -225,11 +255,11 @@ def told(*changes: str) -> str:
     return ", ".join(change for change in changes if change)
 
 
-def overall(claims: Iterable[Claim], changed: str = "") -> str:
+def overall(claims: Iterable[Claim], changed: str = "", unsaid: str = "") -> str:
     """Return the verdict on a figure: reproduced (in part, or with a stated change), refuted, or not decided, and why.
 
     What fails with a stated change does not refute what was printed without it, unless the claim says so (`Claim.regardless`): the
-    figure then is reproduced in part, or not.
+    figure then is reproduced in part, or not. So it is if what was run holds, and the rest is of epochs that were not run.
 
     Parameters
     ----------
@@ -237,19 +267,26 @@ def overall(claims: Iterable[Claim], changed: str = "") -> str:
         All of them.
     changed : str
         What was not done as in the paper; empty if nothing.
+    unsaid : str
+        What the paper leaves unsaid and was chosen here: a verdict is one for that choice.
     """
     claims = list(claims)
     of = {answer: [claim for claim in claims if claim.holds is answer] for answer in (True, False, None)}
+    given = f"with {unsaid}, which the paper leaves unsaid" if unsaid else ""
+    count = f"{len(of[True])} of {len(claims)} claims hold" + f", {len(of[None])} open" * bool(of[None])
     against = [claim for claim in of[False] if claim.regardless or not changed]
     if against:
-        return f"refuted: {'; '.join(f'{claim.text} fails ({claim.evidence})' for claim in against)}"
-    failing, undecided = ("; ".join(f"{claim.text} ({claim.evidence})" for claim in of[no]) for no in (False, None))
-    count = f"{len(of[True])} of {len(claims)} claims hold" + f", {len(of[None])} are open" * bool(undecided)
-    if failing:
-        return f"{failed(of[True], changed)}; {count}; what fails: {failing}"
-    if undecided:
-        return f"not decided: {count}: {undecided}"
-    return f"reproduced with a stated change: {changed}" if changed else "reproduced"
+        failing = "; ".join(f"{claim.text} fails ({claim.evidence})" for claim in against)
+        return f"refuted{f' ({given})' if given else ''}: {failing}; {count}"
+    head = f" with a stated change: {told(changed, given)}"
+    open_ = _listed(of[None])
+    if of[False]:
+        return f"{failed(of[True], told(changed, given))}; {count}; what fails: {_listed(of[False])}"
+    if of[None] and of[True] and changed and all(claim.evidence.startswith(TOO_SHORT) for claim in of[None]):
+        return f"reproduced in part{head}; {count}: {open_}"
+    if of[None]:
+        return f"not decided: {f'{given}, ' if given else ''}{count}: {open_}"
+    return f"reproduced{head}" if changed else f"reproduced ({given})" if given else "reproduced"
 
 
 def failed(holding: Sequence[Claim], changed: str) -> str:
@@ -270,8 +307,22 @@ def failed(holding: Sequence[Claim], changed: str) -> str:
     return f"{'reproduced in part' if holding else 'not reproduced'} with a stated change: {changed}"
 
 
-def _too_short(epoch: float) -> str:
-    return f"the runs end before epoch {epoch:g}"
+def too_short(epoch: float) -> str:
+    """Return the evidence of a claim that a run is too short to decide.
+
+    Parameters
+    ----------
+    epoch : float
+        That it does not reach.
+    """
+    return f"{TOO_SHORT} {epoch:g}"
+
+
+def _listed(claims: Sequence[Claim]) -> str:
+    """Return claims with what they rest on; those that runs are too short for only by their number."""
+    short = [claim for claim in claims if claim.evidence.startswith(TOO_SHORT)]
+    texts = [f"{claim.text} ({claim.evidence})" for claim in claims if claim not in short]
+    return "; ".join([*texts, *([f"{len(short)} of later epochs ({short[-1].evidence})"] if short else [])])
 
 
 def _of(shown: Sequence[bool]) -> str:

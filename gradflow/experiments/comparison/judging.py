@@ -2,8 +2,8 @@
 
 Methods meet seed by seed: of one seed all have the same data, start and batches. One ends *below* another if its error
 is more than `MARGIN` lower for every seed; it does not if that is so for no seed; otherwise, or with fewer than
-`SEEDS` seeds, the run cannot tell. Nor can it when the one that comes out worse has its best dt at the edge of what
-was tried: another dt might have helped it.
+`SEEDS` seeds, the run cannot tell. Nor can it when the one that comes out worse has its best dt or constant at the edge of
+what was tried: another one might have helped it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def errors(methods: TunedMethods, name: str, epochs: int, *, equal_time: bool) -
 def below(methods: TunedMethods, found: Mapping[str, NDArray[np.float64]], one: str, other: str) -> bool | None:
     """Return whether one method ends below another; None if this run cannot tell.
 
-    `gradflow.experiments.judging.ends_above` does not serve here: it holds from one draw on, knows no dt at the edge of what
+    `gradflow.experiments.judging.ends_above` does not serve here: it holds from one draw on, knows no dt or constant at the edge of what
     was tried, and takes both curves at one epoch, where equal time has one for each.
 
     Parameters
@@ -174,7 +174,7 @@ def judge_problem(title: str, methods: TunedMethods, epochs: int) -> list[Claim]
             f"({first_test})",
         ),
         Claim(
-            f"{title}: the best dt of every method lies inside what was tried",
+            f"{title}: the best dt and constant of every method lie inside what was tried",
             not edges,
             f"at the edge: {', '.join(edges)}" if edges else f"all {len(methods)} methods",
         ),
@@ -215,9 +215,9 @@ def _ahead(found: Mapping[str, NDArray[np.float64]], label: str) -> list[str]:
 
 
 def _edges(methods: TunedMethods, label: str) -> str:
-    """Return which other methods might have done better with a dt that was not tried."""
+    """Return which other methods might have done better with a dt or a constant that was not tried."""
     others = [other for other, method in methods.items() if other != label and method.tuned.at_edge]
-    return f"; best dt at the edge of what was tried: {', '.join(others)}" if others else ""
+    return f"; best dt or constant at the edge of what was tried: {', '.join(others)}" if others else ""
 
 
 def _medians(found: Mapping[str, NDArray[np.float64]], labels: Sequence[str]) -> str:

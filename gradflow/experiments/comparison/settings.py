@@ -36,7 +36,7 @@ class ComparisonSettings:
     """Further values of dt at most, for each method and constant."""
     rounds: int = 50
     """How often each method has its turn in the measurement of costs."""
-    constants: str = "1 100"
+    constants: str = "1 100 10000"
     """Values of C or kappa that are tried."""
     n_inputs: int = 20
     """D of Example 1."""

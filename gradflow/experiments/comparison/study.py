@@ -59,7 +59,7 @@ NOTE = (
     "mean square in training and the share misclassified in the test; each the geometric mean over the last tenth of "
     "its epochs. Equal time is the processor time of gradient descent's epochs, the cost of a step measured with all "
     "methods taking turns, on one BLAS thread: processor time, since on a machine that does other work the clock on the "
-    "wall also counts what the others take. It is that of one core; more threads would help large products most. A star marks a dt at the edge of what was tried. One method is below "
+    "wall also counts what the others take. It is that of one core; more threads would help large products most. A star marks a dt, or a constant, at the edge of what was tried. One method is below "
     "another if its error is more than 10 % lower for every seed. A range that leaves its panel has a seed that diverged."
 )
 

@@ -60,8 +60,8 @@ def comparison_rows(problems: Mapping[str, TunedMethods], epochs: int) -> tuple[
             rows.append(
                 (
                     f"{title}: {label}",
-                    f"{tuned.dt:g}{'*' if tuned.at_edge else ''}",
-                    "-" if tuned.constant is None else f"{tuned.constant:g}",
+                    f"{tuned.dt:g}{'*' if tuned.dt_at_edge else ''}",
+                    "-" if tuned.constant is None else f"{tuned.constant:g}{'*' if tuned.constant_at_edge else ''}",
                     f"{tuned.tried[0]:g} to {tuned.tried[1]:g}",
                     *(median_text(column[label]) for column in columns),
                     f"{epochs_in_time(methods, label, epochs):.3g}",

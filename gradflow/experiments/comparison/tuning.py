@@ -3,7 +3,7 @@ r"""The search for a method's own dt and constant, and the runs that are reporte
 dt is sought on the lattice :math:`10^{k/n}`, n points a decade, the same first points for every method and problem. As
 long as the best is an end point, the next point beyond that end is tried, up to a bound; a best dt that is still an
 end point is marked, because a better one may lie beyond. Where an error has several minima in dt, the one found is the
-best of the first points' neighbourhood.
+best of the first points' neighbourhood. A constant that is the least or the largest of those tried is marked alike.
 """
 
 from __future__ import annotations
@@ -36,12 +36,19 @@ class Tuned(NamedTuple):
     """Step size."""
     constant: float | None
     """C or kappa; None if the method has none."""
-    at_edge: bool
+    dt_at_edge: bool
     """Whether dt is an end point of what was tried."""
     tried: tuple[float, float]
     """The least and the largest dt that were tried with this constant."""
     scores: int
     """How many pairs of dt and constant were tried."""
+    constant_at_edge: bool = False
+    """Whether the constant is the least or the largest of those tried."""
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether a better dt or constant may lie beyond what was tried."""
+        return self.dt_at_edge or self.constant_at_edge
 
 
 class TunedMethod(NamedTuple):
@@ -240,4 +247,5 @@ def tune(
         k in (min(scores), max(scores)),
         (lattice_dt(min(scores), per_decade), lattice_dt(max(scores), per_decade)),
         sum(len(tried) for _, tried in found.values()),
+        method.has_constant and best in (min(constants), max(constants)),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf, isnan
 
-from ...solution import Solution
+from ...solution import Solution, Status
 from ..experiment import Claim
 from ..words import range_text
 from .judging import end, level, start, unless_short, whenever
@@ -40,7 +40,8 @@ def recovers(who: str, runs: Sequence[Solution], epochs: float) -> Claim:
 
     def there(run: Solution) -> bool:
         reached = epochs_to(run, "train_mse", RECOVERED * start(run, "train_mse")) < inf
-        return reached and bool(run.history["train_mse"][-1] < start(run, "train_mse"))
+        below = bool(run.history["train_mse"][-1] < start(run, "train_mse"))
+        return reached and below and run.status is not Status.NONFINITE
 
     return whenever(
         f"{who} neither freezes nor blows up: the training error falls to {RECOVERED:g} of its start and ends below it",

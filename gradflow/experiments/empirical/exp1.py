@@ -60,8 +60,8 @@ EPOCHS, THRESHOLD = 1000, 1e-4
 ORDERS = (
     Order("ExpSAV", "train_mse", 1e1, 1e1),
     Order("IEQ-adaptive", "train_mse", 1e6, 1e6, blow_up=True),  # at the start the error is some 1e1
-    Order("IEQ", "train_mse", 1e-3, 1e-2, or_less=True),
-    Order("Adam", "train_mse", 1e-2, 1e-2, or_less=True),
+    Order("IEQ", "train_mse", 1e-3, 1e-2),
+    Order("Adam", "train_mse", 1e-2, 1e-2),
     Order("SAV", "train_mse", 1e-1, 1e-1),
     Order("SGD", "train_mse", 1e-1, 1e-1),
 )

@@ -36,7 +36,7 @@ from ...solution import Solution
 from ..experiment import Context, Experiment, Outcome
 from ..image_runs import ImageRuns, run_curves
 from ..image_tasks import scores
-from ..judging import told
+from ..judging import differences, told
 from ..words import range_text
 from .exp4_explanations import explain
 from .exp4_judging import EPOCHS, FORMS, SOON, STATED_LOSSES, judge
@@ -64,6 +64,8 @@ TABLE = (
     "published time",
     "status",
 )
+UNPRINTED = ("init", "smoothing", "displacements", "draws", "seed", "dtype", "threads")
+"""Settings of which the study says nothing, or that do nothing here."""
 PUBLISHED = {"SGD": "60%", "SAV": "90%", "ExpSAV": "15% (epoch 10)", "IEQ": "0% (epoch 5)", "IEQ-adaptive": "92-93%"}
 """What `exp4_judging.STATED` has as numbers, as printed."""
 NOTE = (
@@ -95,8 +97,9 @@ def run(settings: Exp4Settings, context: Context) -> Outcome:
     draw(runs, settings, context)
     published, explained = judge(runs), explain(runs)
     changed = told(
-        f"{settings.epochs} of {EPOCHS} epochs" if settings.epochs < EPOCHS else "",
-        f"{settings.n_train} images of {settings.data}" if (settings.n_train, settings.data) != (8000, "mnist") else "",
+        *differences(
+            settings, replace(FULL, epochs=max(EPOCHS, settings.epochs)), unprinted=UNPRINTED, source="printed"
+        )
     )
     decision = verdict(published, explained, f"initial parameters of the law {settings.init}", changed)
     return Outcome(TABLE, rows(runs), NOTE, (*published, *explained), decision)

@@ -15,9 +15,8 @@ import numpy as np
 
 from ...solution import Solution, Status
 from ..experiment import Claim
-from ..image_judging import at_record
 from ..image_runs import below_the_bound
-from ..judging import READING
+from ..judging import READING, at_epoch, too_short
 from ..words import range_text
 from .judging import DRAWS, any_of, one_form
 from .methods import FORMS as REGRESSION_FORMS
@@ -117,7 +116,7 @@ def _accuracy(
     for name, runs in forms.items():
         values = [value for run in runs if (value := _accuracy_at(run, epoch)) is not None]
         if len(values) < len(runs):
-            return Claim(text, None, f"the runs end before epoch {epoch:g}"), dict.fromkeys(forms)
+            return Claim(text, None, too_short(epoch)), dict.fromkeys(forms)
         met = min(values) - POINTS <= published <= max(values) + POINTS
         ended = sum(run.status is Status.NONFINITE and float(run.history["epoch"][-1]) < epoch for run in runs)
         told = f" ({ended} of {len(runs)} diverge before)" if ended else ""
@@ -139,7 +138,7 @@ def _epochs(
             v == inf and _accuracy_at(run, published * READING) is None for run, v in zip(runs, values, strict=True)
         )
         found.append(f"{name} {spread_text(values)}")
-        met = min(values) / READING <= published <= max(values) * READING
+        met = max(values) < inf and min(values) / READING <= published <= max(values) * READING
         holds[name] = None if short else True if met else False if len(values) >= DRAWS else None
     return Claim(text, any_of(holds.values()), "; ".join(found)), holds
 
@@ -148,5 +147,5 @@ def _accuracy_at(run: Solution, epoch: float) -> float | None:
     """Return the accuracy at an epoch, or where a run ended by itself; None of a run that was too short."""
     if run.status is Status.NONFINITE:
         return float(run.history["test_accuracy"][np.argmax(np.minimum(run.history["epoch"], epoch))])
-    error = at_record(run, "test_error", epoch)
+    error = at_epoch(run, "test_error", epoch, average=False)
     return None if error is None else 1 - error

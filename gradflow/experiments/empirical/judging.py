@@ -13,7 +13,7 @@ import numpy as np
 
 from ...solution import Solution
 from ..experiment import Claim
-from ..judging import at_epoch, failed
+from ..judging import at_epoch, failed, told
 from .thresholds import epochs_to
 
 __all__ = [
@@ -198,17 +198,20 @@ def verdict(published: Sequence[Claim], explained: Sequence[Claim], chosen: str,
     of = {answer: [claim for claim in published if claim.holds is answer] for answer in (True, False, None)}
     count = f"{len(of[True])} of {len(published)} statements hold, {len(of[False])} fail, {len(of[None])} are open"
     refuting = [claim for claim in of[False] if claim.regardless or not changed]
-    failing = "; ".join(claim.text for claim in refuting or of[False])
+    given = f"with {chosen}, which the study leaves unsaid"
+    failing = "; ".join(claim.text for claim in of[False])
     held = sum(claim.holds is True for claim in explained)
     why = f"; {held} of {len(explained)} explanations hold" if explained else ""
+    if refuting and len(refuting) < len(of[False]):
+        failing += f"; with the stated change ({changed}) {len(refuting)} of these refute: {'; '.join(claim.text for claim in refuting)}"
     if refuting:
-        return f"refuted (with {chosen}, which the study leaves unsaid): {count}; what fails: {failing}{why}"
+        return f"refuted ({given}): {count}; what fails: {failing}{why}"
     if of[False]:
-        return f"{failed(of[True], changed)}; {count}; what fails: {failing}{why}"
+        return f"{failed(of[True], told(changed, given))}; {count}; what fails: {failing}{why}"
     if of[None]:
-        return f"not decided: {f'with a stated change ({changed}) ' if changed else ''}{count}{why}"
+        return f"not decided: {f'with a stated change ({changed}) ' if changed else ''}{count}, {given}{why}"
     first = f"reproduced with a stated change: {changed}; " if changed else "reproduced: "
-    return f"{first}{count}, with {chosen}, which the study leaves unsaid{why}"
+    return f"{first}{count}, {given}{why}"
 
 
 def start(run: Solution, name: str) -> float:

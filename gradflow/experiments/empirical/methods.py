@@ -55,7 +55,10 @@ SOURCE = '"Empirical evaluation of energy-stable gradient-flow methods in deep l
 """The citation; the document is unpublished and names no author."""
 EPS = 1e-8
 """Epsilon of the adaptive IEQ, printed for the first experiment and taken for all."""
-NAMES = "Vanilla forms carry their auxiliary variable from step to step, restarted ones take it anew in each."
+NAMES = (
+    "Vanilla forms carry their auxiliary variable from step to step, restarted ones take it anew in each. Two corrected forms count "
+    "as printed, too: ExpSAV of Theorem 2.3, which the study prints beside others, and restarted IEQ, for it does not say whether q is kept."
+)
 """What the notes below the tables say of the names."""
 FIRST, SECOND, CORRECTED = "as printed: section 2.2", "second reading: section 2.5, the batch's q", "corrected"
 

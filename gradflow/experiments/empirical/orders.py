@@ -2,8 +2,8 @@
 
 The study names no numbers but orders of magnitude, of one run with unpublished seeds and initial parameters. A
 published order is met if it lies in the range of the draws widened by half a decade to both sides, and missed if it
-is more than a further decade away from every one of at least `DRAWS` draws. A draw that diverged is of no order: it
-does not stretch the range, and it misses every order, unless the published error is a blow-up itself. A method printed in
+is more than a further decade away from every one of at least `DRAWS` draws. A draw that diverged is of no order: beside
+one the claim does not hold, and it misses every order, unless the published error is a blow-up itself. A method printed in
 several forms meets it as soon as one of them does, and misses it when all do; of a method with several orders it is then asked
 whether one form meets them all. A run that is too short decides nothing,
 unless it has ended by itself; a form that runs fewer epochs than printed can meet an order and not miss it.
@@ -144,6 +144,7 @@ def of_order(
         telling = finite if blow_up else known
         away = [max(low / value if value else inf, value / high, 1.0) for value in telling]
         meets = bool(finite) and min(finite) <= high * HALF_DECADE and max(finite) >= low / HALF_DECADE
+        meets = meets and len(finite) == len(known) if not blow_up else meets
         missed = form not in fewer and len(telling) >= DRAWS and min(away) > MISSED
         holds[form] = True if meets else False if missed else None
     claim = Claim(

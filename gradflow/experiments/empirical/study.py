@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...namespace import Array
 from ..experiment import Context, Outcome
-from ..judging import told
+from ..judging import differences, told
 from .judging import verdict
 from .methods import NAMES, HyperParameters, empirical_methods
 from .orders import Order
@@ -50,21 +51,14 @@ def carry_out(study: Study, settings: EmpiricalSettings, context: Context) -> Ou
     draw_columns(runs, context, title, top=study.top, levels=study.levels(sizes, not fewer))
     header, rows = method_table(runs, Thresholds(study.threshold, study.parts, study.unit, sizes), study.orders)
     published, explained = study.judge(runs, sizes), study.explain(runs, sizes)
-    resized = _resized(study, settings)
+    epochs = max(study.epochs, settings.epochs)  # what is stated is read at the printed epoch, whatever comes after
+    printed = replace(settings, target=study.target, epochs=epochs, n_inputs=40, width=1000, n_samples=study.n_samples)
+    resized = told(*differences(settings, replace(printed, epochs=settings.epochs), source="printed"))
     if resized:  # what another network on other data, or another target, gets to soon is nothing against the study
         published = [claim._replace(regardless=False) for claim in published]
-    changed = told(f"{settings.epochs} of {study.epochs} epochs" if fewer else "", resized)
+    changed = told(*differences(settings, printed, source="printed"))
     decision = verdict(published, explained, chosen(settings), changed)
     return Outcome(header, rows, f"{study.note} {TABLE_NOTE} {NAMES}", (*published, *explained), decision)
-
-
-def _resized(study: Study, settings: EmpiricalSettings) -> str:
-    """Return which sizes, or which target, are not the printed ones."""
-    printed = {"target": study.target, "n_inputs": 40, "width": 1000, "n_samples": study.n_samples}
-    sizes = {name: (getattr(settings, name), size) for name, size in printed.items()}
-    return told(
-        *(f"{name.replace('_', ' ')} {ours} for {size}" for name, (ours, size) in sizes.items() if ours != size)
-    )
 
 
 class Study(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...solution import Solution
 from ..experiment import Claim
-from ..judging import ENOUGH, at_epoch, in_spread, over_draws, overall, told
+from ..judging import ENOUGH, at_epoch, in_spread, over_draws, overall, told, too_short
 from ..words import median_text
 from .adaptive_panels import PRINTED, READINGS
 
@@ -42,7 +42,7 @@ def falls(
     for run in runs:
         a, b = (at_epoch(run, "train_error", epoch) for epoch in (since, until))
         if a is None or b is None:
-            return Claim(text, None, f"the runs end before epoch {until:g}")
+            return Claim(text, None, too_short(until))
         quotients.append(0.0 if b == np.inf else a / b)
     shown = [quotient >= factor for quotient in quotients]
     stalls = float(np.median(quotients)) < factor
@@ -70,11 +70,11 @@ def levels(
     Returns
     -------
     list of Claim
-        Empty if a run ended, without diverging, before the epoch: the paper says nothing of how its curves get there.
+        One open claim for all if a run ended, without diverging, before the epoch: the paper says nothing of how its curves get there.
     """
     ended = {label: curves[label] for label in published}
     if any(at_epoch(run, "train_error", epoch) is None for runs in ended.values() for run in runs):
-        return []
+        return [Claim(f"{title}: all curves end at the published errors", None, too_short(epoch))]
     return [
         in_spread(
             f"{title}: {label} ends at a {part} error of {value:.1e}", ended[label], f"{part}_error", epoch, value
@@ -98,7 +98,7 @@ def of_reading(claims: Sequence[Claim], reading: str) -> list[Claim]:
     return [claim for claim in claims if not claim.text.startswith(others)]
 
 
-def verdict_by_reading(claims: Sequence[Claim], changed: str) -> str:
+def verdict_by_reading(claims: Sequence[Claim], changed: str, unsaid: str = "") -> str:
     """Return the verdict on a figure of which either reading of v may be what was run.
 
     Parameters
@@ -107,12 +107,20 @@ def verdict_by_reading(claims: Sequence[Claim], changed: str) -> str:
         Of all readings, see `of_reading`.
     changed : str
         What was not done as in the paper.
+    unsaid : str
+        As for `gradflow.experiments.judging.overall`.
 
     Returns
     -------
     str
-        That of the reading under which most claims hold, the printed one if it is a tie; the other one is a stated
-        change.
+        That of the reading under which the fewest claims fail, and the most hold, the printed one if it is a tie; the other one is a
+        stated change, and what the printed one comes to is told.
     """
-    best = max(READINGS, key=lambda reading: sum(claim.holds is True for claim in of_reading(claims, reading)))
-    return overall(of_reading(claims, best), told(changed, "" if best == PRINTED else READINGS[best]))
+    answers = {reading: [claim.holds for claim in of_reading(claims, reading)] for reading in READINGS}
+    best = max(READINGS, key=lambda reading: (-answers[reading].count(False), answers[reading].count(True)))
+    if best == PRINTED:
+        return overall(of_reading(claims, best), changed, unsaid)
+    printed = answers[PRINTED]
+    found = f"{printed.count(True)} hold, {printed.count(False)} fail, {printed.count(None)} are open"
+    told_ = overall(of_reading(claims, best), told(changed, READINGS[best]), unsaid)
+    return f"{told_}; {READINGS[PRINTED]}, as printed, {found}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from ...solution import Solution, Status
-from ..judging import OFTEN, READING, at_epoch, oscillates
+from ..judging import ENOUGH, OFTEN, READING, at_epoch, oscillates
 from .curves import EULER, VANILLA
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "draw_levels",
     "falls_below",
     "far_above",
+    "found_or_open",
     "miss_text",
     "on_one_another",
 ]
@@ -63,9 +64,12 @@ def falls_below(label: str, below: float) -> Criterion:
     below : float
         The level, > 0.
     """
-    return Criterion(
-        f"{label} below {below:g}", lambda c, n: float(draw_levels(c[label], "train_error", n).max() / below)
-    )
+
+    def missed_by(c: Curves, n: float) -> float:
+        levels = draw_levels(c[label], "train_error", n)
+        return np.inf if np.isnan(levels).any() else float(levels.max() / below)
+
+    return Criterion(f"{label} below {below:g}", missed_by)
 
 
 def on_one_another(one: str, other: str, factor: float) -> Criterion:
@@ -140,7 +144,7 @@ def far_above(high: str, low: str, factor: float) -> Criterion:
 
     def missed_by(c: Curves, n: float) -> float:
         a, b = (draw_levels(c[label], "train_error", n) for label in (high, low))
-        return float((factor * b / a).max()) if np.isfinite(b).all() else np.inf
+        return float((factor * b / a).max()) if np.isfinite(b).all() and not np.isnan(a).any() else np.inf
 
     return Criterion(f"{high} {factor:g} times {low}, or diverges", missed_by)
 
@@ -149,6 +153,25 @@ EULER_OSCILLATES = Criterion("Euler oscillates", _oscillates)
 """In every draw the train error rises by more than 5 % in more than 5 % of the epochs, and the run stays finite."""
 SAV_IS_SMOOTH = Criterion("SAV is smooth", _smooth)
 """In no draw does it so in any epoch, and none diverges."""
+
+
+def found_or_open(misses: Iterable[float], draws: int) -> bool | None:
+    """Return whether something meets its criteria: open where the nearest is missed by little, over too few draws to tell.
+
+    Parameters
+    ----------
+    misses : iterable of float
+        For each candidate the factor by which its worst criterion is missed.
+    draws : int
+        How many draws there are.
+
+    Examples
+    --------
+    >>> found_or_open([3.0, 0.9], 1), found_or_open([1.2, 9.0], 3), found_or_open([1.2, 9.0], 5), found_or_open([9.0], 3)
+    (True, None, False, False)
+    """
+    nearest = min(misses)
+    return True if nearest <= 1 else None if draws < ENOUGH and nearest <= READING**2 else False
 
 
 def miss_text(factor: float) -> str:

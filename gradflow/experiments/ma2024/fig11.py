@@ -28,10 +28,9 @@ from ...plotting import plot_rows, save_figure
 from ...schemes import SAV, Adam, AdaptiveSAV, GradientDescent, Restart
 from ...solution import Solution
 from ..experiment import Context, Experiment, Outcome
-from ..image_judging import at_record
 from ..image_runs import ImageCurve, ImageRuns, run_curves
 from ..image_tasks import ImageSettings
-from ..judging import overall
+from ..judging import at_epoch, differences, overall, told
 from ..words import range_text
 from .curves import EULER, RELAXED, RESTARTED, VANILLA, relaxed
 from .fig11_judging import EPOCHS, FIRST, LAST_ACCURACY, SMOOTHED, judge
@@ -41,6 +40,9 @@ __all__ = ["MA2024_FIG11", "Fig11Settings", "curves"]
 
 ADAPTIVE, ADAM = "adaptive relaxed SAV", "Adam"
 TABLE = ("curve", "epochs", "train loss", "test loss", "accuracy, epoch 1", "accuracy, end", "r/sqrt(E+C)", "status")
+CHOSEN = ("width", "batch_size", "init", "smoothing", "displacements", "draws", "seed", "dtype", "threads", "dt", "C",
+          "stabilization", "adaptive_dt", "adam_dt", "smoothed_draws")  # fmt: skip
+"""Settings of which the paper says nothing, or that the verdict tells otherwise."""
 NOTE = (
     "Losses are mean cross-entropies on all images of a part, accuracies those on the test part; the range over the draws "
     "of initial parameters and batches. Width, batch, dt, C, initial parameters and loss are not in the paper: chosen by hand."
@@ -116,11 +118,13 @@ def run(settings: Fig11Settings, context: Context) -> Outcome:
     draw(runs, settings, context)
     whole = not (settings.n_train or settings.n_test) and settings.data == "mnist"
     claims = judge(runs, settings.n_test or 10_000, whole=whole)
-    changed = f"constants chosen here, width {settings.width}"
-    if settings.smoothed_draws:
-        changed += f"; smoothed particles with J = {settings.displacements}, draws: {settings.smoothed_draws}"
-    if not whole:
-        changed += "; a part of the images"
+    changed = told(
+        f"all constants chosen here, width {settings.width}",
+        f"smoothed particles with J = {settings.displacements}, draws: {settings.smoothed_draws}"
+        if settings.smoothed_draws
+        else "no smoothed particles",
+        *differences(settings, FULL, unprinted=CHOSEN),
+    )
     rows = tuple(_row(label, several) for label, several in runs.items())
     return Outcome(TABLE, rows, NOTE, tuple(claims), overall(claims, changed))
 
@@ -161,7 +165,7 @@ def draw(runs: ImageRuns, settings: Fig11Settings, context: Context) -> None:
 def _row(label: str, runs: Sequence[Solution]) -> tuple[str, ...]:
     """Return the row of `TABLE` for one curve."""
     losses = (range_text([float(run.history[name][-1]) for run in runs], ".1e") for name in ("train_loss", "test_loss"))
-    first = [1 - error for run in runs if (error := at_record(run, "test_error", FIRST)) is not None]
+    first = [1 - error for run in runs if (error := at_epoch(run, "test_error", FIRST, average=False)) is not None]
     last = [float(run.history["test_accuracy"][-1]) for run in runs]
     ratio = [float(run.history["auxiliary_ratio"][-1]) for run in runs if "auxiliary_ratio" in run.history]
     epochs = f"{min(float(run.history['epoch'][-1]) for run in runs):.0f}"

@@ -19,8 +19,8 @@ import numpy as np
 
 from ...solution import Solution
 from ..experiment import Claim
-from ..image_judging import Decide, at_record, decided, near
-from ..judging import over_draws
+from ..image_judging import Decide, decided, near
+from ..judging import at_epoch, over_draws, too_short
 from .curves import EULER, RELAXED
 
 __all__ = ["EPOCHS", "FIRST", "LAST_ACCURACY", "SMOOTHED", "judge"]
@@ -68,10 +68,13 @@ def _goal(runs: Mapping[str, Sequence[Solution]]) -> Claim:
     text = (
         f"a method classifies {GOAL:.0%} of the test images rightly after {EPOCHS} epochs (paper: {LAST_ACCURACY:.1%})"
     )
-    errors = {label: [at_record(run, "test_error", EPOCHS) for run in several] for label, several in runs.items()}
+    errors = {
+        label: [at_epoch(run, "test_error", EPOCHS, average=False) for run in several]
+        for label, several in runs.items()
+    }
     known = {label: [e for e in several if e is not None] for label, several in errors.items() if None not in several}
     if not known:
-        return Claim(text, None, f"the runs end before epoch {EPOCHS}")
+        return Claim(text, None, too_short(EPOCHS))
     told = ", ".join(f"{label} {1 - float(np.median(several)):.2%}" for label, several in known.items())
     return Claim(text, any(float(np.median(several)) <= 1 - GOAL for several in known.values()), told)
 

@@ -36,7 +36,7 @@ from ...schemes import IEQ, Adagrad, Adam, AdaptiveSAV, Restart, RMSProp
 from ...schemes.protocols import Scheme
 from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ENOUGH, READING, ends_above
+from ..judging import ENOUGH, READING, differences, ends_above, told
 from ..words import median_text
 from .adaptive_judging import verdict_by_reading
 from .adaptive_panels import READINGS
@@ -55,6 +55,9 @@ EPOCH = 200
 """Where the curves are read."""
 DRAWS = 3
 """Draws of the initial parameters from which on the data count against a claim."""
+CHOSEN = ("nu", "width", "draws", "record_epochs", "n_initial", "n_walls", "condition_weight", "steepest", "damping", "batch_size",
+          "seed", "dtype")  # fmt: skip
+"""Settings of which the paper says nothing here, or that the verdict tells otherwise."""
 TABLE = ("curve", "epochs", "relative error", "loss", "r/sqrt(E+C)", "status")
 NOTE = (
     "Relative errors are (sum (f - u)^2 / sum u^2)^(1/2) on a grid of 41 x 201 points; the loss is the weighted sum of three mean squares; the "
@@ -168,14 +171,14 @@ def run(settings: BurgersSettings, context: Context) -> Outcome:
 
 def stated(settings: BurgersSettings) -> str:
     """Return what is not done as in the paper, and what is chosen here."""
-    changes = [
-        f"a two-layer network of width {settings.width}, its initial parameters, weights and the damping chosen here"
-    ]
-    if settings.draws < ENOUGH:
-        changes.append(f"{settings.draws} draws")
-    if not isclose(settings.nu, PAPER_NU, rel_tol=1e-3):
-        changes.append(f"nu = {settings.nu:.3g} for {PAPER_NU:.3g}")
-    return ", ".join(changes)
+    few = f"{settings.draws} draw{'s' if settings.draws > 1 else ''}" if settings.draws < ENOUGH else ""
+    nu = "" if isclose(settings.nu, PAPER_NU, rel_tol=1e-3) else f"nu {settings.nu:.3g} (paper: {PAPER_NU:.3g})"
+    return told(
+        f"a two-layer network of width {settings.width}, its initial parameters, weights and the damping chosen here",
+        nu,
+        few,
+        *differences(settings, FULL, unprinted=CHOSEN),
+    )
 
 
 def judge(runs: PanelRuns) -> list[Claim]:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from ...schemes import SAV
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ENOUGH, at_epoch
+from ..judging import READING, ends_above
 from .curves import Curve, Panel
 from .panels import PanelRuns, panel_outcome
 from .tasks import PAPER, TaskSettings
@@ -62,20 +60,15 @@ def judge(runs: PanelRuns) -> list[Claim]:
     runs : dict
         From `run_panels`.
     """
-    claims = []
-    for title, curves in runs.items():
-        errors = [[at_epoch(run, "train_error", EPOCH) for run in curves[label(value)]] for value in LAMBDAS]
-        text = f"{title}: lambda = {BEST:g} has the lowest train error of the four after {EPOCH} epochs, for most draws"
-        table = np.asarray(errors, dtype=np.float64)  # None becomes NaN
-        if np.isnan(table).any():
-            claims.append(Claim(text, None, f"the runs end before epoch {EPOCH}"))
-            continue
-        best = [LAMBDAS[n] for n in np.argmin(table, axis=0)]
-        counts = ", ".join(f"lambda = {value:g} for {best.count(value)}" for value in LAMBDAS)
-        most = best.count(BEST) > len(best) / 2
-        never = not best.count(BEST) and len(best) >= ENOUGH
-        claims.append(Claim(text, True if most else False if never else None, f"lowest of {len(best)} draws: {counts}"))
-    return claims
+    return [
+        ends_above(
+            f"{title}: lambda = {BEST:g} ends below the other three after {EPOCH} epochs",
+            [curves[label(value)] for value in LAMBDAS if value != BEST],
+            [curves[label(BEST)]],
+            EPOCH,
+        )
+        for title, curves in runs.items()
+    ]
 
 
 FULL = TaskSettings(epochs=EPOCH, record_epochs=2, n_samples=100_000, batch_size=256, C=100.0, init="he")
@@ -89,7 +82,7 @@ MA2024_FIG5 = Experiment(
     quick_time="about 20 seconds for 10 000 samples and 2 draws",
     full=FULL,
     quick=replace(FULL, n_samples=10_000, draws=2),
-    fixed={"dt": DT, "lambda": [*LAMBDAS], "read at epoch": EPOCH},
+    fixed={"dt": DT, "lambda": [*LAMBDAS], "read at epoch": EPOCH, "above": READING},
     run=run,
 )
 """The experiment ``ma2024-fig5``."""

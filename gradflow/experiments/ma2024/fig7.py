@@ -16,9 +16,9 @@ from dataclasses import replace
 
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..judging import in_spread, together
-from .curves import EULER, RESTARTED, SMOOTHED, VANILLA, Panel, euler_and_sav
+from .curves import EULER, RELAXED, RESTARTED, SMOOTHED, VANILLA, Panel, euler_and_sav
 from .panels import PanelRuns, panel_outcome
-from .tasks import PAPER, TaskSettings
+from .tasks import PAPER, TaskSettings, stated_changes
 
 __all__ = ["MA2024_FIG7"]
 
@@ -30,40 +30,48 @@ WITHIN = 1.0
 PANEL = "dt = 0.01"
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The initial parameters, which the paper does not give, are from N(0, 1); "
-    "from He's (--set init=he) the errors are larger. SAV lies on explicit Euler's curve only while E is small beside C."
+    "from He's (--set init=he) the errors are larger. SAV lies on explicit Euler's curve only while E is small beside C. The level is met with 3 or "
+    "10 times the loss (ma2024-multiples): the likely reason for missing it is a factor of the loss that the paper does not print. What the "
+    "particle method's curves come to after 10 000 epochs is not judged."
 )
 
 
 def run(settings: TaskSettings, context: Context) -> Outcome:
     """Run the four curves for every draw, draw the figure, and judge it."""
+    same = replace(FULL, epochs=settings.epochs, method=settings.method)  # these do not touch what is read at `EPOCH`
+    as_printed = not stated_changes(settings, same)
     return panel_outcome(
         (Panel(PANEL, "particle", euler_and_sav(settings, DT)),),
         settings,
         context,
         title=f"Ma, Mao & Shen (2024), Fig. 7, dt = {DT:g}",
         note=NOTE,
-        judge=judge,
+        judge=lambda runs: judge(runs, as_printed=as_printed),
         paper=replace(FULL, epochs=PAPER_EPOCH, method="both"),
     )
 
 
-def judge(runs: PanelRuns) -> list[Claim]:
+def judge(runs: PanelRuns, *, as_printed: bool = False) -> list[Claim]:
     """Return what the paper shows and what the data say about it.
 
     Parameters
     ----------
     runs : dict
         From `run_panels`.
+    as_printed : bool
+        Whether all is as printed that touches what is read of the particle method, so that a failure refutes it.
     """
     claims = []
     for title, curves in runs.items():
         euler = curves[EULER]
         epoch, level = (PAPER_EPOCH, SMOOTHED_LEVEL) if title.endswith(SMOOTHED) else (EPOCH, LEVEL)
+        regardless = as_printed and epoch == EPOCH
         near = f"{title}: explicit Euler is near {level:g} after {epoch} epochs"
-        claims.append(in_spread(near, euler, "train_error", epoch, level))
-        for label in (VANILLA, RESTARTED):
+        of_panel = [in_spread(near, euler, "train_error", epoch, level)]
+        for label in (VANILLA, RESTARTED, RELAXED):
             on = f"{title}: {label} lies on explicit Euler's curve (within a factor 2)"
-            claims.append(together(on, (euler, curves[label]), "train_error", EPOCH, WITHIN))
+            of_panel.append(together(on, (euler, curves[label]), "train_error", EPOCH, WITHIN))
+        claims += [claim._replace(regardless=regardless) for claim in of_panel]
     return claims
 
 

@@ -10,10 +10,13 @@ one another at 8e-4 to 1e-3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ends_above
+from ..judging import ends_above, over_draws, too_short
+from ..words import range_text
 from .curves import EULER, RELAXED, RESTARTED, VANILLA, Panel, euler_and_sav
 from .panels import PanelRuns, panel_outcome
 from .tasks import PAPER, TaskSettings
@@ -22,10 +25,11 @@ __all__ = ["MA2024_FIG8"]
 
 STEPS = {"dt = 0.4": 0.4, "dt = 1": 1.0}
 EPOCH, ABOVE = 300, 5.0
+SAVS = (VANILLA, RESTARTED, RELAXED)
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The figure has the smoothed particle method "
     "(--set method=smoothed, some 10 times as long), over 10 000 epochs; the text says M = 1000, the caption 10 000. The mean squared error is trained, in "
-    "the time of automatic differentiation. The initial parameters, which the paper does not give, are He's."
+    "the time of automatic differentiation, in which E starts far above C = 1: that is how vanilla and relaxed SAV lose r. The initial parameters, which the paper does not give, are He's."
 )
 
 
@@ -51,7 +55,7 @@ def judge(runs: PanelRuns) -> list[Claim]:
     runs : dict
         From `run_panels`.
     """
-    return [
+    above = [
         ends_above(
             f"{title}: explicit Euler ends at least {ABOVE:g} times as high as {label}, or diverges",
             [curves[EULER]],
@@ -60,8 +64,26 @@ def judge(runs: PanelRuns) -> list[Claim]:
             ABOVE,
         )
         for title, curves in runs.items()
-        for label in (VANILLA, RESTARTED, RELAXED)
+        for label in SAVS
     ]
+    goes_on = [
+        _goes_on(f"{title}: {label} does not come to a standstill", curves[label])
+        for title, curves in runs.items()
+        for label in SAVS
+    ]
+    return [*above, *goes_on]
+
+
+def _goes_on(text: str, runs: Sequence[Solution]) -> Claim:
+    """Return the claim that a curve goes on: the paper's do to the end, while a run that has lost its r stands where it is."""
+    if any(run.status is Status.DONE and run.history["epoch"][-1] < EPOCH for run in runs):
+        return Claim(text, None, too_short(EPOCH))
+    shown = [run.status is Status.DONE for run in runs]
+    ends = ", ".join(
+        f"{run.status.value} at epoch {run.history['epoch'][-1]:.0f}" for run in runs if run.status is not Status.DONE
+    )
+    ratios = range_text(float(run.history["auxiliary_ratio"][-1]) for run in runs)
+    return Claim(text, over_draws(shown), f"{ends or 'all go on'}; r / sqrt(E + C) ends at {ratios}")
 
 
 FULL = TaskSettings(

@@ -31,7 +31,7 @@ from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..words import range_text
 from .conventions import multiplied
-from .criteria import Criterion, at_level, draw_levels, far_above, miss_text, on_one_another
+from .criteria import Criterion, at_level, draw_levels, far_above, found_or_open, miss_text, on_one_another
 from .curves import EULER, RESTARTED, VANILLA
 from .multiples_chart import CASES, INITS, MULTIPLES, STEPS, Case, MultipleRuns, multiples_chart
 from .tasks import PAPER, TaskSettings, regression_task, train_task
@@ -134,20 +134,25 @@ def judge(runs: MultipleRuns, epoch: float) -> list[Claim]:
         At which the curves are read; before that of the figures nothing is decided.
     """
     small = len(CRITERIA[FIG7])
-    met = {case: [factor <= 1 for factor in misses(panels, epoch)] for case, panels in runs.items()}
+    missed = {case: misses(panels, epoch) for case, panels in runs.items()}
+    draws = min(len(several) for panels in runs.values() for of in panels.values() for several in of.values())
     parts = {
-        "Figure 7 (small step)": [case for case, marks in met.items() if all(marks[:small])],
-        "Figure 8 (large steps)": [case for case, marks in met.items() if all(marks[small:])],
-        "both figures": [case for case, marks in met.items() if all(marks)],
+        "Figure 7 (small step)": slice(0, small),
+        "Figure 8 (large steps)": slice(small, None),
+        "both figures": slice(None),
     }
-    return [
-        Claim(
-            f"some multiple of the relative error shows {what}",
-            None if epoch < EPOCH else bool(cases),
-            f"{len(cases)} of {len(runs)}: {'; '.join(map(str, cases)) or 'none'}",
+    claims = []
+    for what, part in parts.items():
+        worst = {case: max(factors[part]) for case, factors in missed.items()}
+        cases = [str(case) for case, factor in worst.items() if factor <= 1]
+        claims.append(
+            Claim(
+                f"some multiple of the relative error shows {what}",
+                None if epoch < EPOCH else found_or_open(worst.values(), draws),
+                f"{len(cases)} of {len(runs)}: {'; '.join(cases) or 'none'}; draws: {draws}",
+            )
         )
-        for what, cases in parts.items()
-    ]
+    return claims
 
 
 def _heads() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from ..experiment import Claim, Context, Outcome
 from ..judging import overall, told
 from ..words import range_text
 from .curves import Panel, by_method
-from .tasks import Task, TaskSettings, regression_task, stated_changes, train_task
+from .tasks import Task, TaskSettings, regression_task, stated_changes, train_task, unsaid
 
 __all__ = ["PANEL_TABLE", "PanelRuns", "draw_panels", "panel_outcome", "panel_rows", "plain", "run_panels"]
 
@@ -122,7 +122,7 @@ def panel_rows(runs: PanelRuns) -> tuple[tuple[str, ...], ...]:
     for title, curves in runs.items():
         for label, several in curves.items():
             name = f"{title}: {label}" if len(runs) > 1 else label
-            epochs = f"{min(float(run.history['epoch'][-1]) for run in several):.0f}"
+            epochs = range_text((float(run.history["epoch"][-1]) for run in several), ".0f")
             status = ", ".join(dict.fromkeys(run.status.value for run in several))
             numbers = (
                 range_text(float(run.history[key][-1]) for run in several)
@@ -152,7 +152,7 @@ def panel_outcome(
     note: str,
     judge: Callable[[PanelRuns], list[Claim]],
     paper: TaskSettings,
-    verdict: Callable[[list[Claim], str], str] = overall,
+    verdict: Callable[[list[Claim], str, str], str] = overall,
     changes: Iterable[str] = (),
 ) -> Outcome:
     """Run the panels of a figure for the methods that the settings ask for, draw train and test errors, and judge them.
@@ -174,7 +174,7 @@ def panel_outcome(
     paper : TaskSettings
         What the paper has.
     verdict : callable
-        From the claims and the stated changes.
+        From the claims, the stated changes and what the paper leaves unsaid.
     changes : iterable of str
         Further changes; empty ones do not count.
 
@@ -187,4 +187,4 @@ def panel_outcome(
     draw_panels(runs, settings, context, title)
     claims = judge(runs)
     changed = told(stated_changes(settings, paper), *changes)
-    return Outcome(PANEL_TABLE, panel_rows(runs), note, tuple(claims), verdict(claims, changed))
+    return Outcome(PANEL_TABLE, panel_rows(runs), note, tuple(claims), verdict(claims, changed, unsaid(settings)))

@@ -11,7 +11,7 @@ Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ...models import Regression, SmoothedParticles, TwoLayerNet
 from ...namespace import Array
 from ...schemes.protocols import Scheme
 from ...solution import Solution
-from ..judging import ENOUGH
+from ..judging import ENOUGH, differences, told
 from ..training import train
 from .products import PRODUCTS, InconsistentProduct
 
@@ -37,13 +37,14 @@ __all__ = [
     "regression_task",
     "stated_changes",
     "train_task",
+    "unsaid",
 ]
 
 PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
 """The citation."""
 METHODS = ("particle", "smoothed", "both")
 """Which of the paper's two methods a figure shows: the particle method, the smoothed one, or both."""
-UNPRINTED = ("record_epochs", "draws", "init", "seed", "dtype")
+UNPRINTED = ("record_epochs", "draws", "init", "coefficients", "product", "seed", "dtype")
 """Settings of which the paper says nothing."""
 
 TARGETS: dict[str, Callable[..., Dataset]] = {
@@ -98,6 +99,8 @@ class TaskSettings:
     """How many draws of the coefficients, inputs, initial parameters and batches; draw n has the seed ``seed + n``."""
     init: str = "normal"
     """Distribution of the initial parameters, of `gradflow.TwoLayerNet.init`."""
+    coefficients: str = "uniform"
+    """Law of p, q and c, "uniform" in (0, 1) or "normal"; of no effect in Example 3. The inputs are z-scored, as in the paper."""
     seed: int = 0
     """Of the first draw."""
     dtype: str = "float32"
@@ -109,6 +112,7 @@ class TaskSettings:
         require_one_of("target", self.target, tuple(TARGETS))
         require_one_of("method", self.method, METHODS)
         require_one_of("product", self.product, PRODUCTS)
+        require_one_of("coefficients", self.coefficients, ("uniform", "normal"))
         require_finite("C", self.C)
         for name in ("batch_size", "stabilization", "smoothing"):
             require_at_least(name, getattr(self, name), 0)
@@ -131,7 +135,7 @@ class Task:
 
 
 def stated_changes(settings: TaskSettings, paper: TaskSettings) -> str:
-    """Return what a run does not do as the paper, and what it had to choose, as one text.
+    """Return what a run does not do as the paper, as one text; what the paper leaves unsaid is told by `unsaid`.
 
     Parameters
     ----------
@@ -143,28 +147,32 @@ def stated_changes(settings: TaskSettings, paper: TaskSettings) -> str:
     Returns
     -------
     str
-        For each setting that differs what is run and what the paper has; then the initial parameters, which the paper does not
-        give, and the number of draws if it is too small to judge by.
+        For each setting that differs what is run and what the paper has.
     """
-    changes = []
-    for name in (field.name for field in fields(paper)):
-        value, printed = getattr(settings, name), getattr(paper, name)
-        smoothed = name in ("smoothing", "displacements")
-        if value == printed or name in UNPRINTED or (smoothed and settings.method == "particle"):
-            continue
-        if name == "method":
-            methods = {"particle": "the particle method alone", "smoothed": "the smoothed particle method alone"}
-            changes.append(methods.get(value, "both methods"))
-        elif name == "product":
-            changes.append(f"r updated in the product of the {value.replace('_', ' ')}")
-        elif name == "n_samples":
-            changes.append(f"a pool of {value} samples for {printed}")
-        else:
-            changes.append(f"{name.replace('_', ' ')} {value} for {printed}")
-    changes.append(f"initial parameters of the law {settings.init!r}")
-    if settings.draws < ENOUGH:
-        changes.append(f"{settings.draws} draw{'s' if settings.draws > 1 else ''}")
-    return ", ".join(changes)
+    smoothed = () if settings.method != "particle" else ("smoothing", "displacements")
+    changes = differences(settings, paper, unprinted=(*UNPRINTED, "method", *smoothed))
+    if settings.method != paper.method:
+        methods = {"particle": "the particle method alone", "smoothed": "the smoothed particle method alone"}
+        changes.append(methods.get(settings.method, "both methods"))
+    return ", ".join(changes).replace("n samples", "pool of samples")
+
+
+def unsaid(settings: TaskSettings) -> str:
+    """Return what the paper leaves unsaid and a run chooses, as one text, with the number of draws if it is too small to judge by.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+        Of the run.
+    """
+    few = f"{settings.draws} draw{'s' if settings.draws > 1 else ''}" if settings.draws < ENOUGH else ""
+    product = (
+        ""
+        if settings.product == "consistent"
+        else f"r updated in the product of the {settings.product.replace('_', ' ')}"
+    )
+    coefficients = "" if settings.target == "exponential" else f"{settings.coefficients} coefficients"
+    return told(f"initial parameters of the law {settings.init!r}", coefficients, product, few)
 
 
 def regression_task(settings: TaskSettings, draw: int, *, smoothed: bool = False, product: str | None = None) -> Task:
@@ -187,7 +195,8 @@ def regression_task(settings: TaskSettings, draw: int, *, smoothed: bool = False
         With x of shape (N, D) and y of shape (N, 1).
     """
     seed = settings.seed + draw
-    data = TARGETS[settings.target](settings.n_inputs, settings.n_samples, seed=seed, dtype=settings.dtype)
+    law = {} if settings.target == "exponential" else {"coefficients": settings.coefficients}
+    data = TARGETS[settings.target](settings.n_inputs, settings.n_samples, seed=seed, dtype=settings.dtype, **law)
     net = TwoLayerNet(settings.n_inputs, settings.width)
     problem: Any = Regression(net, data.x_train, data.y_train, loss=settings.loss, time_scale=settings.time_scale)
     chosen = settings.product if product is None else product

@@ -84,6 +84,14 @@ def test_a_run_that_ended_early_is_marked_and_a_standstill_goes_on():
     np.testing.assert_allclose(standstill.get_segments()[0], [[0.5, 1e-5], [2.0, 1e-5]])
 
 
+def test_an_accuracy_is_drawn_on_a_linear_scale():
+    values = np.linspace(0.01, 0.9, 5)
+    (axes, other) = plot_solution(
+        made(length=5, test_accuracy=values, test_loss=values), "test_accuracy", "test_loss"
+    ).axes
+    assert (axes.get_yscale(), other.get_yscale()) == ("linear", "log")
+
+
 def test_what_diverges_at_once_is_a_cross_with_an_entry_in_the_legend():
     gone = made(length=2, status=gf.Status.NONFINITE, energy=np.array([5.0, np.inf]))
     figure = plot_histories({"good": decaying(), "gone": [gone, gone]}, "energy")

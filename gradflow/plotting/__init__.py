@@ -233,6 +233,8 @@ def _scale(axes: Axes, drawn: list[Any], name: str) -> None:
     positive = values[values > 0]
     if name in BETWEEN_0_AND_1:
         axes.set_ylim(min(0.0, float(values.min(initial=0.0))) - 0.03, max(1.05, 1.05 * float(values.max(initial=0.0))))
+    elif name.endswith("accuracy"):
+        pass  # a share, whose distance from 1 matters: it stays on a linear scale
     elif positive.size and values.min() >= 0 and positive.max() > DECADES * positive.min():
         axes.set_yscale("log")
     axes.grid(color=GREY, alpha=0.25, linewidth=0.6)

@@ -164,7 +164,7 @@ EMPIRICAL_EXP2 = Experiment(
     title="Six methods on a quadratic, as printed and corrected",
     source=f"{SOURCE}, section 3.3 (Fig. 3.2)",
     problem="Learn y = sum of c_i x_i^2 in 40 dimensions: width 1000 without 1/m, 8000 samples, batches of 64.",
-    time="about 7 minutes for 100 epochs and 5 draws",
+    time="about 2 minutes for 100 epochs and 5 draws",
     quick_time="about 20 seconds for 10 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=10, draws=1),

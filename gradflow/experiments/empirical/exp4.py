@@ -182,7 +182,7 @@ EMPIRICAL_EXP4 = Experiment(
     title="Handwritten digits by six methods, as printed and corrected",
     source=f"{SOURCE}, sections 3.5 and 3.6 (Fig. 3.4, Tables 3.7 and 3.8)",
     problem="Classify MNIST by a two-layer ReLU network of width 100: 8000 images, cross-entropy, batches of 256.",
-    time="about 10 minutes for 50 epochs and 3 draws, most of it full IEQ",
+    time="about 4 minutes for 50 epochs and 3 draws, most of it full IEQ",
     quick_time="about 25 seconds for 10 epochs, 4000 images and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=10, ieq_epochs=1, n_train=4000, draws=1),

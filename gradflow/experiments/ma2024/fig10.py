@@ -143,7 +143,7 @@ MA2024_FIG10 = Experiment(
     source=f"{PAPER}, Fig. 10 (smaller)",
     problem="Learn y = exp(-10 |x|), x normal, in 5 dimensions: width 200, 4000 samples, batches of 256, C = 100, "
     "lambda = 4, dt = 1.",
-    time="about 6 minutes for 1000 epochs and 5 draws",
+    time="about a minute for 1000 epochs and 5 draws",
     quick_time="about 15 seconds for 200 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=200, draws=1),

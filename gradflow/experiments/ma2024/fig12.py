@@ -225,7 +225,7 @@ MA2024_FIG12 = Experiment(
     title="Adaptive SAV on Burgers' equation",
     source=f"{PAPER}, Fig. 12 (run with a two-layer network, at ten times the viscosity)",
     problem="Solve u_t + u u_x = nu u_xx, nu = 0.1 / pi, by a tanh network of width 50: 200 x 60 points, batches of 256, C = 1e4, lambda = 4.",
-    time="about 9 minutes for 200 epochs and 3 draws",
+    time="about 2 minutes for 200 epochs and 3 draws",
     quick_time="about half a minute for 20 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=20, record_epochs=2, draws=1),

@@ -131,7 +131,7 @@ MA2024_FIG4 = Experiment(
     source=f"{PAPER}, Fig. 4",
     problem="Learn y = sin(p.x) + cos(q.x) in 40 dimensions: width 200, 8000 samples, batches of 256, C = 100, "
     "lambda = 4, dt = 0.01 and 1.",
-    time="about a quarter of an hour for 400 epochs and 5 draws",
+    time="about 5 minutes for 400 epochs and 5 draws",
     quick_time="about half a minute for 60 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=60, draws=1),

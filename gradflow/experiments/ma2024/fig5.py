@@ -78,7 +78,7 @@ MA2024_FIG5 = Experiment(
     title="How much stabilization SAV needs",
     source=f"{PAPER}, Fig. 5",
     problem="Learn y = sin(p.x) + cos(q.x) in 40 dimensions: width 1000, 80 000 samples, batches of 256, dt = 0.5, C = 100.",
-    time="some minutes (not measured) for 60 epochs and 5 draws",
+    time="about 5 minutes for 60 epochs and 5 draws",
     quick_time="about 20 seconds for 10 000 samples and 2 draws",
     full=FULL,
     quick=replace(FULL, n_samples=10_000, draws=2),

@@ -113,7 +113,7 @@ MA2024_FIG9 = Experiment(
     source=f"{PAPER}, Fig. 9",
     problem="Learn y = sum c_i x_i^2 in 40 dimensions: width 100, 8000 samples, batches of 64, C = 1, lambda = 4, "
     "dt = 0.1 and 1.",
-    time="about 7 minutes for 100 epochs and 5 draws",
+    time="about a minute for 100 epochs and 5 draws",
     quick_time="about 20 seconds for 15 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=15, record_epochs=1, draws=1),

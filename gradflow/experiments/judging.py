@@ -1,7 +1,12 @@
-"""Claims about curves, decided from runs over several draws of unpublished coefficients.
+r"""Claims about curves, decided from runs over several draws of unpublished coefficients.
 
 A published value, read off a plot to some 30 per cent, is judged by whether it lies in the spread of the draws, widened by
-that reading error. What a figure shows of one curve beside another is one draw's: it holds if every draw here shows it, fails if
+that reading error. One that does not is one more draw, if the figure is right, and n draws say where it may be: the logarithms
+taken as normal, 95 per cent of further draws are within
+
+.. math:: \bar x \pm t_{n-1,\,0.975}\; s\, \sqrt{1 + 1/n}                                                   \tag{1}
+
+of mean and standard deviation of n draws. Beyond that, widened likewise, the claim fails; between it is open. What a figure shows of one curve beside another is one draw's: it holds if every draw here shows it, fails if
 none of at least `ENOUGH` does, and is open between. A run that ended before the epoch in question decides nothing, unless it
 diverged. Only what was run as printed can refute a figure, or what fails whatever was changed.
 """
@@ -13,6 +18,7 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from ..solution import Solution, Status
 from .experiment import Claim
@@ -26,6 +32,7 @@ __all__ = [
     "differences",
     "ends_above",
     "failed",
+    "further_draws",
     "in_spread",
     "oscillates",
     "over_draws",
@@ -38,7 +45,7 @@ __all__ = [
 READING = 1.3
 """How far a value read off a logarithmic plot may be off, as a factor."""
 ENOUGH = 5
-"""Draws of the coefficients from which on a value outside their spread counts against the claim."""
+"""Draws of the coefficients from which on they count against a claim."""
 TOO_SHORT = "the runs end before epoch"
 OFTEN = 0.05
 """Share of the records at which a curve must rise to be said to oscillate: one rise alone is none."""
@@ -78,7 +85,7 @@ def at_epoch(run: Solution, name: str, epoch: float, *, average: bool = True) ->
 
 
 def in_spread(text: str, runs: Sequence[Solution], name: str, epoch: float, published: float) -> Claim:
-    """Return the claim that a published value lies in the spread of the draws. A draw that diverges makes it fail.
+    """Return the claim that a published value lies in the spread of the draws. Draws that diverge make it fail, if there are enough.
 
     Parameters
     ----------
@@ -102,11 +109,34 @@ def in_spread(text: str, runs: Sequence[Solution], name: str, epoch: float, publ
     found = f"{range_text(finite)} over {len(finite)} draws" if finite else "no finite value"
     if len(finite) < len(known):
         found += f", divergence for {len(known) - len(finite)}"
-    return Claim(
-        text,
-        True if inside else False if len(known) >= ENOUGH else None,
-        f"at epoch {epoch:g} {found}; paper {published:.1e}",
-    )
+    evidence = f"at epoch {epoch:g} {found}; paper {published:.1e}"
+    if inside or len(known) < ENOUGH:
+        return Claim(text, inside or None, evidence)
+    if len(finite) < len(known):
+        return Claim(text, False, evidence)
+    low, high = further_draws(finite)
+    expected = f"; 95% of further draws are expected in {low:.1e} to {high:.1e}"
+    return Claim(text, None if low / READING <= published <= high * READING else False, evidence + expected)
+
+
+def further_draws(values: Sequence[float]) -> tuple[float, float]:
+    """Return the interval (1) in which 95 per cent of further draws are expected, their logarithms taken as normal.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Of at least two draws, > 0.
+
+    Examples
+    --------
+    >>> low, high = further_draws([1e-3, 1e-2, 1e-1])
+    >>> f"{low:.0e} to {high:.0e}"
+    '1e-07 to 9e+02'
+    """
+    logs = np.log(values)
+    half = float(stdtrit(len(logs) - 1, 0.975) * np.std(logs, ddof=1) * np.sqrt(1 + 1 / len(logs)))
+    middle = float(np.mean(logs))
+    return float(np.exp(middle - half)), float(np.exp(middle + half))
 
 
 def over_draws(shown: Sequence[bool], *, enough: int = ENOUGH) -> bool | None:

@@ -169,7 +169,7 @@ COMPARISON = Experiment(
     source=f"this library; problems after {PAPER}, and Xiao et al., arXiv:1708.07747",
     problem="Example 1 in 20 dimensions (width 200, 3200 samples, batches of 64), and 1000 images of Fashion-MNIST "
     "(width 30, batches of 50).",
-    time="about 10 minutes of one core (five times what a fifth of the epochs took)",
+    time="about 3 minutes of one core",
     quick_time="about 40 seconds of one core",
     full=FULL,
     quick=ComparisonSettings(

@@ -185,6 +185,6 @@ def miss_text(factor: float) -> str:
     Examples
     --------
     >>> miss_text(0.5), miss_text(1.31), miss_text(float("inf"))
-    ('yes', 'by 1.3', 'no')
+    ('yes', 'by 1.31', 'no')
     """
-    return "yes" if factor <= 1 else "no" if np.isinf(factor) else f"by {factor:.2g}"
+    return "yes" if factor <= 1 else "no" if np.isinf(factor) else f"by {factor:.3g}"

@@ -34,7 +34,8 @@ PANELS = {r"$\lambda = 0$": 0.0, r"$\lambda = 4$": 4.0}
 NOTE = (
     "The range over the draws. E is that of the whole training part, while r has seen batches only, so "
     "that restarted SAV is not at 0 either. In the product to which the gradient belongs r of SAV runs out; updated in that of the partial "
-    "derivatives (--set product=partial_derivatives) it does not, which may be what the figure has. The figure has the smoothed particle method (--set method=smoothed, some 10 times as long), over 10 000 epochs. The "
+    "derivatives (--set product=partial_derivatives) it does not, but relaxed SAV then is far below SAV with lambda = 4: neither shows all of "
+    "the figure. The figure has the smoothed particle method (--set method=smoothed, some 10 times as long), over 10 000 epochs. The "
     "initial parameters, which the paper does not give, are He's."
 )
 

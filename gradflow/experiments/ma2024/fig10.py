@@ -9,13 +9,12 @@ formula has the norm, not the square.)
 
 As printed that is 1.6e7 steps a curve, of some 15 ms each on one core by the particle method (measured at the printed
 size) and ten times that by the smoothed one: three days a curve, or a month. Here it is 5 dimensions, width 200, 4000
-samples, 1000 epochs. Fewer dimensions are needed, too. In 20 the root mean square of y is 9e-4, where a network of
-width 300 starts with 4e-2, and after 6400 steps of adaptive relaxed SAV the relative error was still 12, that of f =
-0 being 1.
+samples, 1000 epochs. Fewer dimensions are needed, too. In 20 (``--set n_inputs=20 --set width=300 --set epochs=400 --set draws=1``) the
+root mean square of y is 9e-4, where the network starts with 4e-2, and after 6000 steps of adaptive relaxed SAV the relative error is
+still 12, that of f = 0 being 1.
 
 The mean squared error is trained, in mean-field time. With the relative error, by which the gradient is 1 / mean(y^2)
-times as large, relaxed SAV loses r at once, and adaptive relaxed SAV by the norm kills all neurons, which ends it at
-f = 0. Only the order of the methods is judged, in training, for both readings of the average v, as in Fig. 4. The
+times as large (``--set loss=relative --set draws=1``), relaxed SAV loses r at once, and adaptive relaxed SAV most of it. Only the order of the methods is judged, in training, for both readings of the average v, as in Fig. 4. The
 rates of Adam, RMSProp and Adagrad, 0.001, are ours.
 """
 

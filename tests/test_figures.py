@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.experiments import Claim, judging
+from gradflow.experiments import Claim, judging, verdicts
 from gradflow.experiments.ma2024.curves import SMOOTHED, Curve, Panel, by_method, euler_and_sav, relaxed
 from gradflow.experiments.ma2024.fig1 import MA2024_FIG1
 from gradflow.experiments.ma2024.fig1 import judge as judge_fig1
@@ -295,27 +295,27 @@ def test_rises_are_counted_up_to_the_epoch():
 
 def test_the_verdict_follows_from_the_claims():
     yes, no, open_ = (Claim(text, holds, "so") for text, holds in (("a", True), ("b", False), ("c", None)))
-    assert judging.overall([yes]) == "reproduced"
-    assert judging.overall([yes], "half of it") == "reproduced with a stated change: half of it"
+    assert verdicts.overall([yes]) == "reproduced"
+    assert verdicts.overall([yes], "half of it") == "reproduced with a stated change: half of it"
     given = "with He's law, which the paper leaves unsaid"
-    assert judging.overall([yes], "", "He's law") == f"reproduced ({given})"
-    assert judging.overall([yes], "half of it", "He's law") == f"reproduced with a stated change: half of it, {given}"
-    assert judging.overall([yes, open_]).startswith("not decided: 1 of 2 claims hold, 1 open: c (so)")
-    assert judging.overall([yes, no, open_]) == "refuted: b fails (so); 1 of 3 claims hold, 1 open"
-    assert judging.overall([yes, no], "", "He's law") == f"refuted ({given}): b fails (so); 1 of 2 claims hold"
+    assert verdicts.overall([yes], "", "He's law") == f"reproduced ({given})"
+    assert verdicts.overall([yes], "half of it", "He's law") == f"reproduced with a stated change: half of it, {given}"
+    assert verdicts.overall([yes, open_]).startswith("not decided: 1 of 2 claims hold, 1 open: c (so)")
+    assert verdicts.overall([yes, no, open_]) == "refuted: b fails (so); 1 of 3 claims hold, 1 open"
+    assert verdicts.overall([yes, no], "", "He's law") == f"refuted ({given}): b fails (so); 1 of 2 claims hold"
     against = no._replace(regardless=True)
-    assert judging.overall([yes, against, no], "half of it") == "refuted: b fails (so); 1 of 3 claims hold"
-    later = [open_._replace(text=text, evidence=judging.too_short(9)) for text in "de"]
+    assert verdicts.overall([yes, against, no], "half of it") == "refuted: b fails (so); 1 of 3 claims hold"
+    later = [open_._replace(text=text, evidence=verdicts.too_short(9)) for text in "de"]
     part = "reproduced in part with a stated change: half of it; 1 of 3 claims hold, 2 open: "
-    assert judging.overall([yes, *later], "half of it") == f"{part}2 of later epochs (the runs end before epoch 9)"
-    assert judging.overall(later, "half of it").startswith("not decided")
-    assert judging.overall([yes, open_, *later], "half of it").startswith(
+    assert verdicts.overall([yes, *later], "half of it") == f"{part}2 of later epochs (the runs end before epoch 9)"
+    assert verdicts.overall(later, "half of it").startswith("not decided")
+    assert verdicts.overall([yes, open_, *later], "half of it").startswith(
         "not decided: 1 of 4 claims hold, 3 open: c (so); 2 of"
     )
-    assert judging.overall([yes._replace(regardless=True), open_], "half of it").startswith("not decided")
+    assert verdicts.overall([yes._replace(regardless=True), open_], "half of it").startswith("not decided")
     changed = "with a stated change: half of it;"
-    assert judging.overall([yes, no], "half of it").startswith(f"reproduced in part {changed} 1 of 2")
-    assert judging.overall([no, open_], "half of it").startswith(
+    assert verdicts.overall([yes, no], "half of it").startswith(f"reproduced in part {changed} 1 of 2")
+    assert verdicts.overall([no, open_], "half of it").startswith(
         f"not reproduced {changed} 0 of 2 claims hold, 1 open; what fails: b (so)"
     )
 

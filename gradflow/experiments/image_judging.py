@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 from ..solution import Solution
 from .experiment import Claim
-from .judging import ENOUGH, READING, at_epoch, too_short
+from .judging import ENOUGH, READING, at_epoch
+from .verdicts import too_short
 from .words import range_text
 
 __all__ = ["Decide", "decided", "near"]

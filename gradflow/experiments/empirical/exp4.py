@@ -36,7 +36,7 @@ from ...solution import Solution
 from ..experiment import Context, Experiment, Outcome
 from ..image_runs import ImageRuns, run_curves
 from ..image_tasks import scores
-from ..judging import differences, told
+from ..verdicts import differences, told
 from ..words import range_text
 from .exp4_explanations import explain
 from .exp4_judging import EPOCHS, FORMS, SOON, STATED_LOSSES, judge

@@ -16,7 +16,8 @@ import numpy as np
 from ...solution import Solution, Status
 from ..experiment import Claim
 from ..image_runs import below_the_bound
-from ..judging import READING, at_epoch, too_short
+from ..judging import READING, at_epoch
+from ..verdicts import too_short
 from ..words import range_text
 from .judging import DRAWS, any_of, one_form
 from .methods import FORMS as REGRESSION_FORMS

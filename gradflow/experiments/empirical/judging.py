@@ -13,7 +13,8 @@ import numpy as np
 
 from ...solution import Solution
 from ..experiment import Claim
-from ..judging import at_epoch, failed, told
+from ..judging import at_epoch
+from ..verdicts import failed, told
 from .thresholds import epochs_to
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ...namespace import Array
 from ..experiment import Context, Outcome
-from ..judging import differences, told
+from ..verdicts import differences, told
 from .judging import verdict
 from .methods import NAMES, HyperParameters, empirical_methods
 from .orders import Order

@@ -29,7 +29,7 @@ from ...doors import require_at_least
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
 from ..experiment import Claim
-from ..judging import overall
+from ..verdicts import overall
 
 __all__ = ["OURS", "REVIEW", "UNDER", "ReviewSettings", "ReviewTask", "numbers", "review_task", "verdict"]
 
@@ -133,7 +133,7 @@ def verdict(claims: Iterable[Claim], changed: str = "") -> str:
     claims : iterable of Claim
         All of them; those of the library begin with `OURS`.
     changed : str
-        What was not done as in the review, as for `gradflow.experiments.judging.overall`; empty if nothing.
+        What was not done as in the review, as for `gradflow.experiments.verdicts.overall`; empty if nothing.
 
     Returns
     -------

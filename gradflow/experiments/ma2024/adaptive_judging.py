@@ -8,7 +8,8 @@ import numpy as np
 
 from ...solution import Solution
 from ..experiment import Claim
-from ..judging import ENOUGH, at_epoch, in_spread, over_draws, overall, told, too_short
+from ..judging import ENOUGH, at_epoch, in_spread, over_draws
+from ..verdicts import overall, told, too_short
 from ..words import median_text
 from .adaptive_panels import PRINTED, READINGS
 
@@ -108,7 +109,7 @@ def verdict_by_reading(claims: Sequence[Claim], changed: str, unsaid: str = "") 
     changed : str
         What was not done as in the paper.
     unsaid : str
-        As for `gradflow.experiments.judging.overall`.
+        As for `gradflow.experiments.verdicts.overall`.
 
     Returns
     -------

@@ -30,7 +30,8 @@ from ...solution import Solution
 from ..experiment import Context, Experiment, Outcome
 from ..image_runs import ImageCurve, ImageRuns, run_curves
 from ..image_tasks import ImageSettings
-from ..judging import at_epoch, differences, overall, told
+from ..judging import at_epoch
+from ..verdicts import differences, overall, told
 from ..words import range_text
 from .curves import EULER, RELAXED, RESTARTED, VANILLA, relaxed
 from .fig11_judging import EPOCHS, FIRST, LAST_ACCURACY, SMOOTHED, judge

@@ -20,7 +20,8 @@ import numpy as np
 from ...solution import Solution
 from ..experiment import Claim
 from ..image_judging import Decide, decided, near
-from ..judging import at_epoch, over_draws, too_short
+from ..judging import at_epoch, over_draws
+from ..verdicts import too_short
 from .curves import EULER, RELAXED
 
 __all__ = ["EPOCHS", "FIRST", "LAST_ACCURACY", "SMOOTHED", "judge"]

@@ -36,7 +36,8 @@ from ...schemes import IEQ, Adagrad, Adam, AdaptiveSAV, Restart, RMSProp
 from ...schemes.protocols import Scheme
 from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ENOUGH, READING, differences, ends_above, told
+from ..judging import ENOUGH, READING, ends_above
+from ..verdicts import differences, told
 from ..words import median_text
 from .adaptive_judging import verdict_by_reading
 from .adaptive_panels import READINGS

@@ -20,7 +20,8 @@ from ...doors import require_positive
 from ...schemes import SAV, GradientDescent, Restart
 from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import at_epoch, in_spread, over_draws, overall, too_short
+from ..judging import at_epoch, in_spread, over_draws
+from ..verdicts import overall, too_short
 from ..words import range_text
 from .curves import EULER, RELAXED, RESTARTED, SMOOTHED, Curve, Panel, by_method, relaxed
 from .panels import PANEL_TABLE, draw_panels, panel_rows, plain, run_panels

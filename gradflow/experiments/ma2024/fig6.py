@@ -17,7 +17,8 @@ import numpy as np
 from ...schemes import SAV, Restart
 from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import READING, at_epoch, ends_above, over_draws, overall, together, too_short
+from ..judging import READING, at_epoch, ends_above, over_draws, together
+from ..verdicts import overall, too_short
 from ..words import range_text
 from .curves import RELAXED, RESTARTED, SMOOTHED, VANILLA, Curve, Panel, by_method, relaxed
 from .panels import PANEL_TABLE, PanelRuns, draw_panels, panel_rows, plain, run_panels

@@ -15,7 +15,8 @@ from dataclasses import replace
 
 from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
-from ..judging import ends_above, over_draws, too_short
+from ..judging import ends_above, over_draws
+from ..verdicts import too_short
 from ..words import range_text
 from .curves import EULER, RELAXED, RESTARTED, VANILLA, Panel, euler_and_sav
 from .panels import PanelRuns, panel_outcome

@@ -9,7 +9,7 @@ from ...batches import steps_per_epoch
 from ...plotting import plot_rows, save_figure
 from ...solution import Solution
 from ..experiment import Claim, Context, Outcome
-from ..judging import overall, told
+from ..verdicts import overall, told
 from ..words import range_text
 from .curves import Panel, by_method
 from .tasks import Task, TaskSettings, regression_task, stated_changes, train_task, unsaid

@@ -23,8 +23,9 @@ from ...models import Regression, SmoothedParticles, TwoLayerNet
 from ...namespace import Array
 from ...schemes.protocols import Scheme
 from ...solution import Solution
-from ..judging import ENOUGH, differences, told
+from ..judging import ENOUGH
 from ..training import train
+from ..verdicts import differences, told
 from .products import PRODUCTS, InconsistentProduct
 
 __all__ = [

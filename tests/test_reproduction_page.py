@@ -68,6 +68,12 @@ def test_the_page_is_the_kept_results():
     assert page == made, "make it anew: gradflow report docs/results > docs/reproduction.md"
 
 
+@pytest.mark.parametrize("folder", sorted((DOCS / "results").iterdir()), ids=lambda folder: folder.name)
+def test_kept_results_were_judged_by_what_is_fixed_now(folder):
+    kept = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    assert kept["fixed"] == json.loads(json.dumps(dict(REGISTRY[kept["experiment"]].fixed))), "judge them anew"
+
+
 def test_kept_figures_are_where_the_page_looks():
     for path in re.findall(r"\{figure\} (\S+)", (DOCS / "reproduction.md").read_text(encoding="utf-8")):
         assert (DOCS / path).read_bytes().startswith(b"\x89PNG")

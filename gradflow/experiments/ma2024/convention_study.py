@@ -209,7 +209,7 @@ def _experiment(study: Study, time: str, quick_time: str) -> Experiment:
     )
 
 
-TIMES = {1: "about 15 minutes", 2: "about 35 minutes", 3: "about 25 minutes", 7: "about 10 minutes"}
+TIMES = {1: "about 7 minutes", 2: "about 8 minutes", 3: "about 12 minutes", 7: "about 3 minutes"}
 QUICK_TIMES = {1: "about 30 seconds", 2: "about a minute", 3: "about 30 seconds", 7: "about 15 seconds"}
 MA2024_CONVENTIONS = tuple(_experiment(study, TIMES[study.number], QUICK_TIMES[study.number]) for study in STUDIES)
 """The experiments ``ma2024-conventions-fig1``, ``-fig2``, ``-fig3``, ``-fig7``."""

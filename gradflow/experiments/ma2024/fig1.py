@@ -106,7 +106,7 @@ MA2024_FIG1 = Experiment(
     title="Gradient descent and SAV, full batch",
     source=f"{PAPER}, Fig. 1",
     problem="Learn y = sin(p.x) + cos(q.x) in 20 dimensions: width 1000, 8000 samples in one batch, dt = 0.6, lambda = 10.",
-    time="about 2 minutes for 300 epochs and 5 draws",
+    time="about a minute for 300 epochs and 5 draws",
     quick_time="about 20 seconds for 250 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=250, draws=1),

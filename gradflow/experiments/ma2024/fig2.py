@@ -237,7 +237,7 @@ MA2024_FIG2 = Experiment(
     title="Explicit Euler and SAV on Example 1",
     source=f"{PAPER}, Fig. 2",
     problem="Learn y = sin(p.x) + cos(q.x) in 40 dimensions: width 1000, 8000 samples, batches of 64, dt = 0.2.",
-    time="about 17 minutes for 1000 epochs and 5 draws; 3 hours for the paper's 10 000 (--set epochs=10000)",
+    time="about 10 minutes for 1000 epochs and 5 draws; 2 hours for the paper's 10 000 (--set epochs=10000)",
     quick_time="about 20 seconds for 60 epochs and 1 draw",
     full=Fig2Settings(),
     quick=Fig2Settings(epochs=60, record_epochs=1, draws=1),

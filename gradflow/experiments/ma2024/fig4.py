@@ -5,8 +5,8 @@ smoothed particle method. Read off the plots, train and test error after 10 000 
 2e-5 and 3e-5, the three adaptive SAV curves, on one another, 4e-6 and 1e-5; with dt = 1 adaptive Euler is stuck at
 3e-2, while the adaptive SAV curves end where they did with dt = 0.01; Adam with its usual rate 6e-6 and 1.2e-5.
 
-The separation takes long to show: at the printed width and with 16 000 samples, all curves with dt = 1 were between
-2e-3 and 7e-3 after 60 epochs. So width and pool are smaller here, in favour of epochs, and the particle method runs.
+The separation takes long to show: at the printed width and with 16 000 samples, all curves with dt = 1 are between 2e-3 and 7e-3 after
+60 epochs (``--set width=1000 --set n_samples=20000 --set epochs=60 --set draws=1``). So width and pool are smaller here, in favour of epochs, and the particle method runs.
 (One draw with width 1000 and these 8000 samples went the same way: after 400 epochs adaptive SAV was at 2.4e-4,
 adaptive Euler at 4e-3 element by element and between 1.6e-3 and 2.8e-2 by the norm.) What is judged is what the
 adaptive forms are for: at the large step the adaptive SAV curves agree and keep falling, where adaptive Euler, whose

@@ -175,7 +175,7 @@ MA2024_MULTIPLES = Experiment(
     title="Is there a multiple of the loss that shows Figures 7 and 8",
     source=f"{PAPER}, Figs. 7 and 8",
     problem="Learn y = sum c_i x_i^2 in 40 dimensions, training 1 to 300 times the relative error: width 100, batches of 64, dt = 0.01, 0.4, 1.",
-    time="about an hour for 300 epochs and 3 draws",
+    time="about 10 minutes for 300 epochs and 3 draws",
     quick_time="about half a minute for 5 epochs and 1 draw",
     full=FULL,
     quick=replace(FULL, epochs=5, record_epochs=1, draws=1),

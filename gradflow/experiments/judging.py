@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import stdtrit
 
 from ..solution import Solution, Status
 from .experiment import Claim
@@ -127,6 +126,8 @@ def further_draws(values: Sequence[float]) -> tuple[float, float]:
     >>> f"{low:.0e} to {high:.0e}"
     '1e-07 to 9e+02'
     """
+    from scipy.special import stdtrit  # here, so that a list of the experiments does not wait for SciPy
+
     logs = np.log(values)
     half = float(stdtrit(len(logs) - 1, 0.975) * np.std(logs, ddof=1) * np.sqrt(1 + 1 / len(logs)))
     middle = float(np.mean(logs))

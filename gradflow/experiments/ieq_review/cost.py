@@ -240,7 +240,7 @@ IEQ_REVIEW_COST = Experiment(
     title="Time and memory of an IEQ step beside a SAV step",
     source=f"{REVIEW}, sections 4.2.2, 4.2.3",
     problem="Example 1 in 40 dimensions, widths 250 and 1000, batches of 16 to 4096, one step each, timed in turns.",
-    time="about 2 minutes for 9 rounds",
+    time="about a minute for 9 rounds",
     quick_time="about 10 seconds for 3 rounds, width 1000 and batches up to 1024",
     full=FULL,
     quick=replace(FULL, epochs=3, widths="1000", batch_sizes="16 64 128 256 1024", largest_stored=256),

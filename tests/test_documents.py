@@ -37,6 +37,21 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     assert (tmp_path / "run.png").exists()
 
 
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_the_rows_of_a_table_have_the_cells_of_its_head(page):
+    """A bar that is not escaped ends a cell, in mathematics and code too."""
+    text = re.sub(
+        r"^(`{3,}|:{3,}\{code).*?^\1`*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    for table in tables:
+        cells = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(cells) == 1, table[:300]
+
+
 def test_the_readme_has_two_commands():
     assert sum(line.startswith("pip install ") for line in README.splitlines()) == 2
 

@@ -1,6 +1,7 @@
 """The experiments: what they write, what they refuse, how they go on, and that their verdicts come from the data."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -147,8 +148,11 @@ def test_a_report_does_not_outlive_its_settings(tmp_path, monkeypatch):
         ({"seed": 1}, "seed 0, not 1"),
     ],
 )
-def test_results_of_other_settings_are_not_overwritten(tmp_path, changes, message):
+@pytest.mark.parametrize("data", [True, False])
+def test_results_of_other_settings_are_not_overwritten(tmp_path, changes, message, data):
     reproduce("demo", tmp_path, **TINY)
+    if not data:  # as results are handed on: a report, its settings and a figure
+        shutil.rmtree(tmp_path / "data")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(ValueError, match=f"other settings.*{message}"):
         reproduce("demo", tmp_path, **{**TINY, **changes})

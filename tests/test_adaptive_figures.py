@@ -265,10 +265,14 @@ def test_the_verdict_is_that_of_the_reading_that_fits_better():
         claims = [claim._replace(text=f"{READINGS[r]}, {claim.text}") for r, several in of.items() for claim in several]
         return verdict_by_reading(claims, changed)
 
-    assert verdict([yes], [yes]) == "reproduced"
-    assert verdict([yes], [no], "half of it") == "reproduced with a stated change: half of it"
+    printed = "this counts v by the norm, as printed; v element by element,"
+    assert verdict([yes], [yes]) == f"reproduced; {printed} 1 hold, 0 fail, 0 are open"
+    assert verdict([yes], [no, open_], "half of it") == (
+        f"reproduced with a stated change: half of it; {printed} 0 hold, 1 fail, 1 are open"
+    )
     assert verdict([no], [yes]) == (
-        "reproduced with a stated change: v element by element; v by the norm, as printed, 0 hold, 1 fail, 0 are open"
+        "reproduced with a stated change: v element by element; this counts v element by element; "
+        "v by the norm, as printed, 0 hold, 1 fail, 0 are open"
     )
     assert verdict([yes, no], [no, open_]).startswith("refuted: v by the norm, b fails (so)")
     assert verdict([yes, no], [yes, open_]).startswith("not decided: 1 of 2")  # what fails counts more than what holds

@@ -117,7 +117,7 @@ def _worst(runs: MethodRuns) -> Claim:
         text,
         True if 2 * wins > draws else False if 2 * losses >= draws else None,
         f"the largest is that of {'; '.join(f'{told} in {n}' for told, n in found.items())} of {draws} draws; "
-        f"ExpSAV's alone in {wins}",
+        f"ExpSAV has it alone in {wins}",
     )
 
 

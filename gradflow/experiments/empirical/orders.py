@@ -139,7 +139,8 @@ def of_order(
             found.append(f"{form} {range_text(end(run, name) for run in runs)} after {last:.0f} epochs, too few")
             holds[form] = None
             continue
-        found.append(f"{form} {range_text(known)}{f' by epoch {until:g}, fewer than printed' if form in fewer else ''}")
+        when = f" by epoch {until:g}" if until != epoch else ""
+        found.append(f"{form} {range_text(known)}{when}{', fewer than printed' if form in fewer else ''}")
         finite = [value for value in known if value < inf]
         telling = finite if blow_up else known
         away = [max(low / value if value else inf, value / high, 1.0) for value in telling]

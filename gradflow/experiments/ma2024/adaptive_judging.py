@@ -115,13 +115,13 @@ def verdict_by_reading(claims: Sequence[Claim], changed: str, unsaid: str = "") 
     -------
     str
         That of the reading under which the fewest claims fail, and the most hold, the printed one if it is a tie; the other one is a
-        stated change, and what the printed one comes to is told.
+        stated change, and of the other reading it is told how many claims hold.
     """
     answers = {reading: [claim.holds for claim in of_reading(claims, reading)] for reading in READINGS}
     best = max(READINGS, key=lambda reading: (-answers[reading].count(False), answers[reading].count(True)))
-    if best == PRINTED:
-        return overall(of_reading(claims, best), changed, unsaid)
-    printed = answers[PRINTED]
-    found = f"{printed.count(True)} hold, {printed.count(False)} fail, {printed.count(None)} are open"
-    told_ = overall(of_reading(claims, best), told(changed, READINGS[best]), unsaid)
-    return f"{told_}; {READINGS[PRINTED]}, as printed, {found}"
+    other = next(reading for reading in READINGS if reading != best)
+    of_other = answers[other]
+    found = f"{of_other.count(True)} hold, {of_other.count(False)} fail, {of_other.count(None)} are open"
+    chosen, beside = (f"{READINGS[one]}{', as printed' if one == PRINTED else ''}" for one in (best, other))
+    first = overall(of_reading(claims, best), told(changed, "" if best == PRINTED else READINGS[best]), unsaid)
+    return f"{first}; this counts {chosen}; {beside}, {found}"

@@ -16,7 +16,7 @@ stand still in the first epochs, their auxiliary variable gone, while restarted 
 97.95 % with relaxed SAV, less than dt = 0.6.
 
 Smoothed particles cost J times as much, J = 10 in the paper. With h = 1e-4 the displacements are far below the size of the
-parameters, so the second row runs one draw with J = 2 (``--set displacements=10``).
+parameters, so the second row runs one draw with J = 2; ``--set displacements=10`` has the paper's J.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ WITHIN = 1.0
 PANEL = "dt = 0.01"
 NOTE = (
     "Errors are sum (f - y)^2 / sum y^2, the range over the draws. The initial parameters, which the paper does not give, are from N(0, 1); "
-    "from He's (--set init=he) the errors are larger. SAV lies on explicit Euler's curve only while E is small beside C. The level is met with 3 or "
+    "from He's (--set init=he) the errors are larger. SAV leaves explicit Euler's curve where E starts far above C (from 30 times the loss on in ma2024-multiples). The level is met with 3 or "
     "10 times the loss (ma2024-multiples): the likely reason for missing it is a factor of the loss that the paper does not print. What the "
     "particle method's curves come to after 10 000 epochs is not judged."
 )

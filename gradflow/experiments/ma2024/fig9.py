@@ -6,8 +6,8 @@ prints 0.1 twice), the smoothed particle method. Read off the plots, train and t
 2e-2, adaptive SAV 1.2e-4, relaxed 1.7e-4, restarted 2.5e-4; Adam with its usual rate 8e-5 and 3e-4.
 
 Here the particle method runs, 100 epochs, on the mean squared error in the time of automatic differentiation, in which
-explicit Euler fails as in Fig. 8. What is judged is the order of the curves with dt = 1; levels are judged only in a run of 10 000 epochs.
-There adaptive SAV, neither restarted nor relaxed, loses r, as SAV does in Fig. 8. With the relative error in mean-field time, as
+explicit Euler diverges with dt = 1, see Fig. 8. What is judged is the order of the curves with dt = 1; levels are judged only in a run of 10 000 epochs.
+There adaptive SAV loses r, vanilla and relaxed, as SAV does in Fig. 8; restarted it does not. With the relative error in mean-field time, as
 printed (``--set loss=relative --set time_scale=mean_field --set epochs=150 --set draws=1``), it does not, but all adaptive SAV curves stay
 at a train error of 1.5e-3 from epoch 30 to 150 with either step, above adaptive Euler: the order of the figure is not to be seen there.
 """

@@ -126,6 +126,11 @@ def test_the_search_takes_the_pair_of_the_least_train_error_and_no_test_error(tm
     assert len(scores) == tuned.scores
     assert all(len(errors_of_pair) == 2 for errors_of_pair in scores.values())
     assert min(scores, key=lambda pair: np.prod(scores[pair])) == (tuned.dt, tuned.constant)
+    assert tuned.constant_at_edge  # of two constants either is
+    around = tune(tasks, method, stem=tmp_path / "a", **{**options, "constants": (1e-3, tuned.constant, 1e6)})
+    assert around.constant_at_edge is (around.constant != tuned.constant)
+    plain = next(method for method in METHODS if not method.has_constant)
+    assert not tune(tasks, plain, stem=tmp_path / "c", **options).constant_at_edge
     blind = [replace(task, test_error=lambda state: np.nan) for task in tasks]
     assert tune(blind, method, stem=tmp_path / "b", **options) == tuned
 

@@ -145,6 +145,7 @@ def level(value, test=1.0, epochs=301):
 
 DIVERGED = run_with(np.ones(3), status=gf.Status.NONFINITE)
 WILD = run_with(np.where(np.arange(301) % 2, 1.5, 1.0))
+ONCE = run_with(np.where(np.arange(301) == 100, 1.5, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,7 @@ WILD = run_with(np.where(np.arange(301) % 2, 1.5, 1.0))
         (1, [WILD], [level(2e-2)], [], (True, True, True)),
         (1, [WILD, level(1.0)], [level(1e-2), level(3e-2)], [], (False, True, True)),
         (1, [DIVERGED], [WILD], [], (False, False, False)),
+        (1, [ONCE], [ONCE], [], (False, False, False)),  # one rise is no oscillation, and not smooth
         (1, [DIVERGED], [DIVERGED], [], (False, False, False)),
         (1, [WILD, WILD], [level(2e-2), DIVERGED], [], (True, False, False)),
         (2, [level(1e-3, 1.5e-3)], [level(1.9e-3)], [], (True, True, True)),

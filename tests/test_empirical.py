@@ -17,7 +17,7 @@ from gradflow.experiments.empirical.judging import any_of, level, never_below, u
 from gradflow.experiments.empirical.methods import COLUMNS, FORMS, PRINTED_FORMS, columns_of, empirical_methods
 from gradflow.experiments.empirical.orders import Order, of_order, order_claims
 from gradflow.experiments.empirical.report import Thresholds, method_table
-from gradflow.experiments.empirical.tasks import INITS, EmpiricalSettings, chosen, empirical_task
+from gradflow.experiments.empirical.tasks import INITS, EmpiricalSettings, empirical_task, unsaid
 from gradflow.experiments.empirical.thresholds import epochs_to, spread_text
 from gradflow.experiments.empirical.times import REGRESSION_TIMES, epoch_times, step_times
 
@@ -438,7 +438,7 @@ def test_only_what_touches_all_claims_changes_the_verdict(name, whole, tmp_path,
     tasks = empirical_study.empirical_tasks(dataclasses.replace(settings, **few))
     monkeypatch.setattr(empirical_study, "empirical_tasks", lambda settings: tasks)
     outcome = empirical_study.carry_out(study, settings, context)
-    given = f", with {chosen(settings)}, which the study leaves unsaid; 0 of 1 statements hold"
+    given = f", with {unsaid(settings)}, which the study leaves unsaid; 0 of 1 statements hold"
     changed = f"not reproduced with a stated change: epochs 7 (printed: {module.EPOCHS}){given}"
     assert outcome.verdict.startswith("refuted" if whole else changed)
     sooner = study._replace(judge=lambda *_: [no._replace(regardless=True)])
@@ -633,6 +633,8 @@ def test_explanations_can_fail():
     assert why.stores([run_with([1.0, 0.5], auxiliary_ratio=[1, 1e-3])]).holds is False
     assert corrections.recovers("it", [moving], 2).holds is True
     assert corrections.recovers("it", [frozen], 2).holds is False
+    lost = dataclasses.replace(moving, status=nonfinite)
+    assert corrections.recovers("it", [lost], 2).holds is False  # it has fallen, and blown up then
     assert corrections.recovers("it", [frozen], 100).holds is None  # too short
     assert corrections.recovers("it", [run_with([1.0, 0.01, 2.0])], 2).holds is False  # it has forgotten
     flat = run_with(np.full(101, 1.0))

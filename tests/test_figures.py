@@ -209,6 +209,10 @@ def test_a_published_value_is_in_the_spread_or_not():
         assert judging.in_spread("x", runs, "train_error", 100, published).holds is holds
         few = judging.in_spread("x", runs[1:], "train_error", 100, published).holds
         assert few is (True if holds else None)  # a few draws do not refute
+    low, high = judging.further_draws([float(run.history["train_error"][0]) for run in runs])
+    edges = {low / 1.4: False, low / 1.2: None, high * 1.2: None, high * 1.4: False}  # widened by the reading error 1.3
+    for published, holds in edges.items():
+        assert judging.in_spread("x", runs, "train_error", 100, published).holds is holds
     alike = [run_with(np.full(101, 1e-2)) for _ in range(5)]
     assert judging.in_spread("x", alike, "train_error", 100, 1.2e-2).holds is True
     assert judging.in_spread("x", alike, "train_error", 100, 1.4e-2).holds is False  # beyond the reading error
@@ -357,6 +361,9 @@ def test_figure_1_is_judged_by_its_curves():
     assert holds() == [True, True, True]
     assert holds(**{"gradient descent": [smooth]})[0] is False
     assert holds(n=1, **{"gradient descent": [smooth]})[0] is None
+    once = run_with(np.geomspace(1, 2e-2, 301) * np.where(np.arange(301) == 100, 1.5, 1.0))
+    assert holds(**{"gradient descent": [once]})[0] is False  # one rise is no oscillation
+    assert holds(SAV=[once])[0] is False  # nor is it smooth
     assert holds(**{"gradient descent": [diverged]})[0] is False
     assert holds(SAV=[wild])[0] is False
     lost = run_with(np.full(301, 2e-2), status=gf.Status.NONFINITE)

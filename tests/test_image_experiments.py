@@ -367,6 +367,23 @@ def test_the_study_is_judged_by_its_runs():
     assert late_claims["ExpSAV has 15% after 10 epochs"] is True
     ended = [replace(run, status=gf.Status.NONFINITE) for run in study(rising(0.93, 8))]
     assert judge_exp4({**runs, "ExpSAV (Theorem 2.2)": ended})[4].evidence.count("3 of 3 diverge before") == 1
+    text = "SAV reaches 90% after some 25 epochs"
+    reach, never = study(rising(0.93, delay=22)), study(rising(0.5))
+
+    def judged(**forms):
+        return {claim.text: claim.holds for claim in judge_exp4({**full_study(), **forms})}
+
+    one, other = FORMS["SAV"]
+    assert judged(**{one: reach})[text] is True
+    assert (
+        judged(**{one: [*reach[:2], never[0]], other: never})[text] is False
+    )  # a draw that never gets there is in no spread
+    together = "SAV: one form shows all of this"
+    low = study(np.minimum(rising(0.93, delay=22), 0.9))  # both 90 % after 50 epochs, and 90 % after some 25
+    quick = study(np.minimum(rising(0.93), 0.9))  # 90 % after 50 epochs, but at once
+    late = study(rising(0.95, delay=22))  # the epochs, but not the accuracy
+    assert judged(**{one: low, other: quick})[together] is True
+    assert judged(**{one: quick, other: late})[together] is False
     few = {name: several[:2] for name, several in runs.items()}
     assert {claim.holds for claim in judge_exp4(few)[1:6]} <= {True, None}
 

@@ -9,7 +9,8 @@ taken as normal, 95 per cent of further draws are within
 of mean and standard deviation of n draws. Beyond that, widened likewise, the claim fails; between it is open.
 
 What a figure shows of one curve beside another is one draw's: it holds if every draw here shows it, fails if none of at least
-`ENOUGH` does (or of fewer, where an experiment says so), and is open between. A run that ended before the epoch in question decides nothing, unless it diverged.
+`ENOUGH` does (or of fewer, where an experiment says so), and is open between. A run that ended before the epoch in
+question decides nothing, unless it diverged.
 """
 
 from __future__ import annotations

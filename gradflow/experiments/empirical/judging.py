@@ -182,7 +182,7 @@ def whenever(
     return Claim(text, answer, "; ".join(told(run) for run in runs))
 
 
-def verdict(published: Sequence[Claim], explained: Sequence[Claim], chosen: str, changed: str = "") -> str:
+def verdict(published: Sequence[Claim], explained: Sequence[Claim], unsaid: str, changed: str = "") -> str:
     """Return the verdict: on what was published, and how much of it the explanations hold for.
 
     Parameters
@@ -191,7 +191,7 @@ def verdict(published: Sequence[Claim], explained: Sequence[Claim], chosen: str,
         What the study states.
     explained : sequence of Claim
         Why, as the runs show it; these do not decide the first words.
-    chosen : str
+    unsaid : str
         What the study leaves unsaid and was chosen here, such as the law of the initial parameters: a verdict is one for that choice.
     changed : str
         What was not done as printed; empty if nothing. What fails with a change refutes nothing.
@@ -199,7 +199,7 @@ def verdict(published: Sequence[Claim], explained: Sequence[Claim], chosen: str,
     of = {answer: [claim for claim in published if claim.holds is answer] for answer in (True, False, None)}
     count = f"{len(of[True])} of {len(published)} statements hold, {len(of[False])} fail, {len(of[None])} are open"
     refuting = [claim for claim in of[False] if claim.regardless or not changed]
-    given = f"with {chosen}, which the study leaves unsaid"
+    given = f"with {unsaid}, which the study leaves unsaid"
     failing = "; ".join(claim.text for claim in of[False])
     held = sum(claim.holds is True for claim in explained)
     why = f"; {held} of {len(explained)} explanations hold" if explained else ""

@@ -14,7 +14,7 @@ from .methods import NAMES, HyperParameters, empirical_methods
 from .orders import Order
 from .report import TABLE_NOTE, Thresholds, draw_columns, method_table
 from .runs import run_methods
-from .tasks import EmpiricalSettings, chosen, empirical_tasks
+from .tasks import EmpiricalSettings, empirical_tasks, unsaid
 
 __all__ = ["Study", "carry_out"]
 
@@ -57,7 +57,7 @@ def carry_out(study: Study, settings: EmpiricalSettings, context: Context) -> Ou
     if resized:  # what another network on other data, or another target, gets to soon is nothing against the study
         published = [claim._replace(regardless=False) for claim in published]
     changed = told(*differences(settings, printed, source="printed"))
-    decision = verdict(published, explained, chosen(settings), changed)
+    decision = verdict(published, explained, unsaid(settings), changed)
     return Outcome(header, rows, f"{study.note} {TABLE_NOTE} {NAMES}", (*published, *explained), decision)
 
 

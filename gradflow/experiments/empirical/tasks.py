@@ -26,7 +26,7 @@ from ...doors import require_at_least, require_one_of
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
 
-__all__ = ["INITS", "EmpiricalSettings", "EmpiricalTask", "chosen", "empirical_task", "empirical_tasks"]
+__all__ = ["INITS", "EmpiricalSettings", "EmpiricalTask", "empirical_task", "empirical_tasks", "unsaid"]
 
 TARGETS: dict[str, Callable[..., Dataset]] = {"sin_cos": sin_cos, "quadratic": quadratic, "gaussian": gaussian}
 INITS = ("kaiming", "he", "linear")
@@ -92,7 +92,7 @@ class EmpiricalTask:
     """Initial parameters, shape (P,)."""
 
 
-def chosen(settings: EmpiricalSettings) -> str:
+def unsaid(settings: EmpiricalSettings) -> str:
     """Return what the study leaves unsaid and the settings choose, as text.
 
     Parameters

@@ -8,7 +8,9 @@ A deep network is outside this library. Here a two-layer network is trained, wit
 nu=0.003183 --set draws=1``) no optimiser, Levenberg-Marquardt included, comes below a relative error of 0.25, because the shock does not
 form, and there is no order to be seen. So the levels of the paper are out of reach;
 what is judged is who ends above whom, by more than a plot can be read (a factor 1.3), and whether this is so for every draw of the
-initial parameters; three draws, of which none shows it, are taken to deny it. An epoch is 46 steps on batches of 256 of the points inside, 9200 steps in all; the paper's batches are not known.
+initial parameters; three draws, of which none shows it, are taken to deny it.
+
+An epoch is 46 steps on batches of 256 of the points inside, 9200 steps in all; the paper's batches are not known.
 The average v of A-SAV is read in both ways, as printed (by the norm) and as in Adam (element by element). RMSProp has the rate 0.99.
 
 What can be said beforehand. Read element by element, with :math:`S = \lambda I`, the step of A-SAV is

@@ -5,11 +5,12 @@ smoothed particle method. Read off the plots, train and test error after 10 000 
 2e-5 and 3e-5, the three adaptive SAV curves, on one another, 4e-6 and 1e-5; with dt = 1 adaptive Euler is stuck at
 3e-2, while the adaptive SAV curves end where they did with dt = 0.01; Adam with its usual rate 6e-6 and 1.2e-5.
 
-The separation takes long to show: at the printed width and with 16 000 samples, all curves with dt = 1 are between 2e-3 and 7e-3 after
-60 epochs (``--set width=1000 --set n_samples=20000 --set epochs=60 --set draws=1``). So width and pool are smaller here, in favour of epochs, and the particle method runs.
-(``--set width=1000 --set draws=1`` goes the same way: after 400 epochs adaptive SAV is at 2.6e-4, adaptive Euler between 2.4e-3 and 4.3e-3.)
-What is judged is what the
-adaptive forms are for: at the large step the adaptive SAV curves agree and keep falling, where adaptive Euler, whose
+The separation takes long to show: at the printed width and with 16 000 samples, all curves with dt = 1 are between
+2e-3 and 7e-3 after 60 epochs (``--set width=1000 --set n_samples=20000 --set epochs=60 --set draws=1``). So width and
+pool are smaller here, in favour of epochs, and the particle method runs. (``--set width=1000 --set draws=1`` goes the
+same way: after 400 epochs adaptive SAV is at 2.6e-4, adaptive Euler between 2.4e-3 and 4.3e-3.)
+
+What is judged is what the adaptive forms are for: at the large step the adaptive SAV curves agree and keep falling, where adaptive Euler, whose
 steps do not shrink with the gradient, no longer does. Levels are judged only in a run of 10 000 epochs. In the time
 of automatic differentiation, with the same lambda, nothing of this can be seen: adaptive SAV with dt = 1 was at 0.92
 after 10 epochs, since its step is at most 1 / lambda of a time that runs 1000 times as slowly.

@@ -19,7 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import gradflow as gf
-from gradflow.dense_least_squares import DenseLeastSquares
+from gradflow.energies.dense import DenseLeastSquares
 
 D, WIDTH, DT = 40, 1000, 0.2
 

@@ -40,7 +40,7 @@ from gradflow import SAV, AdaptiveIEQ, Restart
 from gradflow.proofs import check, follows, is_sum_of_squares
 from gradflow.schemes.adaptive_ieq import adaptive_ieq_update
 from gradflow.schemes.sav import sav_update
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import (
     AbstractEnergy,
     AbstractLeastSquares,

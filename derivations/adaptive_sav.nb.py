@@ -43,7 +43,7 @@ import numpy as np
 import sympy as sp
 
 from gradflow import AdaptiveSAV, FunctionProblem
-from gradflow.linear import Diagonal
+from gradflow.energies.linear import Diagonal
 from gradflow.proofs import check
 from gradflow.schemes.adaptive_sav import AdaptiveState, adaptive_sav_update
 from gradflow.schemes.sav import sav_update

@@ -38,11 +38,11 @@ import numpy as np
 import sympy as sp
 
 from gradflow import ElementwiseSAV, FunctionProblem, Restart
-from gradflow.linear import Diagonal
+from gradflow.energies.linear import Diagonal
 from gradflow.proofs import check
 from gradflow.schemes.elementwise_sav import elementwise_sav_update
 from gradflow.schemes.sav import sav_update
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import configured, is_small, is_zero, symbols
 
 ONE = "one generic coordinate, every mass and diagonal S"

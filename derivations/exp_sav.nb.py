@@ -50,7 +50,7 @@ from gradflow.proofs import check, follows
 from gradflow.schemes import exp_sav
 from gradflow.schemes.exp_sav import EXP_SAV_FORMS, exp_sav_explicit_update, exp_sav_update
 from gradflow.schemes.sav import sav_update
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import AbstractEnergy, Space, branches, configured, is_small, is_zero
 
 EVERY = "every dimension, inner product, S, kappa and C; L in the explicit form"

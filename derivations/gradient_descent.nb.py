@@ -32,7 +32,7 @@ import sympy as sp
 from gradflow import GradientDescent
 from gradflow.proofs import check, follows
 from gradflow.schemes.gradient_descent import gradient_descent_update
-from gradflow.state import FlowState
+from gradflow.schemes.state import FlowState
 from gradflow.symbolic import AbstractEnergy, Space, configured, is_small, is_zero
 
 EVERY = "every dimension, inner product, L and S"

@@ -28,12 +28,12 @@ import numpy as np
 import sympy as sp
 
 from gradflow import SAV, DenseLeastSquares, ExpSAV, GradientDescent
-from gradflow.dense_least_squares import DenseLinearization
-from gradflow.problem import weighted_dot
+from gradflow.energies.dense import DenseLinearization
+from gradflow.energies.split import weighted_dot
 from gradflow.proofs import check
 from gradflow.schemes import exp_sav
 from gradflow.schemes.sav import sav_update
-from gradflow.state import FlowState
+from gradflow.schemes.state import FlowState
 from gradflow.symbolic import AbstractEnergy, Space, configured, is_small, is_zero, symbols
 
 EVERY = "every dimension, inner product, L and S"

@@ -49,7 +49,7 @@ from gradflow.proofs import check, follows
 from gradflow.schemes import ieq
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.sav import sav_update
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import AbstractLeastSquares, Map, Space, branches, configured, is_small, is_zero, symbols
 
 EVERY = "every dimension, inner product, L and S"

@@ -37,7 +37,7 @@ from types import SimpleNamespace
 import numpy as np
 import sympy as sp
 
-from gradflow.linear import Diagonal
+from gradflow.energies.linear import Diagonal
 from gradflow.proofs import check
 from gradflow.symbolic import Map, Space, is_zero, symbols
 

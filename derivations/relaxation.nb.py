@@ -13,7 +13,7 @@
 # %% [markdown]
 # # The relaxation factor
 #
-# On the functions of `gradflow.relaxation`: `xi0_quadratic`, `xi0_linear`, `xi0_log`, `relax_quadratic`, `relax_log`.
+# On the functions of `gradflow.schemes.relaxation`: `xi0_quadratic`, `xi0_linear`, `xi0_log`, `relax_quadratic`, `relax_log`.
 #
 # After a step an auxiliary variable has an intermediate value $\tilde q$, which carries the energy law, and a consistent one
 # $\hat q$. On the segment $q(\xi) = \xi\tilde q + (1 - \xi)\hat q$ the constraint $|q(\xi)|^2 \le |\tilde q|^2 + B$, $B \ge 0$, is
@@ -34,18 +34,13 @@ from unittest.mock import patch
 import numpy as np
 import sympy as sp
 
-from gradflow import SAV, ExpSAV, relaxation
+from gradflow import SAV, ExpSAV
 from gradflow.proofs import check, follows, is_sum_of_squares
-from gradflow.relaxation import (
-    relax_log,
-    relax_quadratic,
-    xi0_linear,
-    xi0_log,
-    xi0_quadratic,
-)
+from gradflow.schemes import relaxation
 from gradflow.schemes.exp_sav import exp_sav_update
+from gradflow.schemes.relaxation import relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
 from gradflow.schemes.sav import sav_update
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import AbstractEnergy, Space, branches, configured, is_zero, symbols
 
 EVERY = "every dimension and inner product"

@@ -14,7 +14,7 @@
 # # Relaxed auxiliary variables
 #
 # On `gradflow.schemes.relaxed.Relaxed`, around SAV (with an energy part and a stabilization), its variant with a passive variable,
-# exponential SAV and IEQ. The factor itself is treated in the derivation of `gradflow.relaxation`.
+# exponential SAV and IEQ. The factor itself is treated in the derivation of `gradflow.schemes.relaxation`.
 #
 # Let a base scheme have the law $\tilde{\mathcal E} - \mathcal E = -D - N$ of its modified energy, with $D, N \ge 0$. Relaxation
 # replaces the intermediate variable by a point on the way to its definition whose modified energy is at most
@@ -36,14 +36,14 @@ from unittest.mock import patch
 import numpy as np
 import sympy as sp
 
-from gradflow import IEQ, SAV, ExpSAV, FunctionProblem, Relaxed, SourceSAV, relaxation
+from gradflow import IEQ, SAV, ExpSAV, FunctionProblem, Relaxed, SourceSAV
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.proofs import check, follows
-from gradflow.relaxation import ORIENTATIONS, Blend, relax_log, relax_quadratic
-from gradflow.schemes import exp_sav, ieq, sav, source_sav
+from gradflow.schemes import exp_sav, ieq, relaxation, sav, source_sav
 from gradflow.schemes.protocols import EnergyTerms
+from gradflow.schemes.relaxation import ORIENTATIONS, Blend, relax_log, relax_quadratic
 from gradflow.schemes.relaxed import BUDGETS, RelaxedState
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import (
     AbstractEnergy,
     AbstractLeastSquares,

@@ -29,9 +29,9 @@ import sympy as sp
 from gradflow import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, TwoLayerNet
 from gradflow.curvature.damped_step import choose_solver, damped_step
 from gradflow.datasets import gaussian, quadratic, sin_cos
-from gradflow.dense_least_squares import DenseLeastSquares, DenseLinearization
+from gradflow.energies.dense import DenseLeastSquares, DenseLinearization
+from gradflow.energies.linear import Shift, Zero
 from gradflow.kernels import reference
-from gradflow.linear import Shift, Zero
 from gradflow.models import Regression
 from gradflow.models.losses import CrossEntropy
 from gradflow.proofs import check, follows

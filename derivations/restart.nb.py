@@ -27,12 +27,12 @@ from unittest.mock import patch
 
 import sympy as sp
 
-from gradflow import IEQ, SAV, ExpSAV, Relaxed, Restart, SourceSAV, relaxation
+from gradflow import IEQ, SAV, ExpSAV, Relaxed, Restart, SourceSAV
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.proofs import check
-from gradflow.schemes import ieq
+from gradflow.schemes import ieq, relaxation
 from gradflow.schemes.relaxed import RelaxedState
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import (
     AbstractEnergy,
     AbstractLeastSquares,

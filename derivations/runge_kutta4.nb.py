@@ -32,7 +32,7 @@ import sympy as sp
 from gradflow import RungeKutta4
 from gradflow.proofs import check, follows
 from gradflow.schemes.runge_kutta4 import runge_kutta4_update
-from gradflow.state import FlowState
+from gradflow.schemes.state import FlowState
 from gradflow.symbolic import AbstractEnergy, Space, is_small, is_zero
 
 dt, z, k = sp.symbols("dt z k", positive=True)

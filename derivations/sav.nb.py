@@ -31,7 +31,7 @@ import sympy as sp
 from gradflow import SAV, FunctionProblem, Restart, SourceSAV
 from gradflow.proofs import check, follows
 from gradflow.schemes.sav import sav_update
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import AbstractEnergy, Space, configured, is_small, is_zero
 
 EVERY = "every dimension, inner product, L and S"

@@ -42,7 +42,7 @@ from gradflow.schemes.exp_sav import EXP_SAV_FORMS, exp_sav_explicit_update, exp
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.sav import sav_update
 from gradflow.schemes.source_sav import source_sav_update
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import AbstractEnergy, Space, branches, configured, is_small, is_zero
 
 EVERY = "every dimension, inner product and S; L counted in E and g"

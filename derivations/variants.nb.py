@@ -33,13 +33,13 @@ import sympy as sp
 
 from gradflow import IEQ, SAV
 from gradflow.curvature.damped_step import DampedStep
-from gradflow.dense_least_squares import DenseLeastSquares
+from gradflow.energies.dense import DenseLeastSquares
 from gradflow.proofs import check, follows
 from gradflow.schemes import ieq
 from gradflow.schemes.gradient_descent import gradient_descent_update
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.sav import sav_update
-from gradflow.state import AuxState
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import Map, Space, branches, configured, is_small, is_zero, symbols
 
 EVERY = "every dimension and inner product"

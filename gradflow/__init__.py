@@ -12,15 +12,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
-
 from . import datasets
-from .dense_least_squares import DenseLeastSquares
-from .function_problem import FunctionProblem
-from .linear import Diagonal, LinearPart, Shift, Zero
+from .energies.dense import DenseLeastSquares
+from .energies.function import FunctionProblem
+from .energies.linear import Diagonal, LinearPart, Shift, Zero
+from .energies.protocols import LeastSquares, Linearization, Problem
+from .energies.split import SplitEnergy
 from .models import Burgers, Classification, Regression, SmoothedParticles, TwoLayerNet
-from .problem import LeastSquares, Linearization, Problem, SplitEnergy
-from .relaxation import xi0_linear, xi0_log, xi0_quadratic
+from .run.solution import Solution, Status
+from .run.solve import solve
 from .schemes import (
     IEQ,
     SAV,
@@ -42,9 +42,9 @@ from .schemes import (
     Scheme,
     SourceSAV,
 )
-from .solution import Solution, Status
-from .solve import solve
-from .state import AuxState, FlowState
+from .schemes.relaxation import xi0_linear, xi0_log, xi0_quadratic
+from .schemes.state import AuxState, FlowState
+from .version import __version__
 
 __all__ = [
     "IEQ",

@@ -7,8 +7,8 @@ import platform
 from collections.abc import Iterator
 from importlib import metadata
 
-from . import __version__
 from .kernels import KERNELS, kernel_name, select
+from .version import __version__
 
 __all__ = ["installation"]
 

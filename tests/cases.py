@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.dense_least_squares import DenseLeastSquares
-from gradflow.linear import Diagonal
+from gradflow.energies.dense import DenseLeastSquares
+from gradflow.energies.linear import Diagonal
 from gradflow.schemes import (
     IEQ,
     SAV,

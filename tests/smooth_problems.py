@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from gradflow.dense_least_squares import DenseLeastSquares
-from gradflow.function_problem import FunctionProblem
-from gradflow.linear import Diagonal
+from gradflow.energies.dense import DenseLeastSquares
+from gradflow.energies.function import FunctionProblem
+from gradflow.energies.linear import Diagonal
 
 SPLITS = {
     "plain": ("none", "euclidean"),

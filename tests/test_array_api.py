@@ -6,10 +6,9 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 
-from gradflow import linear
-from gradflow.function_problem import FunctionProblem
-from gradflow.linear import Diagonal, Shift, Zero
-from gradflow.relaxation import relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
+from gradflow.energies import linear
+from gradflow.energies.function import FunctionProblem
+from gradflow.energies.linear import Diagonal, Shift, Zero
 from gradflow.schemes import (
     IEQ,
     REGISTRY,
@@ -31,6 +30,7 @@ from gradflow.schemes import (
     SourceSAV,
 )
 from gradflow.schemes.exp_sav import EXP_SAV_FORMS
+from gradflow.schemes.relaxation import relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
 from smooth_problems import SPLITS, as_function_problem, smooth_problem
 
 DTYPES = ["float64", "float32"]

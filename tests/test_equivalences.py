@@ -9,9 +9,9 @@ from cases import LINEAR_PARTS, MASSES, affine_case, residual_case
 from gradflow import Regression, Status, TwoLayerNet, solve
 from gradflow.curvature import damped_step
 from gradflow.curvature.damped_step import choose_solver
-from gradflow.dense_least_squares import DenseLeastSquares, DenseLinearization
-from gradflow.function_problem import FunctionProblem
-from gradflow.linear import Diagonal, Shift, Zero
+from gradflow.energies.dense import DenseLeastSquares, DenseLinearization
+from gradflow.energies.function import FunctionProblem
+from gradflow.energies.linear import Diagonal, Shift, Zero
 from gradflow.schemes import (
     IEQ,
     SAV,
@@ -304,7 +304,7 @@ def test_large_stabilization_makes_the_true_energy_fall_for_every_step():
 def test_parts_add_up():
     u = np.array([1.0, 2.0])
     d = Diagonal(np.array([1.0, 3.0]))
-    from gradflow.linear import add
+    from gradflow.energies.linear import add
 
     for first, second, dense in [
         (Zero(), d, [1, 3]),

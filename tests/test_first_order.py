@@ -7,11 +7,11 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import lambertw
 
-from gradflow import linear
 from gradflow.curvature.minimising_movement import Movement, backtrack, truncated_cg
-from gradflow.dense_least_squares import DenseLeastSquares
-from gradflow.function_problem import FunctionProblem
-from gradflow.linear import Diagonal, Shift
+from gradflow.energies import linear
+from gradflow.energies.dense import DenseLeastSquares
+from gradflow.energies.function import FunctionProblem
+from gradflow.energies.linear import Diagonal, Shift
 from gradflow.schemes import (
     SAV,
     Adagrad,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradflow.energies.protocols import LeastSquares, Problem
 from gradflow.models import Classification, Regression, TwoLayerNet
 from gradflow.models.losses import CrossEntropy
-from gradflow.problem import LeastSquares, Problem
 from network_cases import ACTIVATION_NAMES, CLASSIFICATION, LAWS, REGRESSION, complex_step, network_case, scales
 
 SQUARES = [law for law in LAWS if law[2] != "cross_entropy"]

@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from gradflow.linear import Diagonal
+from gradflow.energies.linear import Diagonal
 from gradflow.models import Classification, Regression, TwoLayerNet
 from network_cases import network_case
 

@@ -12,7 +12,6 @@ import gradflow
 ROOT = Path(gradflow.__file__).parent
 REGISTER = (ROOT.parent / "docs" / "theory" / "notation.md").read_text(encoding="utf-8")
 FILES = [
-    ROOT / "relaxation.py",
     *sorted(path for folder in ("schemes", "curvature", "models") for path in (ROOT / folder).glob("*.py")),
 ]
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradflow.function_problem import FunctionProblem
+from gradflow.energies.function import FunctionProblem
 from gradflow.schemes import (
     IEQ,
     SAV,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from cases import residual_case, vanilla_schemes
-from gradflow.relaxation import relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
 from gradflow.schemes import SAV, Relaxed, Restart
+from gradflow.schemes.relaxation import relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
 
 SHAPES = [(), (1,), (7,), (64,)]
 

@@ -7,8 +7,8 @@ import pytest
 
 import gradflow as gf
 from cases import affine_case, residual_case
-from gradflow.history import QUANTITIES
 from gradflow.namespace import blas_threads
+from gradflow.run.history import QUANTITIES
 
 
 def small_network(dtype="float64", n=24, **kwargs):
@@ -439,7 +439,7 @@ def test_larger_steps_leave_blas_alone(monkeypatch):
 
     from threadpoolctl import threadpool_info
 
-    monkeypatch.setattr(sys.modules["gradflow.solve"], "SMALL_STEP", 0)
+    monkeypatch.setattr(sys.modules["gradflow.run.solve"], "SMALL_STEP", 0)
     problem, theta = small_network()
     count = lambda: [b["num_threads"] for b in threadpool_info() if b["user_api"] == "blas"]  # noqa: E731
     inside = []

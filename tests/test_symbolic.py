@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from gradflow.linear import Shift
+from gradflow.energies.linear import Shift
 from gradflow.schemes.adaptive_ieq import adaptive_ieq_update
 from gradflow.schemes.elementwise_sav import elementwise_sav_update
 from gradflow.schemes.exp_sav import exp_sav_explicit_update

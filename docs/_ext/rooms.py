@@ -148,11 +148,7 @@ def outside(app, env, node, contnode):
     return nodes.reference("", "", contnode, internal=False, refuri=url)
 
 
-SHADOWED = (
-    "gradflow.solve",
-    "gradflow.datasets.mnist",
-    "gradflow.state",
-)  # no entry of their own, or nothing more to say
+SHADOWED = ("gradflow.datasets.mnist", "gradflow.schemes.state")  # no entry of their own, or nothing more to say
 
 
 def own_signature(app, what, name, value, options, signature, returns):

@@ -31,10 +31,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..doors import require_one_of
-from ..linear import Diagonal, LinearPart, Scalar
+from ..energies.linear import Diagonal, LinearPart, Scalar
+from ..energies.protocols import Linearization
 from ..namespace import Array, Namespace, array_namespace, is_numpy
-from ..problem import Linearization
+from ..refusals import require_one_of
 from .lapack import cholesky_solve
 
 __all__ = ["SOLVERS", "DampedStep", "choose_solver", "damped_step"]

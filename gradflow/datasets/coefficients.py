@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import Seed, spawn_generators
+from ..refusals import Seed, spawn_generators
 
 Law: TypeAlias = Literal["uniform", "normal"]
 """How coefficients are drawn: U(0, 1) or N(0, 1), each entry by itself."""

@@ -14,7 +14,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .arguments import float_dtype
+from ..refusals import float_dtype
 from .mnist import LabelledImages, scaled
 
 __all__ = ["fashion_subset"]

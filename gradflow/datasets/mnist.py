@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .arguments import Floats, Seed, checked_count, float_dtype, spawn_generators
+from ..refusals import Floats, Seed, checked_count, float_dtype, spawn_generators
 from .idx import read_idx
 from .image_files import FASHION_MNIST, MNIST, ImageSet, locate
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import Floats, checked_count
+from ..refusals import Floats, checked_count
 
 Statistics: TypeAlias = Literal["pool", "train"]
 """Whose mean and standard deviation z-score the inputs."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arguments import Seed, checked_count, float_dtype, spawn_generators
+from ..refusals import Seed, checked_count, float_dtype, spawn_generators
 from .coefficients import Law, chosen_coefficients
 from .pool import Dataset, Statistics, split_pool, train_size
 

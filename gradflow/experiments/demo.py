@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..batches import steps_per_epoch
-from ..doors import require_positive
 from ..plotting import plot_histories, save_figure
+from ..refusals import require_positive
+from ..run.batches import steps_per_epoch
+from ..run.solution import Solution, Status
 from ..schemes import IEQ, SAV, GradientDescent, Relaxed, Restart, Scheme
-from ..solution import Solution, Status
 from .experiment import Claim, Context, Experiment, Outcome
 from .ma2024.tasks import PAPER, TARGETS, Task, TaskSettings, regression_task, train_task
 

@@ -187,7 +187,7 @@ def claim_folder(folder: Path, name: str, settings: Mapping[str, Any], fixed: Ma
     What is fixed is not compared: each run kept in the folder knows its own step size, and refuses another one; how the runs
     are judged may change, and the report then is made anew.
     """
-    from .. import __version__
+    from ..version import __version__
 
     path = folder / "settings.json"
     versions = {"gradflow": __version__, "numpy": np.__version__, "python": platform.python_version()}

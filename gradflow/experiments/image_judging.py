@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import TypeAlias
 
-from ..solution import Solution
+from ..run.solution import Solution
 from .experiment import Claim
 from .judging import ENOUGH, READING, at_epoch
 from .verdicts import too_short

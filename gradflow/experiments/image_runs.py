@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..batches import steps_per_epoch
 from ..datasets import LabelledImages
 from ..models import SmoothedParticles, TwoLayerNet
 from ..namespace import Array
+from ..run.batches import steps_per_epoch
+from ..run.solution import Solution
 from ..schemes.protocols import AuxiliaryScheme, Scheme
-from ..solution import Solution
 from .experiment import Context
 from .image_tasks import CLASSES, ImageSettings, image_problem, images, initial, scores
 from .training import train

@@ -26,10 +26,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..datasets import LabelledImages, fashion_subset, mnist
-from ..doors import require_at_least, require_one_of, require_positive
 from ..models import Classification, Regression, TwoLayerNet
 from ..models.losses import CrossEntropy, onehot
 from ..namespace import Array
+from ..refusals import require_at_least, require_one_of, require_positive
 
 __all__ = [
     "CLASSES",

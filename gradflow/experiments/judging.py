@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..solution import Solution, Status
+from ..run.solution import Solution, Status
 from .experiment import Claim
 from .verdicts import too_short
 from .words import median_text, range_text

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..namespace import Array
+from ..run.solution import Solution, Status
+from ..run.solve import solve
 from ..schemes.protocols import Scheme
-from ..solution import Solution, Status
-from ..solve import solve
 
 __all__ = ["train"]
 

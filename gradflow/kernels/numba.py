@@ -26,17 +26,15 @@ scatter_rows         15     3.9     one assignment
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from ..namespace import Array
 from . import reference
+from .activation import Activation
 from .reference import *
-
-if TYPE_CHECKING:
-    from ..models.activations import Activation
 
 # glibc gives freed memory back to the system above a threshold that grows with the largest array freed so far. Free
 # a large one, never touched: otherwise the temporaries of each block are paged in anew (hvp at N = 64: 4 times slower).

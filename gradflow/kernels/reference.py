@@ -29,12 +29,8 @@ Outputs have the dtype of the inputs. In-place operators appear only on arrays m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..namespace import Array, array_namespace
-
-if TYPE_CHECKING:
-    from ..models.activations import Activation
+from .activation import Activation
 
 __all__ = [
     "BLOCK_BYTES",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .activations import ACTIVATIONS, Activation
+from ..kernels.activation import Activation
+from .activations import ACTIVATIONS
 from .burgers import Burgers
 from .classification import Classification
 from .linearization import NetworkLinearization

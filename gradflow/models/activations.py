@@ -39,15 +39,14 @@ its cube a hundred; scipy's erfc costs thirty, which makes gelu the slowest by f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from math import pi, sqrt
 
-from ..doors import require_one_of
+from ..kernels.activation import Activation
 from ..kernels.special import erf, erfc
 from ..namespace import Array, array_namespace
+from ..refusals import require_one_of
 
-__all__ = ["ACTIVATIONS", "LEAKY_SLOPE", "Activation", "activation"]
+__all__ = ["ACTIVATIONS", "LEAKY_SLOPE", "activation"]
 
 LEAKY_SLOPE = 0.01
 """Slope of `leaky_relu` for z <= 0, dimensionless."""
@@ -196,36 +195,6 @@ def _erf_second(z: Array) -> Array:
 
 def _identity(z: Array) -> Array:
     return z
-
-
-@dataclass(frozen=True)
-class Activation:
-    """A scalar function s, applied entry by entry, and its derivatives."""
-
-    name: str
-    """What `activation` takes."""
-    value: Callable[[Array], Array]
-    """z -> s(z)."""
-    first: Callable[[Array], Array]
-    """z -> s'(z)."""
-    second: Callable[[Array], Array]
-    """z -> s''(z)."""
-    both: Callable[[Array], tuple[Array, Array]] | None = None
-    """z -> s(z), s'(z), where the two share work."""
-    piecewise_linear: bool = False
-    """True where s'' = 0."""
-    leak: float | None = None
-    """The slope for z <= 0 of a function whose slope for z > 0 is 1, so that kernels may go by the sign; else None."""
-
-    def value_and_first(self, z: Array) -> tuple[Array, Array]:
-        """Return s(z) and s'(z), both of the shape of z.
-
-        Parameters
-        ----------
-        z : array
-            Of any shape.
-        """
-        return self.both(z) if self.both is not None else (self.value(z), self.first(z))
 
 
 ACTIVATIONS: dict[str, Activation] = {

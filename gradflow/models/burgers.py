@@ -39,15 +39,14 @@ from math import pi, sqrt
 from typing import Any, Self
 
 from ..description import found
-from ..doors import require_one_of
+from ..energies.split import SplitEnergy, weighted_dot
 from ..kernels import select
 from ..namespace import Array, array_namespace, fingerprint, is_number
-from ..problem import SplitEnergy, weighted_dot
+from ..refusals import check_vector, checked_indices, require_one_of
 from .activations import activation
 from .burgers_fields import fields, mismatch, powers, tanh_derivatives
 from .burgers_linearization import BurgersLinearization
 from .burgers_points import all_points, check_interior, conditions
-from .checks import check_vector, checked_indices
 from .network_problem import TIME_SCALES
 from .two_layer import TwoLayerNet, with_bias
 
@@ -59,7 +58,7 @@ def _is_weight(value: Any) -> bool:
 
 
 class Burgers(SplitEnergy):
-    """Burgers' equation for a network: a `gradflow.problem.LeastSquares`, equation (2), without an energy part.
+    """Burgers' equation for a network: a `gradflow.energies.protocols.LeastSquares`, equation (2), without an energy part.
 
     Parameters
     ----------

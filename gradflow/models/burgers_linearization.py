@@ -26,6 +26,7 @@ from functools import cached_property
 
 from ..kernels import reference
 from ..namespace import Array, array_namespace
+from ..refusals import check_vector
 from .activations import activation
 from .burgers_fields import (
     Fields,
@@ -40,7 +41,6 @@ from .burgers_fields import (
     tanh_derivatives,
 )
 from .burgers_points import Points
-from .checks import check_vector
 
 __all__ = ["BurgersLinearization"]
 
@@ -57,7 +57,7 @@ def total(*parts: Fields) -> Fields:
 
 
 class BurgersLinearization:
-    """A `gradflow.problem.Linearization` of `Burgers`; made by ``problem.linearize(theta)``.
+    """A `gradflow.energies.protocols.Linearization` of `Burgers`; made by ``problem.linearize(theta)``.
 
     Parameters
     ----------

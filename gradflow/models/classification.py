@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from ..doors import require_one_of
-from ..linear import LinearPart
+from ..energies.linear import LinearPart
 from ..namespace import Array, array_namespace
-from .checks import checked_labels
+from ..refusals import checked_labels, require_one_of
 from .losses import CLASSIFICATION_LOSSES, CrossEntropy, Loss, ScaledResidual, onehot, residual_scale
 from .network_problem import NetworkLeastSquares, NetworkProblem
 from .two_layer import TwoLayerNet
@@ -18,7 +17,7 @@ __all__ = ["Classification"]
 class Classification(NetworkProblem):
     """Assign one of k classes to each sample.
 
-    With the loss "squared_onehot" the object is a `gradflow.problem.LeastSquares`; with "cross_entropy" it is not, and has
+    With the loss "squared_onehot" the object is a `gradflow.energies.protocols.LeastSquares`; with "cross_entropy" it is not, and has
     no `linearize`.
 
     Parameters

@@ -19,9 +19,9 @@ from __future__ import annotations
 from functools import cached_property
 
 from ..kernels import Kernels
+from ..kernels.activation import Activation
 from ..namespace import Array, array_namespace
-from .activations import Activation
-from .checks import check_vector
+from ..refusals import check_vector
 from .losses import ScaledResidual
 from .two_layer import Forward
 
@@ -29,7 +29,7 @@ __all__ = ["NetworkLinearization"]
 
 
 class NetworkLinearization:
-    """A `gradflow.problem.Linearization` of a two-layer network; made by ``problem.linearize(theta)``.
+    """A `gradflow.energies.protocols.Linearization` of a two-layer network; made by ``problem.linearize(theta)``.
 
     The forward pass has been done; the slopes s'(Z) are evaluated when first asked for. Every method returns an array
     of the dtype of theta. Memory: three arrays (N, m), of which two for the activation "relu".

@@ -20,14 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Self
 
-from ..description import describe
-from ..doors import require_one_of
+from ..description import describe, found
+from ..energies.linear import Diagonal, LinearPart, as_linear_part
+from ..energies.split import SplitEnergy, weighted_dot
 from ..kernels import kernel_name, select
-from ..linear import Diagonal, LinearPart, as_linear_part
 from ..namespace import Array, array_namespace, fingerprint
-from ..problem import SplitEnergy, weighted_dot
+from ..refusals import check_vector, checked_indices, checked_x, require_one_of
 from .activations import activation
-from .checks import check_vector, checked_indices, checked_x, found
 from .linearization import NetworkLinearization
 from .losses import Loss, ScaledResidual
 from .two_layer import (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ..doors import require_one_of
-from ..linear import LinearPart
+from ..energies.linear import LinearPart
 from ..namespace import Array
-from .checks import checked_targets
+from ..refusals import checked_targets, require_one_of
 from .losses import REGRESSION_LOSSES, ScaledResidual, residual_scale
 from .network_problem import NetworkLeastSquares
 from .two_layer import TwoLayerNet
@@ -14,7 +13,7 @@ __all__ = ["Regression"]
 
 
 class Regression(NetworkLeastSquares):
-    """Fit y by the network: a `gradflow.problem.LeastSquares` with the residual ``q = c (f(x) - y)``, ``E = |q|^2 / 2``.
+    """Fit y by the network: a `gradflow.energies.protocols.LeastSquares` with the residual ``q = c (f(x) - y)``, ``E = |q|^2 / 2``.
 
     Parameters
     ----------

@@ -57,9 +57,10 @@ from typing import Any, Self
 import numpy as np
 
 from ..description import describe, found
+from ..energies.protocols import linear_part
+from ..energies.split import SplitEnergy
 from ..namespace import Array, array_namespace, is_number
-from ..problem import SplitEnergy, linear_part
-from .checks import size
+from ..refusals import size
 
 __all__ = ["KEPT_BYTES", "SmoothedParticles"]
 

@@ -46,11 +46,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..doors import require_one_of
+from ..description import found
 from ..kernels import KERNELS, Kernels, reference, select
+from ..kernels.activation import Activation
 from ..namespace import Array, array_namespace
-from .activations import Activation, activation
-from .checks import found, generator, shape_error, size
+from ..refusals import generator, require_one_of, shape_error, size
+from .activations import activation
 from .losses import Loss
 
 __all__ = ["TwoLayerNet"]

@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..solution import Solution
-from .spreads import BETWEEN_0_AND_1, draw_spread, drawn_values
+from .spreads import BETWEEN_0_AND_1, Recorded, draw_spread, drawn_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "DASHES", "Runs", "plot_histories", "plot_rows", "plot_solution", "save_figure"]
+__all__ = ["COLOURS", "DASHES", "Recorded", "Runs", "plot_histories", "plot_rows", "plot_solution", "save_figure"]
 
-Runs: TypeAlias = Solution | Sequence[Solution]
+Runs: TypeAlias = Recorded | Sequence[Recorded]
 """One run, or several of one kind whose median and extremes are drawn."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#595959")
@@ -54,7 +53,7 @@ DECADES = 10.0
 GREY = "#8c8c8c"
 
 
-def plot_solution(solution: Solution, *quantities: str) -> Figure:
+def plot_solution(solution: Recorded, *quantities: str) -> Figure:
     """Return a figure of one run, a panel for each quantity, over the epochs (the steps, if full batch).
 
     Parameters
@@ -73,7 +72,7 @@ def plot_solution(solution: Solution, *quantities: str) -> Figure:
     scheme = solution.config.get("scheme")
     label = str(scheme.get("type", "run")) if isinstance(scheme, Mapping) else "run"
     x = "epoch" if solution.config.get("batch_size") else "step"
-    title = f"{label}: {solution.status.value} after {solution.steps} steps"
+    title = f"{label}: {solution.status} after {solution.steps} steps"
     return plot_histories({label: solution}, quantities or recorded, x=x, title=title, legend=False)
 
 
@@ -210,7 +209,7 @@ def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     return png, svg
 
 
-def _check(groups: Mapping[str, list[Solution]], quantities: tuple[str, ...], x: str) -> None:
+def _check(groups: Mapping[str, list[Recorded]], quantities: tuple[str, ...], x: str) -> None:
     if not groups or not all(groups.values()):
         raise ValueError("there must be a solution to plot, got none")
     if not quantities:
@@ -222,8 +221,8 @@ def _check(groups: Mapping[str, list[Solution]], quantities: tuple[str, ...], x:
                 raise ValueError(f"{group!r} recorded {recorded}; got {name!r}")
 
 
-def _listed(runs: Runs) -> list[Solution]:
-    return [runs] if isinstance(runs, Solution) else list(runs)
+def _listed(runs: Runs) -> list[Recorded]:
+    return list(runs) if isinstance(runs, Sequence) else [runs]
 
 
 def _scale(axes: Axes, drawn: list[Any], name: str) -> None:

@@ -6,19 +6,42 @@ extremes then leaves the panel where a run diverged; the curve of the median end
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ..solution import Solution, Status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-__all__ = ["BETWEEN_0_AND_1", "SIGNED", "draw_spread", "drawn_values", "finite_median", "spread_table"]
+__all__ = ["BETWEEN_0_AND_1", "SIGNED", "Recorded", "draw_spread", "drawn_values", "finite_median", "spread_table"]
+
+
+class Recorded(Protocol):
+    """What is drawn of a run; a `gradflow.Solution` has it."""
+
+    @property
+    def history(self) -> Mapping[str, NDArray[Any]]:
+        """Recorded quantities by name, each of shape (number of records,)."""
+
+    @property
+    def status(self) -> str:
+        """How the run ended: a `gradflow.Status`, or its value."""
+
+    @property
+    def message(self) -> str:
+        """The status in a sentence."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings: ``scheme`` and ``batch_size`` are read."""
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+
 
 BETWEEN_0_AND_1 = ("auxiliary_ratio", "xi0")
 """Quantities whose distance from 1 matters more than their decades: always on a linear scale."""
@@ -26,12 +49,12 @@ SIGNED = ("identity_residual",)
 """Quantities of either sign, drawn by their size."""
 
 
-def drawn_values(run: Solution, name: str) -> NDArray[np.float64]:
+def drawn_values(run: Recorded, name: str) -> NDArray[np.float64]:
     """Return a quantity as it is drawn, shape (number of records,): its size if of either sign, NaN for infinities.
 
     Parameters
     ----------
-    run : Solution
+    run : Recorded
         A run.
     name : str
         A recorded quantity.
@@ -41,12 +64,12 @@ def drawn_values(run: Solution, name: str) -> NDArray[np.float64]:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def spread_table(runs: Sequence[Solution], x: str, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def spread_table(runs: Sequence[Recorded], x: str, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return where the longest run was recorded, and a quantity of all runs there.
 
     Parameters
     ----------
-    runs : sequence of Solution
+    runs : sequence of Recorded
         Runs of one kind, recorded at the same places.
     x : {"epoch", "step", "time"}
         Where.
@@ -68,9 +91,9 @@ def spread_table(runs: Sequence[Solution], x: str, name: str) -> tuple[NDArray[n
         values = drawn_values(run, name)
         row[: len(values)] = values
         finite = np.flatnonzero(np.isfinite(values))
-        if run.status is Status.NONFINITE and finite.size:  # else the scheme does not have the quantity
+        if run.status == "nonfinite" and finite.size:  # else the scheme does not have the quantity
             row[finite[-1] + 1 :] = lost
-        elif run.status is Status.STAGNATED or run.message.startswith("stationary"):
+        elif run.status == "stagnated" or run.message.startswith("stationary"):
             row[len(values) :] = values[-1]
     here = np.isfinite(table).any(axis=0)
     return at[here], table[:, here]
@@ -90,7 +113,7 @@ def finite_median(table: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def draw_spread(
-    axes: Axes, runs: Sequence[Solution], x: str, name: str, *, end: float, colour: str, dashes: Any
+    axes: Axes, runs: Sequence[Recorded], x: str, name: str, *, end: float, colour: str, dashes: Any
 ) -> Line2D | None:
     """Draw the median of runs of one kind, their range if they are several, and a cross where one ended before its time.
 
@@ -113,7 +136,7 @@ def draw_spread(
         The median, or a cross where all runs ended before they had two values; None when nothing is drawn.
     """
     values_of = [drawn_values(run, name) for run in runs]
-    early = [run.status not in (Status.DONE, Status.STOPPED) for run in runs]
+    early = [run.status not in ("done", "stopped") for run in runs]
     line: Line2D | None = None
     if any(np.isfinite(values).sum() > 1 for values in values_of):
         at, table = spread_table(runs, x, name)
@@ -126,7 +149,7 @@ def draw_spread(
             here, value = run.history[x][last], values[last]
             (cross,) = axes.plot(here, value, marker="x", markersize=6, linestyle="none", color=colour, clip_on=False)
             line = line or cross
-            if run.status is Status.STAGNATED:
+            if run.status == "stagnated":
                 axes.hlines(value, here, end, color=colour, linestyle=(0, (1, 3)), linewidth=1.0)
     return line
 

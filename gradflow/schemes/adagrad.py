@@ -33,10 +33,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..doors import plain_numbers, require_positive
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..problem import Problem
+from ..refusals import plain_numbers, require_positive
 from .rmsprop import SquaresState
 
 __all__ = ["Adagrad", "adagrad_update"]

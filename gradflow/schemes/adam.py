@@ -51,10 +51,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..doors import plain_numbers, require_in, require_one_of, require_positive
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..problem import Problem
+from ..refusals import plain_numbers, require_in, require_one_of, require_positive
 
 __all__ = ["Adam", "AdamState", "adam_update"]
 

@@ -42,13 +42,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..doors import plain_numbers, require_one_of, require_positive
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..problem import Problem
-from ..relaxation import Blend, relax_quadratic
-from ..state import AuxState
+from ..refusals import plain_numbers, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
+from .relaxation import Blend, relax_quadratic
+from .state import AuxState
 
 __all__ = ["AdaptiveIEQ", "adaptive_ieq_update"]
 

@@ -47,12 +47,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..doors import plain_numbers, require_finite, require_in, require_one_of, require_positive
-from ..linear import LinearPart, Scalar, as_linear_part
+from ..energies.linear import LinearPart, Scalar, as_linear_part
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..problem import Problem
-from ..relaxation import Blend, relax_quadratic
+from ..refusals import plain_numbers, require_finite, require_in, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
+from .relaxation import Blend, relax_quadratic
 from .sav import require_admissible
 
 __all__ = ["AdaptiveSAV", "AdaptiveState", "adaptive_sav_update"]

@@ -62,13 +62,13 @@ from dataclasses import dataclass
 from math import log
 from typing import ClassVar
 
-from ..doors import plain_numbers, require_one_of, require_positive
-from ..linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
+from ..energies.linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
+from ..energies.protocols import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
 from ..namespace import Array, array_namespace
-from ..problem import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
-from ..relaxation import Blend, relax_log
-from ..state import AuxState
+from ..refusals import plain_numbers, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
+from .relaxation import Blend, relax_log
+from .state import AuxState
 
 __all__ = ["EXP_SAV_FORMS", "ExpSAV", "exp_sav_explicit_update", "exp_sav_update"]
 

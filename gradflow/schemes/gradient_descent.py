@@ -39,11 +39,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..doors import plain_numbers
-from ..linear import LinearPart, Scalar, add, as_linear_part
+from ..energies.linear import LinearPart, Scalar, add, as_linear_part
+from ..energies.protocols import Problem, linear_part, nonlinear_energy_and_gradient
 from ..namespace import Array
-from ..problem import Problem, linear_part, nonlinear_energy_and_gradient
-from ..state import FlowState
+from ..refusals import plain_numbers
+from .state import FlowState
 
 __all__ = ["GradientDescent", "gradient_descent_update"]
 

@@ -42,10 +42,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..doors import plain_numbers, require_in
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..problem import Problem
+from ..refusals import plain_numbers, require_in
 
 __all__ = ["HeavyBall", "MomentumState", "heavy_ball_update"]
 

@@ -56,13 +56,13 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from ..curvature import SOLVERS, damped_step
-from ..doors import plain_numbers, require_one_of, require_positive
-from ..linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
+from ..energies.linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
+from ..energies.protocols import LeastSquares, Problem, linear_part
 from ..namespace import Array, array_namespace
-from ..problem import LeastSquares, Problem, linear_part
-from ..relaxation import Blend, relax_quadratic
-from ..state import AuxState
+from ..refusals import plain_numbers, require_one_of, require_positive
 from .protocols import EnergyTerms, Slack
+from .relaxation import Blend, relax_quadratic
+from .state import AuxState
 
 __all__ = ["IEQ", "ieq_update"]
 

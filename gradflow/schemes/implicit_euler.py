@@ -35,10 +35,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..curvature import Increment, minimising_movement
-from ..doors import plain_numbers, require_positive
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem, linear_part
 from ..namespace import Array, array_namespace, quiet
-from ..problem import Problem, linear_part
+from ..refusals import plain_numbers, require_positive
 
 __all__ = ["ImplicitEuler", "ImplicitEulerState", "implicit_euler_update"]
 

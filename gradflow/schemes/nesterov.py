@@ -42,10 +42,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..doors import plain_numbers, require_in
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..problem import Problem
+from ..refusals import plain_numbers, require_in
 from .heavy_ball import MomentumState
 
 __all__ = ["Nesterov", "nesterov_point", "nesterov_update"]

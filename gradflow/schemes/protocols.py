@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array
-from ..problem import Problem
-from ..relaxation import Blend
+from .relaxation import Blend
 
 __all__ = ["AuxiliaryScheme", "EnergyTerms", "Scheme", "Slack"]
 
@@ -176,7 +176,7 @@ class AuxiliaryScheme(Scheme, Protocol):
         eta : float
             Share of the dissipation that may be given back, in [0, 1].
         orientation : {"literature", "swapped"}
-            See `gradflow.relaxation`.
+            See `gradflow.schemes.relaxation`.
 
         Returns
         -------

@@ -8,7 +8,7 @@ scheme's energy identity:
    \xi_0 &= \min\{\xi \in [0, 1] : \text{modified energy}(r^{n+1}) \le \text{modified energy}(\tilde r) + \eta D\}.  \tag{1}
 
 The modified energy then still decays, for every dt > 0: with this budget by at least ``(1 - eta) D`` and the numerical
-dissipation. Theta is touched only through the next step. `gradflow.relaxation` solves (1).
+dissipation. Theta is touched only through the next step. `gradflow.schemes.relaxation` solves (1).
 
 Budgets. ``dissipation`` is (1). ``increment`` allows ``eta |d|_M^2 / dt`` only, as Ma, Mao & Shen print it, with the scheme's own
 step in place of dt if it has one (`AdaptiveSAV`); the two are the same without linear parts (a scheme whose own D is smaller than
@@ -17,7 +17,7 @@ is, also the numerical dissipation, as the code of Liu, Shen & Zhang does. All k
 the explicit one have one budget of their own, ``eta (r^n - r~)``, a share of what r lost; other names are refused there.
 
 Orientation. ``literature`` is (1). ``swapped`` exchanges ``r~`` and ``r^`` throughout, as one document prints it (another prints
-its weights and no constraint): see `gradflow.relaxation`.
+its weights and no constraint): see `gradflow.schemes.relaxation`.
 
 Source: Jiang, Zhang & Zhao, J. Comput. Phys. 456 (2022) 110954; Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, eqs.
 (21)-(24), Algorithm 4, eta = 0.99; Liu, Shen & Zhang, arXiv:2301.02942 for the budget ``numerical``.
@@ -28,12 +28,12 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
-from ..doors import plain_numbers, require_in, require_one_of
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..problem import Problem
-from ..relaxation import ORIENTATIONS
+from ..refusals import plain_numbers, require_in, require_one_of
 from .protocols import AuxiliaryScheme, EnergyTerms, Slack
+from .relaxation import ORIENTATIONS
 from .restart import Restart
 
 __all__ = ["BUDGETS", "Relaxed", "RelaxedState"]

@@ -14,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array
-from ..problem import Problem
-from ..relaxation import Blend
 from .protocols import AuxiliaryScheme, EnergyTerms, Slack
+from .relaxation import Blend
 
 __all__ = ["Restart"]
 

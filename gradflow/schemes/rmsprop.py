@@ -34,10 +34,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..doors import plain_numbers, require_in, require_positive
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..problem import Problem
+from ..refusals import plain_numbers, require_in, require_positive
 
 __all__ = ["RMSProp", "SquaresState", "rmsprop_update"]
 

@@ -31,10 +31,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..linear import Scalar
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
 from ..namespace import Array
-from ..problem import Problem
-from ..state import FlowState
+from .state import FlowState
 
 __all__ = ["RungeKutta4", "runge_kutta4_update"]
 

@@ -49,13 +49,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..doors import plain_numbers, require_finite
-from ..linear import LinearPart, Scalar, add, as_linear_part, dissipation
+from ..energies.linear import LinearPart, Scalar, add, as_linear_part, dissipation
+from ..energies.protocols import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
 from ..namespace import Array, array_namespace
-from ..problem import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
-from ..relaxation import Blend, relax_quadratic
-from ..state import AuxState
+from ..refusals import plain_numbers, require_finite
 from .protocols import EnergyTerms, Slack
+from .relaxation import Blend, relax_quadratic
+from .state import AuxState
 
 __all__ = ["SAV", "sav_update"]
 

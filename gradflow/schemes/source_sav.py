@@ -35,14 +35,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..doors import plain_numbers, require_finite
-from ..linear import LinearPart, Scalar, Zero, as_linear_part, dissipation
+from ..energies.linear import LinearPart, Scalar, Zero, as_linear_part, dissipation
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..problem import Problem
-from ..relaxation import Blend, relax_quadratic
-from ..state import AuxState
+from ..refusals import plain_numbers, require_finite
 from .protocols import EnergyTerms, Slack
+from .relaxation import Blend, relax_quadratic
 from .sav import require_admissible
+from .state import AuxState
 
 __all__ = ["SourceSAV", "source_sav_update"]
 

@@ -88,7 +88,7 @@ class Map:
 
 
 class SelfAdjoint(Map):
-    """A self-adjoint, positive semi-definite operator; a linear part in the sense of `gradflow.linear`.
+    """A self-adjoint, positive semi-definite operator; a linear part in the sense of `gradflow.energies.linear`.
 
     `terms` holds the operators that it is the sum of: itself, if it is not a sum.
 

@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...datasets import fashion_subset, sin_cos
+from ...energies.protocols import Problem
 from ...models import Classification, Regression, TwoLayerNet
 from ...namespace import Array
-from ...problem import Problem
 from ...schemes import (
     IEQ,
     SAV,

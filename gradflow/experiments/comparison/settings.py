@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from ...doors import require_at_least
+from ...refusals import require_at_least
 
 __all__ = ["ComparisonSettings"]
 

@@ -36,8 +36,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...batches import steps_per_epoch
 from ...plotting import save_figure
+from ...run.batches import steps_per_epoch
 from ..experiment import Context, Experiment, Outcome
 from ..ma2024.tasks import PAPER
 from .costs import kept_costs

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...batches import steps_per_epoch
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution, Status
 from ...schemes.protocols import Scheme
-from ...solution import Solution, Status
 from ..training import train
 from .methods import ComparedTask, Method
 

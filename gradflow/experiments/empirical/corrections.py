@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf, isnan
 
-from ...solution import Solution, Status
+from ...run.solution import Solution, Status
 from ..experiment import Claim
 from ..words import range_text
 from .judging import end, level, start, unless_short, whenever

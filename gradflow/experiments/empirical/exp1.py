@@ -33,7 +33,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...solution import Solution
+from ...run.solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..judging import OFTEN, oscillates
 from ..words import range_text

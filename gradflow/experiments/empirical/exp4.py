@@ -32,7 +32,7 @@ import numpy as np
 
 from ...namespace import Array
 from ...plotting import plot_rows, save_figure
-from ...solution import Solution
+from ...run.solution import Solution
 from ..experiment import Context, Experiment, Outcome
 from ..image_runs import ImageRuns, run_curves
 from ..image_tasks import scores

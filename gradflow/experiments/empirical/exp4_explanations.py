@@ -7,7 +7,7 @@ from math import e, exp, inf, log
 
 import numpy as np
 
-from ...solution import Solution, Status
+from ...run.solution import Solution, Status
 from ..experiment import Claim
 from ..image_judging import decided
 from ..image_runs import below_the_bound

@@ -13,7 +13,7 @@ from math import inf, log
 
 import numpy as np
 
-from ...solution import Solution, Status
+from ...run.solution import Solution, Status
 from ..experiment import Claim
 from ..image_runs import below_the_bound
 from ..judging import READING, at_epoch

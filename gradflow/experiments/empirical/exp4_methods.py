@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...doors import require_at_least
+from ...refusals import require_at_least
 from ...schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart, Scheme, SourceSAV
 from ..image_runs import ImageCurve
 from ..image_tasks import ImageSettings

@@ -10,7 +10,7 @@ from math import inf
 
 import numpy as np
 
-from ...solution import Solution, Status
+from ...run.solution import Solution, Status
 from ..experiment import Claim
 from ..words import range_text
 from .judging import end, start, whenever

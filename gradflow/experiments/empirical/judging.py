@@ -11,7 +11,7 @@ from math import inf, isnan
 
 import numpy as np
 
-from ...solution import Solution
+from ...run.solution import Solution
 from ..experiment import Claim
 from ..judging import at_epoch
 from ..verdicts import failed, told

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from math import inf, sqrt
 from typing import NamedTuple
 
-from ...solution import Solution
+from ...run.solution import Solution
 from ..experiment import Claim
 from ..words import range_text
 from .judging import DRAWS, any_of, end, level, one_form

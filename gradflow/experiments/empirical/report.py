@@ -7,7 +7,7 @@ from math import isnan
 from typing import NamedTuple
 
 from ...plotting import plot_rows, save_figure
-from ...solution import Solution
+from ...run.solution import Solution
 from ..experiment import Context
 from ..words import range_text
 from .judging import end

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...batches import steps_per_epoch
 from ...models import Regression
 from ...namespace import Array
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution
 from ...schemes.protocols import AuxiliaryScheme
-from ...solution import Solution
 from ..experiment import Context
 from ..training import train
 from .methods import Method

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from math import sqrt
 
 from ...datasets import Dataset, gaussian, quadratic, sin_cos
-from ...doors import require_at_least, require_one_of
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
+from ...refusals import require_at_least, require_one_of
 
 __all__ = ["INITS", "EmpiricalSettings", "EmpiricalTask", "empirical_task", "empirical_tasks", "unsaid"]
 

@@ -11,7 +11,7 @@ from math import inf, isnan
 
 import numpy as np
 
-from ...solution import Solution
+from ...run.solution import Solution
 from ..words import median_text
 
 __all__ = ["epochs_to", "spread_text"]

@@ -11,7 +11,7 @@ from math import isfinite, nan
 
 import numpy as np
 
-from ...solution import Solution
+from ...run.solution import Solution
 
 __all__ = ["CLASSIFICATION_TIMES", "REGRESSION_TIMES", "epoch_times", "step_times"]
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...solution import Solution
+from ...run.solution import Solution
 from .runs import relative, rises
 from .shared import ReviewTask
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...dense_least_squares import DenseLeastSquares
+from ...energies.dense import DenseLeastSquares
 from ...namespace import Array
 
 __all__ = ["Copies"]

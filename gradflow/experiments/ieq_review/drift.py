@@ -29,10 +29,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...batches import steps_per_epoch
 from ...plotting import plot_rows, save_figure
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution, Status
 from ...schemes import IEQ, Relaxed, Restart, Scheme
-from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..words import range_text
 from .copies import Copies

@@ -25,10 +25,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ...batches import steps_per_epoch
 from ...plotting import plot_rows, save_figure
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution
 from ...schemes import IEQ, Relaxed, Restart, Scheme
-from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..words import range_text
 from .laws import RELAXED, RESTARTED, VANILLA, excess_after_restart, identity_error, loss_rises, stored_rises

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...solution import Solution
+from ...run.solution import Solution
 from .runs import rises
 
 __all__ = [

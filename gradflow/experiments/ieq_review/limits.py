@@ -34,10 +34,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ...doors import require_at_least
 from ...plotting import save_figure
+from ...refusals import require_at_least
+from ...run.solution import Solution
 from ...schemes import IEQ, Restart
-from ...solution import Solution
 from ..experiment import Context, Experiment, Outcome
 from ..words import range_text
 from .bound import seen_in

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...dense_least_squares import DenseLeastSquares
+from ...energies.dense import DenseLeastSquares
+from ...energies.protocols import Problem
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
-from ...problem import Problem
 
 __all__ = ["LARGE", "OneStep", "one_steps", "rational_step"]
 

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...batches import steps_per_epoch
+from ...energies.protocols import Problem
 from ...namespace import Array
-from ...problem import Problem
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution
 from ...schemes.protocols import Scheme
-from ...solution import Solution
 from ..experiment import Context
 from ..training import train
 from .shared import ReviewSettings, ReviewTask

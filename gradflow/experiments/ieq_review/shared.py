@@ -25,9 +25,9 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from ...datasets import sin_cos
-from ...doors import require_at_least
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
+from ...refusals import require_at_least
 from ..experiment import Claim
 from ..verdicts import overall
 

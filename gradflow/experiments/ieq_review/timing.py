@@ -18,14 +18,14 @@ import numpy as np
 
 from ...curvature.lapack import cholesky_solve
 from ...datasets import sin_cos
-from ...dense_least_squares import DenseLeastSquares
-from ...doors import require_at_least, require_one_of
+from ...energies.dense import DenseLeastSquares
+from ...energies.protocols import Problem
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array, blas_threads
-from ...problem import Problem
+from ...refusals import require_at_least, require_one_of
+from ...run.solution import Solution, Status
 from ...schemes import IEQ, SAV, Restart, Scheme
-from ...solution import Solution, Status
-from ...state import FlowState
+from ...schemes.state import FlowState
 from .shared import numbers
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...solution import Solution
+from ...run.solution import Solution
 from ..experiment import Claim
 from ..judging import ENOUGH, at_epoch, in_spread, over_draws
 from ..verdicts import overall, told, too_short

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ...doors import require_positive
+from ...refusals import require_positive
 
 __all__ = ["burgers_solution"]
 

@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from ...batches import steps_per_epoch
-from ...doors import require_at_least, require_finite, require_one_of, require_positive
 from ...models import Burgers, TwoLayerNet
 from ...namespace import Array
+from ...refusals import require_at_least, require_finite, require_one_of, require_positive
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution
 from ...schemes.protocols import Scheme
-from ...solution import Solution
 from ..training import train
 from .burgers_reference import burgers_solution
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...plotting import COLOURS
-from ...solution import Solution
+from ...run.solution import Solution
 from ..judging import at_epoch
 from .conventions import Convention
 from .curves import EULER, VANILLA

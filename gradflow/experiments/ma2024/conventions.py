@@ -30,10 +30,10 @@ from dataclasses import replace
 from itertools import product as all_of
 from typing import NamedTuple, TypeAlias
 
-from ...batches import steps_per_epoch
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution
 from ...schemes import SAV, GradientDescent, Restart
 from ...schemes.protocols import Scheme
-from ...solution import Solution
 from ..experiment import Context
 from .curves import EULER, RESTARTED, VANILLA
 from .products import PRODUCTS

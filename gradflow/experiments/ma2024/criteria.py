@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ...solution import Solution, Status
+from ...run.solution import Solution, Status
 from ..judging import ENOUGH, OFTEN, READING, at_epoch, oscillates
 from .curves import EULER, VANILLA
 

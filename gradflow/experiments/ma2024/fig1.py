@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ...run.solution import Solution, Status
 from ...schemes import SAV, GradientDescent
-from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..judging import OFTEN, at_epoch, in_spread, oscillates, over_draws, together
 from ..words import range_text

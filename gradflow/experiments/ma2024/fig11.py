@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...plotting import plot_rows, save_figure
+from ...run.solution import Solution
 from ...schemes import SAV, Adam, AdaptiveSAV, GradientDescent, Restart
-from ...solution import Solution
 from ..experiment import Context, Experiment, Outcome
 from ..image_runs import ImageCurve, ImageRuns, run_curves
 from ..image_tasks import ImageSettings

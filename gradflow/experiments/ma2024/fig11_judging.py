@@ -17,7 +17,7 @@ from math import inf, sqrt
 
 import numpy as np
 
-from ...solution import Solution
+from ...run.solution import Solution
 from ..experiment import Claim
 from ..image_judging import Decide, decided, near
 from ..judging import at_epoch, over_draws

@@ -32,11 +32,11 @@ from dataclasses import replace
 from math import isclose, pi
 from typing import NamedTuple
 
-from ...batches import steps_per_epoch
 from ...plotting import plot_rows, save_figure
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution
 from ...schemes import IEQ, Adagrad, Adam, AdaptiveSAV, Restart, RMSProp
 from ...schemes.protocols import Scheme
-from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..judging import ENOUGH, READING, ends_above
 from ..verdicts import differences, told

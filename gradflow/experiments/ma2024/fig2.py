@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ...doors import require_positive
+from ...refusals import require_positive
+from ...run.solution import Solution, Status
 from ...schemes import SAV, GradientDescent, Restart
-from ...solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..judging import at_epoch, in_spread, over_draws
 from ..verdicts import overall, too_short

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...run.solution import Solution
 from ...schemes import SAV, Restart
-from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..judging import READING, at_epoch, ends_above, over_draws, together
 from ..verdicts import overall, too_short

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...solution import Solution, Status
+from ...run.solution import Solution, Status
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..judging import ends_above, over_draws
 from ..verdicts import too_short

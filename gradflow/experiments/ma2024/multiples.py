@@ -23,11 +23,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ...batches import steps_per_epoch
 from ...plotting import save_figure
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution
 from ...schemes import SAV, GradientDescent, Restart
 from ...schemes.protocols import Scheme
-from ...solution import Solution
 from ..experiment import Claim, Context, Experiment, Outcome
 from ..words import range_text
 from .conventions import multiplied

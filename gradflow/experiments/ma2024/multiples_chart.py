@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from ...plotting import COLOURS, DASHES
-from ...solution import Solution
+from ...run.solution import Solution
 from .criteria import draw_levels
 from .curves import EULER, RESTARTED, VANILLA
 from .tasks import TaskSettings

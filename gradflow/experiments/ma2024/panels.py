@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from ...batches import steps_per_epoch
 from ...plotting import plot_rows, save_figure
-from ...solution import Solution
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution
 from ..experiment import Claim, Context, Outcome
 from ..verdicts import overall, told
 from ..words import range_text

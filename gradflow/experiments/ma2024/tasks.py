@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...batches import steps_per_epoch
 from ...datasets import Dataset, gaussian, quadratic, sin_cos
-from ...doors import require_at_least, require_finite, require_one_of
 from ...models import Regression, SmoothedParticles, TwoLayerNet
 from ...namespace import Array
+from ...refusals import require_at_least, require_finite, require_one_of
+from ...run.batches import steps_per_epoch
+from ...run.solution import Solution
 from ...schemes.protocols import Scheme
-from ...solution import Solution
 from ..judging import ENOUGH
 from ..training import train
 from ..verdicts import differences, told

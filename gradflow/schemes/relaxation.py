@@ -48,8 +48,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .doors import require_one_of
-from .namespace import Array, Namespace, array_namespace, as_array, shape_of
+from ..namespace import Array, Namespace, array_namespace, as_array, shape_of
+from ..refusals import require_one_of
 
 __all__ = ["ORIENTATIONS", "Blend", "relax_log", "relax_quadratic", "xi0_linear", "xi0_log", "xi0_quadratic"]
 

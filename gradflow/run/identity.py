@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .description import describe
-from .namespace import Array, array_namespace
-from .problem import Problem
-from .schemes.protocols import Scheme
+from ..description import describe
+from ..energies.protocols import Problem
+from ..namespace import Array, array_namespace
+from ..schemes.protocols import Scheme
 from .solution import Solution
 
 __all__ = ["configuration", "kept_run", "require_same"]
@@ -63,7 +63,7 @@ def configuration(
     ValueError
         If the energy at theta0 is not finite.
     """
-    from . import __version__
+    from ..version import __version__
 
     E, g = problem.energy_and_gradient(theta0)
     energy, slope = float(E), float(array_namespace(g).sqrt(problem.inner(g, g)))

@@ -14,7 +14,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from .namespace import Array, to_numpy
+from .. import schemes
+from ..namespace import Array, to_numpy
+from ..schemes import state
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,7 +171,7 @@ class Solution:
         ValueError
             If a quantity was not recorded.
         """
-        from .plotting import plot_solution
+        from ..plotting import plot_solution
 
         return plot_solution(self, *quantities)
 
@@ -197,7 +199,6 @@ def _unflatten(structure: dict[str, Any], arrays: Mapping[str, np.ndarray[Any, A
     if "value" in structure:
         return structure["value"]
     parts = {f: _unflatten(s, arrays) for f, s in structure["fields"].items()}
-    from . import schemes, state
 
     known = getattr(schemes, structure["type"], getattr(state, structure["type"], None))
     if known is None or getattr(known, "_fields", None) != tuple(parts):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
-from .linear import Scalar
-from .namespace import Array, array_namespace
-from .problem import Problem
-from .schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
+from ..namespace import Array, array_namespace
+from ..schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme
 
 __all__ = ["QUANTITIES", "Moment", "Record", "default_record", "resolve"]
 

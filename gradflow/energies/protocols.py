@@ -6,7 +6,7 @@ A gradient flow needs an inner product before it has a gradient:
    \theta' = -\nabla_M E(\theta), \qquad (\nabla_M E(\theta), v)_M = \mathrm{d}E(\theta)[v] \ \text{ for all } v. \tag{1}
 
 So the inner product ``(u, v)_M`` belongs to the problem, ``energy_and_gradient`` returns the gradient with respect to it,
-and schemes know no other dot product. The energy splits into an energy part of `gradflow.linear` and the rest,
+and schemes know no other dot product. The energy splits into an energy part of `gradflow.energies.linear` and the rest,
 
 .. math::
    E(\theta) = \tfrac12 (\theta, L\theta)_M + F(\theta), \tag{2}
@@ -25,22 +25,18 @@ class with the methods of `Problem`, which `SplitEnergy` completes.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from ..namespace import Array
 from .linear import LinearPart, Zero
-from .namespace import Array, array_namespace, is_number
 
 __all__ = [
     "LeastSquares",
     "Linearization",
     "Problem",
-    "SplitEnergy",
-    "check_dtype",
-    "checked_mass",
     "linear_part",
     "nonlinear_energy",
     "nonlinear_energy_and_gradient",
-    "weighted_dot",
 ]
 
 
@@ -191,6 +187,9 @@ class LeastSquares(Problem, Protocol):
         """
 
 
+_NONE = Zero()
+
+
 def linear_part(problem: Problem) -> LinearPart:
     """Return the energy part L of equation (2); zero for a problem that names none.
 
@@ -227,172 +226,3 @@ def nonlinear_energy_and_gradient(problem: Problem, theta: Array) -> tuple[Array
     """
     both: tuple[Array, Array] = getattr(problem, "nonlinear_energy_and_gradient", problem.energy_and_gradient)(theta)
     return both
-
-
-_NONE = Zero()
-
-
-class SplitEnergy:
-    """A `Problem` from its parts, equation (2): derive from it, and define `inner` and the ``nonlinear_*`` methods.
-
-    `energy`, `energy_and_gradient` and `hvp` add the energy part. Schemes without second derivatives need no `nonlinear_hvp`.
-    """
-
-    linear: LinearPart = Zero()
-    """The energy part L, self-adjoint in `inner`; a class or an instance may set another one."""
-
-    def inner(self, u: Array, v: Array) -> Array:
-        """Return (u, v)_M, a 0-d array.
-
-        Raises
-        ------
-        TypeError
-            Unless the class defines it.
-        """
-        raise TypeError("a problem must define its inner product")
-
-    def nonlinear_energy(self, theta: Array) -> Array:
-        """Return F(theta), a 0-d array.
-
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
-
-        Returns
-        -------
-        0-d array
-            Of the dtype of theta.
-
-        Raises
-        ------
-        TypeError
-            Unless the class defines it.
-        """
-        raise TypeError("a problem must define nonlinear_energy")
-
-    def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
-        """Return F (0-d) and its gradient with respect to `inner`, shape (P,).
-
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
-
-        Returns
-        -------
-        tuple of arrays
-            F, 0-d, and the gradient g, (P,), with (g, v)_M the derivative of F along v; of the dtype of theta.
-
-        Raises
-        ------
-        TypeError
-            Unless the class defines it.
-        """
-        raise TypeError("a problem must define nonlinear_energy_and_gradient")
-
-    def nonlinear_hvp(self, theta: Array, v: Array) -> Array:
-        """Return the derivative of the gradient of F along v, shape (P,).
-
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
-        v : array (P,)
-            Direction.
-
-        Returns
-        -------
-        array (P,)
-            Of the dtype of theta.
-
-        Raises
-        ------
-        TypeError
-            Unless the class defines it.
-        """
-        raise TypeError("a problem must define nonlinear_hvp")
-
-    def energy(self, theta: Array) -> Array:
-        """Return E(theta), a 0-d array."""
-        F = self.nonlinear_energy(theta)
-        if self.linear.scalar == 0:
-            return F
-        return F + self.inner(theta, self.linear.apply(theta)) / 2
-
-    def energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
-        """Return E (0-d) and its gradient with respect to `inner`, shape (P,)."""
-        F, g = self.nonlinear_energy_and_gradient(theta)
-        if self.linear.scalar == 0:
-            return F, g
-        L_theta = self.linear.apply(theta)
-        return F + self.inner(theta, L_theta) / 2, g + L_theta
-
-    def hvp(self, theta: Array, v: Array) -> Array:
-        """Return the derivative of the gradient of E along v, shape (P,)."""
-        H_v = self.nonlinear_hvp(theta, v)
-        return H_v if self.linear.scalar == 0 else H_v + self.linear.apply(v)
-
-
-def weighted_dot(mass: Array | float | None, u: Array, v: Array) -> Array:
-    """Return sum(mass * u * v), a 0-d array; BLAS does it when `mass` is a number.
-
-    Parameters
-    ----------
-    mass : float, array (P,) or None
-        Diagonal of the inner product; None for 1.
-    u, v : array (P,)
-        Vectors.
-    """
-    if mass is None or isinstance(mass, (int, float)):
-        dot = u @ v
-        return dot if mass is None or mass == 1 else mass * dot
-    return (mass * u) @ v
-
-
-def check_dtype(name: str, value: Array, theta: Array) -> None:
-    """Refuse what would silently promote a float32 run to float64.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls the function that returned it.
-    value : array
-        What was returned, of any shape.
-    theta : array (P,)
-        The parameters, whose dtype is wanted.
-
-    Raises
-    ------
-    ValueError
-        If the dtypes differ.
-    """
-    if value.dtype != theta.dtype:
-        raise ValueError(f"{name} must return theta's dtype {theta.dtype}, got {value.dtype}")
-
-
-def checked_mass(mass: Any) -> Array | float:
-    """Return the diagonal of an inner product as a Python float or an array (P,).
-
-    Parameters
-    ----------
-    mass : float, array (P,) or None
-        What was given; None for 1.
-
-    Raises
-    ------
-    ValueError
-        If it is neither a finite number > 0 nor a vector of finite entries > 0.
-    """
-    if mass is None:
-        return 1.0
-    if is_number(mass):
-        if not 0 < mass < float("inf"):
-            raise ValueError(f"mass must be positive and finite, got {mass!r}")
-        return float(mass)
-    if not hasattr(mass, "ndim"):
-        raise ValueError(f"mass must be a number or an array (P,), got {type(mass).__name__}")
-    xp = array_namespace(mass)
-    if mass.ndim != 1 or (mass.dtype != object and not bool(xp.all(xp.isfinite(mass)) & xp.all(mass > 0))):
-        raise ValueError(f"mass must be a number or an array (P,) with entries > 0, got shape {mass.shape}")
-    return mass

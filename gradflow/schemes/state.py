@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from .namespace import Array
+from ..namespace import Array
 
 __all__ = ["AuxState", "FlowState", "State"]
 

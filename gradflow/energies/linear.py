@@ -21,8 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from .description import found
-from .namespace import Array, array_namespace, is_number
+from ..description import found
+from ..namespace import Array, array_namespace, is_number
 
 __all__ = ["Diagonal", "LinearPart", "Shift", "Zero", "add", "as_linear_part", "dissipation"]
 

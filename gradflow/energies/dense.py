@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .description import describe
+from ..description import describe
+from ..namespace import Array, array_namespace
+from ..refusals import check_dtype, checked_mass
 from .linear import LinearPart, as_linear_part
-from .namespace import Array, array_namespace
-from .problem import SplitEnergy, check_dtype, checked_mass, weighted_dot
+from .split import SplitEnergy, weighted_dot
 
 __all__ = ["DenseLeastSquares", "DenseLinearization"]
 

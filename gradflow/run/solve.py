@@ -15,16 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import check_parts, check_theta, step_size, total_steps, whole_number
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
+from ..namespace import Array, array_namespace, blas_threads, quiet
+from ..refusals import check_parts, check_theta, total_steps, whole_number
+from ..schemes import Restart
+from ..schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme
 from .batches import parts, prolong, restrict, steps_per_epoch
 from .history import Moment, Record, default_record, resolve
-from .linear import Scalar
-from .namespace import Array, array_namespace, blas_threads, quiet
-from .problem import Problem
-from .schemes import Restart
-from .schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme
-from .settings import configuration, kept_run, require_same
+from .identity import configuration, kept_run, require_same
 from .solution import Solution, Status
+from .steps import step_size
 
 __all__ = ["solve"]
 
@@ -76,7 +77,7 @@ def solve(
     seed : int, optional
         Seed of the order; drawn and kept in ``config`` when left out.
     record : iterable, optional
-        Names from `gradflow.history.QUANTITIES`, or pairs ``(name, function of the state)``. Energies are those of the
+        Names from `gradflow.run.history.QUANTITIES`, or pairs ``(name, function of the state)``. Energies are those of the
         full problem. Default: the energy, and the modified energy if there is one.
     every : int, optional
         Steps between records; one epoch when left out. The start and the end are always recorded.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .problem import Problem
-from .schemes.protocols import Scheme
+from ..energies.protocols import Problem
+from ..schemes.protocols import Scheme
 
 __all__ = ["parts", "prolong", "restrict", "steps_per_epoch"]
 

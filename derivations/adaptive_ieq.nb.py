@@ -39,6 +39,7 @@ import sympy as sp
 from gradflow import SAV, AdaptiveIEQ, Restart
 from gradflow.proofs import check, follows, is_sum_of_squares
 from gradflow.schemes.adaptive_ieq import adaptive_ieq_update
+from gradflow.schemes.relaxation import Quadratic, relax
 from gradflow.schemes.sav import sav_update
 from gradflow.schemes.state import AuxState
 from gradflow.symbolic import (
@@ -161,9 +162,9 @@ def solvability():
             assert new.aux.is_positive
         # rho is defined exactly where E >= 0: decided on numbers
         for value in (0, sp.Rational(1, 10**9), 3):
-            assert scheme.admissible(Fixed(V, value), theta)
+            assert scheme.undefined(Fixed(V, value), theta) == ""
         for value in (-sp.Rational(1, 10**9), -3):
-            assert not scheme.admissible(Fixed(V, value), theta)
+            assert scheme.undefined(Fixed(V, value), theta) != ""
     # the update alone, for every weight
     V = Space()
     theta, g = V.vectors("theta g")
@@ -544,7 +545,7 @@ def class_indices_are_no_targets():
 # %%
 @check("identity", "energies -1, 0 and 2 at the start; rho symbolic in the relaxation")
 def refusals_and_relaxation():
-    """An energy < 0 is refused, 0 and more accepted; `relax` holds rho^2/2 <= rho~^2/2 + slack, with equality unless rho^ itself is admissible."""
+    """An energy < 0 is refused, 0 and more accepted; relaxed by its law, rho^2/2 <= rho~^2/2 + slack, with equality unless rho^ itself is admissible."""
     V = Space()
     scheme = AdaptiveIEQ()
     for value in (0, 2):
@@ -555,11 +556,10 @@ def refusals_and_relaxation():
         pass
     else:
         raise AssertionError("a negative energy was accepted")
+    law = Quadratic(*map(sp.Rational, scheme.law(None, None)))  # a float is the number that it stores
     tilde, hat, B = sp.symbols("t h B", positive=True)
     met = set()
-    for conditions, (aux, _) in branches(
-        lambda: scheme.relax(None, tilde, hat, lambda: B, eta=1.0, orientation="literature")
-    ):
+    for conditions, (aux, _) in branches(lambda: relax(law, None, tilde, hat, lambda: B, eta=1.0)):
         if follows(sp.S.false, conditions):  # no values go this way
             continue
         if is_zero(aux - hat):

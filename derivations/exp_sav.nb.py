@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Exponential SAV
 #
-# Four schemes go by this name. Here: what each is, on `gradflow.schemes.exp_sav.exp_sav_update`,
+# Four schemes go by this name. `form="auto"` is one of two of them, by the energy. Here: what each is, on `gradflow.schemes.exp_sav.exp_sav_update`,
 # `exp_sav_explicit_update` and the class.
 #
 # With $r = C e^{E/\kappa}$ the flow $\theta' = -g$ gives $r' = r\,(g, \theta')/\kappa = -r\,|g|^2/\kappa$, that is
@@ -46,9 +46,11 @@ import numpy as np
 import sympy as sp
 
 from gradflow import SAV, ExpSAV
+from gradflow.energies.linear import Diagonal, Shift, Zero
 from gradflow.proofs import check, follows
 from gradflow.schemes import exp_sav
 from gradflow.schemes.exp_sav import EXP_SAV_FORMS, exp_sav_explicit_update, exp_sav_update
+from gradflow.schemes.relaxation import BUDGETS, relax
 from gradflow.schemes.sav import sav_update
 from gradflow.schemes.state import AuxState
 from gradflow.symbolic import AbstractEnergy, Space, branches, configured, is_small, is_zero
@@ -487,6 +489,51 @@ def exponential_overflows_where_the_logarithm_does_not():
 
 
 # %% [markdown]
+# ## The form that runs
+#
+# The default, `form="auto"`, is (3) for an energy whose linear part is an operator, since of the four only (3) treats L implicitly, and
+# (2) otherwise. A multiple of the identity, such as weight decay, is not stiff.
+
+
+# %%
+@check("identity", "every dimension, inner product, S, kappa and C; every kind of linear part")
+def automatic_form():
+    """`auto` is the explicit form where L is an operator, the implicit one where it is a number: s, step, modified energy, identity and law are those of that form."""
+    V = Space()
+    kinds = ((Zero(), "implicit"), (0.0, "implicit"), (Shift(0.0), "implicit"), (Shift(0.5), "implicit"))
+    kinds += ((2.0, "implicit"), (Diagonal(np.ones(3)), "explicit"), (V.operator("L"), "explicit"))
+    for linear, expected in kinds:
+        problem = AbstractEnergy(V)
+        problem.linear = linear
+        assert configured(ExpSAV).form == "auto"
+        assert configured(ExpSAV).form_on(problem) == expected
+        for form in EXP_SAV_FORMS:  # a form that is named is the one that runs
+            assert configured(ExpSAV, form=form).form_on(problem) == form
+    assert ExpSAV().form_on(AbstractEnergy(V)) == "implicit"  # a problem that declares no linear part
+    for energy_part in (False, True):
+        expected = "explicit" if energy_part else "implicit"
+        V = Space()
+        L, S, theta = V.operator("L"), V.operator("S"), V.vector("theta")
+        problem = AbstractEnergy(V, L if energy_part else None)
+        auto, named = (configured(ExpSAV, form=f, scale=kappa, C=C, stabilization=S) for f in ("auto", expected))
+        with symbolic_log():
+            assert is_zero(auto.auxiliary(problem, theta) - named.auxiliary(problem, theta))
+            for start in (s, None):
+                old = AuxState(theta, start)
+                one, two = (scheme.step(problem, old, dt) for scheme in (auto, named))
+                assert is_zero(one.theta - two.theta)
+                assert is_zero(one.aux - two.aux)
+                for state in (old, one):
+                    energies = [scheme.modified_energy(problem, state) for scheme in (auto, named)]
+                    assert is_zero(energies[0] - energies[1])
+                for x, y in zip(*(scheme.energy_terms(problem, old, one, dt) for scheme in (auto, named)), strict=True):
+                    assert is_zero(x - y)
+            assert auto.law(problem, one) == named.law(problem, one)
+            assert auto.law(problem, one).own_loss == (not energy_part)
+    assert ExpSAV().budgets == ("dissipation",)  # asked for before the energy is known: what either form allows
+
+
+# %% [markdown]
 # ## Relaxation
 #
 # With r, $\tilde r$, $\hat r$ and so on for the exponentials of s, the relaxed value is proved to be
@@ -513,14 +560,18 @@ def rational(condition):
 def relaxation_spends_its_budget():
     """Relaxed r is min(r^, r~ + eta (r - r~)), swapped min(r~, r^ + eta (r - r~)); explicit with kappa s_new <= kappa s~ + slack."""
     loss, before, after, other, eta = sp.symbols("b r_n r~ r^ eta", positive=True)
-    small = sp.log(before) - sp.log(after) < 1
+    small = sp.log(before) - sp.log(after) < 30
     for form in EXP_SAV_FORMS:
         scheme = configured(ExpSAV, form=form, scale=kappa, C=C)
-        assert scheme.relaxes_its_own_loss == (form != "explicit")
+        law = scheme.law(AbstractEnergy(Space()), None)
+        assert is_zero(law.scale - kappa)
+        assert law.own_loss == (form != "explicit")
+        assert scheme.budgets == (BUDGETS if form == "explicit" else ("dissipation",))
         for orientation in ("literature", "swapped"):
             for share in (eta,) if form == "explicit" else (eta, 0):
                 ways = branches(
-                    lambda scheme=scheme, share=share, orientation=orientation: scheme.relax(
+                    lambda law=law, share=share, orientation=orientation: relax(
+                        law,
                         sp.log(before),
                         sp.log(after),
                         sp.log(other),

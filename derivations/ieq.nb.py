@@ -48,6 +48,7 @@ from gradflow.curvature.damped_step import DampedStep
 from gradflow.proofs import check, follows
 from gradflow.schemes import ieq
 from gradflow.schemes.ieq import ieq_update
+from gradflow.schemes.relaxation import Quadratic, relax
 from gradflow.schemes.sav import sav_update
 from gradflow.schemes.state import AuxState
 from gradflow.symbolic import AbstractLeastSquares, Map, Space, branches, configured, is_small, is_zero, symbols
@@ -189,6 +190,32 @@ def solvability():
             zero, zero, inner=np.dot, damping=lambda d: d @ d, direction=lambda q, h: (0 * zero, 0 * q)
         )
     assert not any(map(np.any, at_rest))
+
+
+@check("identity", EVERY + "; any direction of the step")
+def evaluations():
+    """A step is `step_at` with the linearisation of `evaluate`, and the auxiliary variable `auxiliary_at`, its residual."""
+    for energy_part in (False, True):
+        for given in (True, False):
+            _, _, _, problem, scheme, theta, q = setting(energy_part=energy_part)
+            old = AuxState(theta, q if given else None)
+            at, elsewhere = scheme.evaluate(problem, theta), scheme.evaluate(problem, problem.space.vector("other"))
+            for point, where in ((at, theta), (elsewhere, problem.space.vector("other"))):
+                assert is_zero(point.residual - problem.linearize(where).residual)
+                assert point.J is problem.linearize(where).J
+                assert is_zero(scheme.auxiliary_at(point) - scheme.auxiliary(problem, where))
+            for point, own in ((at, True), (elsewhere, False)):  # what the step is given is what it uses
+
+                def run(problem=problem, scheme=scheme, old=old, point=point, own=own):
+                    told = scheme.step_at(problem, old, dt, point)
+                    return scheme.step(problem, old, dt) if own else told, told
+
+                with solving(anything):
+                    for _, (new, told) in branches(run):
+                        assert is_zero(new.theta - told.theta)
+                        assert is_zero(new.aux - told.aux)
+                        start = scheme.auxiliary_at(point) if old.aux is None else old.aux
+                        assert is_zero(told.aux - start - point.jvp(told.theta - theta))
 
 
 # %% [markdown]
@@ -744,14 +771,13 @@ def step_is_linear_in_q_and_theta():
 # %%
 @check("identity", "one residual symbolic, two residuals in exact numbers")
 def relaxation_spends_the_slack():
-    """`relax` returns a q on the segment with |q|^2/2 <= |q~|^2/2 + slack, with equality where the slack is the limit."""
+    """Under its law `relax` returns a q on the segment with |q|^2/2 <= |q~|^2/2 + slack, with equality where the slack is the limit."""
     tilde, hat = symbols("t", 1, positive=True), symbols("h", 1, positive=True)
     B = sp.Symbol("B", positive=True)
-    scheme = IEQ()
+    law = Quadratic(*map(sp.Rational, IEQ().law(None, None)))  # a float is the number that it stores
+    assert law == (sp.Rational(1, 2), 0)
     met = set()
-    for conditions, (aux, xi) in branches(
-        lambda: scheme.relax(None, tilde, hat, lambda: B, eta=1.0, orientation="literature")
-    ):
+    for conditions, (aux, xi) in branches(lambda: relax(law, None, tilde, hat, lambda: B, eta=1.0)):
         if follows(sp.S.false, conditions):  # no values go this way
             continue
         assert is_zero(aux - hat - xi * (tilde - hat))
@@ -763,12 +789,12 @@ def relaxation_spends_the_slack():
         met.add(xi == 0)
     assert met == {True, False}
     q, goal = rational(1, 0), rational(3, 4)
-    blend = scheme.relax(None, q, goal, lambda: sp.Integer(2), eta=1.0, orientation="literature")
+    blend = relax(law, None, q, goal, lambda: sp.Integer(2), eta=1.0)
     assert sp.expand(sp.radsimp(blend.aux @ blend.aux / 2 - q @ q / 2 - 2)) == 0
     assert is_zero(blend.aux - goal - blend.xi0 * (q - goal))
     assert blend.xi0 > 0
     assert blend.xi0 < 1
-    plenty = scheme.relax(None, q, goal, lambda: sp.Integer(12), eta=1.0, orientation="literature")
+    plenty = relax(law, None, q, goal, lambda: sp.Integer(12), eta=1.0)
     assert is_zero(plenty.aux - goal)  # |goal|^2/2 = |q|^2/2 + 12: the slack just suffices
-    swapped = scheme.relax(None, goal, q, lambda: sp.Integer(2), eta=1.0, orientation="swapped")
+    swapped = relax(law, None, goal, q, lambda: sp.Integer(2), eta=1.0, orientation="swapped")
     assert is_zero(swapped.aux - blend.aux)

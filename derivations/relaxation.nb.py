@@ -13,7 +13,8 @@
 # %% [markdown]
 # # The relaxation factor
 #
-# On the functions of `gradflow.schemes.relaxation`: `xi0_quadratic`, `xi0_linear`, `xi0_log`, `relax_quadratic`, `relax_log`.
+# On the functions of `gradflow.schemes.relaxation`: `xi0_quadratic`, `xi0_linear`, `xi0_log`, `relax_quadratic`, `relax_log`, and
+# `relax`, which picks one of them by the law that a scheme states.
 #
 # After a step an auxiliary variable has an intermediate value $\tilde q$, which carries the energy law, and a consistent one
 # $\hat q$. On the segment $q(\xi) = \xi\tilde q + (1 - \xi)\hat q$ the constraint $|q(\xi)|^2 \le |\tilde q|^2 + B$, $B \ge 0$, is
@@ -38,10 +39,19 @@ from gradflow import SAV, ExpSAV
 from gradflow.proofs import check, follows, is_sum_of_squares
 from gradflow.schemes import relaxation
 from gradflow.schemes.exp_sav import exp_sav_update
-from gradflow.schemes.relaxation import relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
+from gradflow.schemes.relaxation import (
+    Logarithmic,
+    Quadratic,
+    relax,
+    relax_log,
+    relax_quadratic,
+    xi0_linear,
+    xi0_log,
+    xi0_quadratic,
+)
 from gradflow.schemes.sav import sav_update
 from gradflow.schemes.state import AuxState
-from gradflow.symbolic import AbstractEnergy, Space, branches, configured, is_zero, symbols
+from gradflow.symbolic import AbstractEnergy, Space, Vector, branches, configured, is_zero, symbols
 
 EVERY = "every dimension and inner product"
 B = sp.Symbol("B", nonnegative=True)
@@ -153,13 +163,35 @@ def relaxed_vector_lies_on_the_bound():
     assert is_zero(a * other**2 + 2 * (hat @ delta) * other + c)
 
 
+def exact(aux, *_):
+    """Return the vector itself: without rounding it lies on the bound, as is proved wherever this stands for `_within_bound`."""
+    return aux
+
+
+@check("identity", "every vector and dimension, every slack and xi_0")
+def rounding_is_scaled_away():
+    """`_within_bound` changes the length alone, to the bound, and only if xi_0 > 0 and the square of the length is above it."""
+    V = Space()
+    aux, base = V.vectors("aux p")
+    x = sp.Symbol("xi", real=True)
+    square, bound = aux @ aux, base @ base + B
+    outside, inside = branches(lambda: relaxation._within_bound(aux, base, B, x))
+    asked = sp.And(x > 0, square > bound)
+    assert outside.conditions == (asked,)
+    assert inside.conditions == (sp.Not(asked),)
+    assert is_zero(outside.value - sp.sqrt(bound / square) * aux)
+    assert is_zero(outside.value @ outside.value - bound)
+    assert is_zero(inside.value - aux)
+
+
 @check("identity", "sizes 1 to 3")
 def relaxed_array_lies_on_the_bound():
     """`relax_quadratic` of arrays returns q^ + xi_0 (q~ - q^), on the bound if xi_0 > 0 and q^ itself otherwise; swapped likewise."""
     for n in (1, 2, 3):
         tilde, hat = (symbols(name, n, real=None) for name in "pq")  # without a sign, so that no root turns into |p|
         for orientation, base, other in (("literature", tilde, hat), ("swapped", hat, tilde)):
-            ways = list(branches(lambda a=tilde, b=hat, o=orientation: relax_quadratic(a, b, B, orientation=o)))
+            with patch.object(relaxation, "_within_bound", exact):
+                ways = list(branches(lambda a=tilde, b=hat, o=orientation: relax_quadratic(a, b, B, orientation=o)))
             kept, bound = 0, 0
             for conditions, (aux, factor) in ways:
                 assert is_zero(aux - other - factor * (base - other))
@@ -524,17 +556,20 @@ def unsquared_budget_breaks_the_law():
     assert is_zero(x * hat + (1 - x) * tilde - tilde)
 
 
+def not_asked():
+    """Stand for the slack of a law with a budget of its own."""
+    raise AssertionError("the slack was asked for")
+
+
 @check("decision procedure", "positive scalars")
 def share_of_the_own_loss():
     """The forms of ExpSAV whose law is linear in r get min(r^, r~ + eta (r - r~)): r does not rise for any eta in [0, 1]."""
     eta, r = sp.symbols("eta r", positive=True)
     for form in ("implicit", "section_2.2.4", "theorem_2.2"):
-        scheme = configured(ExpSAV, form=form)
-        relax = lambda s=scheme: s.relax(  # noqa: E731
-            sp.log(r), sp.log(v_tilde), sp.log(v_hat), None, eta=eta, orientation="literature"
-        )
+        law = configured(ExpSAV, form=form).law(AbstractEnergy(Space()), None)
+        values = sp.log(r), sp.log(v_tilde), sp.log(v_hat)
         reached = 0
-        for conditions, (aux, _) in branches(relax):
+        for conditions, (aux, _) in branches(lambda law=law, v=values: relax(law, *v, not_asked, eta=eta)):
             # r / r~ < e is asked, and both answers are the same; the number e is a symbol here
             e = sp.Symbol("e", positive=True)
             relations = [without_logarithms(c).subs(sp.E, e) for c in conditions]
@@ -545,3 +580,200 @@ def share_of_the_own_loss():
             assert follows(new <= r, given)
             reached += not follows(sp.false, given)
         assert reached >= 2
+
+
+# %% [markdown]
+# ## The law as data
+#
+# A scheme states how its auxiliary variable q enters its modified energy, and `relax` does the rest. For `Quadratic(weight, centre)`
+# the modified energy holds $w\,|q - c|^2$, and the relaxed variable is the point of the segment, nearest to the consistent value, with
+#
+# $$w\,|q - c|^2 \le w\,|\tilde q - c|^2 + \text{slack}.$$
+#
+# Every $\tilde q$ is $c + p$ with some p, and every slack is $wB$ with some B, so that nothing is lost by writing them so.
+#
+# A two-step scheme needs the centre. The modified energy of BDF2 holds
+#
+# $$\tfrac12\bigl(r^2 + (2r - r_-)^2\bigr) = \tfrac52\bigl(r - \tfrac25 r_-\bigr)^2 + \tfrac1{10} r_-^2,$$
+#
+# $r_-$ the value one step earlier. It is the square of the length of the pair $(r, 2r - r_-)/\sqrt2$, and relaxing the pair is the same.
+
+
+# %%
+def slack_of(value):
+    """Return a slack to be called."""
+    return lambda: value
+
+
+@check("decision procedure", "scalars of either sign, every weight, centre and slack")
+def quadratic_law():
+    """`relax` under Quadratic(w, c): the smallest xi in [0, 1] with w (q - c)^2 <= w (q~ - c)^2 + slack, and the q that it weighs."""
+    p, q, centre = sp.symbols("p q c", real=True)
+    weight = sp.Symbol("w", positive=True)
+    for orientation in relaxation.ORIENTATIONS:
+        base, other = (p, q) if orientation == "literature" else (q, p)
+        reached, whole = 0, 0
+        run = lambda o=orientation: relax(  # noqa: E731
+            Quadratic(weight, centre), None, p + centre, q + centre, slack_of(weight * B), eta=None, orientation=o
+        )
+        for conditions, (aux, x) in branches(run):
+            assert is_zero(sp.diff(aux, centre) - 1)  # what follows is about aux - c, in which c does not occur
+            assert is_zero(sp.diff(x, centre))
+            moved = sp.expand(aux - centre)
+            assert follows(sp.Eq(moved, x * base + (1 - x) * other), conditions)
+            assert follows(sp.And(x >= 0, x <= 1), conditions)
+            assert follows(moved**2 <= base**2 + B, conditions)
+            assert follows(sp.Or(sp.Eq(moved**2, base**2 + B), sp.Eq(x, 0)), conditions)
+            assert follows((y * base + (1 - y) * other) ** 2 > base**2 + B, [*conditions, y >= 0, y < x])
+            reached += not follows(sp.false, conditions)
+            whole += x == 0
+        assert reached >= 3
+        assert whole >= 1
+    # the centre 0, as a number, is no case of its own
+    for given, (aux, x) in branches(lambda: relax(Quadratic(weight), None, p, q, slack_of(weight * B), eta=None)):
+        plain = [b.value for b in branches(lambda: relax_quadratic(p, q, B)) if b.conditions == given]
+        assert len(plain) == 1
+        assert is_zero(aux - plain[0].aux)
+        assert is_zero(x - plain[0].xi0)
+
+
+def products(tilde, hat, slack):
+    """Return the a, c and B of abstract vectors."""
+    return (tilde - hat) @ (tilde - hat), hat @ hat - tilde @ tilde - slack, slack
+
+
+@check(
+    "identity",
+    EVERY + ", every weight, centre and slack; the constraint is decided in `xi0_is_the_smallest_admissible`",
+)
+def quadratic_law_of_vectors():
+    """Vectors: `relax` under Quadratic(w, c) returns q^ + xi_0 (q~ - q^), with w |q - c|^2 = w |q~ - c|^2 + slack where xi_0 > 0."""
+    weight = sp.Symbol("w", positive=True)
+    for orientation in relaxation.ORIENTATIONS:
+        for centred in (True, False):
+            V = Space()
+            tilde, hat, c = V.vectors("p q c")
+            law = Quadratic(weight, c) if centred else Quadratic(weight)
+            centre = c if centred else V.zero
+            base, other = (tilde, hat) if orientation == "literature" else (hat, tilde)
+            excess = weight * ((other - centre) @ (other - centre) - (base - centre) @ (base - centre) - B)
+            kept, bound = 0, 0
+            run = lambda law=law, t=tilde, h=hat, o=orientation: relax(  # noqa: E731
+                law, None, t, h, slack_of(weight * B), eta=None, orientation=o
+            )
+            with (
+                patch.object(relaxation, "_quadratic_terms", products),
+                patch.object(relaxation, "_within_bound", exact),
+            ):
+                ways = list(branches(run))
+            for conditions, (aux, x) in ways:
+                assert isinstance(aux, Vector)
+                assert is_zero(aux - other - x * (base - other))
+                asked = conditions[0]
+                assert is_zero(weight * (asked.lhs - asked.rhs) - excess)
+                if isinstance(asked, sp.LessThan):  # the definition itself is within the slack
+                    assert x == 0
+                    kept += 1
+                elif x != 1:
+                    assert isinstance(asked, sp.StrictGreaterThan)
+                    spent = weight * ((aux - centre) @ (aux - centre) - (base - centre) @ (base - centre))
+                    assert is_zero(spent - weight * B)
+                    bound += 1
+            assert (kept, bound) == (1, 1)
+
+
+@check("decision procedure", "scalars of either sign, every slack")
+def two_step_law():
+    """BDF2: (r^2 + (2r - r_-)^2)/2 = (5/2)(r - 2 r_-/5)^2 + r_-^2/10, and `relax` with that weight and centre spends at most the slack."""
+    r, old, p, q = sp.symbols("r r_old p q", real=True)
+    law = Quadratic(sp.Rational(5, 2), 2 * old / 5)
+    held = lambda r: (r**2 + (2 * r - old) ** 2) / 2  # noqa: E731
+    assert is_zero(held(r) - law.weight * (r - law.centre) ** 2 - old**2 / 10)
+    # as data, the law says what the modified energy says
+    a, b = sp.symbols("a b", real=True)
+    assert is_zero(held(a) - held(b) - law.weight * ((a - law.centre) ** 2 - (b - law.centre) ** 2))
+    tilde, hat = p + law.centre, q + law.centre
+    slack = law.weight * B
+    spent = []
+    for conditions, (aux, x) in branches(lambda: relax(law, None, tilde, hat, slack_of(slack), eta=None)):
+        rise = sp.expand(held(aux) - held(tilde))
+        assert follows(rise <= slack, conditions)
+        assert follows(sp.Or(sp.Eq(rise, slack), sp.Eq(x, 0)), conditions)
+        spent.append(not follows(sp.false, [*conditions, x > 0, x < 1]))
+    assert any(spent)
+    # relaxing the pair (r, 2r - r_-)/sqrt 2 is the same: a, c and B are those of the centred scalar, all times the weight
+    pair = lambda r: np.array([r, 2 * r - old], dtype=object) / sp.sqrt(2)  # noqa: E731
+    of_pair = relaxation._quadratic_terms(pair(tilde), pair(hat), slack)
+    of_scalar = relaxation._quadratic_terms(tilde - law.centre, hat - law.centre, slack / law.weight)
+    for one, two in zip(of_pair, of_scalar, strict=True):
+        assert is_zero(one - law.weight * two)
+    length, c, factor = sp.Symbol("a", nonnegative=True), sp.Symbol("c", real=True), sp.Symbol("f", positive=True)
+    met = 0
+    for one in branches(lambda: xi0_of(length, c, B)):
+        for two in branches(lambda: xi0_of(factor * length, factor * c, factor * B)):
+            given = [*one.conditions, *two.conditions]
+            assert follows(sp.Eq(one.value, two.value), given)
+            met += not follows(sp.false, given)
+    assert met >= 2
+
+
+@check("decision procedure", "positive scalars")
+def logarithmic_law():
+    """`relax` under Logarithmic(kappa): kappa s_new <= kappa s~ + slack; with a budget of its own, r_new <= r~ + eta (r - r~), swapped by r^."""
+    kappa, r, eta = sp.symbols("kappa r eta", positive=True)
+    e = sp.Symbol("e", positive=True)
+    tilde, hat = sp.log(v_tilde), sp.log(v_hat)
+    for orientation in relaxation.ORIENTATIONS:
+        kept, near = (v_hat, v_tilde) if orientation == "literature" else (v_tilde, v_hat)
+        run = lambda o=orientation: relax(  # noqa: E731
+            Logarithmic(kappa), None, tilde, hat, slack_of(kappa * sp.log(m)), eta=None, orientation=o
+        )
+        own, none = (
+            lambda share=share, o=orientation: relax(
+                Logarithmic(kappa, own_loss=True), sp.log(r), tilde, hat, not_asked, eta=share, orientation=o
+            )
+            for share in (eta, 0)
+        )
+        ways = [(run, v_tilde * (m - 1)), (own, eta * (r - v_tilde)), (none, 0)]
+        for way, budget in ways:
+            reached = 0
+            for conditions, (aux, x) in branches(way):
+                # r / r~ < e is asked, and both answers are the same; the number e is a symbol here
+                given = [m >= 1, eta <= 1, v_tilde <= r, e > 2]
+                given += [without_logarithms(c).subs(sp.E, e) for c in conditions]
+                new, bound = sp.exp(aux), near + budget
+                least = sp.Or(sp.And(sp.Eq(new, kept), kept <= bound), sp.And(sp.Eq(new, bound), bound <= kept))
+                assert follows(least, given)
+                assert follows(sp.Eq(new, x * near + (1 - x) * kept), given)
+                assert follows(sp.And(x >= 0, x <= 1), given)
+                reached += not follows(sp.false, given)
+            assert reached >= 2
+
+
+@check("arithmetic", "v~ = 1, 2 and 5, v^ = 2 and 5, exact logarithms")
+def logarithms_by_numbers():
+    """Slacks of factor 2, 3 and 6/5: log 1 to log 5 becomes log 2; swapped, log 5 to log 2 becomes log 3; xi_0 = 0 where v^ is within."""
+    one, two, five = sp.Integer(0), sp.log(2), sp.log(5)
+    moved = relax(Logarithmic(3), None, one, five, slack_of(3 * sp.log(2)), eta=None)
+    assert is_zero(moved.aux - two)
+    assert is_zero(moved.xi0 - sp.Rational(3, 4))  # 2 = 3/4 * 1 + 1/4 * 5
+    swapped = relax_log(five, two, sp.log(sp.Rational(6, 5)), orientation="swapped")
+    assert is_zero(sp.exp(swapped.aux) - 3)  # v^ + B with B = 5 (6/5 - 1) = 1
+    assert is_zero(swapped.xi0 - sp.Rational(2, 3))
+    assert is_zero(xi0_log(one, five, two) - sp.Rational(3, 4))
+    for tilde, hat, slack in ((five, two, 0), (five, two, two), (one, two, sp.log(3)), (two, two, 0)):
+        assert is_zero(xi0_log(tilde, hat, slack))
+    half = sp.Rational(1, 2)  # of what r has lost, from 2 to 1 and from 4 to 1
+    assert is_zero(sp.exp(relaxation._own_loss(sp.log(2), half)) - sp.Rational(3, 2))
+    assert is_zero(sp.exp(relaxation._own_loss(sp.log(4), half)) - sp.Rational(5, 2))
+
+
+@check("identity", "every x = log(r / r~), every eta")
+def own_loss_is_a_share():
+    """log(1 - eta + eta e^x) by either of the code's expressions, eta = 0 included: r~ e^l - r~ = eta (r - r~)."""
+    x, eta = sp.Symbol("x", real=True), sp.Symbol("eta", positive=True)
+    ways = list(branches(lambda: relaxation._own_loss(x, eta)))
+    assert {branch.conditions for branch in ways} == {(x < 30,), (x >= 30,)}
+    for branch in ways:
+        assert is_zero(sp.exp(branch.value) - (1 - eta + eta * sp.exp(x)))
+    assert relaxation._own_loss(x, 0) == 0

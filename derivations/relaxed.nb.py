@@ -24,8 +24,9 @@
 # * `increment`, slack $\eta\min(|d|^2/\Delta t, D)$: at least as much;
 # * `numerical`, slack $\eta D + N$: $\mathcal E^{n+1} - \mathcal E^n \le -(1 - \eta)D$.
 #
-# Only two things are needed: that the relaxed variable obeys its bound, which is shown on every branch of the production functions by
-# z3; and that a scheme hands over $\tilde r$, $\hat r$ and the slack of its budget, which is read off runs on abstract vectors. For a
+# Three things are needed. The relaxed variable obeys its bound: z3 shows this on every branch of the production functions. A scheme
+# hands over $\tilde r$, $\hat r$ and the slack of its budget: this is read off runs on abstract vectors. The law that a scheme states
+# is that of its modified energy: this is shown for every scheme of the registry. For a
 # base scheme without an energy part the decay is that of r itself, and is then shown through Relaxed for *any* law that is quadratic
 # (or linear in a logarithm).
 
@@ -36,13 +37,34 @@ from unittest.mock import patch
 import numpy as np
 import sympy as sp
 
-from gradflow import IEQ, SAV, ExpSAV, FunctionProblem, Relaxed, SourceSAV
+from gradflow import (
+    IEQ,
+    SAV,
+    AdaptiveIEQ,
+    AdaptiveSAV,
+    ElementwiseSAV,
+    ExpSAV,
+    FunctionProblem,
+    Relaxed,
+    Restart,
+    SourceSAV,
+)
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.proofs import check, follows
-from gradflow.schemes import exp_sav, ieq, relaxation, sav, source_sav
+from gradflow.schemes import REGISTRY, ieq, relaxation
+from gradflow.schemes.adaptive_sav import AdaptiveState
+from gradflow.schemes.exp_sav import EXP_SAV_FORMS
 from gradflow.schemes.protocols import EnergyTerms
-from gradflow.schemes.relaxation import ORIENTATIONS, Blend, relax_log, relax_quadratic
-from gradflow.schemes.relaxed import BUDGETS, RelaxedState
+from gradflow.schemes.relaxation import (
+    BUDGETS,
+    ORIENTATIONS,
+    Blend,
+    Logarithmic,
+    Quadratic,
+    relax_log,
+    relax_quadratic,
+)
+from gradflow.schemes.relaxed import RelaxedState
 from gradflow.schemes.state import AuxState
 from gradflow.symbolic import (
     AbstractEnergy,
@@ -112,10 +134,10 @@ class AnyQuadraticBase:
         assert is_zero(new.theta - old.theta - self.d)
         return EnergyTerms(D, N)
 
-    def relax(self, aux, intermediate, consistent, slack, *, eta, orientation):
-        """Return the relaxed r."""
-        assert is_zero(aux - r)
-        return relax_quadratic(intermediate, consistent, slack(), orientation=orientation)
+    def law(self, problem, state):
+        """Return the law: the modified energy is r^2."""
+        assert is_zero(state.aux - r_tilde)
+        return Quadratic(1)
 
 
 def abstract_step(orientation, budget):
@@ -166,6 +188,30 @@ def collapse_is_not_undone():
                 assert follows(sp.Eq(aux, r_tilde), [*given, r_tilde <= r_hat])
 
 
+class WithoutLaw(AnyQuadraticBase):
+    """A scheme with a step that no law links, such as one of a two-step scheme after a change of dt."""
+
+    def energy_terms(self, problem, old, new, dt):
+        """Return NaN."""
+        return EnergyTerms(sp.nan, sp.nan)
+
+
+@check("decision procedure", "every base scheme whose modified energy is quadratic in a positive r")
+def nothing_is_spent_without_a_law():
+    """Where the terms of the identity are NaN the slack is 0: r_new^2 <= r~^2, r_new = min(r^, r~) in either orientation."""
+    for orientation, budget in options():
+        V = Space()
+        base = WithoutLaw(V)
+        scheme, problem = relaxed(base, orientation, budget), AbstractEnergy(V)
+        old = RelaxedState(base.theta, r, last, AuxState(base.theta, r))
+        reached = 0
+        for conditions, new in branches(lambda s=scheme, p=problem, o=old: s.step(p, o, dt)):
+            least = sp.Or(sp.Eq(new.aux, r_hat), sp.Eq(new.aux, r_tilde))
+            assert follows(sp.And(least, new.aux <= r_hat, new.aux <= r_tilde), conditions)
+            reached += not follows(sp.false, conditions)
+        assert reached >= 2
+
+
 # %% [markdown]
 # ## The schemes of the library
 #
@@ -209,7 +255,11 @@ def abstract_arrays():
         return (tilde - hat) @ (tilde - hat), hat @ hat - tilde @ tilde - slack, slack
 
     terms_of_scalars = relaxation._quadratic_terms
-    with patch.object(ieq, "damped_step", any_direction), patch.object(relaxation, "_quadratic_terms", products):
+    with (
+        patch.object(ieq, "damped_step", any_direction),
+        patch.object(relaxation, "_quadratic_terms", products),
+        patch.object(relaxation, "_within_bound", lambda aux, *_: aux),  # without rounding it is on the bound
+    ):
         yield
 
 
@@ -240,8 +290,7 @@ def recorded():
         calls.append((intermediate, consistent, slack, orientation, new))
         return Blend(new, share)
 
-    quadratic = [patch.object(module, "relax_quadratic", record) for module in (sav, source_sav, ieq)]
-    with quadratic[0], quadratic[1], quadratic[2], patch.object(exp_sav, "relax_log", record):
+    with patch.object(relaxation, "relax_quadratic", record), patch.object(relaxation, "relax_log", record):
         yield calls
 
 
@@ -452,8 +501,6 @@ def solvability():
             V = problem.space
             old, new = AuxState(theta, r), AuxState(theta + V.vector("v"), r_tilde)
             terms = base.energy_terms(problem, old, new, dt)
-            reported = scheme.dissipation(problem, old.theta, new.theta, dt)
-            assert is_zero(reported - base.dissipation(problem, old.theta, new.theta, dt))
             assert terms.dissipation.is_nonnegative
             assert terms.numerical.subs(r_tilde, r + sp.Symbol("change", real=True)).is_nonnegative
             found = 0
@@ -466,8 +513,151 @@ def solvability():
             assert found >= 1
     half_square = FunctionProblem(lambda t: t @ t / 2, lambda t: t)
     for constant, defined in ((-1.0, False), (-0.5, False), (-0.25, True), (1.0, True)):  # F = 1/2
-        assert Relaxed(SAV(C=constant)).admissible(half_square, np.ones(1)) is defined
-    assert Relaxed(ExpSAV(form="explicit")).admissible(half_square, np.ones(1)) is True
+        assert (Relaxed(SAV(C=constant)).undefined(half_square, np.ones(1)) == "") is defined
+    assert Relaxed(ExpSAV(form="explicit")).undefined(half_square, np.ones(1)) == ""
+
+
+# %% [markdown]
+# ## The law as data
+#
+# A scheme states how its auxiliary variable enters its modified energy, `Quadratic(weight, centre)` or `Logarithmic(scale)`, and
+# `relax` believes it. For two values a and b of the auxiliary variable of one state the modified energies therefore differ by
+# $w\,(|a - c|^2 - |b - c|^2)$, or by $\kappa(a - b)$. The forms of `ExpSAV` that are relaxed within their own loss promise less: their
+# modified energy increases with s.
+
+
+# %%
+def stated():
+    """Yield the name, problem, scheme, a function that makes a state of an auxiliary variable, and two values of that."""
+    pair = sp.symbols("a b", real=True)
+    for kind in ("SAV", "SAV L", "SourceSAV", "ExpSAV", "ExpSAV L", "IEQ", "IEQ L"):
+        problem, scheme, theta, _ = setting(kind)
+        values = problem.residuals.vectors("a b") if kind.startswith("IEQ") else pair
+        make = lambda x, theta=theta: AuxState(theta, x)  # noqa: E731
+        yield kind.split()[0], problem, scheme, make, values
+        restarted = object.__new__(Restart)
+        object.__setattr__(restarted, "base", scheme)
+        yield "Restart", problem, restarted, make, values
+        wrapped = lambda x, theta=theta: RelaxedState(theta, x, last, AuxState(theta, None))  # noqa: E731
+        yield "Relaxed", problem, relaxed(scheme), wrapped, values
+    V, W = Space(), Space()
+    theta, m = V.vectors("theta m")
+    for linear in (None, V.operator("L")):  # counted in E by the schemes below, but for "auto"
+        problem = AbstractEnergy(V)
+        if linear is not None:
+            problem.linear = linear
+        make = lambda x: AuxState(theta, x)  # noqa: E731
+        for form in (*EXP_SAV_FORMS, "auto"):
+            yield "ExpSAV", problem, configured(ExpSAV, form=form, scale=kappa), make, pair
+        yield (
+            "ElementwiseSAV",
+            problem,
+            configured(ElementwiseSAV, C=C),
+            make,
+            W.vectors("a b"),
+        )  # the dimension is a symbol
+        state = lambda x: AdaptiveState(theta, x, m, last, last, 3)  # noqa: E731
+        for reading in ("norm", "elementwise"):
+            yield "AdaptiveSAV", problem, configured(AdaptiveSAV, C=C, reading=reading), state, pair
+        for form in ("invariant", "printed"):
+            yield "AdaptiveIEQ", problem, configured(AdaptiveIEQ, form=form), make, pair
+
+
+@check("identity", "every scheme of the registry, every dimension, inner product and L")
+def laws_are_those_of_the_modified_energies():
+    """Modified energies of one state with aux a and b differ by w (|a - c|^2 - |b - c|^2), or kappa (a - b), of the `law` of the scheme."""
+    square = lambda x: x @ x if isinstance(x, Vector) else x**2  # noqa: E731
+    seen = {}
+    for name, problem, scheme, make, (a, b) in stated():
+        first, second = make(a), make(b)
+        law = scheme.law(problem, first)
+        assert law == scheme.law(problem, second)  # it does not depend on the auxiliary variable
+        rise = scheme.modified_energy(problem, first) - scheme.modified_energy(problem, second)
+        if isinstance(law, Quadratic):
+            assert law.weight > 0
+            centre = law.centre if law.centre else 0 * a
+            assert is_zero(rise - law.weight * (square(a - centre) - square(b - centre)))
+        elif law.own_loss:
+            assert is_zero(law.scale - kappa)
+            assert sp.diff(rise, a).is_positive
+        else:
+            assert is_zero(rise - law.scale * (a - b))
+        seen.setdefault(name, set()).add(type(law))
+    assert set(seen) == {name for name, scheme in REGISTRY.items() if hasattr(scheme, "law")}
+    assert seen["Relaxed"] == {Quadratic, Logarithmic}
+
+
+# %% [markdown]
+# ## One evaluation a step
+#
+# A scheme that says `evaluates` needs at the new $\theta$ nothing but what the next step needs there. `Relaxed.step_evaluated` hands it on.
+
+
+# %%
+class Asked:
+    """A problem that notes which of its methods are called."""
+
+    def __init__(self, problem):
+        self._problem, self.calls = problem, []
+
+    def __getattr__(self, name):
+        member = getattr(self._problem, name)
+        if not callable(member) or name in ("inner", "linear"):
+            return member
+
+        def noted(*arguments):
+            self.calls.append(name)
+            return member(*arguments)
+
+        return noted
+
+
+def same_states(one, two):
+    """Return True if two states of Relaxed are the same."""
+    pairs = ((one.theta, two.theta), (one.aux, two.aux), (one.xi0, two.xi0), (one.base.aux, two.base.aux))
+    return all(is_zero(x - y) for x, y in (*pairs, (one.base.theta, two.base.theta)))
+
+
+def without_evaluation():
+    """Return a step of relaxed ExpSAV by both methods."""
+    problem, base, theta, aux = setting("ExpSAV L")
+    scheme, old = relaxed(base), RelaxedState(theta, aux, last, AuxState(theta, None))
+    return scheme.step(problem, old, dt), scheme.step_evaluated(problem, old, dt, None)
+
+
+@check("identity", "every dimension, inner product, L and S; SAV, IEQ with any direction of the step; every branch")
+def one_evaluation_a_step():
+    """`step_evaluated` returns the state of `step` and the evaluation at the new theta; given one at the old theta, it makes no other."""
+    once = {"SAV": ["nonlinear_energy_and_gradient"], "IEQ": ["linearize"]}
+    for kind in ("SAV", "SAV L", "IEQ", "IEQ L"):
+
+        def run(kind=kind):
+            problem, base, theta, aux = setting(kind)
+            scheme = relaxed(base)
+            asked = Asked(problem)
+            old = RelaxedState(theta, aux, last, AuxState(theta, None))
+            plain = scheme.step(problem, old, dt)
+            fresh, at_new = scheme.step_evaluated(problem, old, dt, None)
+            given, _ = scheme.step_evaluated(asked, old, dt, base.evaluate(problem, theta))
+            return problem, base, plain, fresh, given, at_new, asked.calls
+
+        with abstract_arrays():
+            for _, (problem, base, plain, fresh, given, at_new, calls) in branches(run):
+                assert same_states(plain, fresh)
+                assert same_states(plain, given)
+                assert calls == once[kind.split()[0]]
+                again = base.evaluate(problem, plain.theta)
+                assert is_zero(base.auxiliary_at(at_new) - base.auxiliary(problem, plain.theta))
+                if kind.startswith("SAV"):
+                    assert is_zero(at_new[0] - again[0])
+                    assert is_zero(at_new[1] - again[1])
+                else:
+                    assert is_zero(at_new.residual - again.residual)
+                    assert at_new.J is again.J
+    # a scheme that evaluates nothing takes its step
+    for _, (plain, (new, at_new)) in branches(without_evaluation):
+        assert same_states(plain, new)
+        assert at_new is None
 
 
 # %% [markdown]

@@ -114,7 +114,35 @@ def solvability():
     # the root needs F + C > 0; here F = -3
     below = FunctionProblem(lambda t: t @ t - 3, lambda t: 2 * t)
     for constant in (2.0, 3.0, 4.0):
-        assert SAV(C=constant).admissible(below, np.zeros(1)) == (constant > 3)
+        assert (SAV(C=constant).undefined(below, np.zeros(1)) == "") == (constant > 3)
+
+
+@check("identity", EVERY)
+def evaluations():
+    """A step is `step_at` with F and g of `evaluate`, and the auxiliary variable `auxiliary_at`: nothing else is asked of the problem."""
+    for energy_part in (False, True):
+        V, L, _, problem, scheme, theta = setting(energy_part=energy_part)
+        at = scheme.evaluate(problem, theta)
+        F, g = problem.nonlinear_energy_and_gradient(theta)
+        assert is_zero(at[0] - F)
+        assert is_zero(at[1] - g)
+        assert is_zero(scheme.auxiliary_at(at) - scheme.auxiliary(problem, theta))
+        for start in (r, None):
+            old = AuxState(theta, start)
+            new, same = scheme.step(problem, old, dt), scheme.step_at(problem, old, dt, at)
+            assert is_zero(new.theta - same.theta)
+            assert is_zero(new.aux - same.aux)
+        # any other numbers in the place of F and g are those of the step
+        other, h = sp.Symbol("F_other", positive=True), V.vector("h")
+        A = L + scheme.stabilization if energy_part else scheme.stabilization
+        told = scheme.step_at(problem, AuxState(theta, r), dt, (other, h))
+        expected = sav_update(
+            theta, r, h, other, L(theta) if energy_part else None,
+            dt=dt, C=C, inner=V.inner, solve=lambda u, A=A: A.solve_shifted(u, dt),
+        )  # fmt: skip
+        assert is_zero(told.theta - expected[0])
+        assert is_zero(told.aux - expected[1])
+        assert is_zero(scheme.auxiliary_at((other, h)) - sp.sqrt(other + C))
 
 
 # %% [markdown]
@@ -416,7 +444,7 @@ def recovering_the_energy_loses_digits():
         with np.errstate(all="raise"):
             new = scheme.step(problem, scheme.init(problem, at_rest), 1.0)
         assert (float(new.theta[0]), float(new.aux)) == (0.0, 10.0)
-        assert not kind(C=0.0).admissible(problem, at_rest)
+        assert kind(C=0.0).undefined(problem, at_rest) != ""
         try:
             kind(C=0.0).init(problem, at_rest)
         except ValueError:

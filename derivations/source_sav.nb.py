@@ -122,13 +122,13 @@ def solvability():
     below = FunctionProblem(lambda t: t @ t - 3, lambda t: 2 * t)
     at = np.zeros(1)
     for refused in (2.0, 3.0):
-        assert not SourceSAV(C=refused).admissible(below, at)
+        assert SourceSAV(C=refused).undefined(below, at) != ""
         try:
             SourceSAV(C=refused).init(below, at)
         except ValueError:
             continue
         raise AssertionError(f"C = {refused} was accepted for E = -3")
-    assert SourceSAV(C=4.0).admissible(below, at)
+    assert SourceSAV(C=4.0).undefined(below, at) == ""
 
 
 # %% [markdown]

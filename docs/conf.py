@@ -28,6 +28,8 @@ author = "The gradflow developers"
 copyright = "2026, the gradflow developers"
 version = release = version_of("gradflow")
 
+smartquotes = False  # texts are shown as they are: `--set` begins with two hyphens
+
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -105,7 +107,7 @@ autodoc_type_aliases = {
     **{name: f"gradflow.run.history.{name}" for name in ("Quantity", "Record")},
     **{name: f"gradflow.refusals.{name}" for name in ("Floats", "Seed")},
     "Scalar": "gradflow.energies.linear.Scalar",
-    "Slack": "gradflow.schemes.protocols.Slack",
+    "EnergyLaw": "gradflow.schemes.relaxation.EnergyLaw",
     "Curves": "gradflow.experiments.ma2024.criteria.Curves",
     "GridRuns": "gradflow.experiments.ieq_review.runs.GridRuns",
     "ImageRuns": "gradflow.experiments.image_runs.ImageRuns",

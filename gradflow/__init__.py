@@ -4,7 +4,7 @@
 >>> gf.Relaxed(gf.SAV(C=1.0))
 Relaxed(base=SAV(C=1.0, stabilization=0.0), eta=0.99, orientation='literature', budget='dissipation')
 
-Importing this costs NumPy and little else; SciPy, numba, SymPy, Matplotlib, CuPy load on first use.
+Importing gradflow loads NumPy and little else. SciPy, numba, SymPy, Matplotlib and CuPy load on first use.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import Any
 from . import datasets
 from .energies.dense import DenseLeastSquares
 from .energies.function import FunctionProblem
-from .energies.linear import Diagonal, LinearPart, Shift, Zero
+from .energies.linear import Diagonal, LinearPart, Matrix, Operator, Shift, Zero
 from .energies.protocols import LeastSquares, Linearization, Problem
 from .energies.split import SplitEnergy
 from .models import Burgers, Classification, Regression, SmoothedParticles, TwoLayerNet
 from .run.solution import Solution, Status
 from .run.solve import solve
+from .run.steps import ByEnergyRate, ByError
+from .run.stopping import Tolerance
 from .schemes import (
     IEQ,
     SAV,
@@ -56,6 +58,8 @@ __all__ = [
     "AuxState",
     "AuxiliaryScheme",
     "Burgers",
+    "ByEnergyRate",
+    "ByError",
     "Classification",
     "DenseLeastSquares",
     "Diagonal",
@@ -69,7 +73,9 @@ __all__ = [
     "LeastSquares",
     "LinearPart",
     "Linearization",
+    "Matrix",
     "Nesterov",
+    "Operator",
     "Problem",
     "RMSProp",
     "Regression",
@@ -83,6 +89,7 @@ __all__ = [
     "SourceSAV",
     "SplitEnergy",
     "Status",
+    "Tolerance",
     "TwoLayerNet",
     "Zero",
     "__version__",
@@ -95,6 +102,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("experiments", "plotting"):  # the rooms above the library; they load when they are asked for
+    if name in ("experiments", "plotting"):  # the packages above the library, loaded on first use
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

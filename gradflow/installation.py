@@ -1,4 +1,4 @@
-"""What is installed and found here: versions, linear algebra, threads, kernels, devices, data sets."""
+"""What is installed and found on this machine: versions, linear algebra, threads, kernels, devices, data sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 def installation() -> Iterator[tuple[str, str]]:
     """Yield what `gradflow info` prints, as pairs of a label and a value.
 
-    Nothing that is missing raises: its value says so.
+    A missing part raises nothing; its value says that it is missing.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def installation() -> Iterator[tuple[str, str]]:
     for name in KERNELS[1:]:
         try:
             select(name)
-            yield f"kernels {name}", "can be had"
+            yield f"kernels {name}", "available"
         except ValueError as error:
             yield f"kernels {name}", str(error).partition("; ")[0]
     yield "CUDA devices", _devices()

@@ -1,15 +1,17 @@
-"""Which array library do these arrays belong to? The only module, with `kernels`, that asks.
+"""The array library of given arrays. Only this module and `kernels` depend on the library.
 
-Every formula of the library is written in the Python array API standard; `array_namespace` hands it the
-functions (`xp.sqrt`, `xp.where`, ...) that fit its arguments: NumPy's, CuPy's, those of array-api-strict,
-or, for object arrays, the SymPy ones of `gradflow.symbolic`, so that a proof reads the same function that runs.
+Every formula of the library is written in the Python array API standard; `array_namespace` returns the functions
+(`xp.sqrt`, `xp.where`, ...) for its arguments: those of NumPy, CuPy or array-api-strict, or, for object arrays, the
+SymPy functions of `gradflow.symbolic`. A proof therefore uses the same function that runs.
 """
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from hashlib import sha256
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -24,12 +26,16 @@ __all__ = [
     "Array",
     "Namespace",
     "array_namespace",
-    "as_array",
+    "blas_pools",
     "blas_threads",
+    "copied",
     "fingerprint",
+    "is_array",
     "is_number",
     "is_numpy",
+    "no_infinity",
     "quiet",
+    "read_only",
     "shape_of",
     "to_numpy",
 ]
@@ -38,13 +44,13 @@ __all__ = [
 def array_namespace(*arrays: Array) -> Namespace:
     """Return the array-API namespace that `arrays` share.
 
-    Python scalars and None are passed over. NumPy arrays short-cut the general look-up, which would cost a
-    few microseconds in every update.
+    Python scalars and None are ignored. For NumPy arrays the general look-up is skipped, which would cost a few
+    microseconds in every update.
 
     Parameters
     ----------
     *arrays : array, number or None
-        What a formula is given, of any shapes.
+        The arguments of a formula, of any shapes.
 
     Raises
     ------
@@ -76,17 +82,6 @@ def array_namespace(*arrays: Array) -> Namespace:
     return general(*(a for a in arrays if a is not None and not isinstance(a, (int, float, complex))))
 
 
-def as_array(a: Array | float) -> Array:
-    """Return `a` itself if it is an array, and a NumPy float64 array of its shape (0-d for a number) otherwise.
-
-    Parameters
-    ----------
-    a : array or float
-        The value: an array of any shape, a Python number, or nested lists of such.
-    """
-    return a if hasattr(a, "shape") or hasattr(a, "free_symbols") else np.asarray(a, dtype=np.float64)[()]
-
-
 def shape_of(a: Array) -> tuple[int, ...]:
     """Return the shape of an array; () for a SymPy scalar, which has none.
 
@@ -109,6 +104,23 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def is_array(a: Any) -> bool:
+    """Return True for an array of NumPy itself, a memory map, or an array of a library that follows the standard.
+
+    The subclasses of NumPy's array compute by other rules: a masked array, a matrix.
+
+    Parameters
+    ----------
+    a : object
+        Anything; an array may have any shape.
+    """
+    if isinstance(a, (np.ndarray, np.generic)):
+        return type(a) in (np.ndarray, np.memmap)
+    from array_api_compat import is_array_api_obj
+
+    return not isinstance(a, type) and bool(is_array_api_obj(a))
+
+
 def is_numpy(a: Array) -> bool:
     """Return True if `a` is a NumPy array of numbers, so that SciPy's LAPACK may be used on it.
 
@@ -121,7 +133,7 @@ def is_numpy(a: Array) -> bool:
 
 
 def to_numpy(a: Array) -> np.ndarray[Any, Any]:
-    """Return `a` as a NumPy array of its shape on the host (a copy where it lives on a device).
+    """Return `a` as a NumPy array of its shape on the host (a copy if it is on a device).
 
     Parameters
     ----------
@@ -135,8 +147,34 @@ def to_numpy(a: Array) -> np.ndarray[Any, Any]:
     return np.asarray(a)
 
 
+def copied(a: Array) -> Array:
+    """Return a copy of an array, of its shape.
+
+    Parameters
+    ----------
+    a : array
+        Of any library and shape.
+    """
+    return np.array(a) if isinstance(a, np.ndarray) else array_namespace(a).asarray(a, copy=True)
+
+
+def read_only(a: Array) -> Array:
+    """Return a read-only view of `a` in NumPy, and a copy in other libraries, of the same shape.
+
+    Parameters
+    ----------
+    a : array
+        Of any library and shape. A scalar of NumPy and a symbol cannot be written, and are returned themselves.
+    """
+    if isinstance(a, np.ndarray):
+        view = a.view(np.ndarray)
+        view.setflags(write=False)
+        return view
+    return copied(a) if is_array(a) else a
+
+
 def fingerprint(*arrays: Array) -> str:
-    """Return the SHA-256 of shapes, dtypes and bytes: two data sets with the same one are the same.
+    """Return the SHA-256 of shapes, dtypes and bytes; equal values mean equal data sets.
 
     Parameters
     ----------
@@ -150,8 +188,24 @@ def fingerprint(*arrays: Array) -> str:
     return digest.hexdigest()
 
 
+def blas_pools() -> Any:
+    """Return threadpoolctl's controller of the thread pools of BLAS that are loaded.
+
+    The search takes milliseconds, as long as tens of small steps. It is repeated only after a module was imported,
+    which may have loaded a library.
+    """
+    from threadpoolctl import ThreadpoolController  # imported before the modules are counted
+
+    return _blas_pools(ThreadpoolController, len(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _blas_pools(controller: Any, modules: int) -> Any:
+    return controller().select(user_api="blas")
+
+
 def blas_threads(n: int | None) -> AbstractContextManager[Any]:
-    """Hold the BLAS libraries of this process at `n` threads, or leave them as they are (None).
+    """Limit the BLAS libraries of this process to `n` threads; None leaves them unchanged.
 
     Parameters
     ----------
@@ -161,28 +215,35 @@ def blas_threads(n: int | None) -> AbstractContextManager[Any]:
     Returns
     -------
     context manager
-        Gives the former number back at its end.
-
-    Raises
-    ------
-    ValueError
-        If `n` is neither None nor a whole number >= 1.
+        It restores the former number at its end.
     """
     if n is None:
         return nullcontext()
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"n must be a whole number >= 1 or None, got {n!r}")
-    from threadpoolctl import threadpool_limits
+    return cast(AbstractContextManager[Any], blas_pools().limit(limits=int(n)))
 
-    return cast(AbstractContextManager[Any], threadpool_limits(limits=n, user_api="blas"))
+
+def no_infinity(x: Array) -> Array:
+    """Return x, with NaN for an infinity: an overflow then shows, where ``1 / x`` would be a harmless 0.
+
+    Parameters
+    ----------
+    x : array
+        Of any shape, or a symbol.
+
+    Returns
+    -------
+    array
+        Of the shape of x.
+    """
+    return x + 0 * x
 
 
 def quiet() -> AbstractContextManager[Any]:
-    """Silence floating-point warnings: for loops that report overflow as a `Status` instead.
+    """Silence floating-point warnings, for loops that report overflow as a `Status`.
 
     Returns
     -------
     context manager
-        That of NumPy's ``errstate``.
+        NumPy's ``errstate``.
     """
     return np.errstate(all="ignore")

@@ -1,45 +1,45 @@
-"""Every check of an argument, once: what was wanted and what came, as a `ValueError`."""
+"""Checks of arguments. A failed check raises a `ValueError` that names what was wanted and what was given.
+
+A check returns the value that it accepts, and calls it `name` in its message. The value of a user function is checked
+in the same way, under a name such as ``gradient(theta)``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from math import isfinite
+from functools import wraps
+from inspect import signature
+from math import inf, isfinite
 from numbers import Integral
-from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .description import found
-from .namespace import Array, array_namespace, is_number
+from .namespace import Array, array_namespace, copied, is_array, is_number, read_only
 
 __all__ = [
     "Floats",
     "Seed",
-    "check_dtype",
-    "check_parts",
+    "as_float",
     "check_theta",
-    "check_vector",
-    "checked_count",
-    "checked_indices",
-    "checked_labels",
-    "checked_mass",
-    "checked_targets",
-    "checked_x",
+    "evaluate",
     "float_dtype",
     "generator",
+    "instance",
+    "integer_array",
+    "lists_arguments",
+    "mass_of",
+    "one_of",
     "plain_numbers",
-    "require_at_least",
-    "require_finite",
-    "require_in",
-    "require_one_of",
-    "require_positive",
-    "shape_error",
-    "size",
-    "spawn_generators",
-    "total_steps",
+    "real_array",
+    "real_number",
+    "real_scalar",
+    "real_value",
+    "rows_of",
     "whole_number",
 ]
 
@@ -47,7 +47,303 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 """A float32 or float64 array."""
 
 Seed: TypeAlias = int | np.random.Generator
-"""Where random numbers come from."""
+"""A seed or a generator of random numbers."""
+
+LARGEST = 2**63 - 1
+FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+WROTE = re.compile(
+    r"((put: |putmask: )?output array|(sort |partition |underlying )?array|array to be byte-swapped|assignment destination"
+    r"|WRITEBACKIFCOPY base|operand array with iterator write flag set|buffer source array|out) is read-only"
+    r"|.*output array is not writeable|Supplied output array .* contiguous, writable.*"
+    r"|cannot modify read-only memory|underlying buffer is not writable"
+    r"|(\w+\(\) )?argument must be read-write bytes-like object, not numpy\.ndarray"
+)
+"""What NumPy and Python say to a program that writes into an array for reading only."""
+
+
+def whole_number(name: str, value: Any, low: int = 0, high: int = LARGEST) -> int:
+    """Return `value` as an int, or raise ValueError unless it is a whole number (not a bool) from `low` to `high`.
+
+    Parameters
+    ----------
+    name, value : str, object
+        The name in the error message, and the given value.
+    low, high : int
+        The smallest and the largest value that are accepted.
+    """
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else low - 1
+    if not low <= number <= high:
+        wanted = f">= {low}" if high == LARGEST else f"from {low} to {high}"
+        raise ValueError(f"{name} must be a whole number {wanted}, got {found(value)}")
+    return number
+
+
+def real_number(
+    name: str, value: Any, low: float = -inf, high: float = inf, *, open_low: bool = False, open_high: bool = False
+) -> float:
+    """Return `value` as a Python number, or raise ValueError unless it is finite and in an interval.
+
+    Parameters
+    ----------
+    name, value : str, object
+        The name in the error message, and the given value.
+    low, high : float
+        Ends of the interval.
+    open_low, open_high : bool
+        Whether the ends are excluded.
+    """
+    number = as_float(value)
+    if (
+        number is None
+        or not (isfinite(number) and low <= number <= high)
+        or (number == low and open_low)
+        or (number == high and open_high)
+    ):
+        if isfinite(high):
+            wanted = f"lie in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+        else:
+            wanted = f"be a finite number{_bound(low, open_low)}"
+        raise ValueError(f"{name} must {wanted}, got {found(value)}")
+    return number
+
+
+def real_scalar(name: str, value: Any, like: Array) -> Array:
+    """Return a real number, NaN and infinity included, as a 0-d array like `like`, or raise ValueError.
+
+    Parameters
+    ----------
+    name, value : str, object
+        The name in the error message, and the given value: a number, or a 0-d array of at least the precision of
+        `like`.
+    like : array
+        Of any shape, float32 or float64. With an object array of symbols, every value is accepted.
+    """
+    dtype: Any = like.dtype
+    if type(value) is getattr(dtype, "type", None) or getattr(dtype, "kind", "") == "O":
+        return value
+    xp, own, number = array_namespace(like), getattr(value, "dtype", None), as_float(value)
+    ok = number is not None or (is_array(value) and value.shape == () and _is(value, "real floating", "integral"))
+    if ok and own is not None and _is(value, "real floating"):
+        ok = array_namespace(value).finfo(own).bits >= xp.finfo(dtype).bits
+    if not ok:
+        wanted = f"a real number or a 0-d array of dtype {dtype}"
+        raise ValueError(f"{name} must be {wanted}, got {found(value)}{f' of dtype {own}' if own is not None else ''}")
+    return xp.asarray(value if number is None else number, dtype=dtype, copy=True)[()]
+
+
+def real_value(name: str, value: Any) -> Any:
+    """Return a number (NaN included) as a NumPy scalar, an array or a symbol unchanged, or raise ValueError.
+
+    Parameters
+    ----------
+    name, value : str, object
+        The name in the error message, and the given value.
+    """
+    if isinstance(value, (np.float32, np.float64)) or hasattr(value, "free_symbols"):
+        return value
+    number = as_float(value)
+    if number is None and not is_array(value):
+        raise ValueError(f"{name} must be a real number or an array, got {found(value)}")
+    return real_array(name, value, {"N": None} if value.ndim else {}) if number is None else np.float64(number)
+
+
+def real_array(
+    name: str,
+    a: Any,
+    shape: Mapping[str, int | None],
+    dtype: Any = None,
+    *,
+    of: str = "the data",
+    least: int = 1,
+    low: float | None = None,
+    open_low: bool = False,
+) -> Array:
+    """Return `a`, of the same shape, or raise ValueError unless it is a real array; this runs in every evaluation.
+
+    An array is one of NumPy, a memory map, or one of a library that follows the array API standard; an object array
+    must hold symbols. A masked array, a matrix, a sparse array and a list are refused.
+
+    Parameters
+    ----------
+    name, a : str, object
+        The name in the error message, and the given value.
+    shape : mapping of str to int or None
+        The length of each axis by its letter; None for any length >= `least`.
+    dtype : dtype, optional
+        The dtype; by default float32 or float64.
+    of : str
+        Whose dtype that is, for the message.
+    least : int
+        The smallest length of an axis whose length is free.
+    low : float, optional
+        If given, entries must be finite and >= low.
+    open_low : bool
+        Whether `low` is excluded.
+    """
+    if type(a) is not np.ndarray or a.dtype is not dtype or a.shape != tuple(shape.values()):
+        _check_shape(name, a, shape, least)
+        if dtype is None:
+            if not _is_float(a) and not _is_symbolic(a):
+                raise ValueError(f"{name} must be float32 or float64, got {a.dtype}")
+        elif a.dtype is not dtype and str(a.dtype) != str(dtype):  # dtypes of two libraries cannot be compared
+            raise ValueError(f"{name} must have the dtype of {of}, {dtype}; got {a.dtype}")
+    if low is not None and not _is_symbolic(a):
+        xp = array_namespace(a)
+        if not bool(xp.all(xp.isfinite(a) & (a > low if open_low else a >= low))):
+            raise ValueError(f"{name} must have finite entries{_bound(low, open_low)}")
+    return a
+
+
+def integer_array(name: str, a: Any, shape: Mapping[str, int | None], high: int, like: Array) -> Array:
+    """Return a copy of `a` as int64, of the given shape, or raise ValueError unless it holds integers in [0, high).
+
+    Parameters
+    ----------
+    name, a : str, object
+        The name in the error message, and the given value: an array of NumPy or of the library wanted.
+    shape : mapping of str to int or None
+        The length of each axis by its letter; None for any length >= 1.
+    high : int
+        One more than the largest entry accepted.
+    like : array
+        Of the library wanted, of any shape.
+    """
+    _check_shape(name, a, shape, 1)
+    if not _is(a, "integral"):
+        raise ValueError(f"{name} must be integers, got {a.dtype}")
+    own, xp = array_namespace(a), array_namespace(like)
+    if bool(own.any((a < 0) | (a >= high))):
+        raise ValueError(f"{name} must lie in [0, {high}); got {int(own.min(a))} to {int(own.max(a))}")
+    return xp.asarray(own.astype(a, own.int64), copy=True)
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> str:
+    """Return `value`, or raise ValueError unless it is among the known names.
+
+    Parameters
+    ----------
+    name, value : str, object
+        The name in the error message, and the given value.
+    known : iterable of str
+        The accepted values.
+    """
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}; got {found(value)}")
+    return value
+
+
+def instance(name: str, value: Any, kinds: Any, wanted: str) -> Any:
+    """Return `value`, or raise ValueError unless it is an instance of one of the types.
+
+    Parameters
+    ----------
+    name, value : str, object
+        The name in the error message, and the given value.
+    kinds : type or tuple of types
+        The accepted values.
+    wanted : str
+        The types in words.
+    """
+    if not isinstance(value, kinds):
+        raise ValueError(f"{name} must be {wanted}, got {found(value)}")
+    return value
+
+
+def generator(seed: Seed, name: str = "seed") -> np.random.Generator:
+    """Return the generator for a whole number >= 0 of any size, or the generator given, or raise ValueError.
+
+    Parameters
+    ----------
+    seed : int or numpy.random.Generator
+        The given value.
+    name : str
+        The name in the error message.
+    """
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"{name} must be a whole number >= 0 or a numpy.random.Generator, got {found(seed)}")
+    return np.random.default_rng(int(seed))
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
+    """Return `dtype` as a dtype of NumPy, or raise ValueError unless it is float32 or float64.
+
+    Parameters
+    ----------
+    dtype : dtype-like
+        The given value.
+    """
+    if isinstance(
+        dtype, (str, type, np.dtype)
+    ):  # NumPy reads None as float64; here it can only be a forgotten argument
+        for known in FLOATS:
+            try:
+                if np.dtype(dtype) == known:
+                    return known
+            except (TypeError, ValueError):
+                break
+    raise ValueError(f"dtype must be float32 or float64, got {found(dtype)}")
+
+
+def mass_of(mass: Any) -> Array | float:
+    """Return the diagonal of an inner product as a number of Python or a copy of an array (P,), or raise ValueError.
+
+    Parameters
+    ----------
+    mass : float, array (P,) or None
+        The given value, with entries > 0; None means 1.
+    """
+    if mass is None or is_number(mass):
+        return 1.0 if mass is None else real_number("mass", mass, 0, open_low=True)
+    if not is_array(mass):
+        raise ValueError(f"mass must be a number > 0 or an array of shape (P,), got {found(mass)}")
+    return copied(real_array("mass", mass, {"P": None}, low=0, open_low=True))
+
+
+def rows_of(indices: Any, N: int, like: Array) -> Array | slice:
+    """Return the rows of a batch, a slice or of shape (B,), or raise ValueError unless there are rows, all in [0, N).
+
+    Parameters
+    ----------
+    indices : slice, array or list
+        The given value; an integer array (B,) is copied.
+    N : int
+        Number of samples.
+    like : array
+        Of the library wanted, of any shape.
+    """
+    if isinstance(indices, list):
+        indices = np.array([whole_number("each of indices", i) for i in indices], dtype=np.int64)
+    if not isinstance(indices, slice):
+        return integer_array("indices", indices, {"B": None}, N, like)
+    try:
+        rows = range(*indices.indices(N))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"indices must be an array or a slice with integer ends, got {indices}") from error
+    if len(rows) == 0:
+        raise ValueError(f"indices must have at least one sample; {indices} of {N} is empty")
+    return slice(rows.start, rows.stop, rows.step) if rows.step > 0 else indices  # in the standard: ends within N
+
+
+def evaluate(name: str, of_user: Callable[..., Any], *arrays: Array) -> Any:
+    """Return the value of a user function; raise ValueError if the function writes into its arguments.
+
+    Parameters
+    ----------
+    name : str
+        The name of the function in the error message.
+    of_user : callable
+        The function. It gets NumPy arrays as read-only views, and arrays of other libraries as copies.
+    *arrays : array (P,)
+        Its arguments.
+    """
+    try:
+        return of_user(*map(read_only, arrays))
+    except Exception as error:
+        if type(error) in (ValueError, TypeError) and WROTE.fullmatch(str(error)):
+            raise ValueError(f"{name} must not write into its arguments, but tried to ({error})") from error
+        raise
 
 
 def plain_numbers(scheme: Any) -> None:
@@ -60,505 +356,91 @@ def plain_numbers(scheme: Any) -> None:
     """
     for field in fields(scheme):
         value = getattr(scheme, field.name)
-        if is_number(value) and type(value) not in (int, float):
-            object.__setattr__(scheme, field.name, int(value) if isinstance(value, Integral) else float(value))
+        number = as_float(value)
+        if number is not None and type(value) not in (int, float):
+            object.__setattr__(scheme, field.name, int(value) if isinstance(value, Integral) else number)
 
 
-def require_finite(name: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    value : object
-        What was given.
-    """
-    if not is_number(value) or not isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
-
-
-def require_positive(name: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number > 0.
+def lists_arguments(kind: type) -> None:
+    """Make the constructor of a class list its arguments in the error for an unknown one.
 
     Parameters
     ----------
-    name : str
-        What the message calls it.
-    value : object
-        What was given.
+    kind : type
+        The class; its ``__init__`` is wrapped.
     """
-    if not is_number(value) or not (isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+    init: Any = vars(kind)["__init__"]
+    takes = signature(init)
+    names = ", ".join(list(takes.parameters)[1:]) or "none"
 
+    @wraps(init)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            takes.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{kind.__name__}: {error}; its arguments are {names}") from None
+        init(self, *args, **kwargs)
 
-def require_at_least(name: str, value: float, least: float) -> None:
-    """Raise ValueError unless `value` is a finite number >= `least`.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    value : object
-        What was given.
-    least : float
-        The smallest value that is accepted.
-    """
-    if not is_number(value) or not (isfinite(value) and value >= least):
-        kind = "" if isinstance(value, int) else "a finite number "
-        raise ValueError(f"{name} must be {kind}>= {least:g}, got {value!r}")
-
-
-def require_in(name: str, value: float, low: float, high: float, *, open_end: bool = False) -> None:
-    """Raise ValueError unless low <= value <= high (or < high).
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    value : object
-        What was given.
-    low, high : float
-        Ends of the interval.
-    open_end : bool
-        Whether `high` itself is refused.
-    """
-    ok = is_number(value) and low <= value and (value < high if open_end else value <= high)
-    if not ok:
-        raise ValueError(f"{name} must lie in [{low:g}, {high:g}{')' if open_end else ']'}, got {value!r}")
-
-
-def require_one_of(name: str, value: object, known: Iterable[str]) -> None:
-    """Raise ValueError unless `value` is among the known names.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    value : object
-        What was given.
-    known : iterable of str
-        What is accepted.
-    """
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}; got {found(value)}")
-
-
-def whole_number(name: str, value: Any, low: int) -> int:
-    """Return `value` as an int, or raise ValueError unless it is a whole number >= low.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    value : object
-        What was given.
-    low : int
-        The lowest value accepted.
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
-        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
-    return int(value)
+    setattr(kind, "__init__", checked)  # noqa: B010
 
 
 def check_theta(theta: Array) -> None:
-    """Raise ValueError unless theta is a finite vector of a real floating dtype of 32 bits or more.
+    """Raise ValueError unless theta is a finite vector, float32 or float64.
 
     Parameters
     ----------
     theta : object
         What was given; accepted is an array (P,), P >= 1.
     """
-    if getattr(theta, "ndim", None) != 1 or theta.shape[0] == 0:
-        raise ValueError(f"theta0 must have shape (P,), got {getattr(theta, 'shape', type(theta).__name__)!r}")
-    xp = array_namespace(theta)
-    if not xp.isdtype(theta.dtype, "real floating") or xp.finfo(theta.dtype).bits < 32:
-        raise ValueError(f"theta0 must have a real floating dtype of 32 bits or more, got {theta.dtype}")
-    if not bool(xp.all(xp.isfinite(theta))):
-        raise ValueError("theta0 must be finite, got NaN or infinite entries")
+    real_array("theta0", theta, {"P": None}, low=-inf)
 
 
-def check_parts(problem: Any, scheme: Any, theta: Array) -> None:
-    """Raise ValueError if problem or scheme is none, or holds arrays that do not go with theta.
-
-    A mass, an energy part or a stabilization of another dtype would promote the state, one of another length be broadcast.
+def as_float(value: Any) -> float | None:
+    """Return a real number as a float, None for anything else and for an integer of more than 308 digits.
 
     Parameters
     ----------
-    problem : object
-        What was given as the problem.
-    scheme : object
-        What was given as the scheme.
-    theta : array (P,)
-        Initial parameters, checked.
-    """
-    for name, value, methods in (("problem", problem, ("energy", "inner")), ("scheme", scheme, ("init", "step"))):
-        if isinstance(value, type) or not all(callable(getattr(value, m, None)) for m in methods):
-            raise ValueError(f"{name} must be an instance with the methods {', '.join(methods)}, got {value!r}")
-    found = {"mass": getattr(problem, "mass", None), "linear": getattr(problem, "linear", None)}
-    while scheme is not None:
-        found.setdefault("stabilization", getattr(scheme, "stabilization", None))
-        scheme = getattr(scheme, "base", None)
-        found["stabilization"] = found["stabilization"] or getattr(scheme, "stabilization", None)
-    for name, value in found.items():
-        array: Any = getattr(value, "diagonal", value)
-        if not hasattr(array, "dtype") or getattr(array, "ndim", 0) == 0:
-            continue
-        if array.shape != theta.shape or array.dtype != theta.dtype:
-            wanted = f"theta's shape {theta.shape} and dtype {theta.dtype}"
-            raise ValueError(f"{name} must have {wanted}, got {array.shape} and {array.dtype}")
-
-
-def total_steps(steps: int | None, epochs: int | None, batches: int) -> int:
-    """Return the number of steps, from exactly one of the two ways to say it.
-
-    Parameters
-    ----------
-    steps, epochs : int or None
-        How far; one of the two is None.
-    batches : int
-        Steps in an epoch.
-
-    Raises
-    ------
-    ValueError
-        If both or none are given, or one is not a whole number >= 0.
-    """
-    if (steps is None) == (epochs is None):
-        raise ValueError(f"give steps or epochs, exactly one of the two; got steps={steps!r}, epochs={epochs!r}")
-    return whole_number("steps", steps, 0) if steps is not None else whole_number("epochs", epochs, 0) * batches
-
-
-def shape_error(name: str, P: int, got: object, letter: str = "P") -> ValueError:
-    """Return the error for an argument that should have had shape (P,).
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    P : int
-        The length wanted.
-    got : object
-        What was given.
-    letter : str
-        How the message writes the length.
-    """
-    return ValueError(f"{name} must have shape ({letter},), {letter} = {P}; got {found(got)}")
-
-
-def check_vector(name: str, v: Array, P: int, dtype: Any, letter: str = "P") -> None:
-    """Raise unless `v` has shape (P,) and the dtype; this runs in every evaluation.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    v : object
-        What was given; accepted is an array (P,).
-    P : int
-        The length wanted.
-    dtype : dtype
-        The dtype wanted.
-    letter : str
-        How the message writes the length.
-    """
-    if getattr(v, "shape", None) != (P,):
-        raise shape_error(name, P, v, letter)
-    if v.dtype != dtype:
-        raise ValueError(f"{name} must have the dtype of the data, {dtype}; got {v.dtype}")
-
-
-def size(name: str, value: Any) -> int:
-    """Return `value` as an int >= 1.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
     value : object
         What was given.
-
-    Raises
-    ------
-    ValueError
-        If it is no integer, or below 1.
     """
     try:
-        number = index(value)
-    except TypeError:
-        number = 0
-    if number < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} must be an integer >= 1, got {found(value)}")
-    return number
+        return float(value) if is_number(value) else None
+    except OverflowError:
+        return None
 
 
-def generator(seed: int | np.random.Generator) -> np.random.Generator:
-    """Return a NumPy generator for an integer seed >= 0, or the generator given.
-
-    Parameters
-    ----------
-    seed : int or numpy.random.Generator
-        What was given.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    if isinstance(seed, np.random.Generator):
-        return seed
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed must be an integer >= 0 or a numpy.random.Generator, got {found(seed)}")
-    return np.random.default_rng(seed)
+def _bound(low: float, open_low: bool) -> str:
+    return "" if low == -inf else f" {'>' if open_low else '>='} {low:g}"
 
 
-def checked_x(x: Array, D: int) -> Array:
-    """Return inputs of shape (N, D), N >= 1, float32 or float64, finite.
-
-    Parameters
-    ----------
-    x : object
-        What was given; accepted is an array (N, D).
-    D : int
-        Number of inputs.
-
-    Raises
-    ------
-    ValueError
-        If the shape or the dtype is another, or an entry is not finite.
-    """
-    if getattr(x, "ndim", None) != 2 or x.shape[1] != D or x.shape[0] < 1:
-        raise ValueError(f"x must have shape (N, D), N >= 1 and D = {D}; got {found(x)}")
-    xp = array_namespace(x)
-    if x.dtype not in (xp.float32, xp.float64):
-        raise ValueError(f"x must be float32 or float64, got {x.dtype}")
-    _check_finite("x", x)
-    return x
+def _is(a: Array, *kinds: str) -> bool:
+    """Return whether the dtype is of one of the kinds of the standard, in the byte order of the machine."""
+    if getattr(a.dtype, "kind", "") == "O" or not getattr(a.dtype, "isnative", True):
+        return False
+    return bool(array_namespace(a).isdtype(a.dtype, kinds))
 
 
-def checked_targets(y: Array, x: Array, k: int) -> Array:
-    """Return a copy of targets as (N, k), finite, of the dtype of x; (N,) is taken for (N, 1).
-
-    Parameters
-    ----------
-    y : object
-        What was given; accepted is an array (N, k), or (N,) if k = 1.
-    x : array (N, D)
-        The inputs.
-    k : int
-        Number of outputs.
-
-    Raises
-    ------
-    ValueError
-        If the shape or the dtype is another, or an entry is not finite.
-    """
-    N, shape = x.shape[0], getattr(y, "shape", None)
-    if shape != (N, k) and not (k == 1 and shape == (N,)):
-        raise ValueError(f"y must have shape (N, k) = {(N, k)}{' or (N,)' if k == 1 else ''}; got {found(y)}")
-    if y.dtype != x.dtype:
-        raise ValueError(f"y must have the dtype of x, {x.dtype}; got {y.dtype}")
-    _check_finite("y", y)
-    xp = array_namespace(x, y)
-    return xp.reshape(xp.asarray(y, copy=True), (N, k))
+def _is_float(a: Array) -> bool:
+    """Return whether the dtype is float32 or float64."""
+    if isinstance(a, np.ndarray):
+        return a.dtype in FLOATS
+    return str(a.dtype).rpartition(".")[2] in ("float32", "float64")
 
 
-def checked_labels(labels: Array, x: Array, k: int) -> Array:
-    """Return labels (N,) as int64 in [0, k).
-
-    Parameters
-    ----------
-    labels : object
-        What was given; accepted is an integer array (N,).
-    x : array (N, D)
-        The inputs.
-    k : int
-        Number of classes.
-
-    Raises
-    ------
-    ValueError
-        If the shape is another, the dtype no integer, or a label outside [0, k).
-    """
-    xp, N = array_namespace(x), x.shape[0]
-    if getattr(labels, "shape", None) != (N,):
-        raise ValueError(f"labels must have shape (N,), N = {N}; got {found(labels)}")
-    labels = xp.asarray(labels)
-    if not xp.isdtype(labels.dtype, "integral"):
-        raise ValueError(f"labels must be integers, got {labels.dtype}")
-    labels = xp.astype(labels, xp.int64)
-    if bool(xp.any((labels < 0) | (labels >= k))):
-        raise ValueError(f"labels must lie in [0, {k}); got {int(xp.min(labels))} to {int(xp.max(labels))}")
-    return labels
+def _is_symbolic(a: Array) -> bool:
+    return getattr(a.dtype, "kind", "") == "O" and all(hasattr(entry, "free_symbols") for entry in a.flat)
 
 
-def checked_indices(indices: Any, N: int, like: Array) -> Array | slice:
-    """Return the rows of a batch: a slice that is not empty, or an integer array (B,), B >= 1, in [0, N).
-
-    Parameters
-    ----------
-    indices : slice or array
-        What was given.
-    N : int
-        Number of samples.
-    like : array
-        Of the library wanted, of any shape.
-
-    Raises
-    ------
-    ValueError
-        If they are no integers, none, or outside [0, N).
-    """
-    if isinstance(indices, slice):
-        try:
-            rows = range(*indices.indices(N))
-        except TypeError as error:
-            raise ValueError(f"a slice of samples must have integer ends, got {indices}") from error
-        if len(rows) == 0:
-            raise ValueError(f"a batch must have at least one sample; {indices} of {N} is empty")
-        return slice(rows.start, rows.stop, rows.step) if rows.step > 0 else indices  # in the standard: ends within N
-    xp = array_namespace(like)
-    indices = xp.asarray(indices, copy=True)  # the caller may write into its own
-    if indices.ndim != 1 or indices.shape[0] == 0 or not xp.isdtype(indices.dtype, "integral"):
-        raise ValueError(
-            f"indices must be a slice or an integer array of shape (B,), B >= 1; got shape {indices.shape}, {indices.dtype}"
-        )
-    low, high = int(xp.min(indices)), int(xp.max(indices))
-    if low < 0 or high >= N:
-        raise ValueError(f"indices must lie in [0, N), N = {N}; got {low} to {high}")
-    return indices
-
-
-def _check_finite(name: str, a: Array) -> None:
-    xp = array_namespace(a)
-    if not bool(xp.all(xp.isfinite(a))):
-        raise ValueError(f"{name} must be finite; it has NaN or infinite entries")
-
-
-def check_dtype(name: str, value: Array, theta: Array) -> None:
-    """Refuse what would silently promote a float32 run to float64.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls the function that returned it.
-    value : array
-        What was returned, of any shape.
-    theta : array (P,)
-        The parameters, whose dtype is wanted.
-
-    Raises
-    ------
-    ValueError
-        If the dtypes differ.
-    """
-    if value.dtype != theta.dtype:
-        raise ValueError(f"{name} must return theta's dtype {theta.dtype}, got {value.dtype}")
-
-
-def checked_mass(mass: Any) -> Array | float:
-    """Return the diagonal of an inner product as a Python float or an array (P,).
-
-    Parameters
-    ----------
-    mass : float, array (P,) or None
-        What was given; None for 1.
-
-    Raises
-    ------
-    ValueError
-        If it is neither a finite number > 0 nor a vector of finite entries > 0.
-    """
-    if mass is None:
-        return 1.0
-    if is_number(mass):
-        if not 0 < mass < float("inf"):
-            raise ValueError(f"mass must be positive and finite, got {mass!r}")
-        return float(mass)
-    if not hasattr(mass, "ndim"):
-        raise ValueError(f"mass must be a number or an array (P,), got {type(mass).__name__}")
-    xp = array_namespace(mass)
-    if mass.ndim != 1 or (mass.dtype != object and not bool(xp.all(xp.isfinite(mass)) & xp.all(mass > 0))):
-        raise ValueError(f"mass must be a number or an array (P,) with entries > 0, got shape {mass.shape}")
-    return mass
-
-
-def float_dtype(dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
-    """Return `dtype` as a NumPy dtype, which must be float32 or float64.
-
-    Parameters
-    ----------
-    dtype : dtype-like
-        What was given.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    if dtype is not None:  # NumPy reads None as float64; here it can only be a forgotten argument
-        for known in (np.dtype(np.float32), np.dtype(np.float64)):
-            try:
-                if np.dtype(dtype) == known:
-                    return known
-            except TypeError:
-                break
-    raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
-
-
-def checked_count(name: str, value: int, lowest: int, highest: int | None = None) -> int:
-    """Return `value` as an int between `lowest` and `highest`, both included.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    value : object
-        What was given.
-    lowest : int
-        The lowest value accepted.
-    highest : int, optional
-        The highest.
-
-    Raises
-    ------
-    ValueError
-        If it is no integer, or outside.
-    """
-    wanted = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
-    try:
-        count = index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be an integer, {wanted}, got {value!r}") from None
-    if count < lowest or (highest is not None and count > highest):
-        raise ValueError(f"{name} must be {wanted}, got {count}")
-    return count
-
-
-def spawn_generators(seed: Seed, count: int) -> list[np.random.Generator]:
-    """Return `count` independent generators derived from `seed`.
-
-    One stream for each purpose, so that asking for more numbers of one kind never changes those of another.
-    A Generator is only asked to spawn: its own stream does not move, but a second call gives other children.
-
-    Parameters
-    ----------
-    seed : int or numpy.random.Generator
-        Where the numbers come from.
-    count : int
-        How many generators.
-
-    Raises
-    ------
-    ValueError
-        If `seed` is neither a non-negative integer nor a Generator.
-    """
-    if isinstance(seed, np.random.Generator):
-        return seed.spawn(count)
-    try:
-        number = index(seed)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise ValueError(f"seed must be a non-negative integer or a numpy.random.Generator, got {seed!r}")
-    return np.random.default_rng(number).spawn(count)
+def _check_shape(name: str, a: Any, shape: Mapping[str, int | None], least: int) -> None:
+    """Raise ValueError unless `a` is an array of the shape."""
+    is_one = is_array(a)
+    if is_one and len(a.shape) == len(shape):
+        lengths = zip(a.shape, shape.values(), strict=True)
+        if all(n >= least if wanted is None else n == wanted for n, wanted in lengths):
+            return
+    letters = ", ".join(shape) + ("," if len(shape) == 1 else "")
+    free = f">= {least}" if least else ""
+    says = {letter: free if n is None else f"= {n}" for letter, n in shape.items() if letter != str(n)}
+    lengths_wanted = " and ".join(f"{letter} {text}" for letter, text in says.items() if text)
+    wanted = f"({letters}){', ' if lengths_wanted else ''}{lengths_wanted}"
+    raise ValueError(f"{name} must {'have' if is_one else 'be an array of'} shape {wanted}; got {found(a)}")

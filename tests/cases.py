@@ -69,7 +69,8 @@ def vanilla_schemes(stabilization=0.0):
 def auxiliary_schemes(stabilization=0.0):
     """Return name -> every scheme with an auxiliary variable: vanilla, restarted, relaxed in each budget."""
     vanilla = vanilla_schemes(stabilization)
-    budgeted = {name: scheme for name, scheme in vanilla.items() if not getattr(scheme, "relaxes_its_own_loss", False)}
+    own_loss = [f"ExpSAV-{form}" for form in EXP_SAV_FORMS if form != "explicit"]
+    budgeted = {name: scheme for name, scheme in vanilla.items() if name not in own_loss}
     return {
         **vanilla,
         **{f"Restart-{name}": Restart(scheme) for name, scheme in vanilla.items()},

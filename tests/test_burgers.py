@@ -64,6 +64,19 @@ def close(found, wanted, tolerance):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * (1e-300 + np.max(np.abs(wanted))))
 
 
+@pytest.mark.parametrize(("time_scale", "mass"), [("autograd", 1.0), ("mean_field", 1 / 7), (None, 1.0)])
+def test_the_time_scale_names_the_inner_product(time_scale, mass):
+    """(u, v)_M is u . v / m in the mean-field time and u . v in that of automatic differentiation, which is the default."""
+    named = burgers(m=7, time_scale=time_scale)[0] if time_scale else burgers(m=7)[0]
+    if time_scale is None:
+        at = named
+        data = (at._inside[:, :2], np.stack([np.zeros(2), np.ones(2)], axis=1), np.ones(1))
+        named = gf.Burgers(at.net, *data)
+    u, v = np.random.default_rng(0).standard_normal((2, 28))
+    assert named.mass == mass
+    np.testing.assert_allclose(named.inner(u, v), mass * (u @ v), rtol=1e-14)
+
+
 @cases
 @pytest.mark.parametrize(("m", "N"), [(4, 5), (1, 1), (7, 2)])
 def test_residual_and_all_first_derivatives(m, N, scaling, time_scale):
@@ -252,14 +265,16 @@ NET = gf.TwoLayerNet(2, 3, activation="tanh")
         ({"interior": np.zeros((0, 2))}, r"interior must have shape \(N, 2\), N >= 1; got \(0, 2\)"),
         ({"interior": np.zeros((4, 3))}, r"interior must have shape \(N, 2\), N >= 1; got \(4, 3\)"),
         ({"interior": np.zeros((4, 2), dtype=int)}, "interior must be float32 or float64, got int64"),
-        ({"interior": np.full((4, 2), np.inf)}, "interior must be finite"),
-        ({"initial": np.zeros(3)}, r"initial must have shape \(N, 2\), got \(3,\)"),
-        ({"walls": np.zeros((2, 1))}, r"walls must have shape \(N,\), got \(2, 1\)"),
+        ({"interior": np.full((4, 2), np.inf)}, "interior must have finite entries"),
+        ({"initial": np.zeros(3)}, r"initial must have shape \(N, 2\); got \(3,\)"),
+        ({"walls": np.zeros((2, 1))}, r"walls must have shape \(N,\); got \(2, 1\)"),
+        ({"initial": np.zeros((3, 3))}, r"initial must have shape \(N, 2\); got \(3, 3\)"),
+        ({"initial": np.zeros((3, 1))}, r"initial must have shape \(N, 2\); got \(3, 1\)"),
         ({"walls": np.zeros(2, dtype="float32")}, "walls must have the dtype of interior"),
-        ({"initial": np.full((3, 2), np.nan)}, "initial must be finite"),
+        ({"initial": np.full((3, 2), np.nan)}, "initial must have finite entries"),
         ({"nu": -1.0}, "nu must be a finite number >= 0, got -1.0"),
         ({"weights": (1.0, 1.0)}, "weights must be three finite numbers >= 0"),
-        ({"weights": (1.0, 1.0, float("inf"))}, "weights must be three finite numbers >= 0"),
+        ({"weights": (1.0, 1.0, float("inf"))}, "each of weights must be a finite number >= 0"),
         ({"time_scale": "other"}, "time_scale must be one of"),
     ],
 )

@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_made_is_refused_by_its_name(command, tmp_path):
         ("dt=-1", "dt must be a finite number > 0, got -1.0"),
         ("batch_size=-1", "batch_size must be"),
         ("batch_size=49", "batch_size must be"),
-        ("epochs=0", "epochs must be >= 1"),
+        ("epochs=0", "epochs must be a whole number >= 1"),
         ("seed=-1", "seed must be"),
     ],
 )

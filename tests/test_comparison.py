@@ -439,9 +439,9 @@ def test_an_interrupted_comparison_goes_on_and_more_epochs_do_too(tmp_path, monk
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seeds": 0}, "seeds must be >= 1, got 0"),
+        ({"seeds": 0}, "seeds must be a whole number >= 1, got 0"),
         ({"points": 4}, "points must be odd, got 4"),
-        ({"extensions": -1}, "extensions must be >= 0, got -1"),
+        ({"extensions": -1}, "extensions must be a whole number >= 0, got -1"),
         ({"constants": "1 -2"}, "constants must be different numbers > 0"),
         ({"constants": ""}, "constants must be different numbers > 0"),
         ({"constants": "1 1.0"}, "constants must be different numbers > 0"),

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from gradflow.datasets import (
+    Dataset,
     fashion_mnist,
     fashion_subset,
     gaussian,
@@ -233,19 +234,19 @@ def test_mean_of_the_exponential_of_the_norm():
     ("wrong", "message"),
     [
         ({"n_samples": 2}, "gives 2 and 0"),
-        ({"n_samples": 1}, "n_samples must be at least 2, got 1"),
-        ({"n_samples": 10.0}, "n_samples must be an integer, at least 2, got 10.0"),
+        ({"n_samples": 1}, "n_samples must be a whole number >= 2, got 1"),
+        ({"n_samples": 10.0}, "n_samples must be a whole number >= 2, got 10.0"),
         ({"n_samples": 3, "test_fraction": 0.9}, "gives 0 and 3"),
-        ({"n_inputs": 0}, "n_inputs must be at least 1, got 0"),
-        ({"test_fraction": 1.0}, "test_fraction must be between 0 and 1"),
-        ({"test_fraction": math.nan}, "test_fraction must be between 0 and 1"),
+        ({"n_inputs": 0}, "n_inputs must be a whole number >= 1, got 0"),
+        ({"test_fraction": 1.0}, r"test_fraction must lie in \(0, 1\)"),
+        ({"test_fraction": math.nan}, r"test_fraction must lie in \(0, 1\)"),
         ({"dtype": "int64"}, "dtype must be float32 or float64, got 'int64'"),
         ({"dtype": "nonsense"}, "dtype must be float32 or float64, got 'nonsense'"),
         ({"dtype": None}, "dtype must be float32 or float64, got None"),
-        ({"statistics": "test"}, "statistics must be 'pool' or 'train', got 'test'"),
-        ({"seed": None}, "seed must be a non-negative integer .* got None"),
-        ({"seed": -1}, "seed must be a non-negative integer .* got -1"),
-        ({"seed": 0.5}, "seed must be a non-negative integer .* got 0.5"),
+        ({"statistics": "test"}, "statistics must be one of pool, train; got 'test'"),
+        ({"seed": None}, "seed must be a whole number >= 0 .* got None"),
+        ({"seed": -1}, "seed must be a whole number >= 0 .* got -1"),
+        ({"seed": 0.5}, "seed must be a whole number >= 0 .* got 0.5"),
     ],
 )
 def test_wrong_arguments(make, wrong, message):
@@ -260,24 +261,24 @@ def test_wrong_coefficients(make):
 
     with pytest.raises(ValueError, match=r"must have shape \(n_inputs,\), n_inputs = 3; got \(2,\)"):
         make(3, 20, seed=0, coefficients=given([1, 2], [1, 2]))
-    with pytest.raises(ValueError, match="must be finite, got 1 entries"):
+    with pytest.raises(ValueError, match="an entry of coefficients must be a finite number, got inf"):
         make(3, 20, seed=0, coefficients=given([1, 2, math.inf], [1, 2, 3]))
     with pytest.raises(ValueError, match="got 'cauchy'"):
         make(3, 20, seed=0, coefficients="cauchy")
-    with pytest.raises(ValueError, match="leave one of the two out"):
+    with pytest.raises(ValueError, match="coefficient_seed must be left out"):
         make(3, 20, seed=0, coefficients=given([1, 2, 3], [1, 2, 3]), coefficient_seed=1)
 
 
 def test_sin_cos_wants_two_arrays():
-    with pytest.raises(ValueError, match="must be the 2 arrays p, q, got 3"):
+    with pytest.raises(ValueError, match="must be the 2 arrays p, q, got tuple of length 3"):
         sin_cos(3, 20, seed=0, coefficients=(np.ones(3),) * 3)
-    with pytest.raises(ValueError, match="must be the 2 arrays p, q, got an object of type int"):
+    with pytest.raises(ValueError, match="must be the 2 arrays p, q, got 3"):
         sin_cos(3, 20, seed=0, coefficients=3)
 
 
 @pytest.mark.parametrize("std", [0.0, -1.0, math.inf, math.nan])
 def test_gaussian_wants_a_positive_std(std):
-    with pytest.raises(ValueError, match="std must be positive and finite"):
+    with pytest.raises(ValueError, match="std must be a finite number > 0"):
         gaussian(3, 20, seed=0, std=std)
 
 
@@ -428,11 +429,11 @@ def test_files_of_another_set_are_refused(places):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"n_train": 60_001, "seed": 0}, "n_train must be between 1 and 60000, got 60001"),
-        ({"n_test": 0, "seed": 0}, "n_test must be between 1 and 10000, got 0"),
-        ({"n_test": 2.5, "seed": 0}, "n_test must be an integer"),
-        ({"n_train": 8}, "a seed must say which images n_train = 8 takes"),
-        ({"n_train": 8, "seed": "a"}, "seed must be a non-negative integer"),
+        ({"n_train": 60_001, "seed": 0}, "n_train must be a whole number from 1 to 60000, got 60001"),
+        ({"n_test": 0, "seed": 0}, "n_test must be a whole number from 1 to 10000, got 0"),
+        ({"n_test": 2.5, "seed": 0}, "n_test must be a whole number"),
+        ({"n_train": 8}, "seed must be given: it chooses the images that n_train = 8 takes"),
+        ({"n_train": 8, "seed": "a"}, "seed must be a whole number >= 0"),
         ({"dtype": "uint8"}, "dtype must be float32 or float64"),
     ],
 )
@@ -633,7 +634,10 @@ def test_fashion_subset(dtype):
     assert data.x_train.shape == (1000, 784)
     assert data.x_test.shape == (200, 784)
     assert data.x_train.dtype == data.x_test.dtype == np.dtype(dtype)
-    assert data.labels_train.dtype == data.labels_test.dtype == np.int64
+    assert data.y_train.dtype == data.y_test.dtype == np.int64
+    assert data._fields == Dataset._fields[:4]
+    assert data.labels_train is data.y_train
+    assert data.labels_test is data.y_test
     assert np.bincount(data.labels_train).tolist() == [100] * 10
     assert np.bincount(data.labels_test).tolist() == [20] * 10
     grey = np.rint(data.x_train * 255)

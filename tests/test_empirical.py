@@ -211,7 +211,7 @@ def test_the_laws_of_the_initial_parameters(init):
     ],
 )
 def test_wrong_settings_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be .*; got|{name} must be >= ., got"):
+    with pytest.raises(ValueError, match=f"{name} must be .*; got|{name} must be a .* number >= ., got"):
         EmpiricalSettings(**{"target": "sin_cos", "epochs": 1, name: value})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from cases import LINEAR_PARTS, MASSES, affine_case, residual_case
 from gradflow import Regression, Status, TwoLayerNet, solve
-from gradflow.curvature import damped_step
+from gradflow.curvature import damped_step, lapack
 from gradflow.curvature.damped_step import choose_solver
 from gradflow.energies.dense import DenseLeastSquares, DenseLinearization
 from gradflow.energies.function import FunctionProblem
@@ -106,6 +106,33 @@ def test_the_choice_of_solver():
     assert choose_solver(2000, 42_000, closed_form=True) == "gram"
 
 
+@pytest.mark.parametrize(
+    ("A", "mass", "explicit"),
+    [
+        (Zero(), 1.0, True),
+        (Shift(0.5), 1.0, True),
+        (Diagonal(np.linspace(0, 1, 3)), 1.0, True),
+        (Diagonal(np.linspace(0, 1, 3)), np.ones(3), True),
+        (Shift(0.5), None, False),  # an inner product that is not known to be diagonal
+    ],
+)
+def test_few_parameters_are_solved_for_on_their_side(A, mass, explicit):
+    """From the explicit Jacobian, for every A that is diagonal in the inner product; the step is that of every solver."""
+    case, asked = residual_case(3, 3, 9), []
+
+    class Counted(DenseLinearization):
+        def jacobian(self):
+            asked.append(1)
+            return super().jacobian()
+
+    J = case.problem.linearize(case.theta).jacobian()
+    at = Counted(case.problem.linearize(case.theta).residual, J)
+    arguments = (at, at.residual, None, A, 0.7)
+    auto = damped_step(*arguments, mass=mass, n_parameters=3).d
+    assert bool(asked) is explicit
+    np.testing.assert_allclose(auto, damped_step(*arguments, mass=mass, n_parameters=3, solver="cg").d, atol=1e-10)
+
+
 def test_a_linear_part_of_your_own_acts_along_the_last_axis():
     class Dense:
         scalar = None
@@ -135,6 +162,62 @@ def test_a_linear_part_of_your_own_acts_along_the_last_axis():
         damped_step(at, q, h, L, dt, mass=1.0, n_parameters=6, solver="bogus")
 
 
+class Pool:
+    """A BLAS library as threadpoolctl shows it."""
+
+    def __init__(self, filepath, told):
+        self.filepath, self.threads, self.told = filepath, 4, told
+
+    def get_num_threads(self):
+        return self.threads
+
+    def set_num_threads(self, n):
+        self.told.append((self.filepath, n))
+        self.threads = n
+
+
+NUMPYS, SCIPYS = "/site-packages/numpy.libs/libopenblas.so", "/site-packages/scipy.libs/libopenblas.so"
+
+
+@pytest.mark.parametrize(
+    ("libraries", "held"),
+    [
+        ([NUMPYS, SCIPYS], [SCIPYS]),
+        ([SCIPYS, NUMPYS, "/usr/lib/libblis.so"], [SCIPYS]),
+        (["/opt/lib/libmkl_rt.so"], []),
+        ([SCIPYS], []),  # the only one: NumPy's, too
+        ([NUMPYS, "/usr/lib/libopenblas.so"], []),
+        ([], []),
+    ],
+)
+@pytest.mark.parametrize("definite", [True, False])
+def test_a_cholesky_solve_holds_the_pool_that_scipy_brought_at_one_thread(libraries, held, definite, monkeypatch):
+    """For the duration of the call: whatever becomes of it, the pool gets its threads back; NumPy's pool is left alone."""
+    told = []
+    pools = [Pool(path, told) for path in libraries]
+
+    class Controller:
+        lib_controllers = pools
+
+        def select(self, *, user_api):
+            assert user_api == "blas"
+            return self
+
+    monkeypatch.setattr("threadpoolctl.ThreadpoolController", Controller)
+    lapack._separate_pools.cache_clear()
+    try:
+        M = np.diag([4.0, 1.0 if definite else -1.0])
+        x = lapack.cholesky_solve(M, np.array([8.0, 3.0]))
+    finally:
+        lapack._separate_pools.cache_clear()
+    assert told == [(path, n) for n in (1, 4) for path in held]
+    assert [pool.threads for pool in pools] == [4] * len(pools)
+    if definite:
+        np.testing.assert_array_equal(x, [2.0, 3.0])
+    else:
+        assert x is None
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("solver", ["gram", "parameter", "cg"])
 def test_semidefinite_and_hopeless_systems_do_not_give_nan(solver, dtype):
@@ -153,6 +236,33 @@ def test_semidefinite_and_hopeless_systems_do_not_give_nan(solver, dtype):
         assert np.all(np.isfinite(new.theta))
         assert np.all(np.isfinite(new.aux))
         assert new.aux @ new.aux <= state.aux @ state.aux * (1 + 8 * np.finfo(dtype).eps)
+
+
+class Given:
+    """A linearisation with a Gram matrix of one's own; J is the identity."""
+
+    def __init__(self, K, q):
+        self.K, self.residual = K, q
+
+    def gram(self):
+        return self.K
+
+    def jvp(self, d):
+        return d
+
+    def vjp(self, u):
+        return u
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_negative_eigenvalue_can_only_be_rounding(dtype):
+    """Beside 1e20, -1e3 stands for 0: the Cholesky factorisation fails, the eigenvalue decomposition does not."""
+    K, q = np.diag([1e20, -1e3]).astype(dtype), np.array([2.0, 3.0], dtype=dtype)
+    d, J_d = damped_step(Given(K, q), q, None, Zero(), 1.0, mass=1.0, n_parameters=2, solver="gram")
+    np.testing.assert_allclose(d, [-2e-20, -3.0], rtol=1e-6, atol=1e-19)
+    assert J_d.dtype == dtype
+    d, _ = damped_step(Given(K + dtype(np.nan), q), q, None, Zero(), 1.0, mass=1.0, n_parameters=2, solver="gram")
+    assert np.all(np.isnan(d))  # handed on, for `solve` to report
 
 
 def test_small_steps_are_gradient_descent_and_large_ones_gauss_newton():

@@ -185,13 +185,13 @@ def test_smoothed_particles_are_trained_and_the_errors_are_those_of_the_network(
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("draws", 0, "draws must be >= 1"),
-        ("batch_size", -1, "batch_size must be >= 0"),
+        ("draws", 0, "draws must be a whole number >= 1"),
+        ("batch_size", -1, "batch_size must be a finite number >= 0"),
         ("stabilization", -1.0, "stabilization must be a finite number >= 0"),
         ("C", float("nan"), "C must be a finite number"),
         ("target", "cubic", "target must be one of"),
         ("method", "waves", "method must be one of particle, smoothed, both"),
-        ("displacements", 0, "displacements must be >= 1"),
+        ("displacements", 0, "displacements must be a whole number >= 1"),
     ],
 )
 def test_wrong_settings_are_refused(name, value, message):

@@ -751,6 +751,24 @@ def test_implicit_euler_hands_non_finite_data_on():
     state = one_step(ImplicitEuler(), problem, theta, 1.0)
     assert not state.converged
     assert math.isnan(state.residual)
+    assert state.newton == 0
+    assert np.array_equal(state.theta, theta)
+
+
+@pytest.mark.parametrize("power", [-40, -20, 20, 40])
+@pytest.mark.parametrize("dt", [1e-2, 1.0, 1e3])
+def test_a_multiple_of_the_energy_is_a_multiple_of_the_time(dt, power):
+    """c E with the step dt / c has the step of E with dt, to the last bit where c is a power of 2: no decision has a unit."""
+    c, well = 2.0**power, double_well()
+    scaled = FunctionProblem(
+        lambda t: c * well.energy(t), lambda t: c * well.energy_and_gradient(t)[1], lambda t, v: c * well.hvp(t, v)
+    )
+    for seed in range(10):
+        theta = 2 * np.random.default_rng(seed).standard_normal(4)
+        a, b = one_step(ImplicitEuler(), well, theta, dt), one_step(ImplicitEuler(), scaled, theta, dt / c)
+        assert np.array_equal(a.theta, b.theta)
+        assert (a.newton, a.converged) == (b.newton, b.converged)
+        assert math.isclose(a.residual, b.residual, rel_tol=4 * EPS)  # norms of tiny vectors are scaled
 
 
 def test_implicit_euler_needs_second_derivatives():
@@ -761,7 +779,7 @@ def test_implicit_euler_needs_second_derivatives():
     with pytest.raises(ValueError, match=r"ImplicitEuler needs second derivatives.*knows no second derivatives"):
         ImplicitEuler().init(dense, np.ones(2))
     short = FunctionProblem(lambda t: t @ t / 2, lambda t: 1.0 * t, lambda t, v: v[:1])
-    with pytest.raises(ValueError, match=r"hvp must return shape \(2,\), got \(1,\)"):
+    with pytest.raises(ValueError, match=r"hvp\(theta, v\) must have shape \(P,\), P = 2; got \(1,\)"):
         ImplicitEuler().init(short, np.ones(2))
 
 
@@ -789,6 +807,89 @@ def test_truncated_cg_solves_what_is_positive_and_bends_where_it_is_not(energy_p
     assert bent
     assert inner(R, p) < 0
     assert inner(p, H @ p + p / dt) < 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bend", [0.0, -0.1, -1.0])
+@pytest.mark.parametrize("dt", [1e-3, 0.3, 1.0, 1e3])
+def test_along_a_direction_without_curvature_the_step_is_bounded_by_rounding(dt, bend, dtype):
+    """p = -10 R / max(|b|, sqrt(eps) t): b the curvature, t = |H| + 1/dt the size of the terms that cancel in it."""
+    eps = np.finfo(dtype).eps
+    R = np.array([0.6, 0.8], dtype=dtype)
+    H = -(1 - bend) / dt  # B = bend / dt
+    p, h, bent = truncated_cg(
+        R, hvp=lambda v: dtype(H) * v, dt=dt, inner=lambda u, v: u @ v, precondition=lambda u: u, rtol=0.1, max_cg=10
+    )
+    terms = abs(H) + 1 / dt
+    length = 10 / max(abs(bend) / dt, math.sqrt(eps) * terms)
+    np.testing.assert_allclose(p, -length * R, rtol=1e-2 if bend == 0 else 1e3 * eps)
+    assert bent
+    assert abs(h - abs(H)) <= 10 * eps * abs(H)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_without_a_finite_curvature_no_direction_is_taken(value):
+    with np.errstate(invalid="ignore"):
+        p, _, bent = truncated_cg(
+            np.array([0.6, 0.8]), hvp=lambda v: value * v, dt=0.5, inner=lambda u, v: u @ v, precondition=lambda u: u,
+            rtol=0.1, max_cg=10,
+        )  # fmt: skip
+    assert bent
+    assert np.array_equal(p, np.zeros(2))
+
+
+def test_no_residual_no_direction():
+    p, h, bent = truncated_cg(
+        np.zeros(2), hvp=lambda v: v, dt=0.5, inner=lambda u, v: u @ v, precondition=lambda u: u, rtol=0.1, max_cg=10
+    )
+    assert np.array_equal(p, np.zeros(2))
+    assert (h, bent) == (0.0, True)
+
+
+@pytest.mark.parametrize(
+    ("length", "trials"), [(1.0, [1]), (4.0, [1, 0.25]), (20.0, [1, 0.1, 0.05]), (200.0, [1, 0.1, 0.01, 0.005])]
+)
+def test_a_step_is_shortened_to_the_minimum_of_the_parabola(length, trials):
+    """On a parabola the first trial within [s/10, s/2] that can be its minimum is, and is taken."""
+    seen = []
+    parabola = quadratic(1.0)
+
+    def recorded(theta):
+        seen.append((1 - float(theta[0])) / length)
+        return parabola.energy_and_gradient(theta)
+
+    phi = Movement(np.ones(1), 1e12, recorded, parabola.inner)
+    start = phi.at(np.zeros(1))
+    seen.clear()
+    new = backtrack(phi, start, start, np.array([-length]), 1.0, bent=False, smallest=1e-16)
+    np.testing.assert_allclose(seen, trials, rtol=1e-9)
+    assert abs(new.theta[0]) <= 1e-9
+
+
+def test_a_direction_that_does_not_descend_is_not_tried():
+    well = double_well()
+    phi = Movement(np.array([0.5, 2.0]), 1.0, well.energy_and_gradient, well.inner)
+    start = phi.at(np.zeros(2))
+    across = np.array([start.R[1], -start.R[0]])
+    for p in (np.zeros(2), across - start.R * (across @ start.R) / (start.R @ start.R), start.R):
+        if float(start.R @ p) >= 0:
+            assert backtrack(phi, start, start, p, 1.0, bent=False, smallest=1e-16) is None
+
+
+def test_the_rounding_of_phi_is_of_the_first_order_in_theta_and_in_the_energies():
+    well = double_well()
+    phi = Movement(np.array([0.5, 2.0]), 1.0, well.energy_and_gradient, well.inner)
+    start = phi.at(np.zeros(2))
+
+    def rounding(size, E=1.0, g=1.0, h=2.0):
+        return phi.rounding_of_phi(start._replace(size_theta=size, E=E, size_g=g), start._replace(E=E), h)
+
+    unit = rounding(0.0) / 2  # of |E| = 1, at both ends
+    assert 0 < unit < 1e-13
+    for size, E, g, h in ((1.0, 1.0, 1.0, 2.0), (10.0, 1.0, 3.0, 2.0), (1e3, 0.0, 1.0, 2.0), (2.0, 8.0, 0.0, 9.0)):
+        wanted = unit * (2 * E + (g + math.sqrt(2 * E * h)) * size)
+        np.testing.assert_allclose(rounding(size, E, g, h), wanted, rtol=1e-13)
+        np.testing.assert_allclose(rounding(size, -E, g, h), wanted, rtol=1e-13)
 
 
 def test_function_problem_and_least_squares_problem_agree():

@@ -3,11 +3,14 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import gradflow
+from gradflow.energies.protocols import ProblemAbilities
+from gradflow.schemes.protocols import SchemeAbilities
 
 ROOT = Path(gradflow.__file__).parent
 PURE = [
@@ -62,6 +65,24 @@ def test_imports_go_down(path):
         assert there == here or LEVEL[there] > LEVEL[here], f"{path.name} ({here}) imports {there}"
 
 
+def test_no_modules_import_each_other():
+    """The graph of all imports, those within functions included, has no circle."""
+    modules = {
+        ".".join(("gradflow", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): p
+        for p in ROOT.rglob("*.py")
+    }
+    graph = {name: set() for name in modules}
+    for name, path in modules.items():
+        package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = ".".join(
+                    package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+                )
+                graph[name] |= {full if (full := f"{base}.{a.name}") in modules else base for a in node.names} - {name}
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
 def test_the_root_has_few_modules():
     assert len(list(ROOT.glob("*.py"))) <= 8
 
@@ -76,6 +97,27 @@ def test_formulas_name_no_array_library(path):
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names = [node.module]
         assert not {name.partition(".")[0] for name in names} & LIBRARIES, path
+
+
+ABILITIES = {name for declared in (SchemeAbilities, ProblemAbilities) for name in vars(declared) if name[0] != "_"} | {
+    *(name for declared in (SchemeAbilities, ProblemAbilities) for name in declared.__annotations__),
+    *("linearize", "evaluate", "step_at", "step_evaluated", "aux", "past", "xi0", "tau"),
+}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_abilities_are_declared_not_discovered(path):
+    """What a scheme or a problem can do is asked of the protocols, which say what holds where nothing is declared."""
+    if path.name == "protocols.py" or room(path) in ("experiments", "symbolic", "proofs"):
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "hasattr"):
+            name = node.args[1]
+            assert not (isinstance(name, ast.Constant) and name.value in ABILITIES), (
+                path.name,
+                node.lineno,
+                name.value,
+            )
 
 
 def test_importing_loads_numpy_and_little_else():

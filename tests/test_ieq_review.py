@@ -141,11 +141,11 @@ def test_more_epochs_go_on_and_so_do_interrupted_runs(experiment, tmp_path, monk
 @pytest.mark.parametrize(
     ("experiment", "changes", "message"),
     [
-        (LIMITS, {"seeds": 0}, "seeds must be >= 1, got 0"),
+        (LIMITS, {"seeds": 0}, "seeds must be a whole number >= 1, got 0"),
         (LIMITS, {"dts": "0.1 fast"}, "dts must be floats with spaces between them, got '0.1 fast'"),
         (LIMITS, {"dts": "1 1.0"}, "dts must list different numbers > 0"),
         (LIMITS, {"target": 1.5}, "target must be in"),
-        (LIMITS, {"narrow": 0}, "narrow must be >= 1"),
+        (LIMITS, {"narrow": 0}, "narrow must be a whole number >= 1"),
         (LIMITS, {"n_samples": 60}, "n_samples must be below the parameters of width .* got 60 with 48"),
         (DRIFT, {"batch_sizes": "0"}, "batch_sizes must have 0 and a size below n_samples"),
         (DRIFT, {"batch_sizes": "0 5 21"}, "batch_size must be"),
@@ -155,7 +155,7 @@ def test_more_epochs_go_on_and_so_do_interrupted_runs(experiment, tmp_path, monk
         (ENERGY, {"dts": "inf"}, "dts must list different numbers > 0"),
         (COST, {"batch_sizes": "0 4"}, "batch_sizes must list numbers >= 1"),
         (COST, {"dtype": "float16"}, "dtype must be one of float32, float64"),
-        (COST, {"epochs": 0}, "epochs must be >= 1"),
+        (COST, {"epochs": 0}, "epochs must be a whole number >= 1"),
     ],
 )  # fmt: skip
 def test_wrong_settings_are_refused_before_anything_is_written(experiment, changes, message, tmp_path):

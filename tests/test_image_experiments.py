@@ -125,8 +125,8 @@ def test_the_embedded_images_are_cut_from_their_head():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("draws", 0, "draws must be >= 1"),
-        ("n_train", -1, "n_train must be >= 0"),
+        ("draws", 0, "draws must be a whole number >= 1"),
+        ("n_train", -1, "n_train must be a whole number >= 0"),
         ("data", "letters", "data must be one of"),
         ("init", "zero", "init must be one of"),
         ("smoothing", 0.0, "smoothing must be a finite number > 0"),

@@ -11,6 +11,8 @@ from gradflow.kernels import KERNELS, kernel_name, reference, select
 from gradflow.models import Classification, Regression, TwoLayerNet
 from gradflow.models.activations import ACTIVATIONS
 from gradflow.models.linearization import NetworkLinearization
+from gradflow.namespace import read_only
+from kernel_cases import arrays, calls
 from network_cases import ACTIVATION_NAMES, network_case
 
 STRICT_NAMES = [name for name in ACTIVATION_NAMES if name not in ("gelu", "erf")]
@@ -20,43 +22,6 @@ try:
     KERNEL_SETS = ["numba", "cupy"] if cupy.cuda.is_available() else ["numba"]
 except ImportError:
     KERNEL_SETS = ["numba"]
-
-
-def arrays(k, dtype, N=5, n=4, m=7, seed=0):
-    rng = np.random.default_rng(seed)
-
-    def draw(*shape):
-        return rng.standard_normal(shape).astype(dtype)
-
-    return {
-        "X": draw(N, n), "W": draw(n, m), "V": draw(n, m), "a": draw(m, k), "a_dot": draw(m, k), "S": draw(N, m),
-        "G": draw(N, m), "slope": draw(N, m), "slope_dot": draw(N, m), "delta": draw(N, k), "delta_dot": draw(N, k),
-        "full": draw(N, k), "rows": draw(3, k), "indices": np.array([4, 0, 4]), "theta": draw((n + k) * m),
-    }  # fmt: skip
-
-
-def calls(K, s, d):
-    """Return name -> result of every kernel of a set, with what depends on the marks composed."""
-    S, marks = K.hidden_and_marks(d["X"], d["W"], s)
-    values, slope = S * 1, K.slope_of(marks, s) * 1  # `backward` may use up S and marks
-    curved = [d[n] for n in ("delta", "delta_dot", "a", "a_dot", "slope")]
-    return {
-        "unpack": K.unpack(d["theta"], 4, 7, d["a"].shape[1])[0],
-        "unpack, second part": K.unpack(d["theta"], 4, 7, d["a"].shape[1])[1],
-        "hidden": K.hidden(d["X"], d["W"], s),
-        "hidden_and_marks": values,
-        "slope_of": slope,
-        "backward": K.backward(d["X"], S, marks, d["delta"], d["a"], s),
-        "slope_times": K.slope_times(d["delta"], d["a"], d["slope"]),
-        "gradient": K.gradient(d["X"], d["G"], d["S"], d["delta"]),
-        "tangent": K.tangent(d["X"], d["V"], d["slope"]),
-        "tangent_sensitivity": K.tangent_sensitivity(*curved, d["slope_dot"]),
-        "tangent_sensitivity without": K.tangent_sensitivity(*curved, None),
-        "gram": K.gram(d["X"], d["S"], d["slope"], d["a"], 0.7),
-        "gram once": K.gram(d["X"], d["S"], d["slope"], d["a"], 1.0),
-        "jacobian": K.jacobian(d["X"], d["S"], d["slope"], d["a"], 0.7),
-        "scatter_rows": K.scatter_rows(d["full"], d["indices"], d["rows"]),
-    }
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -78,6 +43,19 @@ def test_parity_with_the_reference(name, activation, k, dtype):
     for key, value in before.items():
         np.testing.assert_array_equal(d[key], value, err_msg=key)  # nothing was written into
     assert set(reference.__all__) <= set(dir(K))
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("name", ["reference", *KERNEL_SETS])
+def test_the_gram_matrix_is_that_of_the_jacobian_for_every_factor(name, k, factor):
+    """Equation (6) has the factor c^2 where (5) has c."""
+    K, d = select(name), arrays(k, "float64")
+    given = [cupy.asarray(d[n]) if name == "cupy" else d[n] for n in ("X", "S", "slope", "a")]
+    J = K.jacobian(*given, factor**0.5)
+    np.testing.assert_allclose(
+        np.asarray(K.gram(*given, factor)), np.asarray(J @ J.T), rtol=0, atol=1e-12 * factor * 100
+    )
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
@@ -157,6 +135,29 @@ def test_erf_outside_numpy_and_cupy_is_refused_in_words(activation):
         problem.energy(strict.asarray(case.theta))
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_read_only_arguments_compile_nothing(activation, k):
+    """The results are the same, to the last bit, and no loop has a second specialisation."""
+    case = network_case(activation, k, "mse", kernels="numba")
+    problem, v = case.problem, case.theta[::-1].copy()
+    module = select("numba")
+    loops = [loop for loop in vars(module).values() if hasattr(loop, "signatures")]
+    assert loops
+
+    def evaluations(theta, v):
+        at = problem.linearize(theta)
+        u = read_only(at.residual) if not theta.flags.writeable else at.residual
+        E, g = problem.energy_and_gradient(theta)
+        return E, g, problem.hvp(theta, v), at.jvp(v), at.vjp(u), at.jacobian(), at.gram(), problem.net(theta, case.x)
+
+    free = evaluations(case.theta, v)
+    compiled = [len(loop.signatures) for loop in loops]
+    for a, b in zip(free, evaluations(read_only(case.theta), read_only(v)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [len(loop.signatures) for loop in loops] == compiled
+
+
 def test_selection():
     assert kernel_name(select()) == kernel_name(select("auto", np.zeros(2))) == "numba"
     assert kernel_name(select("reference")) == kernel_name(select("auto", strict.asarray([1.0]))) == "reference"
@@ -184,7 +185,7 @@ def test_without_numba_auto_is_the_reference_and_numba_is_refused(monkeypatch, e
 
     monkeypatch.setattr(gradflow.kernels, "_load", broken)
     assert select("auto") is reference
-    with pytest.raises(ValueError, match="kernels='numba' cannot be had"):
+    with pytest.raises(ValueError, match="kernels='numba' is not available"):
         select("numba")
     case = network_case("relu", kernels="auto")
     assert case.problem.describe()["kernels"] == "reference"

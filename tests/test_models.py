@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradflow.energies.protocols import LeastSquares, Problem
+from gradflow.kernels import select
 from gradflow.models import Classification, Regression, TwoLayerNet
 from gradflow.models.losses import CrossEntropy
+from gradflow.models.two_layer import block_rows
 from network_cases import ACTIVATION_NAMES, CLASSIFICATION, LAWS, REGRESSION, complex_step, network_case, scales
 
 SQUARES = [law for law in LAWS if law[2] != "cross_entropy"]
@@ -245,3 +247,14 @@ def test_evaluations_write_into_nothing():
     again = (at.jvp(theta), at.vjp(at.residual), at.gram(), at.jacobian(), at.residual)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("float64", 8)])
+def test_the_hidden_values_of_a_block_fill_its_bytes(dtype, size):
+    """As many samples as fit into BLOCK_BYTES, 64 at least."""
+    net = TwoLayerNet(2, 1000)
+    K = select(net.kernels, np.zeros(1))
+    for width in (100, 1000, 2048):
+        rows = block_rows(K, width, np.dtype(dtype))
+        assert rows * width * size <= K.BLOCK_BYTES < (rows + 1) * width * size
+    assert block_rows(K, 10**7, np.dtype(dtype)) == 64

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradflow.models import Classification, Regression
+from gradflow import SAV, solve
+from gradflow.energies.protocols import batches
+from gradflow.models import Burgers, Classification, Regression, SmoothedParticles, TwoLayerNet
+from gradflow.refusals import rows_of
+from gradflow.run.batches import parts
 from network_cases import CLASSIFICATION, REGRESSION, network_case
 
 ALL = [(k, loss) for k in (1, 3) for loss in REGRESSION + CLASSIFICATION if k > 1 or loss in REGRESSION]
@@ -127,15 +131,15 @@ def test_any_batch_of_any_loss(rows, loss, k):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (np.array([0, 7]), r"indices must lie in \[0, N\), N = 7; got 0 to 7"),
-        (np.array([-1, 3]), r"indices must lie in \[0, N\), N = 7; got -1 to 3"),
-        (np.array([], dtype=int), r"integer array of shape \(B,\), B >= 1; got shape \(0,\)"),
-        (np.array([0.0, 1.0]), "got shape .*float64"),
-        (np.array([True, False]), "got shape .*bool"),
-        (np.array([[0, 1]]), r"got shape \(1, 2\)"),
-        (np.array(3), r"got shape \(\)"),
-        (["a"], "integer array"),
-        (None, "integer array"),
+        (np.array([0, 7]), r"indices must lie in \[0, 7\); got 0 to 7"),
+        (np.array([-1, 3]), r"indices must lie in \[0, 7\); got -1 to 3"),
+        (np.array([], dtype=int), r"indices must have shape \(B,\), B >= 1; got \(0,\)"),
+        (np.array([0.0, 1.0]), "indices must be integers, got float64"),
+        (np.array([True, False]), "indices must be integers, got bool"),
+        (np.array([[0, 1]]), r"shape .*; got \(1, 2\)"),
+        (np.array(3), r"shape .*; got \(\)"),
+        (["a"], "each of indices must be a whole number >= 0, got 'a'"),
+        (None, r"indices must be an array of shape .*; got None"),
         (slice(7, None), "at least one sample"),
         (slice(3, 3), "at least one sample"),
         (slice(0.5, 3), "integer ends"),
@@ -195,3 +199,95 @@ def test_descriptions_are_plain_json():
         "weight_decay": 0.0, "n_samples": 5, "dtype": "float32", "kernels": "reference", "n_inputs": 2, "width": 4,
         "n_outputs": 3, "activation": "relu", "scaling": "mean_field", "n_parameters": 24,
     }  # fmt: skip
+
+
+def orders(N=5):
+    return [np.array([3, 0, 2, 4, 1]), np.array([0, 0, 4, 2]), slice(1, N)]
+
+
+def makers():
+    """Return name -> problem with batches."""
+    network = network_case("tanh", 2).problem
+    s = np.linspace(-1, 1, 5)
+    points = (np.stack([s / 2 + 0.5, s], 1), np.stack([s, -np.sin(np.pi * s)], 1), s / 2 + 0.5)
+    burgers = Burgers(TwoLayerNet(2, 4, activation="tanh", scaling="standard"), *points)
+    return {"network": network, "burgers": burgers, "smoothed": SmoothedParticles(network, h=1e-2, draws=2)}
+
+
+@pytest.mark.parametrize("name", ["network", "burgers", "smoothed"])
+def test_batches_of_an_order_are_the_batches_of_its_runs(name):
+    problem = makers()[name]
+    theta = getattr(problem, "wrapped", problem).net.init(0)
+    for order in orders():
+        rows = np.arange(5)[order]
+        for size in (1, 2, 4):
+            wanted = [problem.batch(rows[i : i + size]) for i in range(0, len(rows) - size + 1, size)]
+            for found in (list(problem.batches(order, size)), list(batches(problem, rows, size))):
+                assert [part.n_samples for part in found] == [size] * len(wanted)
+                for a, b in zip(found, wanted, strict=True):
+                    assert type(a) is type(problem)
+                    assert a.energy(theta) == b.energy(theta)
+                    if name != "smoothed":
+                        q = np.arange(float(problem.linearize(theta).residual.shape[0]))
+                        np.testing.assert_array_equal(a.gather(q), b.gather(q))
+
+
+@pytest.mark.parametrize("name", ["network", "burgers", "smoothed"])
+def test_an_order_is_checked_before_the_first_batch(name):
+    problem = makers()[name]
+    with pytest.raises(ValueError, match=r"indices must lie in \[0, 5\); got 0 to 5"):
+        problem.batches(np.array([0, 5]), 1)
+    with pytest.raises(ValueError, match="size must be a whole number >= 1, got 0"):
+        problem.batches(np.array([0, 1]), 0)
+    order = np.array([0, 1, 2, 3])
+    parts = problem.batches(order, 2)
+    order[:] = 4  # a copy was made
+    theta = getattr(problem, "wrapped", problem).net.init(0)
+    assert next(parts).energy(theta) == problem.batch([0, 1]).energy(theta)
+
+
+def test_solve_checks_an_order_once_and_takes_the_same_batches(monkeypatch):
+    problem = network_case("tanh", N=12).problem
+    theta, checked = problem.net.init(0), []
+    monkeypatch.setattr("gradflow.models.network_problem.rows_of", lambda *a: checked.append(len(a[0])) or rows_of(*a))
+    how = {"dt": 0.1, "epochs": 3, "batch_size": 5, "seed": 0}
+    run = solve(problem, SAV(), theta, **how)
+    assert checked == [12] * 3
+
+    class Own(Regression):
+        """Overrides `batch` alone: it is asked for each batch."""
+
+        def batch(self, indices):
+            asked.append(np.asarray(indices))
+            return super().batch(indices)
+
+    class Bare:
+        """Has `batch` alone."""
+
+        n_samples = 12
+
+        def __init__(self, wrapped):
+            self.wrapped = wrapped
+
+        def batch(self, indices):
+            asked.append(np.asarray(indices))
+            return self.wrapped.batch(indices)
+
+        def __getattr__(self, name):
+            if name == "batches":
+                raise AttributeError(name)
+            return getattr(self.wrapped, name)
+
+    for other in (Own(problem.net, problem.x, problem.y), Bare(problem)):
+        asked = []
+        np.testing.assert_array_equal(solve(other, SAV(), theta, **how).theta, run.theta)
+        assert [len(rows) for rows in asked] == [5] * 6
+        assert len(np.unique(np.concatenate(asked[:2]))) == 10
+
+
+def test_a_run_that_goes_on_in_the_middle_of_an_epoch_takes_the_batches_that_are_left():
+    problem = network_case("tanh", N=12).problem
+    theta = problem.net.init(0)
+    whole = [part.energy(theta) for part in parts(problem, 5, 3, 0, 7)]
+    for start in range(7):
+        assert [part.energy(theta) for part in parts(problem, 5, 3, start, 7)] == whole[start:]

@@ -16,16 +16,16 @@ NET = TwoLayerNet(2, 5, 3)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 5), "n_inputs must be an integer >= 1, got 0"),
-        ((2, 5.0), r"width must be an integer >= 1, got 5\.0"),
-        ((2, True), "width must be an integer >= 1, got True"),
-        ((2, 5, -1), "n_outputs must be an integer >= 1, got -1"),
+        ((0, 5), "n_inputs must be a whole number >= 1, got 0"),
+        ((2, 5.0), r"width must be a whole number >= 1, got 5\.0"),
+        ((2, True), "width must be a whole number >= 1, got True"),
+        ((2, 5, -1), "n_outputs must be a whole number >= 1, got -1"),
         ((2, 5, 1, "swish"), "activation must be one of relu, .*; got 'swish'"),
         ((2, 5, 1, ["relu"]), "activation must be one of relu, .*; got list of length 1$"),
         ((2, 5, 1, "relu", ["ntk"]), "scaling must be one of .*; got list of length 1$"),
         ((2, 5, 1, "relu", "ntk", ["numba"]), "kernels must be one of .*; got list of length 1$"),
-        ((2, -(10**5000)), "width must be an integer >= 1, got an object of type int$"),
-        ((2, "5" * 1000), "width must be an integer >= 1, got str of length 1000$"),
+        ((2, -(10**5000)), "width must be a whole number >= 1, got an object of type int$"),
+        ((2, "5" * 1000), "width must be a whole number >= 1, got str of length 1000$"),
         ((2, 5, 1, "relu", "mup"), "scaling must be one of mean_field, standard, ntk; got 'mup'"),
         ((2, 5, 1, "relu", "ntk", "torch"), "kernels must be one of auto, reference, numba, cupy; got 'torch'"),
     ],
@@ -38,7 +38,7 @@ def test_networks(arguments, message):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"seed": -1}, "seed must be an integer >= 0 or a numpy.random.Generator, got -1"),
+        ({"seed": -1}, "seed must be a whole number >= 0 or a numpy.random.Generator, got -1"),
         ({"seed": None}, "seed must be"),
         ({"seed": 1.5}, "seed must be"),
         ({"seed": True}, "seed must be"),
@@ -68,22 +68,22 @@ def nan_at(a, *index):
         ((NET, X[:, :1], Y), r"x must have shape \(N, D\), N >= 1 and D = 2; got \(4, 1\)"),
         ((NET, X[0], Y), r"x must have shape .*; got \(2,\)"),
         ((NET, X[:0], Y[:0]), r"N >= 1 and D = 2; got \(0, 2\)"),
-        ((NET, X.tolist(), Y), r"x must have shape .*; got list of length 4$"),
-        ((NET, [[0.0, 1.0]] * 10_000, Y), r"x must have shape .*; got list of length 10000$"),
-        ((NET, "x" * 1000, Y), r"x must have shape .*; got str of length 1000$"),
-        ((NET, object(), Y), r"x must have shape .*; got an object of type object$"),
-        ((NET, np.float64(2), Y), r"x must have shape .*; got np\.float64\(2\.0\)$"),
+        ((NET, X.tolist(), Y), r"x must be an array of shape .*; got list of length 4$"),
+        ((NET, [[0.0, 1.0]] * 10_000, Y), r"x must be an array of shape .*; got list of length 10000$"),
+        ((NET, "x" * 1000, Y), r"x must be an array of shape .*; got str of length 1000$"),
+        ((NET, object(), Y), r"x must be an array of shape .*; got an object of type object$"),
+        ((NET, np.float64(2), Y), r"x must be an array of shape .*; got np\.float64\(2\.0\)$"),
         ((NET, X.astype(int), Y), "x must be float32 or float64, got int64"),
         ((NET, X.astype("float16"), Y), "x must be float32 or float64, got float16"),
         ((NET, X.astype(complex), Y), "x must be float32 or float64, got complex128"),
-        ((NET, nan_at(X, 1, 1), Y), "x must be finite"),
-        ((NET, X, Y[:3]), r"y must have shape \(N, k\) = \(4, 3\); got \(3, 3\)"),
-        ((NET, X, Y[:, 0]), r"y must have shape \(N, k\) = \(4, 3\); got \(4,\)"),
-        ((NET, X, Y.tolist()), r"y must have shape \(N, k\) = \(4, 3\); got list of length 4$"),
-        ((TwoLayerNet(2, 5), X, Y), r"y must have shape \(N, k\) = \(4, 1\) or \(N,\); got \(4, 3\)"),
+        ((NET, nan_at(X, 1, 1), Y), "x must have finite entries"),
+        ((NET, X, Y[:3]), r"y must have shape \(N, k\), N = 4 and k = 3; got \(3, 3\)"),
+        ((NET, X, Y[:, 0]), r"y must have shape \(N, k\), N = 4 and k = 3; got \(4,\)"),
+        ((NET, X, Y.tolist()), r"y must be an array of shape \(N, k\), N = 4 and k = 3; got list of length 4$"),
+        ((TwoLayerNet(2, 5), X, Y), r"y must have shape \(N, k\), N = 4 and k = 1; got \(4, 3\)"),
         ((NET, X, Y.astype("float32")), "y must have the dtype of x, float64; got float32"),
         ((NET, X, Y.astype(int)), "y must have the dtype of x, float64; got int64"),
-        ((NET, X, -np.inf * Y), "y must be finite"),
+        ((NET, X, -np.inf * Y), "y must have finite entries"),
         ((NET, X, Y, "mae"), "loss must be one of mse, half_sum, relative; got 'mae'"),
         ((NET, X, 0 * Y, "relative"), r"divides by sum\(y\^2\), which must be positive and finite; got 0"),
         ((NET, X, 1e200 * Y, "relative"), r"positive and finite; got inf"),
@@ -109,12 +109,19 @@ def test_regression(arguments, message):
         ((NET, X, LABELS - 1), r"labels must lie in \[0, 3\); got -1 to 1"),
         ((NET, X, LABELS, "mse"), "loss must be one of cross_entropy, squared_onehot; got 'mse'"),
         ((TwoLayerNet(2, 5), X, 0 * LABELS), "n_outputs >= 2; got 1"),
-        ((NET, nan_at(X, 0, 0), LABELS), "x must be finite"),
+        ((NET, nan_at(X, 0, 0), LABELS), "x must have finite entries"),
     ],
 )
 def test_classification(arguments, message):
     with pytest.raises(ValueError, match=message):
         Classification(*arguments)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_onehot"])
+def test_two_classes_are_enough(loss):
+    problem = Classification(TwoLayerNet(2, 5, n_outputs=2), X, LABELS % 2, loss)
+    np.testing.assert_array_equal(problem.labels, LABELS % 2)
+    assert np.isfinite(problem.energy(problem.net.init(0)))
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
@@ -131,7 +138,7 @@ def test_theta_in_every_method(method, loss):
         call(np.zeros(59))
     with pytest.raises(ValueError, match=r"theta must have shape \(P,\), P = 60; got \(60, 1\)"):
         call(np.zeros((60, 1)))
-    with pytest.raises(ValueError, match=r"theta must have shape \(P,\), P = 60; got list of length 60$"):
+    with pytest.raises(ValueError, match=r"theta must be an array of shape \(P,\), P = 60; got list of length 60$"):
         call([0.0] * 60)
     if method != "accuracy":
         with pytest.raises(ValueError, match="theta must have the dtype of the data, float64; got float32"):
@@ -150,9 +157,9 @@ def test_directions_and_the_network_itself():
         r"u must have shape \(N k,\), N k = 15; got \(60,\)": lambda: at.vjp(theta),
         "u must have the dtype": lambda: at.vjp(at.residual.astype("f")),
         r"theta must have shape \(P,\), P = 60; got \(2,\)": lambda: problem.net.unpack(np.zeros(2)),
-        r"x must have shape \(N, D\), D = 2; got \(5, 3\)": lambda: problem.net(theta, np.zeros((5, 3))),
-        r"x must have shape \(N, D\), D = 2; got \(2,\)": lambda: problem.net(theta, np.zeros(2)),
-        "one dtype, got float64 and float32": lambda: problem.net(theta, case.x.astype("f")),
+        r"x must have shape \(N, D\), N >= 1 and D = 2; got \(5, 3\)": lambda: problem.net(theta, np.zeros((5, 3))),
+        r"x must have shape \(N, D\), N >= 1 and D = 2; got \(2,\)": lambda: problem.net(theta, np.zeros(2)),
+        "x must have the dtype of theta, float64; got float32": lambda: problem.net(theta, case.x.astype("f")),
     }
     for message, call in calls.items():
         with pytest.raises(ValueError, match=message):

@@ -205,7 +205,7 @@ def test_levels_are_marked_with_their_text():
         ({}, "energy", "epoch", "must be a solution"),
         ({"run": []}, "energy", "epoch", "must be a solution"),
         ({"run": decaying()}, [], "epoch", "must be a quantity"),
-        ({"run": decaying()}, "enrgy", "epoch", "recorded step, epoch, time, energy; got 'enrgy'"),
+        ({"run": decaying()}, "enrgy", "epoch", "recorded, step, epoch, time, energy; got 'enrgy'"),
         ({"run": decaying()}, "energy", "hour", "got 'hour'"),
     ],
 )

@@ -5,6 +5,8 @@ import pytest
 
 import gradflow as gf
 from cases import LINEAR_PARTS, MASSES, residual_case
+from gradflow.energies.dense import DenseLinearization
+from gradflow.energies.linear import add
 
 
 @pytest.mark.parametrize("mass", MASSES)
@@ -61,12 +63,12 @@ def test_a_custom_inner_product_is_the_only_one_used():
         (lambda: gf.FunctionProblem(lambda t: t, lambda t: t, hvp=3), "hvp must be a function of two vectors"),
         (lambda: gf.FunctionProblem(lambda t: t, lambda t: t, inner=np.dot, mass=1.0), "inner or mass, not both"),
         (lambda: gf.DenseLeastSquares(lambda t: t, None), "jacobian must be a function"),
-        (lambda: gf.DenseLeastSquares(lambda t: t, lambda t: t, mass=0.0), "mass must be positive"),
+        (lambda: gf.DenseLeastSquares(lambda t: t, lambda t: t, mass=0.0), "mass must be a finite number > 0"),
         (lambda: gf.DenseLeastSquares(lambda t: t, lambda t: t, mass=np.array([1.0, -1.0])), "entries > 0"),
         (lambda: gf.DenseLeastSquares(lambda t: t, lambda t: t, linear=-1.0), "linear must be a finite number >= 0"),
         (lambda: gf.Shift(-1.0), "shift must be a finite number >= 0, got -1.0"),
         (lambda: gf.Diagonal(np.array([1.0, np.nan])), "finite entries >= 0"),
-        (lambda: gf.Diagonal(2.0), r"shape \(P,\)"),
+        (lambda: gf.Diagonal(2.0), r"array of shape \(P,\)"),
         (lambda: gf.SAV(C=float("nan")), "C must be a finite number, got nan"),
         (lambda: gf.SAV(stabilization=-1.0), "stabilization must be a finite number >= 0 or a LinearPart, got -1.0"),
         (lambda: gf.ExpSAV(form="exp"), "form must be one of implicit"),
@@ -82,11 +84,11 @@ def test_doors(make, message):
 
 def test_wrong_shapes_from_your_functions():
     theta = np.ones(3)
-    with pytest.raises(ValueError, match=r"jacobian must return shape \(N, P\) = \(2, 3\), got \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"jacobian\(theta\) must have shape \(N, P\), N = 2 and P = 3; got \(3, 2\)"):
         gf.DenseLeastSquares(lambda t: np.ones(2), lambda t: np.ones((3, 2))).linearize(theta)
-    with pytest.raises(ValueError, match=r"residual must return shape \(N,\)"):
+    with pytest.raises(ValueError, match=r"residual\(theta\) must have shape \(N,\)"):
         gf.DenseLeastSquares(lambda t: np.ones((2, 1)), lambda t: np.ones((2, 3))).energy(theta)
-    with pytest.raises(ValueError, match=r"gradient must return shape \(3,\), got \(2,\)"):
+    with pytest.raises(ValueError, match=r"gradient\(theta\) must have shape \(P,\), P = 3; got \(2,\)"):
         gf.FunctionProblem(lambda t: t @ t, lambda t: np.ones(2)).energy_and_gradient(theta)
     with pytest.raises(ValueError, match="diagonal inner product"):
         gf.ElementwiseSAV().init(gf.FunctionProblem(lambda t: t @ t, lambda t: t, inner=np.dot), theta)
@@ -97,8 +99,33 @@ def test_nothing_promotes_float32_silently():
     wide = np.float64(2.0)
     problem = gf.FunctionProblem(lambda t: wide * (t @ t), lambda t: np.float32(4) * t)
     assert problem.energy(theta).dtype == np.float32
-    with pytest.raises(ValueError, match="gradient must return theta's dtype float32, got float64"):
+    with pytest.raises(ValueError, match=r"gradient\(theta\) must have the dtype of theta, float32; got float64"):
         gf.FunctionProblem(lambda t: t @ t, lambda t: wide * t).energy_and_gradient(theta)
     J = np.eye(3)
-    with pytest.raises(ValueError, match="residual must return theta's dtype float32, got float64"):
+    with pytest.raises(ValueError, match=r"residual\(theta\) must have the dtype of theta, float32; got float64"):
         gf.DenseLeastSquares(lambda t: J @ t, lambda t: J).linearize(theta)
+
+
+def test_a_linearisation_without_an_inner_product_is_euclidean():
+    J, q, u = np.arange(6.0).reshape(2, 3), np.ones(2), np.array([2.0, -1.0])
+    at = DenseLinearization(q, J)
+    np.testing.assert_array_equal(at.vjp(u), J.T @ u)
+    np.testing.assert_array_equal(at.gram(), J @ J.T)
+
+
+def test_operators_that_know_their_sum_are_added():
+    class Known:
+        scalar = None
+
+        def __init__(self, K):
+            self.K = K
+
+        def __add__(self, other):
+            return Known(self.K + other.K)
+
+        def apply(self, u):
+            return u @ self.K
+
+    A, B = np.diag([1.0, 2.0]), np.array([[2.0, 1.0], [1.0, 2.0]])
+    u = np.array([1.0, -3.0])
+    np.testing.assert_array_equal(add(Known(A), Known(B)).apply(u), u @ (A + B))

@@ -1,5 +1,6 @@
 """Derivations: every claim has a verdict and a check that runs, every scheme its obligations, and a changed sign is noticed."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -237,7 +238,7 @@ def test_a_changed_sign_fails_the_command_and_is_named(tmp_path):
     assert ", 0 fail;" in fine.stdout
     scheme = tmp_path / "gradflow" / "schemes" / "sav.py"
     text = scheme.read_text(encoding="utf-8")
-    right = "denominator = 1 + dt * inner(g, A_g)"
+    right = "denominator = no_infinity(1 + dt * inner(g, A_g)"
     assert right in text
     scheme.write_text(text.replace(right, right.replace("1 +", "1 -")), encoding="utf-8")
     broken = run("verify", "sav", "--jobs", "1", root=tmp_path)
@@ -251,6 +252,26 @@ def test_unknown_names_are_refused():
         result = run(*arguments)
         assert result.returncode == 2
         assert "there are" in result.stderr
+
+
+@pytest.mark.parametrize("path", sorted(DERIVATIONS.glob("*.nb.py")), ids=lambda path: path.name)
+def test_a_derivation_defines_what_a_check_needs_before_the_check(path):
+    """A page and a script run a check where it stands; `gradflow verify` runs it after all definitions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    needs = {
+        name: {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in functions and n.id != name}
+        for name, node in functions.items()
+    }
+    for name, node in functions.items():
+        if not any("check" in ast.dump(decorator) for decorator in node.decorator_list):
+            continue
+        reached, ahead = set(), set(needs[name])
+        while ahead:
+            reached |= ahead
+            ahead = set().union(*(needs[other] for other in ahead)) - reached
+        late = [other for other in reached if functions[other].lineno > node.lineno]
+        assert late == [], f"{path.name}: {name} needs {late}, defined below it"
 
 
 def test_a_derivation_run_as_a_script_runs_its_checks():

@@ -1,12 +1,14 @@
 """xi_0 against 60-digit arithmetic, and the laws that make it the smallest admissible factor."""
 
+from fractions import Fraction
+
 import mpmath
 import numpy as np
 import pytest
 
 from cases import residual_case, vanilla_schemes
 from gradflow.schemes import SAV, Relaxed, Restart
-from gradflow.schemes.relaxation import relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
+from gradflow.schemes.relaxation import _two_product, relax_log, relax_quadratic, xi0_linear, xi0_log, xi0_quadratic
 
 SHAPES = [(), (1,), (7,), (64,)]
 
@@ -114,7 +116,7 @@ def test_logarithm_form_is_the_minimum_and_does_not_overflow():
 def test_python_numbers_are_welcome():
     assert xi0_quadratic(0.1, 1.0, 0.2) == xi0_quadratic(np.float64(0.1), np.float64(1.0), 0.2)
     assert xi0_linear(0.1, 1.0, 0.2) == pytest.approx(1 - 0.2 / 0.9)
-    assert xi0_quadratic([0.1, 0.2], [1.0, 1.0], 0.2) > 0
+    assert xi0_quadratic(np.array([0.1, 0.2]), np.ones(2), 0.2) > 0
 
 
 def test_doors():
@@ -235,3 +237,72 @@ def test_no_weight_is_plus_zero(dtype):
     factor = xi0_quadratic(long, short, short)  # the consistent value is admissible, strictly
     assert factor == 0
     assert not np.signbit(factor)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_product_is_split_without_error(dtype):
+    """p + e = a b exactly, in rational arithmetic."""
+    rng = np.random.default_rng(5)
+    a, b = (
+        rng.standard_normal(2000).astype(dtype) * dtype(2) ** rng.integers(-20, 20, 2000).astype(dtype) for _ in "ab"
+    )
+    p, e = _two_product(np, a, b)
+    assert p.dtype == e.dtype == dtype
+    for x, y, high, low in zip(a, b, p, e, strict=True):
+        assert Fraction(float(high)) + Fraction(float(low)) == Fraction(float(x)) * Fraction(float(y))
+
+
+def test_a_linear_gap_that_is_no_float_keeps_its_digits():
+    """v^ - v~ is rounded, and next to the slack its rounding is all that is left."""
+    rng = np.random.default_rng(6)
+    for _ in range(500):
+        v, w = -rng.uniform(0, 1e-3), rng.uniform(1, 2)
+        slack = float(w - v) * (1 - 10 ** rng.uniform(-15, -8))
+        gap = Fraction(w) - Fraction(v)
+        exact = float(1 - Fraction(slack) / gap)
+        assert abs(float(xi0_linear(v, w, slack)) - exact) <= 1e-13 * exact
+
+
+@pytest.mark.parametrize("orientation", ["literature", "swapped"])
+@pytest.mark.parametrize(
+    ("intermediate", "consistent"), [(0.0, 0.5), (0.0, -0.5), (-0.5, 0.0), (0.25, 0.25), (0.0, 0.0)]
+)
+def test_the_logarithmic_form_knows_ratios_only(intermediate, consistent, orientation):
+    """Both logarithms moved by c, the relaxed one moves by c, and xi_0 stays; 0 is a logarithm as others are."""
+    for slack in (0.0, 0.1, 2.0):
+        value, xi0 = relax_log(np.float64(intermediate), np.float64(consistent), slack, orientation=orientation)
+        assert np.isfinite(value)
+        for c in (1.0, -3.0, 8.0):
+            moved, same = relax_log(
+                np.float64(intermediate + c), np.float64(consistent + c), slack, orientation=orientation
+            )
+            np.testing.assert_allclose(moved, value + c, rtol=0, atol=1e-14)
+            np.testing.assert_allclose(same, xi0, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_where_nothing_is_to_be_relaxed_the_weight_is_plus_zero(shape):
+    """Equal arguments, a slack or none, down to the smallest numbers: xi_0 = 0 and not -0, which 1 / xi_0 would tell."""
+    for size in (1.0, 0.0, 1e-160, 1e-308, 5e-324):
+        v = np.full(shape, size)[()]
+        for slack in (0.0, 1.0, 1e-320):
+            xi0 = xi0_quadratic(v, v, slack)
+            assert xi0 == 0
+            assert not np.signbit(xi0)
+
+
+@pytest.mark.parametrize("ulps", [0, -1, -2])
+def test_a_gap_that_is_the_slack_up_to_rounding_keeps_its_digits(ulps):
+    """What is left of the gap is then its own rounding error, or a few units of it."""
+    rng, met = np.random.default_rng(11), 0
+    for v, w in rng.uniform(0.1, 1.0, (200, 2)) + np.array([0.0, 1.0]):
+        B = w - v
+        for _ in range(-ulps):
+            B = np.nextafter(B, 0.0)
+        excess = Fraction(w) - Fraction(v) - Fraction(B)
+        exact = max(excess / (Fraction(w) - Fraction(v)), Fraction(0))
+        log_exact = max(float(excess), 0.0) / -np.expm1(v - w)  # expm1(-x) = -x to many digits for these x
+        for found, wanted in ((xi0_linear(v, w, B), float(exact)), (xi0_log(v, w, B), log_exact)):
+            assert found == pytest.approx(wanted, rel=1e-14, abs=0)
+        met += exact > 0
+    assert met >= 20

@@ -7,7 +7,6 @@ import pytest
 
 import gradflow as gf
 from cases import affine_case, residual_case
-from gradflow.namespace import blas_threads
 from gradflow.run.history import QUANTITIES
 
 
@@ -164,8 +163,12 @@ def test_callback_and_keyboard_stop_a_run():
         if n == 3:
             raise KeyboardInterrupt
 
-    interrupted = gf.solve(parabola(), gf.SAV(), np.ones(2), dt=0.1, steps=50, callback=press)
+    run = {"dt": 0.1, "steps": 50, "callback": press}
+    interrupted = gf.solve(parabola(), gf.SAV(), np.ones(2), on_interrupt="return", **run)
     assert (interrupted.status, interrupted.steps) == (gf.Status.STOPPED, 3)
+    with pytest.raises(KeyboardInterrupt) as caught:  # one Ctrl-C ends a sweep
+        gf.solve(parabola(), gf.SAV(), np.ones(2), **run)
+    assert np.array_equal(caught.value.solution.theta, interrupted.theta)
 
 
 @pytest.mark.parametrize(
@@ -211,8 +214,7 @@ def test_save_and_load_without_pickle(tmp_path):
     for key in ("loss", "time_scale", "scaling"):
         assert key in again.config["problem"]
     assert again.config["versions"]["numpy"] == np.__version__
-    (tmp_path / "bad.json").write_text("{}")
-    (tmp_path / "bad.npz").write_bytes(path.read_bytes())
+    (tmp_path / "bad.npz").write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match="format"):
         gf.Solution.load(tmp_path / "bad")
 
@@ -220,9 +222,9 @@ def test_save_and_load_without_pickle(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"theta0": np.ones((2, 2))}, r"theta0 must have shape \(P,\), got \(2, 2\)"),
-        ({"theta0": np.array([1.0, np.nan])}, "theta0 must be finite"),
-        ({"theta0": np.array([1, 2])}, "floating dtype of 32 bits or more, got int64"),
+        ({"theta0": np.ones((2, 2))}, r"theta0 must have shape \(P,\), P >= 1; got \(2, 2\)"),
+        ({"theta0": np.array([1.0, np.nan])}, "theta0 must have finite entries"),
+        ({"theta0": np.array([1, 2])}, "theta0 must be float32 or float64, got int64"),
         ({"dt": 0.0}, "dt must be a finite number > 0, got 0.0"),
         ({"dt": -1.0}, "dt must be"),
         ({"dt": float("inf")}, "dt must be"),
@@ -231,7 +233,7 @@ def test_save_and_load_without_pickle(tmp_path):
         ({"epochs": 3}, "exactly one"),
         ({"steps": -1}, "steps must be a whole number >= 0, got -1"),
         ({"batch_size": 5}, "batch_size needs a problem with n_samples"),
-        ({"record": ["speed"]}, "record knows energy.*got 'speed'"),
+        ({"record": ["speed"]}, "a name in record must be one of energy.*got 'speed'"),
         ({"record": ["energy", "energy"]}, "twice"),
         ({"every": 0}, "every must be"),
         ({"record": "energy"}, "record must be a list"),
@@ -239,7 +241,7 @@ def test_save_and_load_without_pickle(tmp_path):
         ({"seed": -1}, "seed must be a whole number >= 0, got -1"),
         ({"scheme": gf.SAV}, "scheme must be an instance"),
         ({"problem": gf.SAV()}, "problem must be an instance"),
-        ({"theta0": np.ones(2, dtype=np.float16)}, "32 bits or more, got float16"),
+        ({"theta0": np.ones(2, dtype=np.float16)}, "theta0 must be float32 or float64, got float16"),
         ({"scheme": gf.SAV(stabilization=gf.Diagonal(np.ones(1)))}, r"stabilization must have theta's shape \(2,\)"),
         ({"scheme": gf.Restart(gf.SAV(stabilization=gf.Diagonal(np.ones(2, np.float32))))}, "dtype float64, got"),
         ({"problem": gf.FunctionProblem(lambda t: np.nan, lambda t: t)}, "energy at theta0 must be finite, got nan"),
@@ -274,10 +276,9 @@ def test_numpy_numbers_are_numbers_and_promote_nothing():
     assert np.array_equal(run.theta, again.theta)
 
 
-def test_an_inner_product_of_another_precision_is_found_out():
+def test_an_inner_product_of_higher_precision_promotes_nothing():
     wide = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, inner=lambda u, v: np.float64(u @ v))
-    with pytest.raises(ValueError, match="a step must keep theta's shape"):
-        gf.solve(wide, gf.SAV(), np.ones(2, dtype=np.float32), dt=0.1, steps=2)
+    assert gf.solve(wide, gf.SAV(), np.ones(2, dtype=np.float32), dt=0.1, steps=2).theta.dtype == np.float32
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -314,7 +315,7 @@ def test_convergence_to_rounding_is_done_and_a_step_too_small_is_not():
     assert tiny.status is gf.Status.STAGNATED
 
 
-def test_a_checkpoint_of_another_problem_or_a_torn_pair_is_refused(tmp_path):
+def test_a_checkpoint_of_another_problem_or_a_damaged_one_is_refused(tmp_path):
     path, start = tmp_path / "run", np.array([1.0, 2.0])
     gf.solve(parabola(1.0), gf.SAV(), start, dt=0.1, steps=10, checkpoint=path)
     with pytest.raises(ValueError, match="energy or gradient at theta0"):
@@ -322,13 +323,11 @@ def test_a_checkpoint_of_another_problem_or_a_torn_pair_is_refused(tmp_path):
     gf.solve(parabola(1.0), gf.SAV(), start, dt=lambda n: 0.1, steps=10, checkpoint=tmp_path / "b")
     with pytest.raises(ValueError, match="dt differ"):
         gf.solve(parabola(1.0), gf.SAV(), start, dt=lambda n: 0.1 * (n + 1), steps=10, checkpoint=tmp_path / "b")
-    old = path.with_suffix(".npz").read_bytes()
-    gf.solve(parabola(1.0), gf.SAV(), start, dt=0.1, steps=20, checkpoint=path)
-    path.with_suffix(".npz").write_bytes(old)
-    with pytest.raises(ValueError, match="do not belong together"):
+    file = path.with_suffix(".npz")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match="must be a file that"):
         gf.solve(parabola(1.0), gf.SAV(), start, dt=0.1, steps=30, checkpoint=path)
-    path.with_suffix(".npz").write_bytes(old[:100])
-    with pytest.raises(ValueError, match="must be a pair that"):
+    with pytest.raises(ValueError, match="must be a file that"):
         gf.Solution.load(path)
 
 
@@ -341,7 +340,7 @@ def test_a_drawn_seed_is_taken_up_again(tmp_path):
 
 def test_batch_larger_than_the_data():
     problem, theta = small_network()
-    with pytest.raises(ValueError, match="from 1 to n_samples = 24, got 25"):
+    with pytest.raises(ValueError, match="from 1 to 24, got 25"):
         gf.solve(problem, gf.SAV(), theta, dt=0.1, epochs=1, batch_size=25)
 
 
@@ -373,12 +372,6 @@ def test_small_steps_hold_blas_at_one_thread_and_give_it_back():
     assert threads() == outside
     assert set(inside[0]) == {1}
     assert set(inside[1]) == {2}
-
-
-@pytest.mark.parametrize("n", [0, -1, 1.5, True])
-def test_blas_threads_are_whole(n):
-    with pytest.raises(ValueError, match="n must be a whole number >= 1 or None, got"):
-        blas_threads(n)
 
 
 def test_recorded_quantities_are_what_their_names_say():

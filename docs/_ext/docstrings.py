@@ -8,8 +8,8 @@ Never asked for: SA01, EX01, ES01 (see also, examples, an extended summary), whe
 Waived, with the reason:
 
 * RT01, YD01, RT03 where the summary begins with "Return" or "Yield": it states the value and its shape;
-* PR01, PR02 and RT01 of a method that a protocol has, in a class that satisfies the protocol: it has them, once,
-  and GF01 reads the shapes there;
+* PR01, PR02 and RT01 of a method that a protocol has, in a class that satisfies the protocol, and of what a scheme declares: the
+  protocol has them, once, and GF01 reads the shapes there;
 * PR01 of NamedTuples and dataclasses whose fields have a docstring each, below the field: autodoc shows those;
 * PR01, PR02 of protocols, enumerations and classes with another's constructor (``__new__`` that passes all on): there is no
   signature of their own to document;
@@ -32,11 +32,15 @@ from sphinx.util import logging
 
 import gradflow
 from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
+from gradflow.run.steps import Controller
+from gradflow.schemes.protocols import Chaining, Evaluating, SchemeAbilities
 
 LOGGER = logging.getLogger(__name__)
 SKIPPED_MODULES = {"gradflow.__main__", "gradflow.kernels.cupy", "gradflow.kernels.numba"}
 NEVER = {"SA01", "EX01", "ES01"}
 CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
+CONTRACTS += (Evaluating, Chaining, Controller)
+DECLARED = (SchemeAbilities,)  # of these one member is enough
 ARRAY = re.compile(r"\b(?:Array|NDArray|Floats)\b")
 SHAPE = re.compile(r"\b0-d\b|\bshapes?\b|,\)|\((?:[A-Z0-9.][^(),]*|n_\w+|m), *[^()]+\)")
 
@@ -69,9 +73,12 @@ def contracts(kind, method):
         members = [key for key in dir(contract) if not key.startswith("_")]
         if contract is not kind and method in members and all(hasattr(kind, key) for key in members):
             yield contract
+    for abilities in DECLARED:
+        if method in vars(abilities) and kind is not abilities and all(hasattr(kind, key) for key in ("init", "step")):
+            yield abilities
 
 
-def told(value, kind, method):
+def texts_of(value, kind, method):
     """Return the docstring, and those of the same method in the protocols that the class satisfies."""
     protocols = () if kind is None else contracts(kind, method)
     return [inspect.getdoc(v) or "" for v in (value, *(getattr(contract, method) for contract in protocols))]
@@ -154,7 +161,7 @@ def own_faults(name, value, kind):
     function = function_of(value)
     if function is None or "<locals>" in function.__qualname__:
         return
-    texts = told(value, kind, name.rpartition(".")[2])
+    texts = texts_of(value, kind, name.rpartition(".")[2])
     for what in without_shape(function, texts):
         yield "GF01", f"The shape of an array is not said: {what}"
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body

@@ -10,13 +10,15 @@
     verdicts in ``:verdicts:`` (default: all but true).
 """
 
+import re
+
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from gradflow.description import escaped
 from gradflow.proofs.ledger import VERDICTS, read_claims
-from gradflow.proofs.page import verdict_span
+from gradflow.proofs.page import ledger_text, verdict_span
 from gradflow.proofs.verify import OBLIGATIONS, default_folder, load, notebook_of
 from gradflow.schemes import REGISTRY
 
@@ -45,8 +47,9 @@ class Proved(Markdown):
             raise self.error(f"{topic} has no check {', '.join(unknown)}")
         for name in chosen:
             one = checks[name]
-            yield f"* {escaped(one.statement.rstrip('.'))}."
-            yield f"  [`{name}`, {one.method}: {escaped(one.scope)}]{{.scope}}"
+            statement, scope = escaped(one.statement.rstrip("."), keep="`"), escaped(one.scope, keep="`", inside=True)
+            yield f"* {statement}."
+            yield f"  [`{name}`, {one.method}: {scope}]{{.scope}}"
         yield ""
         rest = len(checks) - len(chosen)
         yield f"From [derivations/{topic}.nb.py](/derivations/{topic}.nb.py)" + (
@@ -66,7 +69,10 @@ class Obligations(Markdown):
             first = f"[{name}](/derivations/{topic}.nb.py)"
             for key in OBLIGATIONS:
                 one = checks[key]
-                statement, scope = escaped(one.statement.rstrip(".")), escaped(one.scope)
+                texts = (escaped(text, keep="`", inside=True) for text in (one.statement.rstrip("."), one.scope))
+                statement, scope = (
+                    re.sub(r"(?<!\\)\|", r"\\|", text) for text in texts
+                )  # a bar in code ends the cell, too
                 yield f"| {first} | {key.replace('_', ' ')} | {statement} | {scope} |"
                 first = ""
 
@@ -94,8 +100,8 @@ class Claims(Markdown):
         if not chosen:
             raise self.error("no claim fits")
         for claim in chosen:
-            told = f" {claim.corrected}" if claim.corrected else ""
-            yield f"* *{claim.statement}.* {verdict_span(claim)}{told} ([{claim.id}](#claim-{claim.id.lower()}))"
+            told = f" {ledger_text(claim.corrected, inside=True)}" if claim.corrected else ""
+            yield f"* *{ledger_text(claim.statement, inside=True)}.* {verdict_span(claim)}{told} ([{claim.id}](#claim-{claim.id.lower()}))"
 
 
 def setup(app):

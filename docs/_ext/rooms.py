@@ -58,7 +58,7 @@ SITES = (
 )
 
 
-def told_elsewhere():
+def documented_elsewhere():
     """Return module -> page for the modules whose text stands on a page outside the reference."""
     pages = [*DOCS.glob("theory/*.md"), *DOCS.glob("guide/*.md")]
     return {name: page.stem for page in pages for name in ELSEWHERE.findall(page.read_text(encoding="utf-8"))}
@@ -84,7 +84,7 @@ class Room(SphinxDirective):
         """Yield reStructuredText."""
         name = self.arguments[0]
         module = import_module(name)
-        if name in told_elsewhere():
+        if name in documented_elsewhere():
             yield f"Text and equations: :py:mod:`{name}`."
             yield from ("", f".. currentmodule:: {name}", "")
         else:

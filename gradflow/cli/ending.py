@@ -28,7 +28,7 @@ def fail(message: str) -> NoReturn:
 
 
 def interrupted(folder: Path) -> NoReturn:
-    """End with exit code 130 and say how to go on.
+    """End with exit code 130 and print how to continue.
 
     Parameters
     ----------

@@ -77,10 +77,10 @@ def reproduce(
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Folders of results, or folders of such folders.")],
 ) -> None:
-    """Print the page that results make, in MyST Markdown.
+    """Print a page about results, in MyST Markdown.
 
-    What was claimed, what was measured, whether it holds. The page belongs beside the first folder:
-    paths of figures start there.
+    The page says what was claimed, what was measured, and whether it holds. Write it next to the first folder:
+    the paths of figures start there.
     """
     from ..experiments.page import read_results, reproduction_page
 
@@ -92,7 +92,7 @@ def report(
 
 
 def run(experiment: Experiment, out: Path | None, quick: bool, changes: list[str] | None) -> None:
-    """Run an experiment, print its report and where the results are."""
+    """Run an experiment, and print its report and the place of the results."""
     folder = Path(f"gradflow-{experiment.name}" + "-quick" * quick) if out is None else out
     start = time.perf_counter()
     try:

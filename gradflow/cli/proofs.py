@@ -49,7 +49,9 @@ def verify(
 
 
 def mutants(
-    scheme: Annotated[list[str] | None, typer.Argument(help="Schemes, e.g. SAV. Default: all.")] = None,
+    scheme: Annotated[
+        list[str] | None, typer.Argument(help="Schemes, e.g. SAV, or parts, e.g. relaxation. Default: all.")
+    ] = None,
     jobs: Jobs = None,
 ) -> None:
     """Change the running updates by one edit at a time, and see whether their proofs notice.
@@ -59,11 +61,13 @@ def mutants(
     from ..schemes import REGISTRY as schemes
 
     proofs = _proofs()
+    parts = proofs.harness.PARTS
     for name in scheme or []:
-        if name not in schemes:
-            fail(f"no scheme is called {name!r}; there are {', '.join(schemes)}")
+        if name not in schemes and name not in parts:
+            fail(f"no scheme or part is called {name!r}; there are {', '.join([*schemes, *parts])}")
     folder = proofs.verify.default_folder()
-    work = [(folder, name, kind) for name in scheme or schemes for kind in ("updates", "signs")]
+    chosen = scheme or [*schemes, *parts]
+    work = [(folder, name, kind) for name in chosen for kind in ("updates", "signs")[: 1 if name in parts else 2]]
     failed = False
     with ProcessPoolExecutor(jobs or os.cpu_count() or 1, mp_context=get_context("spawn")) as pool:
         for score in pool.map(proofs.harness.scored, work):

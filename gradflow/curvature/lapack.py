@@ -1,9 +1,9 @@
 """LAPACK's Cholesky solve through SciPy, kept out of the way of NumPy's BLAS threads.
 
 The wheels of NumPy and SciPy bring one OpenBLAS each, with a pool of threads of its own. After a matrix product the
-threads of NumPy's pool keep spinning for some 25 ms, and a threaded SciPy call made meanwhile competes with them for the
-cores: on two cores a factorisation of order 256 then takes 18 ms instead of 0.4. SciPy's pool is therefore held at one
-thread for the duration of the call, if it is a pool apart.
+threads of NumPy's pool keep spinning for some 25 ms, and a threaded SciPy call made meanwhile competes with them for
+the cores: on two cores a factorisation of order 256 then takes 18 ms instead of 0.4. SciPy's pool is therefore held at
+one thread for the duration of the call, if it is a pool apart.
 """
 
 from __future__ import annotations
@@ -11,9 +11,22 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ..namespace import Array
+from ..namespace import Array, blas_pools
 
-__all__ = ["cholesky_solve"]
+__all__ = ["cholesky_solve", "identity_plus"]
+
+
+def identity_plus(K: Array) -> Array:
+    """Return I + K, a new C-ordered NumPy array (N, N), without forming the identity.
+
+    Parameters
+    ----------
+    K : array (N, N)
+        A matrix; not written to.
+    """
+    M = K.copy(order="C")
+    M.reshape(-1)[:: M.shape[0] + 1] += 1
+    return M
 
 
 def cholesky_solve(M: Array, b: Array) -> Array | None:
@@ -52,9 +65,8 @@ def _routines(char: str) -> tuple[Any, Any]:
 def _separate_pools() -> tuple[Any, ...]:
     """Return the BLAS libraries that SciPy brought for itself, none where it shares NumPy's."""
     import scipy.linalg  # noqa: F401  so that its libraries are loaded
-    from threadpoolctl import ThreadpoolController
 
-    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    libraries = blas_pools().lib_controllers
     if len(libraries) < 2:
         return ()
     return tuple(library for library in libraries if "scipy.libs" in str(library.filepath))

@@ -1,11 +1,11 @@
-r"""The minimising movement of an energy, by an inexact Newton method that only ever descends.
+r"""The minimising movement of an energy, by an inexact Newton method that descends in every iteration.
 
-Wanted is the increment d that brings the function
+The increment d minimises the function
 
 .. math:: \varphi(d) = E(\theta + d) + \frac{|d|_M^2}{2\,\Delta t}                                     \tag{1}
 
-as far down from ``d = 0`` as its gradient tells: a proximal step of E. The iteration starts at 0 and descends on phi.
-So for every dt > 0 and every E, however far it came,
+locally, from ``d = 0``: this is a proximal step of E. The iteration starts at 0 and descends on phi. For every dt > 0
+and every E, and wherever it stops,
 
 .. math:: E(\theta + d) + \frac{|d|_M^2}{2\,\Delta t} \le E(\theta).                                   \tag{2}
 
@@ -17,22 +17,24 @@ gradient at ``theta + d``,
 .. math:: B p \approx -R \quad\text{to}\quad |B p + R|_M \le \min(0.1,\ |R|_M / |\nabla E(\theta)|_M)\,|R|_M  \tag{4}
 
 by conjugate gradients in the problem's inner product, where B is self-adjoint, preconditioned with ``(I + dt L)^{-1}``,
-L the energy part. A direction in which B is not positive ends them: it is added, ten times as long as balances slope
-and curvature. Either way p descends. Then ``d <- d + s p``, with s from 1 downwards until
+L the energy part. A direction in which B is not positive ends the iteration. It is added with ten times the length that
+balances slope and curvature. In both cases p is a direction of descent. Then ``d <- d + s p``, with s from 1 downwards
+until
 
 .. math:: \varphi(d + sp) - \varphi(d) \le 10^{-4}\,s\,(R, p)_M.                                       \tag{5}
 
-Where the left side is below the rounding of E, the trapezoidal rule in the slopes at both ends takes its place (the
-approximate Wolfe condition of Hager & Zhang) and ``|R|_M`` must fall by a tenth, unless B was not positive: near a
-minimum, differences of energies have lost the digits that gradients still have. There, (2) holds to the rounding of E.
-An energy computed with cancellation, such as ``1 - cos(theta)`` near 0, has lost more than can be known, and (2) then
-stops the iteration early.
+If the left side is below the rounding of E, it is replaced by the trapezoidal rule in the slopes at both ends (the
+approximate Wolfe condition of Hager & Zhang). Then ``|R|_M`` must also fall by a tenth, unless B was not positive. The
+reason is that, near a minimum, differences of energies have lost the digits that gradients still have. There, (2) holds
+to the rounding of E. An energy computed with cancellation, such as ``1 - cos(theta)`` near 0, has a larger and unknown
+error, and (2) then stops the iteration early.
 
-The end. The iteration has converged when ``|R|_M <= tol |grad E(theta)|_M``, or when R is rounding error,
-``|R|_M <= 8 eps (|d|_M / dt + |H| |theta|_M)`` with the largest Rayleigh quotient of H met there for ``|H|``. It goes
-on as long as full steps still pay, to ``|R|_M <= tol |d|_M / dt``: then, for convex E, d is right to the relative error
-tol. If no s is left before, or neither phi nor R falls any more, or `max_newton` iterations are spent, d has (2) all
-the same, but is stationary only up to the residual that is returned with it.
+Convergence. If H is not finite, a gradient step is taken, and the iteration does not count as converged. Otherwise it
+has converged when ``|R|_M <= tol |grad E(theta)|_M``, or when R is rounding error,
+``|R|_M <= 8 eps (|d|_M / dt + |H| |theta|_M)``, with the largest Rayleigh quotient of H that occurred there for
+``|H|``. It continues as long as full steps reduce R, until ``|R|_M <= tol |d|_M / dt``. For convex E, d then has the
+relative error tol. The iteration may end before: if no s is accepted, if phi and R no longer fall, or after
+`max_newton` iterations. Then (2) still holds, but d is stationary only up to the residual that is returned with it.
 
 ========  ======  ========
 symbol    code    shape
@@ -55,6 +57,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, nan, sqrt
 from typing import NamedTuple
 
+from ..energies.protocols import norm
 from ..namespace import Array, array_namespace
 
 __all__ = ["Increment", "minimising_movement", "residual", "truncated_cg"]
@@ -66,7 +69,7 @@ ROUNDING_OF_E = 16.0
 
 
 class Increment(NamedTuple):
-    """The increment, and how well it was solved for."""
+    """The increment, and the accuracy of its solution."""
 
     d: Array
     """(P,); 0 if the energy or the gradient at theta is not finite."""
@@ -94,7 +97,7 @@ def residual(g: Array, d: Array, *, dt: float) -> Array:
 
 
 class Point(NamedTuple):
-    """Where the iteration stands."""
+    """An iterate, with the quantities evaluated there."""
 
     d: Array
     theta: Array
@@ -116,19 +119,11 @@ class Movement:
     inner: Callable[[Array, Array], Array]
 
     def norm(self, u: Array) -> float:
-        """Return ``|u|_M``; scaled where the square leaves the range of the dtype."""
-        square = float(self.inner(u, u))
-        if 1e-30 < square < 1e30:
-            return sqrt(square)
-        xp = array_namespace(u)
-        largest = float(xp.max(xp.abs(u)))
-        if not 0 < largest < inf:
-            return largest
-        u = u / largest
-        return largest * sqrt(float(self.inner(u, u)))
+        """Return ``|u|_M``."""
+        return norm(self.inner, u)
 
     def at(self, d: Array) -> Point:
-        """Return everything about theta + d but second derivatives."""
+        """Return the iterate theta + d with energy and gradient."""
         theta = self.theta + d
         E, g = self.energy_and_gradient(theta)
         R = residual(g, d, dt=self.dt)
@@ -162,7 +157,7 @@ def truncated_cg(
     rtol: float,
     max_cg: int,
 ) -> tuple[Array, float, bool]:
-    """Return p of equation (4), shape (P,), the largest Rayleigh quotient of H met, and whether B was not positive.
+    """Return p of equation (4), (P,), the largest Rayleigh quotient of H, and whether B was not positive.
 
     Parameters
     ----------
@@ -190,9 +185,11 @@ def truncated_cg(
     for _ in range(max_cg):
         H_u = hvp(direction)
         uu, uHu = float(inner(direction, direction)), float(inner(direction, H_u))
+        if not isfinite(uHu):
+            return p, inf, True
         curvature, terms = uHu + uu / dt, abs(uHu) + uu / dt
         h = max(h, abs(uHu) / uu if uu > 0 else 0.0)
-        if not curvature > 4 * eps * terms:  # also where H is NaN
+        if not curvature > 4 * eps * terms:
             length = 10 * rz / max(abs(curvature), sqrt(eps) * terms) if 0 < terms < inf else 0.0
             return p + length * direction, h, True
         alpha = rz / curvature
@@ -272,7 +269,7 @@ def minimising_movement(
     start = now = phi.at(array_namespace(theta).zeros_like(theta))
     if not (isfinite(start.E) and isfinite(start.size_R)):
         return Increment(now.d, nan, 0, False)
-    newton, stalled, h, smallest_R = 0, 0, 0.0, start.size_R
+    newton, stalled, h, smallest_R, known = 0, 0, 0.0, start.size_R, True
     while True:
         good = now.size_R <= tol * start.size_R
         if now.size_R <= tol * min(start.size_R, now.speed) or (good and stalled):
@@ -288,8 +285,9 @@ def minimising_movement(
             rtol=min(0.1, now.size_R / start.size_R),
             max_cg=max_cg,
         )
-        p, h = now.size_R * p, max(h, h_now)  # (4)
-        if now.size_R <= phi.rounding_of_R(now, h_now):
+        known = h_now < inf
+        p, h = now.size_R * p, max(h, h_now) if known else h  # (4)
+        if known and now.size_R <= phi.rounding_of_R(now, h_now):
             good = True
             break
         if not float(inner(now.R, p)) < 0:  # hvp is not a derivative of the gradient: a gradient step is left
@@ -300,4 +298,4 @@ def minimising_movement(
         falls = phi.difference(now, new) > phi.rounding_of_phi(start, new, h)
         stalled = 0 if falls or bent or new.size_R <= 0.9 * smallest_R else stalled + 1
         now, newton, smallest_R = new, newton + 1, min(smallest_R, new.size_R)
-    return Increment(now.d, now.size_R / start.size_R if start.size_R > 0 else 0.0, newton, good)
+    return Increment(now.d, now.size_R / start.size_R if start.size_R > 0 else 0.0, newton, good and known)

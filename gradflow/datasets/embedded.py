@@ -47,7 +47,7 @@ def fashion_subset(dtype: DTypeLike = "float64") -> LabelledImages:
     with files(__package__).joinpath("fashion_subset.npz").open("rb") as file, np.load(file) as stored:
         return LabelledImages(
             x_train=scaled(stored["x_train"], cast),
-            labels_train=stored["labels_train"].astype(np.int64),
+            y_train=stored["labels_train"].astype(np.int64),
             x_test=scaled(stored["x_test"], cast),
-            labels_test=stored["labels_test"].astype(np.int64),
+            y_test=stored["labels_test"].astype(np.int64),
         )

@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..refusals import instance
+
 ELEMENT_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP_MAGIC = b"\x1f\x8b"  # cannot be mistaken for IDX, which begins with two zeros
 
@@ -33,7 +35,7 @@ __all__ = ["read_idx"]
 
 
 def read_idx(path: str | PathLike[str], expected_sha256: str | None = None) -> NDArray[Any]:
-    """Return the array in an IDX file, plain or compressed by gzip (told apart by content, not by name).
+    """Return the array in an IDX file, plain or compressed by gzip; the content decides, not the name.
 
     Parameters
     ----------
@@ -56,7 +58,9 @@ def read_idx(path: str | PathLike[str], expected_sha256: str | None = None) -> N
     OSError
         If the file cannot be opened.
     """
-    raw = Path(path).read_bytes()
+    if expected_sha256 is not None:
+        instance("expected_sha256", expected_sha256, str, "a text or None")
+    raw = Path(instance("path", path, (str, PathLike), "a path")).read_bytes()
     if expected_sha256 is not None and hashlib.sha256(raw).hexdigest() != expected_sha256.lower():
         raise _refusal(path, "not the file that was expected", raw, expected_sha256)
     try:
@@ -68,7 +72,7 @@ def read_idx(path: str | PathLike[str], expected_sha256: str | None = None) -> N
 
 
 def _parse(content: bytes) -> NDArray[Any]:
-    """Return the array that the uncompressed bytes of an IDX file stand for."""
+    """Return the array in the uncompressed bytes of an IDX file."""
     if len(content) < 4 or content[:2] != b"\0\0":
         raise ValueError(f"not an IDX file: it must begin with two zero bytes, got {content[:4]!r}")
     code, ndim = content[2], content[3]

@@ -9,7 +9,7 @@ They are looked for
 
 A folder counts if it holds all four files. Both sets give their files the same names, so only the SHA-256 of
 a file tells what it is, and whoever reads one checks it: a set can be absent, but never be another one than
-was asked for.
+was requested.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def locate(image_set: ImageSet, directory: str | PathLike[str] | None = None, do
     Raises
     ------
     FileNotFoundError
-        If there is none, saying where it looked and what to do; or if no mirror delivered a file, saying why.
+        If no directory is found, with the places searched and advice; or if no mirror delivered a file, with the
+        reason.
     """
     looked: list[Path] = []
     for folder in _places(image_set, directory):
@@ -76,7 +77,7 @@ def _fetch(image_set: ImageSet, folder: Path) -> Path:
     downloader = pooch.HTTPDownloader(headers={"Accept-Encoding": "identity"})
     for name, sha256 in image_set.sha256.items():
         if (folder / name).exists():
-            continue  # never overwritten; if it is the wrong one, reading it will say so
+            continue  # never overwritten; if it is the wrong one, reading it raises an error
         failures = []
         for mirror in image_set.mirrors:
             try:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..refusals import Floats, Seed, checked_count, float_dtype, spawn_generators
+from ..refusals import Floats, Seed, float_dtype, generator, instance, whole_number
 from .idx import read_idx
 from .image_files import FASHION_MNIST, MNIST, ImageSet, locate
 
@@ -59,9 +59,9 @@ def mnist(
     Raises
     ------
     ValueError
-        If an argument is outside what is said above, or if a file found is not the published one.
+        If an argument is out of range, or a file differs from the published one.
     FileNotFoundError
-        If the files are nowhere, or if no mirror delivered them.
+        If the files are not found, or no mirror delivered them.
     """
     return load(MNIST, directory, n_train, n_test, seed, dtype, download)
 
@@ -81,8 +81,8 @@ def fashion_mnist(
 
     Parameters
     ----------
-    directory, n_train, n_test, seed, dtype, download : as for `mnist`
-        As there.
+    directory, n_train, n_test, seed, dtype, download : path, int, int, seed, dtype-like, bool
+        The same arguments as of `mnist`.
     """
     return load(FASHION_MNIST, directory, n_train, n_test, seed, dtype, download)
 
@@ -96,14 +96,14 @@ def load(
     dtype: DTypeLike,
     download: bool,
 ) -> LabelledImages:
-    """Do what `mnist` says, for any `image_set`.
+    """Return the images of `image_set`, as `mnist` does.
 
     Parameters
     ----------
     image_set : ImageSet
-        Which of the two.
-    directory, n_train, n_test, seed, dtype, download : as for `mnist`
-        As there.
+        MNIST or Fashion-MNIST.
+    directory, n_train, n_test, seed, dtype, download : path, int, int, seed, dtype-like, bool
+        The same arguments as of `mnist`.
 
     Returns
     -------
@@ -118,12 +118,15 @@ def load(
         As from `mnist`.
     """
     cast = float_dtype(dtype)
+    instance("download", download, (bool, np.bool_), "True or False")
+    if directory is not None:
+        instance("directory", directory, (str, PathLike), "a path or None")
     for name, count, highest in (("n_train", n_train, N_TRAIN), ("n_test", n_test, N_TEST)):
         if count is not None:
-            checked_count(name, count, 1, highest)
+            whole_number(name, count, 1, highest)
             if seed is None:
-                raise ValueError(f"a seed must say which images {name} = {count} takes, got seed=None")
-    streams = [None, None] if seed is None else spawn_generators(seed, 2)
+                raise ValueError(f"seed must be given: it chooses the images that {name} = {count} takes")
+    streams = [None, None] if seed is None else generator(seed).spawn(2)
 
     folder = locate(image_set, directory, download)
     arrays: list[NDArray[Any]] = []
@@ -157,9 +160,19 @@ class LabelledImages(NamedTuple):
 
     x_train: Floats
     """Training images, shape (N, 784), float32 or float64, in [0, 1]."""
-    labels_train: NDArray[np.int64]
+    y_train: NDArray[np.int64]
     """Their classes 0 to 9, shape (N,)."""
     x_test: Floats
     """Test images, shape (N_test, 784)."""
-    labels_test: NDArray[np.int64]
+    y_test: NDArray[np.int64]
     """Their classes, shape (N_test,)."""
+
+    @property
+    def labels_train(self) -> NDArray[np.int64]:
+        """Another name of `y_train`, shape (N,)."""
+        return self.y_train
+
+    @property
+    def labels_test(self) -> NDArray[np.int64]:
+        """Another name of `y_test`, shape (N_test,)."""
+        return self.y_test

@@ -7,7 +7,7 @@ The published studies draw one pool, z-score its inputs and cut it in two:
    \sigma_j^2 = \frac1n \sum_n (x_{nj} - \mu_j)^2, \tag{1}
 
 with the targets computed from the raw x. All arithmetic is done in float64 and cast at the very end, so that
-a seed stands for the same numbers in float32 and in float64, up to that one rounding.
+a seed gives the same numbers in float32 and in float64, up to that one rounding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..refusals import Floats, checked_count
+from ..refusals import Floats, instance, one_of, real_number, whole_number
 
 Statistics: TypeAlias = Literal["pool", "train"]
 """Whose mean and standard deviation z-score the inputs."""
@@ -41,9 +41,8 @@ def train_size(n_samples: int, test_fraction: float) -> int:
     ValueError
         If `test_fraction` is not inside (0, 1), or if either part would be empty.
     """
-    n_samples = checked_count("n_samples", n_samples, 2)
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must be between 0 and 1, both excluded, got {test_fraction}")
+    n_samples = whole_number("n_samples", n_samples, 2)
+    test_fraction = real_number("test_fraction", test_fraction, 0, 1, open_low=True, open_high=True)
     n_test = round(test_fraction * n_samples)
     if not 0 < n_test < n_samples:
         raise ValueError(
@@ -94,8 +93,8 @@ def split_pool(
     ValueError
         If `statistics` is unknown, or if an input column is constant: it has no z-score.
     """
-    if statistics not in ("pool", "train"):
-        raise ValueError(f"statistics must be 'pool' or 'train', got {statistics!r}")
+    one_of("statistics", statistics, ("pool", "train"))
+    instance("standardize", standardize, (bool, np.bool_), "True or False")
     mean, std = np.zeros(x.shape[1]), np.ones(x.shape[1])
     if standardize:
         sample = x if statistics == "pool" else x[:n_train]
@@ -123,7 +122,7 @@ def split_pool(
 class Dataset(NamedTuple):
     """A regression problem y = f(x). All values are dimensionless.
 
-    The four sample arrays have the dtype asked for; `coefficients`, `mean` and `std` describe how they were
+    The four sample arrays have the requested dtype; `coefficients`, `mean` and `std` describe how they were
     made and stay in float64. The raw inputs are ``x * std + mean``, and ``(x_raw - mean) / std`` prepares new
     ones.
     """

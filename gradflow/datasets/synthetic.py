@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..refusals import Seed, checked_count, float_dtype, spawn_generators
+from ..refusals import Seed, float_dtype, generator, instance, real_number, whole_number
 from .coefficients import Law, chosen_coefficients
 from .pool import Dataset, Statistics, split_pool, train_size
 
@@ -75,7 +75,7 @@ def sin_cos(
         be z-scored is constant.
     """
     n_train, cast = _checked(n_inputs, n_samples, test_fraction, dtype)
-    inputs, weights = spawn_generators(seed, 2)
+    inputs, weights = generator(seed).spawn(2)
     p, q = chosen_coefficients(coefficients, "pq", n_inputs, weights, coefficient_seed)
     x = inputs.random((n_samples, n_inputs))
     y = np.sin(x @ p) + np.cos(x @ q)
@@ -108,12 +108,12 @@ def quadratic(
 
     Parameters
     ----------
-    n_inputs, n_samples, seed, dtype, standardize, statistics : as for `sin_cos`
-        As there.
+    n_inputs, n_samples, seed, dtype, standardize, statistics : int, int, seed, dtype-like, bool, str
+        The same arguments as of `sin_cos`.
     coefficients : {"uniform", "normal"} or array (D,)
         Entries U(0, 1) or N(0, 1), or c itself. Unpublished.
-    coefficient_seed, test_fraction : as for `sin_cos`
-        As there.
+    coefficient_seed, test_fraction : seed, float
+        The same arguments as of `sin_cos`.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def quadratic(
         As in `sin_cos`.
     """
     n_train, cast = _checked(n_inputs, n_samples, test_fraction, dtype)
-    inputs, weights = spawn_generators(seed, 2)
+    inputs, weights = generator(seed).spawn(2)
     given = coefficients if isinstance(coefficients, str) else (coefficients,)
     (c,) = chosen_coefficients(given, "c", n_inputs, weights, coefficient_seed)
     x = 5 * inputs.random((n_samples, n_inputs))
@@ -149,25 +149,26 @@ def gaussian(
     """Return Example 3: ``y = exp(-10 |x|^2)``, or ``y = exp(-10 |x|)`` as the paper's formula prints, x normal.
 
     With `squared`, the mean of y is ``(1 + 20 std^2)^(-D/2)`` and that of y^2 is ``(1 + 40 std^2)^(-D/2)``:
-    for the defaults 7.8e-6 and 5.0e-9, so predicting zero already has a mean squared error of 5e-9. Judge a
-    fit relatively.
+    for the defaults 7.8e-6 and 5.0e-9. The prediction 0 therefore has a mean squared error of only 5e-9. Use a relative
+    error to judge a fit.
 
     Parameters
     ----------
-    n_inputs, n_samples, seed, dtype, standardize, statistics : as for `sin_cos`
-        As there.
+    n_inputs, n_samples, seed, dtype, standardize, statistics : int, int, seed, dtype-like, bool, str
+        The same arguments as of `sin_cos`.
     squared : bool
-        True: the Gaussian that the paper's text speaks of. False: the exponential of the norm that it prints.
+        True for the Gaussian that the paper's text names, False for the exponential of the norm that its formula
+        prints.
     std : float
         Standard deviation of each input. The paper's "N(0, 0.2)" may mean a standard deviation of 0.2, taken
         here, or a variance of 0.2, which is ``std=0.2 ** 0.5``.
-    test_fraction : as for `sin_cos`
-        As there.
+    test_fraction : float
+        The fraction of the samples in the test set, as in `sin_cos`.
 
     Returns
     -------
     Dataset
-        With empty ``coefficients``: the target has none. All values are dimensionless.
+        With empty ``coefficients``, since the target has no coefficients. All values are dimensionless.
 
     Raises
     ------
@@ -175,9 +176,9 @@ def gaussian(
         As in `sin_cos`, and if `std` is not positive and finite.
     """
     n_train, cast = _checked(n_inputs, n_samples, test_fraction, dtype)
-    if not 0 < std < np.inf:
-        raise ValueError(f"std must be positive and finite, got {std}")
-    inputs, _ = spawn_generators(seed, 2)  # the same stream of inputs as in the other examples
+    std = real_number("std", std, 0, open_low=True)
+    instance("squared", squared, (bool, np.bool_), "True or False")
+    inputs, _ = generator(seed).spawn(2)  # the same stream of inputs as in the other examples
     x = std * inputs.standard_normal((n_samples, n_inputs))
     square = np.sum(x**2, axis=1)
     y = np.exp(-10 * (square if squared else np.sqrt(square)))
@@ -187,6 +188,6 @@ def gaussian(
 def _checked(
     n_inputs: int, n_samples: int, test_fraction: float, dtype: DTypeLike
 ) -> tuple[int, np.dtype[np.floating[Any]]]:
-    """Check what all three targets share; return the size of the training part and the dtype."""
-    checked_count("n_inputs", n_inputs, 1)
+    """Check the common arguments of the three targets; return the size of the training part and the dtype."""
+    whole_number("n_inputs", n_inputs, 1)
     return train_size(n_samples, test_fraction), float_dtype(dtype)

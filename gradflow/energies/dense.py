@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..description import describe
-from ..namespace import Array, array_namespace
-from ..refusals import check_dtype, checked_mass
+from ..namespace import Array, array_namespace, copied
+from ..refusals import evaluate, instance, mass_of, real_array
 from .linear import LinearPart, as_linear_part
+from .protocols import Work
 from .split import SplitEnergy, weighted_dot
 
 __all__ = ["DenseLeastSquares", "DenseLinearization"]
@@ -32,11 +33,11 @@ class DenseLinearization:
 
     def jvp(self, d: Array) -> Array:
         """Return J d, shape (N,)."""
-        return self._J @ d
+        return self._J @ real_array("d", d, {"P": self._J.shape[1]}, self._J.dtype)
 
     def vjp(self, u: Array) -> Array:
         """Return J^* u = M^{-1} J^T u, shape (P,)."""
-        return (self._J.T @ u) / self._mass
+        return (self._J.T @ real_array("u", u, {"N": self._J.shape[0]}, self._J.dtype)) / self._mass
 
     def gram(self) -> Array:
         """Return J M^{-1} J^T, shape (N, N); symmetric to the last bit."""
@@ -46,6 +47,20 @@ class DenseLinearization:
         B = self._J / xp.sqrt(self._mass)
         return B @ B.T
 
+    @property
+    def work(self) -> Work:
+        """The cost of the products and of `gram`; an entry of J is read twice, which costs 12 multiply-adds."""
+        N, P = self._J.shape
+        return Work(12 * N * P, N**2 * P / 2)
+
+    def gram_trace(self) -> Array:
+        """Return the trace of J M^{-1} J^T, 0-d: the sum of squares of J, weighted."""
+        xp = array_namespace(self._J)
+        if isinstance(self._mass, (int, float)):
+            entries = xp.reshape(self._J, (-1,))
+            return entries @ entries / self._mass
+        return xp.sum(xp.sum(self._J * self._J, axis=0) / self._mass)
+
     def jacobian(self) -> Array:
         """Return J, shape (N, P)."""
         return self._J
@@ -54,22 +69,25 @@ class DenseLinearization:
 class DenseLeastSquares(SplitEnergy):
     """Your own residual: ``F(theta) = |residual(theta)|^2 / 2``.
 
+    The value of a function is checked and copied in every call, so that a function may reuse an array. The argument is
+    read-only: in NumPy it is a view that cannot be written.
+
     Parameters
     ----------
     residual : callable
-        Maps theta (P,) to q, shape (N,).
+        Maps theta (P,) to q, shape (N,), N >= 1.
     jacobian : callable
-        Maps theta (P,) to J, shape (N, P), the partial derivatives (no inner product in them).
+        Maps theta (P,) to J, shape (N, P), the partial derivatives, without the inner product.
     linear : LinearPart or float, optional
         The energy part L of equation (2), self-adjoint in the inner product.
     mass : float or array (P,), optional
-        Diagonal of the inner product, entries > 0; 1 when left out.
+        Diagonal of the inner product, entries > 0; 1 by default. Copied.
 
     Raises
     ------
     ValueError
-        If an argument is not callable, `linear` is negative, or `mass` is not positive; later, if the residual or the Jacobian
-        has the wrong shape or dtype.
+        If an argument is not callable, `linear` is negative, or `mass` is not positive; later, if a function writes
+        into its argument, or its value is not real or has a wrong shape or dtype.
     """
 
     def __init__(
@@ -80,38 +98,38 @@ class DenseLeastSquares(SplitEnergy):
         linear: LinearPart | float = 0.0,
         mass: float | Array | None = None,
     ) -> None:
-        for name, f in {"residual": residual, "jacobian": jacobian}.items():
-            if not callable(f):
-                raise ValueError(f"{name} must be a function of theta, got {f!r}")
-        self._residual, self._jacobian = residual, jacobian
+        self._residual = instance("residual", residual, Callable, "a function of theta")
+        self._jacobian = instance("jacobian", jacobian, Callable, "a function of theta")
         self.linear = as_linear_part(linear, "linear")
-        self.mass: float | Array = checked_mass(mass)
+        self.mass: float | Array = mass_of(mass)
+        self._lengths: dict[int, int] = {}
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M, a 0-d array."""
         return weighted_dot(self.mass, u, v)
 
-    def _checked_residual(self, theta: Array) -> Array:
-        q = self._residual(theta)
-        if getattr(q, "ndim", None) != 1:
-            raise ValueError(f"residual must return shape (N,), got {getattr(q, 'shape', q)!r}")
-        check_dtype("residual", q, theta)
+    def _residual_at(self, theta: Array) -> Array:
+        """Return a copy of q, (N,): `jacobian` may call `residual`, which may reuse its array."""
+        q = evaluate("residual", self._residual, real_array("theta", theta, {"P": None}))
+        N = self._lengths.get(theta.shape[0])  # that of the first call
+        q = copied(real_array("residual(theta)", q, {"N": N}, theta.dtype, of="theta"))
+        self._lengths[theta.shape[0]] = q.shape[0]
         return q
 
+    def _jacobian_at(self, theta: Array, q: Array) -> Array:
+        J, shape = evaluate("jacobian", self._jacobian, theta), {"N": q.shape[0], "P": theta.shape[0]}
+        return real_array("jacobian(theta)", J, shape, theta.dtype, of="theta")
+
     def linearize(self, theta: Array) -> DenseLinearization:
-        """Return residual (N,) and Jacobian (N, P) at theta.
+        """Return the residual (N,) and the Jacobian (N, P) at theta.
 
         Raises
         ------
         ValueError
-            If what the functions return has another shape or dtype.
+            If the value of a function has a wrong shape or dtype.
         """
-        q, J = self._checked_residual(theta), self._jacobian(theta)
-        if getattr(J, "shape", None) != (q.shape[0], theta.shape[0]):
-            wanted = (q.shape[0], theta.shape[0])
-            raise ValueError(f"jacobian must return shape (N, P) = {wanted}, got {getattr(J, 'shape', J)!r}")
-        check_dtype("jacobian", J, theta)
-        return DenseLinearization(q, J, self.mass)
+        q = self._residual_at(theta)
+        return DenseLinearization(q, copied(self._jacobian_at(theta, q)), self.mass)
 
     def nonlinear_energy(self, theta: Array) -> Array:
         """Return F(theta), a 0-d array.
@@ -119,9 +137,9 @@ class DenseLeastSquares(SplitEnergy):
         Raises
         ------
         ValueError
-            If the residual has another shape than (N,) or another dtype than theta.
+            If the residual does not have the shape (N,) and the dtype of theta.
         """
-        q = self._checked_residual(theta)
+        q = self._residual_at(theta)
         return q @ q / 2
 
     def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
@@ -132,11 +150,11 @@ class DenseLeastSquares(SplitEnergy):
         ValueError
             As `linearize`.
         """
-        at = self.linearize(theta)
-        return at.residual @ at.residual / 2, at.vjp(at.residual)
+        q = self._residual_at(theta)
+        return q @ q / 2, DenseLinearization(q, self._jacobian_at(theta, q), self.mass).vjp(q)
 
     def nonlinear_hvp(self, theta: Array, v: Array) -> Array:
-        """Refuse: second derivatives of the residual are not known here.
+        """Raise ValueError, since the second derivatives of the residual are not known.
 
         Raises
         ------

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..description import describe
-from ..namespace import Array, array_namespace
-from ..refusals import check_dtype, checked_mass
+from ..namespace import Array, array_namespace, copied
+from ..refusals import evaluate, instance, mass_of, real_array, real_scalar
 from .linear import LinearPart, as_linear_part
 from .split import SplitEnergy, weighted_dot
 
@@ -17,26 +17,29 @@ __all__ = ["FunctionProblem"]
 class FunctionProblem(SplitEnergy):
     """Your own energy, from functions of theta.
 
+    The value of a function is checked and copied in every call, so that a function may reuse an array. The arguments
+    are read-only: in NumPy they are views that cannot be written.
+
     Parameters
     ----------
     energy : callable
-        Maps theta (P,) to F(theta), 0-d; the whole energy if `linear` is left out.
+        Maps theta (P,) to F(theta), a number or 0-d. Without `linear`, F is the whole energy.
     gradient : callable
         Maps theta (P,) to the gradient of F with respect to `inner`, (P,).
     hvp : callable, optional
-        Maps (theta, v) to the derivative of that gradient along v, (P,). Left out, only schemes that need it will refuse.
+        Maps (theta, v) to the derivative of that gradient along v, (P,). Only schemes that need it require it.
     inner : callable, optional
-        Maps (u, v) to (u, v)_M, 0-d. The Euclidean dot product when left out.
+        Maps (u, v) to (u, v)_M, a number or 0-d, > 0 for u = v != 0. By default the Euclidean dot product.
     linear : LinearPart or float, optional
         The energy part L of equation (2), self-adjoint in `inner`.
     mass : float or array (P,), optional
-        Instead of `inner`, a diagonal inner product ``sum(mass * u * v)``, entries > 0.
+        Instead of `inner`, a diagonal inner product ``sum(mass * u * v)``, entries > 0. Copied.
 
     Raises
     ------
     ValueError
-        If an argument is not callable, `linear` is negative, `mass` is not positive, or both `inner` and `mass` are given; later,
-        if what a function returns has the wrong shape or dtype.
+        If an argument is not callable, `linear` is negative, `mass` is not positive, or both `inner` and `mass` are
+        given; later, if a function writes into its arguments, or its value is not real or has a wrong shape or dtype.
 
     Examples
     --------
@@ -57,21 +60,39 @@ class FunctionProblem(SplitEnergy):
         linear: LinearPart | float = 0.0,
         mass: float | Array | None = None,
     ) -> None:
-        for name, f in {"energy": energy, "gradient": gradient}.items():
-            if not callable(f):
-                raise ValueError(f"{name} must be a function of theta, got {f!r}")
-        for name, g in {"hvp": hvp, "inner": inner}.items():
-            if g is not None and not callable(g):
-                raise ValueError(f"{name} must be a function of two vectors or None, got {g!r}")
         if inner is not None and mass is not None:
             raise ValueError("give inner or mass, not both")
-        self._energy, self._gradient, self._hvp, self._inner = energy, gradient, hvp, inner
+        self._energy = instance("energy", energy, Callable, "a function of theta")
+        self._gradient = instance("gradient", gradient, Callable, "a function of theta")
+        self._hvp, self._inner = (
+            instance(name, f, (Callable, type(None)), "a function of two vectors or None")
+            for name, f in (("hvp", hvp), ("inner", inner))
+        )
         self.linear = as_linear_part(linear, "linear")
-        self.mass: float | Array | None = None if inner is not None else checked_mass(mass)
+        self.mass: float | Array | None = None if inner is not None else mass_of(mass)
 
     def inner(self, u: Array, v: Array) -> Array:
-        """Return (u, v)_M, a 0-d array."""
-        return self._inner(u, v) if self._inner is not None else weighted_dot(self.mass, u, v)
+        """Return (u, v)_M, a 0-d array.
+
+        Raises
+        ------
+        ValueError
+            If `inner` does not return a real number, or returns one that is not positive for u = v != 0.
+        """
+        if self._inner is None:
+            return weighted_dot(self.mass, u, v)
+        real_array("v", v, {"P": real_array("u", u, {"P": None}).shape[0]}, u.dtype, of="u")
+        product = real_scalar("inner(u, v)", evaluate("inner", self._inner, u, v), u)
+        if u is v and u.dtype != object and product <= 0:
+            xp = array_namespace(u)
+            size = xp.max(xp.abs(u))  # u of size 1 does not underflow
+            if product == 0 and size > 0:
+                product_of_1 = real_scalar("inner(u, v)", evaluate("inner", self._inner, u / size, u / size), u)
+            else:
+                product_of_1 = product
+            if product_of_1 < 0 or (size > 0 and product_of_1 == 0):
+                raise ValueError(f"inner(u, v) must be positive for u = v != 0, got {product}")
+        return product
 
     def nonlinear_energy(self, theta: Array) -> Array:
         """Return F(theta), a 0-d array of the dtype of theta.
@@ -79,14 +100,12 @@ class FunctionProblem(SplitEnergy):
         Raises
         ------
         ValueError
-            If the energy is an array that is not 0-d.
+            If `energy` does not return a real number. Every method that calls `energy` raises this.
         """
-        F = self._energy(theta)
-        if getattr(F, "shape", ()) != ():
-            raise ValueError(f"energy must return a number or a 0-d array, got shape {F.shape}")
-        if getattr(F, "dtype", None) == theta.dtype or theta.dtype == object:
-            return F
-        return array_namespace(theta).asarray(F, dtype=theta.dtype)  # a Python or wider number must not promote float32
+        return self._energy_at(real_array("theta", theta, {"P": None}))
+
+    def _energy_at(self, theta: Array) -> Array:
+        return real_scalar("energy(theta)", evaluate("energy", self._energy, theta), theta)
 
     def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return F (0-d) and its gradient, shape (P,).
@@ -94,13 +113,12 @@ class FunctionProblem(SplitEnergy):
         Raises
         ------
         ValueError
-            If the gradient has another shape or dtype than theta, or the energy is an array that is not 0-d.
+            If `gradient` does not return an array of the shape and the dtype of theta.
         """
-        g = self._gradient(theta)
-        if getattr(g, "shape", None) != theta.shape:
-            raise ValueError(f"gradient must return shape {theta.shape}, got {getattr(g, 'shape', g)!r}")
-        check_dtype("gradient", g, theta)
-        return self.nonlinear_energy(theta), g
+        g = self._vector(
+            "gradient(theta)", theta, evaluate("gradient", self._gradient, real_array("theta", theta, {"P": None}))
+        )
+        return self._energy_at(theta), g
 
     def nonlinear_hvp(self, theta: Array, v: Array) -> Array:
         """Return the derivative of the gradient of F along v, shape (P,).
@@ -108,11 +126,16 @@ class FunctionProblem(SplitEnergy):
         Raises
         ------
         ValueError
-            If no `hvp` was given.
+            If `hvp` was not given, or does not return an array of the shape and the dtype of theta.
         """
         if self._hvp is None:
             raise ValueError("this problem was given no hvp: pass FunctionProblem(..., hvp=...)")
-        return self._hvp(theta, v)
+        real_array("v", v, {"P": real_array("theta", theta, {"P": None}).shape[0]}, theta.dtype, of="theta")
+        return self._vector("hvp(theta, v)", theta, evaluate("hvp", self._hvp, theta, v))
+
+    def _vector(self, name: str, theta: Array, value: Any) -> Array:
+        """Return a copy of the value of a function, (P,), since the function may reuse its array."""
+        return copied(real_array(name, value, {"P": theta.shape[0]}, theta.dtype, of="theta"))
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""

@@ -1,42 +1,66 @@
 r"""The linear part: self-adjoint, positive semi-definite operators that schemes may treat implicitly.
 
-A linear part plays one of two roles, which are never confused:
+A linear part has one of two roles:
 
 * **energy part**, ``problem.linear``: the energy is ``E(theta) = (theta, L theta)_M / 2 + F(theta)``. It belongs to
   the flow and moves its equilibria (``weight_decay`` is ``Shift``).
 * **stabilization**, a field of the *scheme*: ``S theta_new`` is added and ``S theta`` subtracted. It changes the
-  discretisation, not the flow; equilibria stay where they are.
+  discretisation, not the flow, and leaves the equilibria unchanged.
 
-Every linearly implicit scheme then solves with the one operator
+Every linearly implicit scheme then solves with one operator:
 
 .. math:: A = I + \Delta t \, (L + S).                                                                 \tag{1}
 
-An operator here is a small object with ``apply`` and ``solve_shifted``; both are self-adjoint in the problem's
-inner product (diagonal operators are so in every diagonal inner product).
+An operator is a small object with ``apply`` and ``solve_shifted``. Both are self-adjoint in the problem's inner
+product; a diagonal operator is self-adjoint in every diagonal inner product. A kind of operator defines its sums by
+``__add__``. A multiple of the identity can be added to any operator:
+
+.. math:: (I + \Delta t (L + c I))^{-1} = \frac{1}{1 + \Delta t\,c}\Bigl(I + \frac{\Delta t}{1 + \Delta t\,c} L\Bigr)^{-1}  \tag{3}
+
+is a shifted solve of L with another step size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import frexp, inf, ldexp, nan, sqrt
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..description import found
-from ..namespace import Array, array_namespace, is_number
+from ..namespace import Array, array_namespace, copied, is_array, is_number, shape_of
+from ..refusals import as_float, real_array, real_number
 
-__all__ = ["Diagonal", "LinearPart", "Shift", "Zero", "add", "as_linear_part", "dissipation"]
+__all__ = [
+    "Diagonal",
+    "LinearPart",
+    "Matrix",
+    "Operator",
+    "Shift",
+    "Shifted",
+    "Zero",
+    "add",
+    "as_linear_part",
+    "check_operator",
+    "dissipation",
+    "probe_vectors",
+]
 
 Scalar: TypeAlias = float | Array
-"""A Python number or a 0-d array: the step size may be either."""
+"""A Python number or a 0-d array, such as the step size."""
 
 
 @runtime_checkable
 class LinearPart(Protocol):
-    """A self-adjoint positive semi-definite operator on R^P."""
+    """A self-adjoint positive semi-definite operator on R^P.
+
+    A kind of operator whose sum with another operator is known has a method ``__add__``, which returns NotImplemented
+    for all others. It is not called with a multiple of the identity.
+    """
 
     @property
     def scalar(self) -> float | None:
-        """The number c if the operator is c times the identity, else None."""
+        """The number c if the operator is c times the identity, otherwise None."""
 
     def apply(self, u: Array) -> Array:
         """Return L u, for u of shape (P,) or (N, P): along the last axis.
@@ -61,11 +85,11 @@ class LinearPart(Protocol):
 
 @dataclass(frozen=True)
 class Zero:
-    """No linear part. `solve_shifted` returns its argument itself, so that schemes pay nothing for it."""
+    """No linear part. `solve_shifted` returns its argument itself and costs nothing."""
 
     @property
     def scalar(self) -> float:
-        """The multiple of the identity that this is: 0."""
+        """The operator as a multiple of the identity: 0."""
         return 0.0
 
     def apply(self, u: Array) -> Array:
@@ -89,19 +113,17 @@ class Shift:
     Raises
     ------
     ValueError
-        If it is not.
+        If `shift` is negative or not finite.
     """
 
     shift: float
 
     def __post_init__(self) -> None:
-        if not (is_number(self.shift) and 0.0 <= self.shift < float("inf")):
-            raise ValueError(f"shift must be a finite number >= 0, got {self.shift!r}")
-        object.__setattr__(self, "shift", float(self.shift))  # a NumPy double would promote a float32 state
+        object.__setattr__(self, "shift", real_number("shift", self.shift, 0))
 
     @property
     def scalar(self) -> float:
-        """The multiple of the identity that this is."""
+        """The operator as a multiple of the identity."""
         return self.shift
 
     def apply(self, u: Array) -> Array:
@@ -120,7 +142,7 @@ class Diagonal:
     Parameters
     ----------
     diagonal : array (P,)
-        Entries >= 0, finite, of the dtype of theta.
+        Entries >= 0, finite, of the dtype of theta. Copied.
 
     Raises
     ------
@@ -131,12 +153,7 @@ class Diagonal:
     diagonal: Array
 
     def __post_init__(self) -> None:
-        d = self.diagonal
-        if getattr(d, "ndim", None) != 1:
-            raise ValueError(f"diagonal must have shape (P,), got {getattr(d, 'shape', d)!r}")
-        xp = array_namespace(d)
-        if d.dtype != object and not bool(xp.all(xp.isfinite(d)) & xp.all(d >= 0)):
-            raise ValueError("diagonal must have finite entries >= 0 (a positive semi-definite operator)")
+        object.__setattr__(self, "diagonal", copied(real_array("diagonal", self.diagonal, {"P": None}, low=0)))
 
     @property
     def scalar(self) -> None:
@@ -152,31 +169,229 @@ class Diagonal:
         return u / (1 + dt * self.diagonal)
 
 
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A dense operator: u -> A u for a symmetric positive semi-definite matrix A (1 / time).
+
+    A is decomposed once, ``A = V diag(w) V^T``. A shifted solve is then two products with V, for every dt. Eigenvalues
+    that are negative by rounding are set to 0.
+
+    Parameters
+    ----------
+    A : array (P, P)
+        Symmetric to rounding, positive semi-definite to rounding, finite, of the dtype of theta. Copied.
+
+    Raises
+    ------
+    ValueError
+        If A does not have these properties. The dtype is checked by `solve`.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> L = gf.Matrix(np.array([[2.0, -1.0], [-1.0, 2.0]]))
+    >>> u = L.solve_shifted(np.array([1.0, 0.0]), 0.5)
+    >>> bool(np.allclose(u + 0.5 * L.apply(u), [1.0, 0.0]))
+    True
+    """
+
+    A: Array
+    _values: Array = field(init=False, repr=False)
+    _vectors: Array = field(init=False, repr=False)
+    _last: tuple[Any, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = shape_of(self.A) if is_array(self.A) else ()
+        if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
+            have = "have" if is_array(self.A) else "be an array of"
+            raise ValueError(f"A must {have} shape (P, P), P >= 1; got {found(self.A)}")
+        A = copied(real_array("A", self.A, {"P": shape[0], "columns": shape[0]}, low=-inf))
+        xp = array_namespace(A)
+        largest = float(xp.max(xp.abs(A)))
+        scale = (
+            ldexp(1.0, frexp(largest)[1] - 1) if largest else 1.0
+        )  # a power of 2: nothing is rounded, no sum overflows
+        B = A / scale
+        rounding = 4 * A.shape[0] * float(xp.finfo(A.dtype).eps) * (largest / scale)
+        skew = float(xp.max(xp.abs(B - B.T)))
+        if skew > rounding:
+            raise ValueError(
+                f"A must be symmetric, got an entry that differs by {skew * scale:.3g} from its mirror image"
+            )
+        values, vectors = xp.linalg.eigh((B + B.T) / 2)
+        least, greatest = float(xp.min(values)), float(xp.max(values))
+        if least < -rounding:
+            raise ValueError(f"A must be positive semi-definite, got the eigenvalue {least * scale:.3g}")
+        if not greatest <= float(xp.finfo(A.dtype).max) / scale or not bool(xp.all(xp.isfinite(vectors))):
+            raise ValueError(f"A must have finite eigenvalues, got {greatest:.3g} times {scale:.3g}")
+        decomposed = {"A": A, "_values": xp.where(values > 0, values, 0 * values) * scale, "_vectors": vectors}
+        for name, value in {**decomposed, "_last": (None, None)}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def scalar(self) -> None:
+        """None: not a multiple of the identity."""
+        return None
+
+    def apply(self, u: Array) -> Array:
+        """Return A u, shape (P,) or (N, P) as u: along the last axis."""
+        return (
+            (u @ self._vectors) * self._values
+        ) @ self._vectors.T  # as `solve_shifted` has it, negative values included
+
+    def solve_shifted(self, u: Array, dt: Scalar) -> Array:
+        """Return (I + dt A)^{-1} u, shape (P,) or (N, P) as u: along the last axis."""
+        return ((u @ self._vectors) / (1 + dt * self._values)) @ self._vectors.T
+
+    def __add__(self, other: object) -> Matrix:
+        """Return the sum with a matrix or a diagonal operator; the last sum is kept for the next step."""
+        if not isinstance(other, (Matrix, Diagonal)):
+            return NotImplemented
+        last_other, total = self._last  # read once: another thread may exchange the pair
+        if last_other is not other:
+            if isinstance(other, Matrix):
+                matrix = self.A + other.A
+            else:
+                xp = array_namespace(self.A)
+                matrix = self.A + xp.eye(self.A.shape[0], dtype=self.A.dtype, device=self.A.device) * other.diagonal
+            total = Matrix(matrix)
+            object.__setattr__(self, "_last", (other, total))
+        summed: Matrix = total
+        return summed
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """An operator given by two functions.
+
+    Parameters
+    ----------
+    apply : callable
+        Maps u to L u, (P,) or (N, P): along the last axis. L is self-adjoint in the problem's inner product, positive
+        semi-definite (1 / time).
+    solve_shifted : callable
+        Maps (u, dt) to (I + dt L)^{-1} u.
+
+    Raises
+    ------
+    ValueError
+        If `apply` or `solve_shifted` is not a function.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> k2 = np.fft.fftfreq(16, 1 / 16) ** 2  # the periodic Laplacian by its symbol
+    >>> laplacian = gf.Operator(
+    ...     apply=lambda u: np.fft.ifft(k2 * np.fft.fft(u)).real,
+    ...     solve_shifted=lambda u, dt: np.fft.ifft(np.fft.fft(u) / (1 + dt * k2)).real,
+    ... )
+    >>> scheme = gf.SAV(stabilization=laplacian)
+    """
+
+    apply: Callable[[Array], Array]
+    solve_shifted: Callable[[Array, Scalar], Array]
+
+    def __post_init__(self) -> None:
+        for name in ("apply", "solve_shifted"):
+            if not callable(getattr(self, name)):
+                raise ValueError(f"{name} must be a function, got {found(getattr(self, name))}")
+
+    @property
+    def scalar(self) -> None:
+        """None: not known to be a multiple of the identity."""
+        return None
+
+
+class Adapted(Operator):
+    """An object with ``apply`` and ``solve_shifted`` but without ``scalar``; its kind may know sums.
+
+    Parameters
+    ----------
+    own : object
+        The object.
+    """
+
+    def __init__(self, own: Any) -> None:
+        super().__init__(own.apply, own.solve_shifted)
+        object.__setattr__(self, "own", own)
+
+    def __add__(self, other: object) -> Any:
+        """Return the sum as the kind of the object knows it."""
+        own_sum = getattr(type(self.own), "__add__", None)  # type: ignore[attr-defined]
+        if own_sum is None:
+            return NotImplemented
+        return own_sum(self.own, other.own if isinstance(other, Adapted) else other)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, eq=False)
+class Shifted:
+    """The sum ``L + c I`` of any operator and a multiple of the identity, by equation (3).
+
+    Parameters
+    ----------
+    part : LinearPart
+        The operator L.
+    shift : float
+        The number c >= 0.
+    """
+
+    part: LinearPart
+    shift: float
+
+    @property
+    def scalar(self) -> None:
+        """None: not known to be a multiple of the identity."""
+        return None
+
+    def apply(self, u: Array) -> Array:
+        """Return L u + c u, shape (P,) or (N, P) as u."""
+        return self.part.apply(u) + self.shift * u
+
+    def solve_shifted(self, u: Array, dt: Scalar) -> Array:
+        """Return (I + dt (L + c I))^{-1} u, shape (P,) or (N, P) as u."""
+        factor = 1 / (1 + dt * self.shift)
+        return self.part.solve_shifted(factor * u, dt * factor)  # (3)
+
+    def __add__(self, other: LinearPart) -> Shifted:
+        """Return the sum with an operator whose sum with L is known."""
+        return Shifted(add(self.part, other), self.shift)
+
+
 _ZERO = Zero()
+_KINDS = (Zero, Shift, Diagonal, Matrix, Operator, Shifted)
 
 
-def as_linear_part(value: float | LinearPart, name: str) -> LinearPart:
+def as_linear_part(value: Any, name: str) -> LinearPart:
     """Return `value` as a linear part: a number c means c times the identity.
 
     Parameters
     ----------
     value : float or LinearPart
-        What was given.
+        The given value. An object without ``scalar`` is not taken for a multiple of the identity.
     name : str
-        What the message calls it.
+        The name in the error message.
 
     Raises
     ------
     ValueError
-        If it is neither a finite number >= 0 nor a `LinearPart`; the message calls it `name`.
+        If `value` is neither a finite number >= 0 nor a `LinearPart`. The message names a missing member.
     """
-    number: Any = value
-    if is_number(number) and 0.0 <= number < float("inf"):
-        return _ZERO if number == 0 else Shift(float(number))
-    # the check against a protocol takes 0.1 ms, as long as a gradient: schemes call this in every step
-    if isinstance(value, (Zero, Shift, Diagonal)) or isinstance(value, LinearPart):  # noqa: SIM101
-        return value
-    raise ValueError(f"{name} must be a finite number >= 0 or a LinearPart, got {found(value)}")
+    part: Any = value
+    if isinstance(part, _KINDS):
+        return part
+    if is_number(part):
+        number = as_float(part)
+        if number is not None and 0 <= number < inf:
+            return _ZERO if number == 0 else Shift(number)
+        raise ValueError(f"{name} must be a finite number >= 0 or a LinearPart, got {found(value)}")
+    missing = [member for member in ("apply", "solve_shifted") if not callable(getattr(part, member, None))]
+    if missing or isinstance(part, type):
+        lacking = f", which has no {' and no '.join(missing)}" if len(missing) == 1 else ""
+        kind = {1: "Diagonal", 2: "Matrix"}.get(len(part.shape)) if is_array(part) else None
+        hint = f": wrap it in gradflow.{kind}" if kind else lacking
+        raise ValueError(f"{name} must be a finite number >= 0 or a LinearPart, got {found(value)}{hint}")
+    complete: LinearPart = part if hasattr(part, "scalar") else Adapted(part)
+    return complete
 
 
 def add(first: LinearPart, second: LinearPart) -> LinearPart:
@@ -190,7 +405,7 @@ def add(first: LinearPart, second: LinearPart) -> LinearPart:
     Raises
     ------
     ValueError
-        If the two have no sum of a known kind (a shifted solve with it would need a matrix).
+        If no shifted solve is known for the sum.
     """
     if first.scalar == 0:
         return second
@@ -198,22 +413,100 @@ def add(first: LinearPart, second: LinearPart) -> LinearPart:
         return first
     if first.scalar is not None and second.scalar is not None:
         return Shift(first.scalar + second.scalar)
-    if type(first) is type(second) and hasattr(first, "__add__"):  # an operator kind that knows its sums
-        total: LinearPart = first + second
-        return total
     a, b = _diagonal(first), _diagonal(second)
-    if a is None or b is None:
-        raise ValueError(f"no shifted solve is known for the sum of {found(first)} and {found(second)}")
-    return Diagonal(a + b)
+    if a is not None and b is not None:
+        return Diagonal(a + b)
+    for one, other in ((first, second), (second, first)):
+        if other.scalar is not None:
+            return Shifted(one, other.scalar)  # (3)
+    for one, other in ((first, second), (second, first)):
+        own_sum = getattr(type(one), "__add__", None)  # an operator kind that knows its sums
+        total = NotImplemented if own_sum is None else own_sum(one, other)
+        if total is not NotImplemented:
+            known_sum: LinearPart = (
+                total if hasattr(total, "scalar") or not hasattr(total, "solve_shifted") else Adapted(total)
+            )
+            return known_sum
+    raise ValueError(
+        f"no shifted solve is known for the sum of {found(first)} and {found(second)}: give one of the two kinds a method "
+        "__add__, or hand over their sum as one gradflow.Operator"
+    )
 
 
 def _diagonal(part: LinearPart) -> Array | float | None:
-    """Return the diagonal of a diagonal operator, as a number or (P,), else None."""
+    """Return the diagonal of a diagonal operator, as a number or (P,), otherwise None."""
     return part.diagonal if isinstance(part, Diagonal) else part.scalar
 
 
+def probe_vectors(theta: Array) -> tuple[Array, Array]:
+    """Return two fixed vectors without symmetry, of the array library, shape and dtype of theta (P,).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        A vector.
+    """
+    xp = array_namespace(theta)
+    n = xp.cumulative_sum(xp.ones_like(theta))
+    return xp.sin(1 + 2.4 * n), xp.cos(3 + 1.7 * n)
+
+
+def check_operator(
+    name: str, part: LinearPart, inner: Callable[[Array, Array], Array], theta: Array, dt: float
+) -> None:
+    """Raise ValueError unless a linear part has the properties that a scheme needs, tested on two fixed vectors.
+
+    Parameters
+    ----------
+    name : str
+        The name in the error message.
+    part : LinearPart
+        The operator.
+    inner : callable
+        The problem's inner product, of two vectors (P,); returns 0-d.
+    theta : array (P,)
+        It determines the array library, shape and dtype.
+    dt : float
+        A step size, > 0.
+    """
+    if isinstance(part, (Zero, Shift)):
+        return
+    xp = array_namespace(theta)
+    u, v = probe_vectors(theta)
+    if isinstance(part, Matrix) and (part.A.shape[0] != theta.shape[0] or str(part.A.dtype) != str(theta.dtype)):
+        P = theta.shape[0]
+        raise ValueError(
+            f"{name} must have the shape {(P, P)} and dtype {theta.dtype} of theta, got {part.A.shape} and {part.A.dtype}"
+        )
+    L_u, L_v, x = part.apply(u), part.apply(v), part.solve_shifted(u, dt)
+    for method, value in (("apply", L_u), ("solve_shifted", x)):
+        if getattr(value, "shape", None) != theta.shape or value.dtype != theta.dtype:
+            got = f"{value.shape} and {value.dtype}" if hasattr(value, "dtype") else found(value)
+            raise ValueError(f"{name}.{method} must keep the shape {theta.shape} and dtype {theta.dtype}, got {got}")
+    eps = float(xp.finfo(theta.dtype).eps)
+
+    def length(w: Array) -> float:
+        square = float(inner(w, w))
+        return sqrt(square) if square >= 0 else nan
+
+    tol, size = eps**0.5, length(L_u) * length(v) + length(L_v) * length(u)
+    left, right, quadratic = float(inner(L_u, v)), float(inner(u, L_v)), float(inner(L_u, u))
+    if not abs(left - right) <= tol * size:
+        raise ValueError(
+            f"{name} must be self-adjoint in the inner product, got (L u, v) = {left:.6g}, (u, L v) = {right:.6g}"
+        )
+    if not quadratic >= -tol * size:
+        raise ValueError(f"{name} must be positive semi-definite, got (L u, u) = {quadratic:.6g}")
+    dt_L_x = dt * part.apply(x)
+    rest = length(x + dt_L_x - u)
+    # x is rounded in all directions, and L may stretch each of these as much as u and v
+    rounding = 1e3 * eps * dt * length(x) * size / (length(u) * length(v))
+    if not rest <= tol * (length(u) + length(x) + length(dt_L_x)) + rounding < float("inf"):
+        raise ValueError(f"{name}.solve_shifted must invert I + dt L, got a residual of {rest:.3g}")
+
+
 def dissipation(inner: Callable[[Array, Array], Array], L: LinearPart, S: LinearPart, d: Array, dt: Scalar) -> Array:
-    r"""Return what one step dissipates in every linearly implicit scheme of the library.
+    r"""Return the dissipation of one step, the same in every linearly implicit scheme of the library.
 
     .. math:: \frac{|d|_M^2}{\Delta t} + (S d, d)_M + \tfrac12 (L d, d)_M, \qquad d = \theta^{n+1} - \theta^n.  \tag{2}
 
@@ -231,7 +524,7 @@ def dissipation(inner: Callable[[Array, Array], Array], L: LinearPart, S: Linear
     Returns
     -------
     0-d array
-        At least 0, in the units of the energy.
+        >= 0, in the units of the energy.
     """
     if L.scalar is not None and S.scalar is not None:
         return inner(d, d) * (1 / dt + (S.scalar + L.scalar / 2))

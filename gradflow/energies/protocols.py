@@ -1,17 +1,18 @@
-r"""What a scheme may ask of an energy.
+r"""The interface between an energy and a scheme.
 
 A gradient flow needs an inner product before it has a gradient:
 
 .. math::
    \theta' = -\nabla_M E(\theta), \qquad (\nabla_M E(\theta), v)_M = \mathrm{d}E(\theta)[v] \ \text{ for all } v. \tag{1}
 
-So the inner product ``(u, v)_M`` belongs to the problem, ``energy_and_gradient`` returns the gradient with respect to it,
-and schemes know no other dot product. The energy splits into an energy part of `gradflow.energies.linear` and the rest,
+The inner product ``(u, v)_M`` therefore belongs to the problem. ``energy_and_gradient`` returns the gradient with
+respect to it, and schemes use no other dot product. The energy splits into an energy part of `gradflow.energies.linear`
+and the rest,
 
 .. math::
    E(\theta) = \tfrac12 (\theta, L\theta)_M + F(\theta), \tag{2}
 
-where L is `linear` (`Zero` unless said otherwise) and the ``nonlinear_*`` methods speak of F. A least-squares problem is
+where L is `linear` (`Zero` by default) and the ``nonlinear_*`` methods are those of F. A least-squares problem is
 scaled so that
 
 .. math::
@@ -19,24 +20,35 @@ scaled so that
 
 and the adjoint ``J^*`` is the one in the problem's inner product, ``(J^* u, d)_M = u . J d``.
 
-To state an energy of your own: `gradflow.FunctionProblem` from functions, `gradflow.DenseLeastSquares` from a residual, or a
-class with the methods of `Problem`, which `SplitEnergy` completes.
+To define your own energy, use `gradflow.FunctionProblem` with functions, `gradflow.DenseLeastSquares` with a residual,
+or a class with the methods of `Problem`, which `SplitEnergy` completes.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from math import inf, sqrt
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
-from ..namespace import Array
-from .linear import LinearPart, Zero
+from ..description import found
+from ..namespace import Array, array_namespace
+from .linear import LinearPart, Zero, as_linear_part, probe_vectors
 
 __all__ = [
+    "Estimated",
     "LeastSquares",
     "Linearization",
     "Problem",
+    "ProblemAbilities",
+    "Work",
+    "batches",
+    "check_inner",
+    "estimates",
     "linear_part",
     "nonlinear_energy",
     "nonlinear_energy_and_gradient",
+    "norm",
+    "problem_ability",
 ]
 
 
@@ -44,7 +56,8 @@ __all__ = [
 class Problem(Protocol):
     """An energy E: R^P -> R with its inner product. All values are dimensionless.
 
-    A problem may also split its energy, equation (2): `linear`, ``nonlinear_energy`` and ``nonlinear_energy_and_gradient``.
+    A problem may also split its energy, equation (2): `linear`, ``nonlinear_energy`` and
+    ``nonlinear_energy_and_gradient``.
     """
 
     def inner(self, u: Array, v: Array) -> Array:
@@ -112,7 +125,7 @@ class Problem(Protocol):
 
 
 class Linearization(Protocol):
-    """The residual and its derivative at one theta, equation (3). Nothing here need store a matrix."""
+    """The residual and its derivative at one theta, equation (3). No matrix need be stored."""
 
     residual: Array
     """q(theta), shape (N,)."""
@@ -142,7 +155,7 @@ class Linearization(Protocol):
         Returns
         -------
         array (P,)
-            With (vjp(u), d)_M = u . jvp(d).
+            It satisfies (vjp(u), d)_M = u . jvp(d).
         """
 
     def gram(self) -> Array:
@@ -151,7 +164,7 @@ class Linearization(Protocol):
         Returns
         -------
         array (N, N)
-            The products of jvp and vjp as a matrix.
+            The matrix of the map u -> jvp(vjp(u)).
         """
 
     def jacobian(self) -> Array:
@@ -160,7 +173,33 @@ class Linearization(Protocol):
         Returns
         -------
         array (N, P)
-            The partial derivatives, with no inner product in them.
+            The partial derivatives, without the inner product.
+        """
+
+
+class Work(NamedTuple):
+    """The cost of a linearisation, in multiply-adds of a large matrix product; estimates within a factor of two."""
+
+    products: float
+    """One `jvp` and one `vjp`."""
+    gram: float
+    """`gram`."""
+
+
+class Estimated(Protocol):
+    """Optional members of a `Linearization`, by which a solver is chosen for its cost; declare both or neither."""
+
+    @property
+    def work(self) -> Work:
+        """The cost of products and of the Gram matrix."""
+
+    def gram_trace(self) -> Array:
+        """Return the trace of J J^*, 0-d, at no more than the cost of a product with J.
+
+        Returns
+        -------
+        0-d array
+            The trace of `Linearization.gram`; that matrix is not formed.
         """
 
 
@@ -168,7 +207,7 @@ class Linearization(Protocol):
 class LeastSquares(Problem, Protocol):
     """An energy with ``F = |q|^2 / 2``.
 
-    A problem whose inner product is diagonal says so by `mass`, a number or (P,): ``(u, v)_M = sum(mass * u * v)``. Solvers
+    A problem with a diagonal inner product declares `mass`, a number or (P,): ``(u, v)_M = sum(mass * u * v)``. Solvers
     that form a matrix from the explicit Jacobian need it.
     """
 
@@ -183,22 +222,111 @@ class LeastSquares(Problem, Protocol):
         Returns
         -------
         Linearization
-            Of the residual.
+            The linearisation of the residual.
         """
 
 
-_NONE = Zero()
+def batches(problem: Any, order: Array, size: int) -> Iterator[Problem]:
+    """Yield the problem of each block of `size` consecutive samples of an order.
+
+    The method ``batches`` of the problem is used if it has one. Otherwise, and if a derived class overrides only
+    `batch`, `batch` is called for each block.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem of all samples.
+    order : int array (B,)
+        Rows in [0, N).
+    size : int
+        Samples in a batch.
+
+    Returns
+    -------
+    iterator of problems
+        Those of ``order[:size]``, ``order[size : 2 * size]``, ...; an incomplete block at the end is dropped.
+    """
+    for kind in type(problem).__mro__:
+        if "batches" in vars(kind):
+            own: Iterator[Problem] = problem.batches(order, size)
+            return own
+        if "batch" in vars(kind):
+            break
+    return (problem.batch(order[i : i + size]) for i in range(0, order.shape[0] - size + 1, size))
 
 
-def linear_part(problem: Problem) -> LinearPart:
-    """Return the energy part L of equation (2); zero for a problem that names none.
+class ProblemAbilities:
+    """The optional members of a problem, with their defaults.
+
+    A problem declares an ability by a member of the same name. It may derive from this class, but need not. The library
+    reads these members only through `problem_ability`, `linear_part`, `nonlinear_energy` and
+    `nonlinear_energy_and_gradient`.
+    """
+
+    linear: LinearPart = Zero()
+    """The energy part L of equation (2); the ``nonlinear_*`` methods are then those of F."""
+    mass: Array | float | None = None
+    """The diagonal of the inner product, a number or (P,); None if it is not diagonal or not known."""
+    residual_scale: float = 1.0
+    """The factor c of a residual ``q = c (f - y)``."""
+    linearize: Callable[[Array], Linearization] | None = None
+    """The method of `LeastSquares`."""
+    n_samples: int | None = None
+    """Number of samples; with ``batch``, the problem can be run in mini-batches."""
+    batch: Callable[[Any], Any] | None = None
+    """A method that maps indices, (B,) integers, to the problem of these samples."""
+    batches: Callable[[Any, int], Iterator[Any]] | None = None
+    """A method that maps an order, (B,) integers, and a size to the problems of the blocks."""
+    gather: Callable[[Array], Array] | None = None
+    """A method of a batch that maps the residuals of all samples, (N,), to those of the batch."""
+    scatter: Callable[[Array, Array], Array] | None = None
+    """A method of a batch that returns the residuals of all samples with those of the batch replaced."""
+    at_step: Callable[[int], Any] | None = None
+    """A method of a problem that changes from step to step: it maps n = 0, 1, ... to the problem of step n."""
+
+
+_NOTHING_DECLARED = ProblemAbilities()
+
+
+def problem_ability(problem: Any, name: str) -> Any:
+    """Return a member of `ProblemAbilities` as the problem declares it.
 
     Parameters
     ----------
     problem : Problem
         The energy.
+    name : str
+        A member of `ProblemAbilities`.
     """
-    return getattr(problem, "linear", _NONE)
+    return getattr(problem, name, getattr(_NOTHING_DECLARED, name))
+
+
+def linear_part(problem: Problem) -> LinearPart:
+    """Return the energy part L of equation (2), which is zero by default.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+
+    Raises
+    ------
+    ValueError
+        If ``problem.linear`` is neither a number >= 0 nor a `LinearPart`.
+    """
+    return as_linear_part(problem_ability(problem, "linear"), "linear")
+
+
+def estimates(at: Linearization) -> Estimated | None:
+    """Return the linearisation itself if it has the members of `Estimated`, otherwise None.
+
+    Parameters
+    ----------
+    at : Linearization
+        The linearisation.
+    """
+    declared: Any = at if hasattr(at, "gram_trace") and hasattr(at, "work") else None
+    return cast(Estimated | None, declared)
 
 
 def nonlinear_energy(problem: Problem, theta: Array) -> Array:
@@ -226,3 +354,47 @@ def nonlinear_energy_and_gradient(problem: Problem, theta: Array) -> tuple[Array
     """
     both: tuple[Array, Array] = getattr(problem, "nonlinear_energy_and_gradient", problem.energy_and_gradient)(theta)
     return both
+
+
+def check_inner(inner: Callable[[Array, Array], Array], theta: Array) -> None:
+    """Raise ValueError unless an inner product is real, symmetric and positive on two vectors.
+
+    Parameters
+    ----------
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    theta : array (P,)
+        It determines the array library, shape and dtype.
+    """
+    u, v = probe_vectors(theta)
+    values = [inner(u, u), inner(u, v), inner(v, u)]
+    for value in values:
+        if getattr(value, "shape", ()) != () or "complex" in str(getattr(value, "dtype", type(value).__name__)):
+            raise ValueError(f"inner must return a real number or a 0-d array, got {found(value)}")
+    uu, uv, vu = map(float, values)
+    if not uu > 0:
+        raise ValueError(f"inner must be positive, got (u, u) = {uu:.6g} for a vector u != 0")
+    xp = array_namespace(theta)
+    if abs(uv - vu) > float(xp.finfo(theta.dtype).eps) ** 0.5 * (abs(uv) + abs(vu)):
+        raise ValueError(f"inner must be symmetric, got (u, v) = {uv:.6g} and (v, u) = {vu:.6g}")
+
+
+def norm(inner: Callable[[Array, Array], Array], u: Array) -> float:
+    """Return ``|u|_M``; it is infinite or NaN only if u has such entries, and zero only if u = 0.
+
+    Parameters
+    ----------
+    inner : callable
+        Maps (u, v) to (u, v)_M, 0-d.
+    u : array (P,)
+        A vector. It is scaled by its largest entry if the square leaves the range of its dtype.
+    """
+    square = float(inner(u, u))
+    if 1e-30 < square < 1e30:
+        return sqrt(square)
+    xp = array_namespace(u)
+    largest = float(xp.max(xp.abs(u)))
+    if not 0 < largest < inf:
+        return largest
+    u = u / largest
+    return largest * sqrt(float(inner(u, u)))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..namespace import Array
-from .linear import LinearPart, Zero
+from ..refusals import real_array
+from .linear import LinearPart, Zero, as_linear_part
 
 __all__ = ["SplitEnergy", "weighted_dot"]
 
 
 class SplitEnergy:
-    """A `Problem` from its parts, equation (2): derive from it, and define `inner` and the ``nonlinear_*`` methods.
+    """A `Problem` from its two parts, equation (2). A derived class defines `inner` and the ``nonlinear_*`` methods.
 
-    `energy`, `energy_and_gradient` and `hvp` add the energy part. Schemes without second derivatives need no `nonlinear_hvp`.
+    `energy`, `energy_and_gradient` and `hvp` add the energy part. Schemes without second derivatives need no
+    `nonlinear_hvp`.
     """
 
     linear: LinearPart = Zero()
-    """The energy part L, self-adjoint in `inner`; a class or an instance may set another one."""
+    """The energy part L, self-adjoint in `inner`. A class or an instance may replace it."""
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M, a 0-d array.
@@ -23,7 +27,7 @@ class SplitEnergy:
         Raises
         ------
         TypeError
-            Unless the class defines it.
+            If the class does not define it.
         """
         raise TypeError("a problem must define its inner product")
 
@@ -43,7 +47,7 @@ class SplitEnergy:
         Raises
         ------
         TypeError
-            Unless the class defines it.
+            If the class does not define it.
         """
         raise TypeError("a problem must define nonlinear_energy")
 
@@ -63,7 +67,7 @@ class SplitEnergy:
         Raises
         ------
         TypeError
-            Unless the class defines it.
+            If the class does not define it.
         """
         raise TypeError("a problem must define nonlinear_energy_and_gradient")
 
@@ -85,32 +89,30 @@ class SplitEnergy:
         Raises
         ------
         TypeError
-            Unless the class defines it.
+            If the class does not define it.
         """
         raise TypeError("a problem must define nonlinear_hvp")
 
     def energy(self, theta: Array) -> Array:
         """Return E(theta), a 0-d array."""
-        F = self.nonlinear_energy(theta)
-        if self.linear.scalar == 0:
-            return F
-        return F + self.inner(theta, self.linear.apply(theta)) / 2
+        F, L = self.nonlinear_energy(theta), as_linear_part(self.linear, "linear")
+        return F if L.scalar == 0 else F + self.inner(theta, L.apply(theta)) / 2
 
     def energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return E (0-d) and its gradient with respect to `inner`, shape (P,)."""
-        F, g = self.nonlinear_energy_and_gradient(theta)
-        if self.linear.scalar == 0:
+        (F, g), L = self.nonlinear_energy_and_gradient(theta), as_linear_part(self.linear, "linear")
+        if L.scalar == 0:
             return F, g
-        L_theta = self.linear.apply(theta)
+        L_theta = L.apply(theta)
         return F + self.inner(theta, L_theta) / 2, g + L_theta
 
     def hvp(self, theta: Array, v: Array) -> Array:
         """Return the derivative of the gradient of E along v, shape (P,)."""
-        H_v = self.nonlinear_hvp(theta, v)
-        return H_v if self.linear.scalar == 0 else H_v + self.linear.apply(v)
+        H_v, L = self.nonlinear_hvp(theta, v), as_linear_part(self.linear, "linear")
+        return H_v if L.scalar == 0 else H_v + L.apply(v)
 
 
-def weighted_dot(mass: Array | float | None, u: Array, v: Array) -> Array:
+def weighted_dot(mass: Any, u: Array, v: Array, P: int | None = None, dtype: Any = None) -> Array:
     """Return sum(mass * u * v), a 0-d array; BLAS does it when `mass` is a number.
 
     Parameters
@@ -119,8 +121,15 @@ def weighted_dot(mass: Array | float | None, u: Array, v: Array) -> Array:
         Diagonal of the inner product; None for 1.
     u, v : array (P,)
         Vectors.
+    P : int, optional
+        Their length, if `mass` is a number.
+    dtype : dtype, optional
+        Their dtype, if `mass` is a number.
     """
     if mass is None or isinstance(mass, (int, float)):
+        real_array("v", v, {"P": real_array("u", u, {"P": P}, dtype).shape[0]}, u.dtype, of="u")
         dot = u @ v
         return dot if mass is None or mass == 1 else mass * dot
+    for name, w in (("u", u), ("v", v)):
+        real_array(name, w, {"P": mass.shape[0]}, mass.dtype, of="mass")
     return (mass * u) @ v

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..plotting import plot_histories, save_figure
-from ..refusals import require_positive
+from ..refusals import real_number
 from ..run.batches import steps_per_epoch
 from ..run.solution import Solution, Status
 from ..schemes import IEQ, SAV, GradientDescent, Relaxed, Restart, Scheme
@@ -53,7 +53,7 @@ class DemoSettings(TaskSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive("dt", self.dt)
+        real_number("dt", self.dt, 0, open_low=True)
         if self.draws != 1:
             raise ValueError(f"draws must be 1 (the demonstration draws p and q once, by its seed), got {self.draws}")
         if self.method != "particle":

@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..run.storage import write_whole
+
 __all__ = ["Claim", "Context", "Experiment", "Outcome", "format_table"]
 
 
@@ -169,7 +171,7 @@ class Experiment:
             note = f"Not as in the full form: {', '.join(f'{k} = {v}' for k, v in changed.items())}."
             outcome = outcome._replace(note=f"{outcome.note} {note}")
         text = "\n".join([self.title, self.source, "", *report_lines(outcome), ""])
-        (folder / "report.txt").write_text(text, encoding="utf-8")
+        write_whole(folder / "report.txt", text.encode())
         document = {
             "experiment": self.name,
             "verdict": outcome.verdict,
@@ -177,7 +179,7 @@ class Experiment:
             "claims": [claim._asdict() for claim in outcome.claims],
             "table": [dict(zip(outcome.header, row, strict=True)) for row in outcome.rows],
         }
-        (folder / "report.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+        write_whole(folder / "report.json", json.dumps(document, indent=1).encode())
         return outcome
 
 
@@ -219,7 +221,7 @@ def claim_folder(folder: Path, name: str, settings: Mapping[str, Any], fixed: Ma
         folder.mkdir(parents=True, exist_ok=True)
         for stale in ("report.json", "report.txt"):  # of an earlier run: nobody shall read it beside the new settings
             (folder / stale).unlink(missing_ok=True)
-        path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+        write_whole(path, json.dumps(document, indent=1).encode())
     except OSError as error:
         raise ValueError(f"{folder} must be a folder that can be made and written, got: {error.strerror}") from error
 

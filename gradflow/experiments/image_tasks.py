@@ -29,7 +29,7 @@ from ..datasets import LabelledImages, fashion_subset, mnist
 from ..models import Classification, Regression, TwoLayerNet
 from ..models.losses import CrossEntropy, onehot
 from ..namespace import Array
-from ..refusals import require_at_least, require_one_of, require_positive
+from ..refusals import one_of, real_number, whole_number
 
 __all__ = [
     "CLASSES",
@@ -91,12 +91,12 @@ class ImageSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "width", "batch_size", "displacements", "draws"):
-            require_at_least(name, getattr(self, name), 1)
+            whole_number(name, getattr(self, name), 1)
         for name in ("n_train", "n_test", "seed", "threads"):
-            require_at_least(name, getattr(self, name), 0)
-        require_one_of("data", self.data, IMAGES)
-        require_one_of("init", self.init, INITS)
-        require_positive("smoothing", self.smoothing)
+            whole_number(name, getattr(self, name))
+        one_of("data", self.data, IMAGES)
+        one_of("init", self.init, INITS)
+        real_number("smoothing", self.smoothing, 0, open_low=True)
 
 
 class Scores(NamedTuple):

@@ -19,7 +19,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, TypeAlias
 
-from ..namespace import Array, is_numpy
+from ..description import found
+from ..namespace import Array, is_array, is_numpy
+from ..refusals import one_of
 from . import reference
 
 __all__ = ["KERNELS", "Kernels", "kernel_name", "reference", "select"]
@@ -43,7 +45,7 @@ def select(name: str = "auto", array: Array | None = None) -> Kernels:
     name : {"auto", "reference", "numba", "cupy"}
         Which set.
     array : array, optional
-        An array, of any shape, of the library that the kernels will be given; left out, NumPy.
+        An array, of any shape, of the library of the kernels' arguments; by default NumPy.
 
     Returns
     -------
@@ -53,10 +55,12 @@ def select(name: str = "auto", array: Array | None = None) -> Kernels:
     Raises
     ------
     ValueError
-        If the name is unknown, the set cannot be imported, or it does not fit `array`. "auto" never raises.
+        If the name is unknown, `array` is not an array, or the set cannot be imported or does not fit `array`; "auto"
+        always fits.
     """
-    if name not in KERNELS:
-        raise ValueError(f"kernels must be one of {', '.join(KERNELS)}; got {name!r}")
+    one_of("kernels", name, KERNELS)
+    if array is not None and not is_array(array):
+        raise ValueError(f"array must be an array or None, got {found(array)}")
     library = _library(array)
     if name == "auto":
         wanted = {"numpy": "numba", "cupy": "cupy"}.get(library, "reference")
@@ -69,7 +73,7 @@ def select(name: str = "auto", array: Array | None = None) -> Kernels:
     try:
         return _load(name)
     except UNAVAILABLE as error:
-        raise ValueError(f"kernels={name!r} cannot be had ({error}); take 'auto' or 'reference'") from error
+        raise ValueError(f"kernels={name!r} is not available ({error}); take 'auto' or 'reference'") from error
 
 
 def kernel_name(kernels: Kernels) -> str:

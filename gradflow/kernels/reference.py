@@ -22,9 +22,11 @@ s''(Z) * (X V)       change of the slopes                    slope_dot   (N, m)
    J_{(i,o)} &= c\,[\operatorname{vec}(x_i A_{(i,o)}^T);\ \operatorname{vec}(s(z_i) e_o^T)],
       \qquad A_{(i,o)} = s'(z_i) \circ a_o                                                   \tag{5} \\
    (J J^T)_{(i,o),(j,p)} &= c^2 \bigl[(X X^T)_{ij} (A A^T)_{(i,o),(j,p)}
-      + \delta_{op} (S S^T)_{ij}\bigr]                                                       \tag{6}
+      + \delta_{op} (S S^T)_{ij}\bigr]                                                       \tag{6} \\
+   \dot g &= [\operatorname{vec}(X^T \dot G);\ \operatorname{vec}(\dot S^T \delta + S^T \dot\delta)]        \tag{7}
 
-Outputs have the dtype of the inputs. In-place operators appear only on arrays made in the same function.
+Outputs have the dtype of the inputs. No function assigns to a part of an array, and augmented assignment appears only
+on whole arrays that the same function made: the kernels run where arrays are immutable (JAX) or read-only.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from .activation import Activation
 
 __all__ = [
     "BLOCK_BYTES",
+    "BLOCK_ROWS",
     "backward",
     "gradient",
     "gram",
@@ -44,6 +47,7 @@ __all__ = [
     "slope_of",
     "slope_times",
     "tangent",
+    "tangent_gradient",
     "tangent_sensitivity",
     "unpack",
 ]
@@ -52,6 +56,9 @@ BLOCK_BYTES = 1 << 20
 """Bytes of hidden values in one block of samples. Sums over samples go block by block, so that elementwise passes
 find their operands in cache and memory does not grow with N: 1.7 to 2 times faster than one block at N = 8000,
 m = 1000, and flat between half and four times this size."""
+BLOCK_ROWS = 64
+"""Fewest samples in a block: the products with W read all of W for each block. A gradient at m = 16000 and D = 40 takes
+0.67 to 0.86 of the time with 16 samples."""
 
 
 def unpack(theta: Array, n: int, m: int, k: int) -> tuple[Array, Array]:
@@ -216,6 +223,24 @@ def tangent_sensitivity(
     return G_dot
 
 
+def tangent_gradient(X: Array, G_dot: Array, S: Array, S_dot: Array, delta: Array, delta_dot: Array) -> Array:
+    """Return (7), the change of the gradient packed in one vector, shape ((D+1) m + m k,).
+
+    Parameters
+    ----------
+    X : array (N, D+1)
+        Inputs.
+    G_dot : array (N, m)
+        From `tangent_sensitivity`.
+    S, S_dot : array (N, m)
+        Hidden values, and their change.
+    delta, delta_dot : array (N, k)
+        Derivative of E by the outputs, and its change.
+    """
+    xp = array_namespace(X)
+    return xp.concat([xp.reshape(X.T @ G_dot, (-1,)), xp.reshape(S_dot.T @ delta + S.T @ delta_dot, (-1,))])  # (7)
+
+
 def jacobian(X: Array, S: Array, slope: Array, a: Array, factor: float) -> Array:
     """Return (5) with c = factor, shape (N k, (D+1) m + m k); rows are sample-major.
 
@@ -284,10 +309,15 @@ def scatter_rows(full: Array, indices: Array, rows: Array) -> Array:
     rows : array (B, k)
         What they become.
     """
-    out = array_namespace(full).asarray(full, copy=True)
-    for b in range(indices.shape[0]):  # the standard has no assignment to an integer array
-        out[int(indices[b]), :] = rows[b, :]
-    return out
+    # The standard has no assignment to an integer array. A stable sort keeps equal indices in their order, so the entry
+    # to the left of the insertion point of n is the last one that names row n, if any does.
+    xp = array_namespace(full)
+    order = xp.argsort(indices, stable=True)
+    named = xp.take(indices, order)
+    n = xp.astype(xp.arange(full.shape[0]), indices.dtype)
+    last = xp.searchsorted(named, n, side="right") - 1
+    last = xp.where(last < 0, 0 * last, last)
+    return xp.where((xp.take(named, last) == n)[:, None], xp.take(rows, xp.take(order, last), axis=0), full)
 
 
 def _outer(delta: Array, a: Array) -> Array:

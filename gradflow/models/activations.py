@@ -1,7 +1,7 @@
 r"""Activation functions with first and second derivatives.
 
-Each is written so that it neither overflows nor loses relative accuracy where its value does not. With
-``e = exp(-|z|) <= 1`` everything sigmoidal is a product and quotient of positive numbers,
+No function overflows, or loses relative accuracy, where its exact value is representable. With ``e = exp(-|z|) <= 1``,
+all sigmoidal functions are products and quotients of positive numbers,
 
 .. math::
    \sigma(z) &= \frac{e^{\min(z, 0)}}{1 + e}, \qquad \sigma'(z) = \frac{e}{(1+e)^2}, \qquad
@@ -30,8 +30,8 @@ erf           erf z                         NumPy and CuPy only
 identity      z                             the network is linear in W for fixed a
 ============  ============================  =====================================================
 
-All functions take a floating array of any shape and return one of the same shape and dtype, a new one but for
-`identity`. The second derivative of the two functions with a kink is 0 there as elsewhere.
+All functions take a floating array of any shape and return an array of the same shape and dtype, which is a new one
+except for `identity`. The second derivative of the two functions with a kink is 0, at the kink as elsewhere.
 
 Cost decides between equal formulas: NumPy's exp, tanh and abs are vectorised, while its ``where`` costs six exps and
 its cube a hundred; scipy's erfc costs thirty, which makes gelu the slowest by far.
@@ -44,7 +44,7 @@ from math import pi, sqrt
 from ..kernels.activation import Activation
 from ..kernels.special import erf, erfc
 from ..namespace import Array, array_namespace
-from ..refusals import require_one_of
+from ..refusals import one_of
 
 __all__ = ["ACTIVATIONS", "LEAKY_SLOPE", "activation"]
 
@@ -226,7 +226,6 @@ def activation(name: str) -> Activation:
     Raises
     ------
     ValueError
-        If there is none of that name; the message lists those there are.
+        If the name is unknown; the message lists the known names.
     """
-    require_one_of("activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name]
+    return ACTIVATIONS[one_of("activation", name, ACTIVATIONS)]

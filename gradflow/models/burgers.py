@@ -1,7 +1,8 @@
 r"""Burgers' equation as a least-squares problem in the parameters of a two-layer network.
 
 .. math::
-   u_t + u u_x = \nu u_{xx}, \quad (t, x) \in (0, 1] \times (-1, 1), \qquad u(0, x) = u_0(x), \qquad u(t, \pm 1) = 0. \tag{1}
+   u_t + u u_x = \nu u_{xx}, \quad (t, x) \in (0, 1] \times (-1, 1), \qquad u(0, x) = u_0(x), \qquad u(t, \pm 1) = 0.
+   \tag{1}
 
 A network f(t, x) is trained on the mean squares of what it leaves of each of the three,
 
@@ -9,15 +10,16 @@ A network f(t, x) is trained on the mean squares of what it leaves of each of th
    E = \omega_1\, \overline{(f_t + f f_x - \nu f_{xx})^2} + \omega_2\, \overline{(f(0, \cdot) - u_0)^2}
        + \omega_3\, \overline{f(\cdot, \pm 1)^2} = \tfrac12 |q|^2,                                                \tag{2}
 
-the means being over points inside, at t = 0 and at the two walls; an entry of q is ``sqrt(2 omega_j / N_j)`` times the mismatch
-at one of the N_j points. `gradflow.models.burgers_fields` has the residual and its derivatives, by hand; with them
+the means being over points inside, at t = 0 and at the two walls; an entry of q is ``sqrt(2 omega_j / N_j)`` times the
+mismatch at one of the N_j points. `gradflow.models.burgers_fields` has the residual and its derivatives, by hand; with
+them
 
 .. math::
    J^* u = \mu^{-1} \kappa\, [a \circ Q;\; p], \quad \delta_j = c\, u\, e_j, \qquad
    \nabla_M E = J^* q,                                                                                   \tag{3}
 
-and the derivative of (3) along a direction is exact, too. A mini-batch is taken of the points inside; those at t = 0 and at the
-walls belong to every batch, all of them.
+and the derivative of (3) along a direction is exact, too. A mini-batch is taken of the points inside; those at t = 0
+and at the walls belong to every batch, all of them.
 
 =========================  ==========  =========
 symbol                     code        shape
@@ -29,36 +31,33 @@ mu                         mass        number
 nu                         nu          number
 =========================  ==========  =========
 
-Source of the formulation: M. Raissi, P. Perdikaris, G. E. Karniadakis, "Physics-informed neural networks", J. Comput. Phys. 378
-(2019) 686; there, and in Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, Fig. 12, the network is deep.
+Source of the formulation: M. Raissi, P. Perdikaris, G. E. Karniadakis, "Physics-informed neural networks", J. Comput.
+Phys. 378 (2019) 686; there, and in Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, Fig. 12, the network is deep.
 """
 
 from __future__ import annotations
 
-from math import pi, sqrt
+from collections.abc import Iterator
+from math import inf, pi, sqrt
 from typing import Any, Self
 
 from ..description import found
 from ..energies.split import SplitEnergy, weighted_dot
 from ..kernels import select
-from ..namespace import Array, array_namespace, fingerprint, is_number
-from ..refusals import check_vector, checked_indices, require_one_of
+from ..namespace import Array, array_namespace, fingerprint
+from ..refusals import one_of, real_array, real_number, rows_of
 from .activations import activation
 from .burgers_fields import fields, mismatch, powers, tanh_derivatives
 from .burgers_linearization import BurgersLinearization
-from .burgers_points import all_points, check_interior, conditions
-from .network_problem import TIME_SCALES
+from .burgers_points import all_points, conditions
+from .network_problem import TIME_SCALES, runs
 from .two_layer import TwoLayerNet, with_bias
 
 __all__ = ["Burgers"]
 
 
-def _is_weight(value: Any) -> bool:
-    return is_number(value) and 0 <= value < float("inf")
-
-
 class Burgers(SplitEnergy):
-    """Burgers' equation for a network: a `gradflow.energies.protocols.LeastSquares`, equation (2), without an energy part.
+    """Burgers' equation for a network, equation (2): a `LeastSquares` problem without an energy part.
 
     Parameters
     ----------
@@ -69,7 +68,7 @@ class Burgers(SplitEnergy):
     initial : array (N_2, 2)
         Points x at t = 0 and the values u_0(x). Copied.
     walls : array (N_3,)
-        Times at which f = 0 is asked for, at x = -1 and at x = 1. Copied.
+        Times at which f = 0 is imposed, at x = -1 and at x = 1. Copied.
     nu : float
         Viscosity, >= 0, in units of x^2 / t.
     weights : tuple of three floats
@@ -116,27 +115,26 @@ class Burgers(SplitEnergy):
             raise ValueError(
                 f"net must be a TwoLayerNet with n_inputs = 2, n_outputs = 1, activation = 'tanh'; got {net!r}"
             )
-        require_one_of("time_scale", time_scale, TIME_SCALES)
-        check_interior(interior)
-        if not isinstance(weights, (tuple, list)) or len(weights) != 3 or not all(map(_is_weight, weights)):
-            raise ValueError(f"weights must be three finite numbers >= 0, got {weights!r}")
-        if not _is_weight(nu):
-            raise ValueError(f"nu must be a finite number >= 0, got {found(nu)}")
-        self.net, self.time_scale = net, time_scale
-        self.nu, self.weights = float(nu), (float(weights[0]), float(weights[1]), float(weights[2]))
+        self.net, self.time_scale = net, one_of("time_scale", time_scale, TIME_SCALES)
+        real_array("interior", interior, {"N": None, "2": 2}, low=-inf)
+        if not isinstance(weights, (tuple, list)) or len(weights) != 3:
+            raise ValueError(f"weights must be three finite numbers >= 0, got {found(weights)}")
+        self.nu = real_number("nu", nu, 0)
+        w1, w2, w3 = (real_number("each of weights", w, 0) for w in weights)
+        self.weights = (w1, w2, w3)
         self.mass = 1 / net.width if time_scale == "mean_field" else 1.0
         self._dtype = interior.dtype
         self._conditions = conditions(initial, walls, interior, self.weights)
         self._take_points(with_bias(interior))
 
     def _take_points(self, inside: Array) -> None:
-        """Take these points inside, (N_1, 3), beside those of the conditions."""
+        """Take these interior points, (N_1, 3), in addition to those of the conditions."""
         self._inside, self.n_samples = inside, inside.shape[0]
         self._points = all_points(inside, self._conditions, self.weights[0], self.nu)
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M = mass * sum(u * v), a 0-d array."""
-        return weighted_dot(self.mass, u, v)
+        return weighted_dot(self.mass, u, v, self.net.n_parameters, self._dtype)
 
     def linearize(self, theta: Array) -> BurgersLinearization:
         """Return residual (N,), products with J and J^*, and the Gram matrix at theta.
@@ -153,7 +151,7 @@ class Burgers(SplitEnergy):
         return BurgersLinearization(self._points, W, a, self.net.scale, self.mass, order)
 
     def _unpack(self, theta: Array) -> tuple[Array, Array]:
-        check_vector("theta", theta, self.net.n_parameters, self._dtype)
+        real_array("theta", theta, {"P": self.net.n_parameters}, self._dtype)
         W, a = self.net.unpack(theta)
         return W, a[:, 0]
 
@@ -191,7 +189,32 @@ class Burgers(SplitEnergy):
         ValueError
             If indices are out of range, none, or not integers.
         """
-        rows = checked_indices(indices, self.n_samples, self._inside)
+        return self._of(rows_of(indices, self.n_samples, self._inside))
+
+    def batches(self, order: Array, size: int) -> Iterator[Self]:
+        """Yield `batch` of each run of `size` points in an order, which is checked once.
+
+        Parameters
+        ----------
+        order : int array (B,)
+            Points inside, in [0, N_1), repeats allowed.
+        size : int
+            Points in a batch, >= 1; what is left over at the end is dropped.
+
+        Returns
+        -------
+        iterator of problems
+            What `batch` returns for ``order[:size]``, ``order[size : 2 * size]``, ...
+
+        Raises
+        ------
+        ValueError
+            As `batch`, and if the size is no whole number >= 1.
+        """
+        return map(self._of, runs(order, size, self.n_samples, self._inside))
+
+    def _of(self, rows: Array | slice) -> Self:
+        """Return the problem of checked rows."""
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
         X = self._inside
@@ -200,7 +223,7 @@ class Burgers(SplitEnergy):
         return part
 
     def gather(self, q_full: Array) -> Array:
-        """Return this batch's residuals (N,) out of those stored for the problem it was taken from, in the scale of the batch.
+        """Return this batch's residuals (N,) from those of the full problem, in the scale of the batch.
 
         Parameters
         ----------
@@ -215,7 +238,7 @@ class Burgers(SplitEnergy):
         return xp.concat([sqrt(n_full / self.n_samples) * inside, q_full[n_full:]])
 
     def scatter(self, q_full: Array, q_batch: Array) -> Array:
-        """Return a copy (N_full,) of `q_full` with this batch's residuals replaced by `q_batch`, in the scale of the full problem.
+        """Return a copy (N_full,) of `q_full` with this batch's residuals from `q_batch`, in the full problem's scale.
 
         Parameters
         ----------
@@ -225,7 +248,7 @@ class Burgers(SplitEnergy):
             New residuals in the scale of the batch; of a point taken twice the last counts.
         """
         n_full, rows = self._checked_origin(q_full)
-        check_vector("q_batch", q_batch, self._points.y.shape[0], self._dtype, "N")
+        real_array("q_batch", q_batch, {"N": self._points.y.shape[0]}, self._dtype)
         if self._rows is None:
             return q_batch
         xp, B = array_namespace(q_full), self.n_samples
@@ -238,7 +261,7 @@ class Burgers(SplitEnergy):
     def _checked_origin(self, q_full: Array) -> tuple[int, Array | slice]:
         """Return N_1 of the problem this batch was taken from, and which points; q_full, (N_full,), must fit."""
         n_full, rows = (self.n_samples, slice(None)) if self._rows is None else self._rows
-        check_vector("q_full", q_full, n_full + self._conditions.y.shape[0], self._dtype, "N")
+        real_array("q_full", q_full, {"N": n_full + self._conditions.y.shape[0]}, self._dtype)
         return n_full, rows
 
     def describe(self) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 r"""Burgers' equation at a two-layer network: residual and derivatives, each a sum of products.
 
-With X = [t, x, 1] at N points and the rows ``W_t``, ``W_x`` of the weights W, the network and those of its derivatives that the
-equation needs are
+With X = [t, x, 1] at N points and the rows ``W_t``, ``W_x`` of the weights W, the network and those of its derivatives
+that the equation needs are
 
 .. math::
-   Z = X W, \qquad S_j = \tanh^{(j)}(Z), \qquad
-   (f, f_t, f_x, f_{xx}) = \kappa\, \bigl(S_0 a,\; S_1 (W_t \circ a),\; S_1 (W_x \circ a),\; S_2 (W_x^2 \circ a)\bigr). \tag{1}
+   Z = X W, \qquad S_j = \tanh^{(j)}(Z), \qquad (f, f_t, f_x, f_{xx}) = \kappa\, \bigl(S_0 a,\; S_1 (W_t \circ a),\; S_1
+   (W_x \circ a),\; S_2 (W_x^2 \circ a)\bigr). \tag{1}
 
 A point is one of the equation (chi = 1), or one at which the value y is wanted (chi = 0):
 
@@ -24,9 +24,9 @@ and for factors ``delta_j`` of a sum over the points, ``delta_f = u e_f`` and so
      &\quad + \bigl[\delta_t^T S_1;\; \delta_x^T S_1 + 2 W_x \circ \delta_{xx}^T S_2;\; 0\bigr],                 \tag{5} \\
    p &= S_0^T \delta_f + W_t \circ S_1^T \delta_t + W_x \circ S_1^T \delta_x + W_x^2 \circ S_2^T \delta_{xx},       \tag{6}
 
-where ``X delta`` has its rows multiplied by delta. Everything in (1), (5), (6) is linear in each of: the fields' factors S, the
-powers ``w = (1, W_t, W_x, W_x^2, 2 W_x)``, and a or delta. So a derivative along a direction (V, b) is a sum of the same
-functions with one of these replaced by its own derivative,
+where ``X delta`` has its rows multiplied by delta. Everything in (1), (5), (6) is linear in each of: the fields'
+factors S, the powers ``w = (1, W_t, W_x, W_x^2, 2 W_x)``, and a or delta. So a derivative along a direction (V, b) is a
+sum of the same functions with one of these replaced by its own derivative,
 
 .. math:: \dot S_j = S_{j+1} \circ (X V), \qquad \dot w = (0, V_t, V_x, 2 W_x \circ V_x, 2 V_x), \qquad \dot a = b.       \tag{7}
 
@@ -205,8 +205,8 @@ def brackets(X: Array, delta: Fields, S: tuple[Array, ...], w: tuple[Array, ...]
 
     Q = one * moments(d_f, S[1]) + t * moments(d_t, S[2]) + x * moments(d_x, S[2]) + xx * moments(d_xx, S[3])
     first_t, first_x, second = d_t @ S[1], d_x @ S[1], d_xx @ S[2]
-    Q[0, :] += one * first_t
-    Q[1, :] += one * first_x + xx_first * second  # (5)
+    by_t, by_x = Q[:1, :] + one * first_t, Q[1:2, :] + one * first_x + xx_first * second
+    Q = array_namespace(X, Q).concat([by_t, by_x, Q[2:, :]])  # (5)
     return Q, one * (d_f @ S[0]) + t * first_t + x * first_x + xx * second  # (6)
 
 

@@ -1,6 +1,7 @@
 r"""The residual of Burgers' equation at one theta, and its derivatives as products.
 
-With e, its slopes, Q and p of `gradflow.models.burgers_fields`, ``q = c e`` and the inner product ``(u, v)_M = mu u . v``:
+With e, its slopes, Q and p of `gradflow.models.burgers_fields`, ``q = c e`` and the inner product
+``(u, v)_M = mu u . v``:
 
 .. math::
    J d &= c \circ (e_f \dot f + e_t \dot f_t + e_x \dot f_x + e_{xx} \dot f_{xx}), \qquad d = (V, b)                 \tag{1} \\
@@ -26,7 +27,7 @@ from functools import cached_property
 
 from ..kernels import reference
 from ..namespace import Array, array_namespace
-from ..refusals import check_vector
+from ..refusals import real_array
 from .activations import activation
 from .burgers_fields import (
     Fields,
@@ -106,7 +107,7 @@ class BurgersLinearization:
         ValueError
             If u does not have the shape (N,) and dtype of the residual.
         """
-        check_vector("u", u, self.residual.shape[0], self._a.dtype, "N")
+        real_array("u", u, {"N": self.residual.shape[0]}, self._a.dtype)
         Q, p = brackets(self._at.X, times(self._at.c * u, self._slopes), self._S, self._w)
         return self._joined(self._a * Q, p)  # (2)
 
@@ -155,7 +156,7 @@ class BurgersLinearization:
     def _direction(self, name: str, d: Array) -> tuple[Array, Array]:
         """Return V (3, m) and b (m,)."""
         m = self._a.shape[0]
-        check_vector(name, d, 4 * m, self._a.dtype)
+        real_array(name, d, {"P": 4 * m}, self._a.dtype)
         V, b = reference.unpack(d, 3, m, 1)
         return V, b[:, 0]
 

@@ -1,15 +1,15 @@
-"""The points at which Burgers' equation, its initial values and its walls are asked for, with the scale of each residual."""
+"""The points at which Burgers' equation and its conditions are imposed, with the scale of each residual."""
 
 from __future__ import annotations
 
-from math import sqrt
-from typing import Any, NamedTuple
+from math import inf, sqrt
+from typing import NamedTuple
 
-from ..description import found
 from ..namespace import Array, array_namespace
+from ..refusals import real_array
 from .two_layer import with_bias
 
-__all__ = ["Conditions", "Points", "all_points", "check_interior", "conditions"]
+__all__ = ["Conditions", "Points", "all_points", "conditions"]
 
 
 class Points(NamedTuple):
@@ -38,22 +38,6 @@ class Conditions(NamedTuple):
     """Scale of the residual, shape (M,)."""
 
 
-def check_interior(interior: Array) -> None:
-    """Raise ValueError unless the points inside are of shape (N_1, 2), N_1 >= 1, float32 or float64, finite.
-
-    Parameters
-    ----------
-    interior : object
-        What was given; accepted is an array (N_1, 2).
-    """
-    if getattr(interior, "ndim", None) != 2 or interior.shape[1] != 2 or interior.shape[0] < 1:
-        raise ValueError(f"interior must have shape (N, 2), N >= 1; got {found(interior)}")
-    xp = array_namespace(interior)
-    if interior.dtype not in (xp.float32, xp.float64):
-        raise ValueError(f"interior must be float32 or float64, got {interior.dtype}")
-    _check("interior", interior, 2, interior)
-
-
 def conditions(initial: Array, walls: Array, like: Array, weights: tuple[float, float, float]) -> Conditions:
     """Return the points at t = 0, then those at x = -1, then those at x = 1.
 
@@ -73,8 +57,8 @@ def conditions(initial: Array, walls: Array, like: Array, weights: tuple[float, 
     ValueError
         If an argument has another shape or dtype, or is not finite.
     """
-    _check("initial", initial, 2, like)
-    _check("walls", walls, 1, like)
+    real_array("initial", initial, {"N": None, "2": 2}, like.dtype, of="interior", least=0, low=-inf)
+    real_array("walls", walls, {"N": None}, like.dtype, of="interior", least=0, low=-inf)
     xp = array_namespace(like)
     x, t = initial[:, 0], xp.concat([walls, walls])
     wall = xp.concat([-xp.ones_like(walls), xp.ones_like(walls)])
@@ -106,14 +90,3 @@ def all_points(inside: Array, others: Conditions, weight: float, nu: float) -> P
         xp.concat([sqrt(2 * weight / inside.shape[0]) * first, others.c]),
         nu,
     )
-
-
-def _check(name: str, value: Any, axes: int, like: Array) -> None:
-    """Raise ValueError unless `value` is a finite array (N,) or (N, 2) of the dtype of `like`, (N_1, 2); N may be 0."""
-    if getattr(value, "ndim", None) != axes or (axes == 2 and value.shape[1] != 2):
-        raise ValueError(f"{name} must have shape {'(N, 2)' if axes == 2 else '(N,)'}, got {found(value)}")
-    if value.dtype != like.dtype:
-        raise ValueError(f"{name} must have the dtype of interior, {like.dtype}; got {value.dtype}")
-    xp = array_namespace(value, like)
-    if not bool(xp.all(xp.isfinite(value))):
-        raise ValueError(f"{name} must be finite; it has NaN or infinite entries")

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from ..energies.linear import LinearPart
 from ..namespace import Array, array_namespace
-from ..refusals import checked_labels, require_one_of
+from ..refusals import integer_array, one_of
 from .losses import CLASSIFICATION_LOSSES, CrossEntropy, Loss, ScaledResidual, onehot, residual_scale
 from .network_problem import NetworkLeastSquares, NetworkProblem
 from .two_layer import TwoLayerNet
@@ -17,8 +17,8 @@ __all__ = ["Classification"]
 class Classification(NetworkProblem):
     """Assign one of k classes to each sample.
 
-    With the loss "squared_onehot" the object is a `gradflow.energies.protocols.LeastSquares`; with "cross_entropy" it is not, and has
-    no `linearize`.
+    With the loss "squared_onehot" the object is a `gradflow.energies.protocols.LeastSquares`; with "cross_entropy" it
+    is not, and has no `linearize`.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Classification(NetworkProblem):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Choose the kind of problem that the loss makes it."""
         loss = kwargs.get("loss", args[3] if len(args) > 3 else None)
-        return object.__new__(_SquaredClassification if loss == "squared_onehot" else cls)  # type: ignore[return-value]
+        return object.__new__(_SquaredClassification if isinstance(loss, str) and loss == "squared_onehot" else cls)  # type: ignore[return-value]
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class Classification(NetworkProblem):
         time_scale: str = "mean_field",
         weight_decay: float | LinearPart = 0.0,
     ) -> None:
-        require_one_of("loss", loss, CLASSIFICATION_LOSSES)
+        self.loss = one_of("loss", loss, CLASSIFICATION_LOSSES)
         super().__init__(net, x, time_scale, weight_decay)
         if net.n_outputs < 2:
             raise ValueError(f"net must have one output for each class, n_outputs >= 2; got {net.n_outputs}")
-        self.loss = loss
-        self._set_targets(onehot(checked_labels(labels, x, net.n_outputs), net.n_outputs, x))
+        labels = integer_array("labels", labels, {"N": x.shape[0]}, net.n_outputs, x)
+        self._set_targets(onehot(labels, net.n_outputs, x))
 
     @property
     def labels(self) -> Array:

@@ -10,18 +10,19 @@ With X, Z, S, f, kappa as in `gradflow.models.two_layer`, the residual ``q = c (
    J J^* &= \frac{(c\kappa)^2}{\mu} \bigl[(X X^T)_{ij} (A A^T)_{(i,o),(j,p)} + \delta_{op} (S S^T)_{ij}\bigr],
    \quad A_{(i,o)} = s'(z_i) \circ a_o                                                                 \tag{3}
 
-Equation (3) costs ``O(N^2 (D + k^2 m))`` for D inputs and stores no (N k, P) array. Residual entries are numbered sample
-by sample, ``i k + o``.
+Equation (3) costs ``O(N^2 (D + k^2 m))`` for D inputs and stores no (N k, P) array. Residual entries are numbered
+sample by sample, ``i k + o``.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
 
+from ..energies.protocols import Work
 from ..kernels import Kernels
 from ..kernels.activation import Activation
 from ..namespace import Array, array_namespace
-from ..refusals import check_vector
+from ..refusals import real_array
 from .losses import ScaledResidual
 from .two_layer import Forward
 
@@ -31,7 +32,7 @@ __all__ = ["NetworkLinearization"]
 class NetworkLinearization:
     """A `gradflow.energies.protocols.Linearization` of a two-layer network; made by ``problem.linearize(theta)``.
 
-    The forward pass has been done; the slopes s'(Z) are evaluated when first asked for. Every method returns an array
+    The forward pass has been done; the slopes s'(Z) are evaluated on first use. Every method returns an array
     of the dtype of theta. Memory: three arrays (N, m), of which two for the activation "relu".
 
     Parameters
@@ -83,7 +84,7 @@ class NetworkLinearization:
             If d does not have the shape (P,) and dtype of theta.
         """
         rows, (m, k) = self._X.shape[1], self._a.shape
-        check_vector("d", d, rows * m + m * k, self._X.dtype)
+        real_array("d", d, {"P": rows * m + m * k}, self._X.dtype)
         V, b = self._K.unpack(d, rows, m, k)
         f_dot = self._K.tangent(self._X, V, self._slope) @ self._a
         f_dot += self._at.S @ b
@@ -99,7 +100,7 @@ class NetworkLinearization:
         ValueError
             If u does not have the shape (N k,) and dtype of the residual.
         """
-        check_vector("u", u, self.residual.shape[0], self._X.dtype, "N k")
+        real_array("u", u, {"N k": self.residual.shape[0]}, self._X.dtype)
         delta = array_namespace(u).reshape(u, self._at.f.shape)
         if self._factor != self._mass:
             delta = (self._factor / self._mass) * delta
@@ -109,6 +110,22 @@ class NetworkLinearization:
     def gram(self) -> Array:
         """Return J J^*, equation (3), shape (N k, N k), symmetric positive semi-definite to round-off."""
         return self._K.gram(self._X, self._at.S, self._slope, self._a, self._factor**2 / self._mass)  # (3)
+
+    @property
+    def work(self) -> Work:
+        """The cost of the products and of `gram`, fitted to timings for m from 30 to 1000, D from 1 to 784, k = 1, 10.
+
+        An elementwise pass over (N, m) counts as some ten multiply-adds an entry, those over (N k, N k) as 150 in all.
+        """
+        (N, n), (m, k) = self._X.shape, self._a.shape
+        return Work(N * m * (2 * n + 4 * k + 30), N**2 * (k**2 * (m / 2 + 150) + (m + n) / 2))
+
+    def gram_trace(self) -> Array:
+        """Return the trace of (3), 0-d, from squares of X, S, the slopes and a."""
+        xp = array_namespace(self._X)
+        X, S, slope, a = self._X, self._at.S, self._slope, self._a
+        of_W = xp.sum(X * X, axis=1) @ ((slope * slope) @ xp.sum(a * a, axis=1))
+        return (self._factor**2 / self._mass) * (of_W + a.shape[1] * xp.sum(S * S))
 
     def jacobian(self) -> Array:
         """Return J, shape (N k, P): the partial derivatives, with no inner product in them. For inspection."""

@@ -189,7 +189,7 @@ class CrossEntropy:
         return CrossEntropy(self.y[rows, :], self.weight)
 
     def _parts(self, f: Array) -> tuple[Array, Array, Array]:
-        """Return M (N, 1), e with the label's entry left out (N, k), and r (N, 1)."""
+        """Return M (N, 1), e without the label's entry (N, k), and r (N, 1)."""
         xp = array_namespace(f)
         g = f - xp.sum(self.y * f, axis=1, keepdims=True)
         M = xp.max(g, axis=1, keepdims=True)

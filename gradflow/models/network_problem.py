@@ -4,9 +4,9 @@ r"""The energy of a two-layer network on data, in the time scale of its gradient
    E(\theta) = \tfrac12 \lambda\, (\theta, \theta)_M + F(\theta), \qquad F(\theta) = \operatorname{loss}(f_\theta(x), y),
    \qquad (u, v)_M = \mu \, u \cdot v                                                                  \tag{1}
 
-with ``lambda`` the weight decay and ``mu = 1/m`` for the time scale "mean_field", in which the flow of one neuron stays of order
-one as the width m grows (Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, eq. (9)), or ``mu = 1`` for "autograd", the plain
-partial derivatives that automatic differentiation returns:
+with ``lambda`` the weight decay and ``mu = 1/m`` for the time scale "mean_field", in which the flow of one neuron stays
+of order one as the width m grows (Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, eq. (9)), or ``mu = 1`` for
+"autograd", the plain partial derivatives that automatic differentiation returns:
 
 .. math::
    \nabla_M F = \frac1\mu \frac{\partial F}{\partial \theta}.                                           \tag{2}
@@ -17,15 +17,16 @@ Sums over samples go block by block (`gradflow.kernels.reference.BLOCK_BYTES`), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from math import inf
 from typing import Any, Self
 
-from ..description import describe, found
+from ..description import describe
 from ..energies.linear import Diagonal, LinearPart, as_linear_part
 from ..energies.split import SplitEnergy, weighted_dot
 from ..kernels import kernel_name, select
 from ..namespace import Array, array_namespace, fingerprint
-from ..refusals import check_vector, checked_indices, checked_x, require_one_of
+from ..refusals import instance, one_of, real_array, rows_of, whole_number
 from .activations import activation
 from .linearization import NetworkLinearization
 from .losses import Loss, ScaledResidual
@@ -79,16 +80,14 @@ class NetworkProblem(SplitEnergy):
     """Of a batch: N of the problem it was taken from, which rows, and that problem's loss."""
 
     def __init__(self, net: TwoLayerNet, x: Array, time_scale: str, weight_decay: float | LinearPart) -> None:
-        if not isinstance(net, TwoLayerNet):
-            raise ValueError(f"net must be a TwoLayerNet, got {found(net)}")
-        require_one_of("time_scale", time_scale, TIME_SCALES)
-        checked_x(x, net.n_inputs)
-        self.net, self.time_scale = net, time_scale
+        self.net = instance("net", net, TwoLayerNet, "a TwoLayerNet")
+        self.time_scale = one_of("time_scale", time_scale, TIME_SCALES)
+        real_array("x", x, {"N": None, "D": net.n_inputs}, low=-inf)
         self.mass = 1 / net.width if time_scale == "mean_field" else 1.0
         self.linear = as_linear_part(weight_decay, "weight_decay")
         self._X, self._dtype, self.n_samples = with_bias(x), x.dtype, x.shape[0]
         if isinstance(self.linear, Diagonal):
-            check_vector("weight_decay", self.linear.diagonal, net.n_parameters, x.dtype)
+            real_array("weight_decay", self.linear.diagonal, {"P": net.n_parameters}, x.dtype)
         self._P, self._scale, self._sizes = net.n_parameters, net.scale, (net.n_inputs + 1, net.width, net.n_outputs)
         self._select()
 
@@ -123,7 +122,7 @@ class NetworkProblem(SplitEnergy):
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M = mass * sum(u * v), a 0-d array."""
-        return weighted_dot(self.mass, u, v)
+        return weighted_dot(self.mass, u, v, self._P, self._dtype)
 
     def _parts(self) -> Iterable[tuple[Array, Loss]]:
         """Return inputs and loss, block by block."""
@@ -140,7 +139,7 @@ class NetworkProblem(SplitEnergy):
         ValueError
             If theta does not have shape (P,) and the dtype of the data, as in every method here.
         """
-        check_vector("theta", theta, self._P, self._dtype)
+        real_array("theta", theta, {"P": self._P}, self._dtype)
         W, a = self._K.unpack(theta, *self._sizes)
         F: Array = 0.0
         for X, loss in self._parts():
@@ -149,7 +148,7 @@ class NetworkProblem(SplitEnergy):
 
     def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return F (0-d) and its gradient with respect to `inner`, shape (P,)."""
-        check_vector("theta", theta, self._P, self._dtype)
+        real_array("theta", theta, {"P": self._P}, self._dtype)
         W, a = self._K.unpack(theta, *self._sizes)
         factor = self._scale / self.mass
         F, g = None, None
@@ -168,8 +167,8 @@ class NetworkProblem(SplitEnergy):
 
     def nonlinear_hvp(self, theta: Array, v: Array) -> Array:
         """Return the derivative of the gradient of F along v, shape (P,): exact, with the second derivative of s."""
-        check_vector("theta", theta, self._P, self._dtype)
-        check_vector("v", v, self._P, self._dtype)
+        real_array("theta", theta, {"P": self._P}, self._dtype)
+        real_array("v", v, {"P": self._P}, self._dtype)
         (W, a), (V, b) = self._K.unpack(theta, *self._sizes), self._K.unpack(v, *self._sizes)
         factor, H_v = self._scale / self.mass, None
         for X, loss in self._parts():
@@ -198,7 +197,32 @@ class NetworkProblem(SplitEnergy):
         ValueError
             If indices are out of range, none, or not integers; for the loss "relative" if the batch's targets vanish.
         """
-        rows = checked_indices(indices, self.n_samples, self._X)
+        return self._of(rows_of(indices, self.n_samples, self._X))
+
+    def batches(self, order: Array, size: int) -> Iterator[Self]:
+        """Yield `batch` of each run of `size` samples in an order, which is checked once.
+
+        Parameters
+        ----------
+        order : int array (B,)
+            Rows in [0, N), repeats allowed.
+        size : int
+            Samples in a batch, >= 1; what is left over at the end is dropped.
+
+        Returns
+        -------
+        iterator of problems
+            What `batch` returns for ``order[:size]``, ``order[size : 2 * size]``, ...
+
+        Raises
+        ------
+        ValueError
+            As `batch`, and if the size is no whole number >= 1.
+        """
+        return map(self._of, runs(order, size, self.n_samples, self._X))
+
+    def _of(self, rows: Array | slice) -> Self:
+        """Return the problem of checked rows."""
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
         part._X = _take(self._X, rows)
@@ -242,7 +266,7 @@ class NetworkLeastSquares(NetworkProblem):
         ValueError
             If theta does not have shape (P,) and the dtype of the data.
         """
-        check_vector("theta", theta, self._P, self._dtype)
+        real_array("theta", theta, {"P": self._P}, self._dtype)
         W, a = self._K.unpack(theta, *self._sizes)
         at = forward(self._K, self._s, self._X, W, a, self._scale)
         return NetworkLinearization(self._K, self._s, self._X, a, at, self._loss, self._scale, self.mass)
@@ -261,10 +285,10 @@ class NetworkLeastSquares(NetworkProblem):
             On a problem that is no batch, `q_full` itself.
         """
         if self._origin is None:
-            check_vector("q_full", q_full, self.n_samples * self.n_outputs, self._dtype, "N k")
+            real_array("q_full", q_full, {"N k": self.n_samples * self.n_outputs}, self._dtype)
             return q_full
         n_full, rows, full_loss = self._origin
-        check_vector("q_full", q_full, n_full * self.n_outputs, self._dtype, "N k")
+        real_array("q_full", q_full, {"N k": n_full * self.n_outputs}, self._dtype)
         reshape = array_namespace(q_full).reshape
         q = reshape(_take(reshape(q_full, (n_full, -1)), rows), (-1,))
         return (self._loss.c / full_loss.c) * q
@@ -285,20 +309,24 @@ class NetworkLeastSquares(NetworkProblem):
             On a problem that is no batch, `q_batch` itself.
         """
         k = self.n_outputs
-        check_vector("q_batch", q_batch, self.n_samples * k, self._dtype, "N k")
+        real_array("q_batch", q_batch, {"N k": self.n_samples * k}, self._dtype)
         if self._origin is None:
-            check_vector("q_full", q_full, self.n_samples * k, self._dtype, "N k")
+            real_array("q_full", q_full, {"N k": self.n_samples * k}, self._dtype)
             return q_batch
         n_full, rows, full_loss = self._origin
-        check_vector("q_full", q_full, n_full * k, self._dtype, "N k")
+        real_array("q_full", q_full, {"N k": n_full * k}, self._dtype)
         xp = array_namespace(q_full)
         full, new = xp.reshape(q_full, (n_full, k)), xp.reshape((full_loss.c / self._loss.c) * q_batch, (-1, k))
-        if isinstance(rows, slice):
-            full = xp.asarray(full, copy=True)
-            full[rows, :] = new
-        else:
-            full = self._K.scatter_rows(full, rows, new)
-        return xp.reshape(full, (-1,))
+        rows = xp.arange(n_full)[rows] if isinstance(rows, slice) else rows
+        return xp.reshape(self._K.scatter_rows(full, rows, new), (-1,))
+
+
+def runs(order: Array, size: int, N: int, like: Array) -> Iterator[Array]:
+    """Yield the rows of each batch of `size` samples of an order (B,), which is checked once; `like` is the data."""
+    rows: Any = rows_of(order, N, like)
+    rows = array_namespace(like).arange(N)[rows] if isinstance(rows, slice) else rows
+    size = whole_number("size", size, 1)
+    return (rows[i : i + size] for i in range(0, rows.shape[0] - size + 1, size))
 
 
 def _take(a: Array, rows: Array | slice) -> Array:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from ..energies.linear import LinearPart
-from ..namespace import Array
-from ..refusals import checked_targets, require_one_of
+from ..namespace import Array, array_namespace, copied
+from ..refusals import one_of, real_array
 from .losses import REGRESSION_LOSSES, ScaledResidual, residual_scale
 from .network_problem import NetworkLeastSquares
 from .two_layer import TwoLayerNet
@@ -13,7 +15,7 @@ __all__ = ["Regression"]
 
 
 class Regression(NetworkLeastSquares):
-    """Fit y by the network: a `gradflow.energies.protocols.LeastSquares` with the residual ``q = c (f(x) - y)``, ``E = |q|^2 / 2``.
+    """Fit y by the network: a `LeastSquares` problem with the residual ``q = c (f(x) - y)``, ``E = |q|^2 / 2``.
 
     Parameters
     ----------
@@ -24,8 +26,8 @@ class Regression(NetworkLeastSquares):
     y : array (N, k), or (N,) if k = 1
         Targets, of the dtype of x, finite. Copied.
     loss : {"mse", "half_sum", "relative"}
-        Mean of (f - y)^2 over all N k entries; half their sum; their sum over that of y^2. On a batch all three refer to
-        the samples of the batch.
+        Mean of (f - y)^2 over all N k entries; half their sum; their sum over that of y^2. On a batch all three refer
+        to the samples of the batch.
     time_scale : {"mean_field", "autograd"}
         The inner product (u, v)_M = u . v / m, or u . v; the gradient is m times, or once, the partial derivatives.
     weight_decay : float or LinearPart
@@ -35,7 +37,8 @@ class Regression(NetworkLeastSquares):
     Raises
     ------
     ValueError
-        If an argument has the wrong shape, dtype or name, data are not finite, or all targets of the relative loss vanish.
+        If an argument has the wrong shape, dtype or name, data are not finite, or all targets of the relative loss
+        vanish.
 
     Examples
     --------
@@ -59,10 +62,12 @@ class Regression(NetworkLeastSquares):
         time_scale: str = "mean_field",
         weight_decay: float | LinearPart = 0.0,
     ) -> None:
-        require_one_of("loss", loss, REGRESSION_LOSSES)
+        self.loss = one_of("loss", loss, REGRESSION_LOSSES)
         super().__init__(net, x, time_scale, weight_decay)
-        self.loss = loss
-        self._set_targets(checked_targets(y, x, net.n_outputs))
+        N, k = x.shape[0], net.n_outputs
+        shape: dict[str, int | None] = {"N": N} if k == 1 and getattr(y, "ndim", 2) == 1 else {"N": N, "k": k}
+        y = copied(real_array("y", y, shape, x.dtype, of="x", low=-inf))
+        self._set_targets(array_namespace(x, y).reshape(y, (N, k)))
 
     @property
     def y(self) -> Array:

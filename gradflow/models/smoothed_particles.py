@@ -37,10 +37,10 @@ because the odd moments of xi vanish,
 .. math::
    \mathbb{E}\, F_n(\theta) = F(\theta) + \frac{h^2}{2} \operatorname{tr} \partial^2 F(\theta) + O(h^4),          \tag{4}
 
-with the trace of the plain second partial derivatives, no inner product in it. For ReLU, F has kinks and (4) says nothing on
-them; for h > 0, :math:`F_h` is smooth all the same (a convolution with a Gaussian), each :math:`F_n` is not. For a loss that
-is convex in the outputs, (1) is at least the loss of the smoothed network :math:`\mathbb{E} f_{\theta + h\xi}`, by Jensen's
-inequality: it is the displaced networks whose loss is averaged, not their outputs.
+with the trace of the plain second partial derivatives, no inner product in it. For ReLU, F has kinks and (4) says
+nothing on them; for h > 0, :math:`F_h` is nevertheless smooth (a convolution with a Gaussian), each :math:`F_n` is not.
+For a loss that is convex in the outputs, (1) is at least the loss of the smoothed network :math:`\mathbb{E} f_{\theta +
+h\xi}`, by Jensen's inequality: it is the displaced networks whose loss is averaged, not their outputs.
 
 Source: Z. Ma, Z. Mao, J. Shen, "Efficient and stable SAV-based methods for gradient flows arising from deep learning",
 J. Comput. Phys. 505 (2024) 112911, Algorithm 1 (J = 10; h = 1e-4, or 1e-6 in Example 3). That the draws are
@@ -50,51 +50,35 @@ a function of (seed, n) alone is this library's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 
 from ..description import describe, found
-from ..energies.protocols import linear_part
+from ..energies.protocols import batches, linear_part, problem_ability
 from ..energies.split import SplitEnergy
-from ..namespace import Array, array_namespace, is_number
-from ..refusals import size
+from ..namespace import Array, array_namespace
+from ..refusals import real_array, real_number, whole_number
 
 __all__ = ["KEPT_BYTES", "SmoothedParticles"]
 
 KEPT_BYTES = 2**26
-"""Size of the draws of a step up to which they are kept for its further evaluations; larger ones are drawn again, one by one."""
+"""Size up to which the draws of a step are kept for its further evaluations; larger draws are repeated."""
 _PURPOSE = 0x53504D
-"""Third word of the seed. NumPy takes [seed, 0] for seed, which also seeds the initial parameters, and the order of the batches
-of an epoch has [seed, epoch]: without it the draws would repeat their numbers."""
+"""Third word of the seed. NumPy takes [seed, 0] for seed, which also seeds the initial parameters, and the order of the
+batches of an epoch has [seed, epoch]: without it the draws would repeat their numbers."""
 _METHODS = ("inner", "nonlinear_energy", "nonlinear_energy_and_gradient", "nonlinear_hvp", "batch", "describe")
-
-
-def _check_theta(theta: Array) -> None:
-    """Raise ValueError unless theta, (P,), is a floating vector; its length and dtype are the wrapped problem's to judge."""
-    xp = array_namespace(theta) if getattr(theta, "ndim", None) == 1 else None
-    if xp is None or theta.dtype not in (xp.float32, xp.float64):
-        raise ValueError(f"theta must be a float32 or float64 array of shape (P,), got {found(theta)}")
-
-
-def _whole(name: str, value: Any) -> int:
-    """Return a whole number >= 0 as an int, or raise ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise ValueError(f"{name} must be a whole number >= 0, got {found(value)}")
-    return int(value)
 
 
 class SmoothedParticles(SplitEnergy):
     """A network problem with the energy (3) of one step, the mean over J random displacements of the parameters.
 
-    `solve` asks for the problem of each step by `at_step`. What it records of "the full problem" is this one: all samples and
-    the draws of step 0, throughout. For the energy without displacements, record ``("F", lambda state:
+    `solve` asks for the problem of each step by `at_step`. What it records of "the full problem" is this one: all
+    samples and the draws of step 0, throughout. For the energy without displacements, record ``("F", lambda state:
     problem.wrapped.energy(state.theta))``.
 
-    There is no `linearize`, and so no IEQ: the residual whose half square is (2) has J N entries, J times those of the wrapped
-    problem, and those of step n are no later step's, so that a stored residual would mean nothing.
+    There is no `linearize`, and so no IEQ: the residual whose half square is (2) has J N entries, J times those of the
+    wrapped problem, and those of step n are no later step's, so that a stored residual would mean nothing.
 
     Parameters
     ----------
@@ -142,10 +126,9 @@ class SmoothedParticles(SplitEnergy):
             raise ValueError(
                 f"problem must be a Regression or a Classification, or have their methods; got {found(problem)}"
             )
-        if not is_number(h) or not (isfinite(h) and h >= 0):
-            raise ValueError(f"h must be a finite number >= 0, got {found(h)}")
         self.wrapped, self.linear = problem, linear_part(problem)
-        self.h, self.draws, self.seed, self.step = float(h), size("draws", draws), _whole("seed", seed), 0
+        self.h, self.draws = real_number("h", h, 0), whole_number("draws", draws, 1)
+        self.seed, self.step = whole_number("seed", seed), 0
         self._kept: list[Array] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -161,7 +144,7 @@ class SmoothedParticles(SplitEnergy):
     @property
     def mass(self) -> Array | float | None:
         """The diagonal of the inner product: a number or an array (P,)."""
-        return getattr(self.wrapped, "mass", None)
+        return problem_ability(self.wrapped, "mass")
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M of the wrapped problem, a 0-d array."""
@@ -180,11 +163,10 @@ class SmoothedParticles(SplitEnergy):
         ValueError
             If n is no whole number >= 0.
         """
-        n = _whole("n", n)
-        if n == self.step:
+        if whole_number("n", n) == self.step:
             return self
         other = self._copy()
-        other.step, other._kept = n, None
+        other.step, other._kept = int(n), None
         return other
 
     def batch(self, indices: Array | slice) -> Self:
@@ -200,8 +182,34 @@ class SmoothedParticles(SplitEnergy):
         ValueError
             If the wrapped problem refuses them.
         """
+        return self._around(self.wrapped.batch(indices))
+
+    def batches(self, order: Array, size: int) -> Iterator[Self]:
+        """Yield `batch` of each run of `size` samples in an order, which the wrapped problem checks once if it can.
+
+        Parameters
+        ----------
+        order : int array (B,)
+            Rows in [0, N), as for the wrapped problem.
+        size : int
+            Samples in a batch, >= 1; what is left over at the end is dropped.
+
+        Returns
+        -------
+        iterator of problems
+            What `batch` returns for ``order[:size]``, ``order[size : 2 * size]``, ...
+
+        Raises
+        ------
+        ValueError
+            If the wrapped problem refuses them.
+        """
+        return (self._around(part) for part in batches(self.wrapped, order, size))
+
+    def _around(self, wrapped: Any) -> Self:
+        """Return the same smoothing of another problem."""
         part = self._copy()
-        part.wrapped = self.wrapped.batch(indices)
+        part.wrapped = wrapped
         return part
 
     def nonlinear_energy(self, theta: Array) -> Array:
@@ -251,7 +259,7 @@ class SmoothedParticles(SplitEnergy):
 
     def _displaced(self, theta: Array) -> Iterator[Array]:
         """Yield theta + h xi_j, (P,), for the draws of this step."""
-        _check_theta(theta)
+        real_array("theta", theta, {"P": None})  # its length and its dtype are checked by the wrapped problem
         return (theta + self.h * xi for xi in self._xi(theta))
 
     def _xi(self, theta: Array) -> Iterator[Array] | list[Array]:

@@ -46,11 +46,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..description import found
 from ..kernels import KERNELS, Kernels, reference, select
 from ..kernels.activation import Activation
 from ..namespace import Array, array_namespace
-from ..refusals import generator, require_one_of, shape_error, size
+from ..refusals import float_dtype, generator, one_of, real_array, whole_number
 from .activations import activation
 from .losses import Loss
 
@@ -104,14 +103,12 @@ def second_derivative(
         delta, delta_dot = factor * delta, factor * delta_dot
     slope_dot = None if s.piecewise_linear else s.second(Z) * Z_dot
     G_dot = K.tangent_sensitivity(delta, delta_dot, a, b, slope, slope_dot)  # (4)
-    H_v = K.gradient(X, G_dot, S, delta_dot)
-    H_v[V.shape[0] * V.shape[1] :] += array_namespace(X).reshape(S_dot.T @ delta, (-1,))  # (5)
-    return H_v
+    return K.tangent_gradient(X, G_dot, S, S_dot, delta, delta_dot)  # (5)
 
 
 def block_rows(K: Kernels, width: int, dtype: Any) -> int:
     """Return how many samples a block of the sums over samples has: its hidden values fill ``K.BLOCK_BYTES``."""
-    return max(16, int(K.BLOCK_BYTES) // (width * (4 if "32" in str(dtype) else 8)))
+    return max(int(K.BLOCK_ROWS), int(K.BLOCK_BYTES) // (width * (4 if "32" in str(dtype) else 8)))
 
 
 def blocks_of(N: int, rows: int) -> Iterator[slice]:
@@ -138,7 +135,7 @@ class TwoLayerNet:
     Raises
     ------
     ValueError
-        If a size is not an integer >= 1 or a name is unknown.
+        If a size is not a whole number >= 1 or a name is unknown.
 
     Examples
     --------
@@ -158,10 +155,10 @@ class TwoLayerNet:
 
     def __post_init__(self) -> None:
         for name in ("n_inputs", "width", "n_outputs"):
-            object.__setattr__(self, name, size(name, getattr(self, name)))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1))
         activation(self.activation)
-        require_one_of("scaling", self.scaling, SCALINGS)
-        require_one_of("kernels", self.kernels, KERNELS)
+        one_of("scaling", self.scaling, SCALINGS)
+        one_of("kernels", self.kernels, KERNELS)
 
     @property
     def n_parameters(self) -> int:
@@ -189,21 +186,18 @@ class TwoLayerNet:
         Raises
         ------
         ValueError
-            If the seed is neither an integer >= 0 nor a Generator, or a name is unknown.
+            If the seed is neither a whole number >= 0 nor a Generator, or a name is unknown.
         """
-        rng = generator(seed)
-        if str(getattr(dtype, "__name__", dtype)) not in ("float32", "float64"):
-            raise ValueError(f"dtype must be float32 or float64, got {found(dtype)}")
-        require_one_of("distribution", distribution, DISTRIBUTIONS)
-        if distribution == "uniform":
-            return rng.uniform(-1.0, 1.0, self.n_parameters).astype(dtype)
+        rng, cast = generator(seed), float_dtype(dtype)
+        if one_of("distribution", distribution, DISTRIBUTIONS) == "uniform":
+            return rng.uniform(-1.0, 1.0, self.n_parameters).astype(cast)
         theta = rng.standard_normal(self.n_parameters)
         if distribution == "he":
             W, a = self.unpack(theta)  # views
             W *= sqrt(2 / (self.n_inputs + 1))
             if self.scaling == "standard":
                 a *= sqrt(2 / self.width)
-        return theta.astype(dtype)
+        return theta.astype(cast)
 
     def unpack(self, theta: Array) -> tuple[Array, Array]:
         """Return W (D+1, m) and a (m, k), views of theta (P,) where the library has views.
@@ -216,10 +210,9 @@ class TwoLayerNet:
         Raises
         ------
         ValueError
-            If theta does not have shape (P,).
+            If theta is not float32 or float64, or does not have shape (P,).
         """
-        if getattr(theta, "shape", None) != (self.n_parameters,):
-            raise shape_error("theta", self.n_parameters, theta)
+        real_array("theta", theta, {"P": self.n_parameters})
         return reference.unpack(theta, self.n_inputs + 1, self.width, self.n_outputs)
 
     def __call__(self, theta: Array, x: Array) -> Array:
@@ -238,10 +231,7 @@ class TwoLayerNet:
             If theta or x has the wrong shape, or their dtypes differ.
         """
         W, a = self.unpack(theta)
-        if getattr(x, "ndim", None) != 2 or x.shape[1] != self.n_inputs:
-            raise ValueError(f"x must have shape (N, D), D = {self.n_inputs}; got {found(x)}")
-        if theta.dtype != x.dtype:
-            raise ValueError(f"theta and x must have one dtype, got {theta.dtype} and {x.dtype}")
+        real_array("x", x, {"N": None, "D": self.n_inputs}, theta.dtype, of="theta")
         K = select(self.kernels, x)
         X, s, rows = with_bias(x), activation(self.activation), block_rows(K, self.width, x.dtype)
         blocks = [outputs(K.hidden(X[part, :], W, s), a, self.scale) for part in blocks_of(X.shape[0], rows)]

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..description import found
+from ..refusals import instance, one_of, real_number
 from .spreads import BETWEEN_0_AND_1, Recorded, draw_spread, drawn_values
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ def plot_solution(solution: Recorded, *quantities: str) -> Figure:
     ValueError
         If a quantity was not recorded.
     """
+    _checked_run("solution", solution)
     recorded = [q for q in solution.history if q not in ("step", "epoch", "time")]
     scheme = solution.config.get("scheme")
     label = str(scheme.get("type", "run")) if isinstance(scheme, Mapping) else "run"
@@ -97,7 +101,7 @@ def plot_histories(
         the runs the median is infinite, and its curve ends. (Of an accuracy it is minus infinity; of a ratio between 0
         and 1 there is no value.) A run that came to rest keeps its last value.
     quantity : str or sequence of str
-        Names recorded in the histories. A run that has no finite value of one is left out of that panel.
+        Names recorded in the histories. A run without a finite value of a quantity is not drawn in its panel.
     x : {"epoch", "step", "time"}
         The horizontal axis.
     title : str
@@ -114,6 +118,7 @@ def plot_histories(
     ValueError
         If there is no solution or no quantity, or one was not recorded.
     """
+    instance("solutions", solutions, Mapping, "a mapping of texts to runs")
     return plot_rows({"": solutions}, quantity, x=x, title=title, labels=labels, levels=levels, legend=legend)
 
 
@@ -133,20 +138,32 @@ def plot_rows(
     ----------
     rows : mapping of str to mapping of str to Solution or sequence of Solution
         For each case, by the text above its row, what `plot_histories` takes. The same name has the same style in all.
-    quantity, x, title, labels, levels, legend : as for `plot_histories`
-        As there.
+    quantity, x, title, labels, levels, legend : str or sequence of str, str, str, mapping, mapping, bool
+        The same arguments as of `plot_histories`.
 
     Raises
     ------
     ValueError
-        As there.
+        As `plot_histories`.
     """
     from matplotlib.figure import Figure
 
-    quantities = (quantity,) if isinstance(quantity, str) else tuple(quantity)
-    cases = {case: {name: _listed(runs) for name, runs in groups.items()} for case, groups in rows.items()}
+    cases = _checked_rows(rows)
+    quantities = (
+        (quantity,) if isinstance(quantity, str) else tuple(instance("quantity", quantity, Sequence, "a text or texts"))
+    )
+    one_of("x", x, ("epoch", "step", "time"))
+    instance("title", title, str, "a text")
+    instance("legend", legend, (bool, np.bool_), "True or False")
+    for text in instance("labels", {} if labels is None else labels, Mapping, "a mapping of texts to texts").values():
+        instance("labels", text, str, "a mapping of texts to texts")
+    for marks in instance(
+        "levels", {} if levels is None else levels, Mapping, "a mapping of texts to mappings"
+    ).values():
+        for value in instance("levels", marks, Mapping, "a mapping of texts to mappings").values():
+            real_number("a value in levels", value)
     for groups in cases.values() or [{}]:
-        _check(groups, quantities, x)
+        _check(groups, quantities)
     everything = [run for groups in cases.values() for runs in groups.values() for run in runs]
     end = max(float(run.history[x][-1]) for run in everything)
     names = dict.fromkeys(name for groups in cases.values() for name in groups)
@@ -197,10 +214,18 @@ def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     Returns
     -------
     tuple of Path
-        Of the two files.
+        The two files.
+
+    Raises
+    ------
+    ValueError
+        If the figure is not a figure, or the path is not a path.
     """
     from matplotlib import rc_context
 
+    if not callable(getattr(figure, "savefig", None)) or isinstance(figure, type):
+        raise ValueError(f"figure must be a Figure, got {found(figure)}")
+    instance("path", path, (str, PathLike), "a path")
     png, svg = (Path(path).with_name(Path(path).name + suffix) for suffix in (".png", ".svg"))
     png.parent.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": "gradflow"}):
@@ -209,20 +234,38 @@ def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     return png, svg
 
 
-def _check(groups: Mapping[str, list[Recorded]], quantities: tuple[str, ...], x: str) -> None:
+def _checked_run(name: str, run: Any) -> Recorded:
+    """Return the run, or raise ValueError unless it has what is drawn of it."""
+    parts = ("history", "status", "message", "config", "steps")
+    if isinstance(run, type) or not all(hasattr(run, part) for part in parts):
+        raise ValueError(f"{name} must be a Solution, got {found(run)}")
+    recorded: Recorded = run
+    return recorded
+
+
+def _checked_rows(rows: Any) -> dict[str, dict[str, list[Recorded]]]:
+    """Return the runs by row and group, each group as a list; raise ValueError unless they are runs by texts."""
+    cases: dict[str, dict[str, list[Recorded]]] = {}
+    for case, groups in instance("rows", rows, Mapping, "a mapping of texts to mappings of runs").items():
+        instance("a key of rows", case, str, "a text")
+        cases[case] = {}
+        for name, runs in instance("rows", groups, Mapping, "a mapping of texts to mappings of runs").items():
+            instance("a key of solutions", name, str, "a text")
+            listed = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
+            cases[case][name] = [_checked_run("each of solutions", run) for run in listed]
+    return cases
+
+
+def _check(groups: Mapping[str, list[Recorded]], quantities: tuple[str, ...]) -> None:
     if not groups or not all(groups.values()):
-        raise ValueError("there must be a solution to plot, got none")
+        raise ValueError("there must be a solution to plot, got none: solutions and rows must not be empty")
     if not quantities:
         raise ValueError("there must be a quantity to plot, got none")
     for group, runs in groups.items():
-        for name in (x, *quantities):
-            if any(name not in run.history for run in runs):
+        for name in quantities:
+            if not isinstance(name, str) or any(name not in run.history for run in runs):
                 recorded = ", ".join(runs[0].history)
-                raise ValueError(f"{group!r} recorded {recorded}; got {name!r}")
-
-
-def _listed(runs: Runs) -> list[Recorded]:
-    return list(runs) if isinstance(runs, Sequence) else [runs]
+                raise ValueError(f"quantity must be one that {group!r} recorded, {recorded}; got {found(name)}")
 
 
 def _scale(axes: Axes, drawn: list[Any], name: str) -> None:

@@ -1,4 +1,4 @@
-"""Several runs of one kind as one curve: their median and range, and what a run that diverged or came to rest counts as.
+"""Several runs of one kind as one curve: their median and range, with runs that diverged or stagnated.
 
 A run that diverged is infinite from its end on, one that came to rest keeps its last value. The band between the
 extremes then leaves the panel where a run diverged; the curve of the median ends where half of the runs have.
@@ -93,7 +93,7 @@ def spread_table(runs: Sequence[Recorded], x: str, name: str) -> tuple[NDArray[n
         finite = np.flatnonzero(np.isfinite(values))
         if run.status == "nonfinite" and finite.size:  # else the scheme does not have the quantity
             row[finite[-1] + 1 :] = lost
-        elif run.status == "stagnated" or run.message.startswith("stationary"):
+        elif run.status in ("stagnated", "converged") or run.message.startswith("stationary"):
             row[len(values) :] = values[-1]
     here = np.isfinite(table).any(axis=0)
     return at[here], table[:, here]
@@ -115,20 +115,20 @@ def finite_median(table: NDArray[np.float64]) -> NDArray[np.float64]:
 def draw_spread(
     axes: Axes, runs: Sequence[Recorded], x: str, name: str, *, end: float, colour: str, dashes: Any
 ) -> Line2D | None:
-    """Draw the median of runs of one kind, their range if they are several, and a cross where one ended before its time.
+    """Draw the median of runs of one kind, the range of several, and a cross where a run ended early.
 
     Parameters
     ----------
     axes : Axes
-        The panel, its vertical scale chosen.
-    runs, x, name : as for `spread_table`
-        As there.
+        The panel, with its vertical scale already set.
+    runs, x, name : sequence of Solution, str, str
+        The same arguments as of `spread_table`.
     end : float
-        To where a run that has stagnated is drawn on, thinly: so would it have gone on.
+        Up to this x, a run that has stagnated is continued by a thin line.
     colour : str
-        Of all of it.
+        The colour of all parts.
     dashes : str or tuple
-        Of the median, in Matplotlib's form.
+        The line style of the median, in Matplotlib's form.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def draw_spread(
         The median, or a cross where all runs ended before they had two values; None when nothing is drawn.
     """
     values_of = [drawn_values(run, name) for run in runs]
-    early = [run.status not in ("done", "stopped") for run in runs]
+    early = [run.status not in ("done", "converged", "stopped") for run in runs]
     line: Line2D | None = None
     if any(np.isfinite(values).sum() > 1 for values in values_of):
         at, table = spread_table(runs, x, name)

@@ -1,4 +1,4 @@
-"""Running the derivations: checks, the ledger of claims they settle, what decides inequalities, and mutants of the updates."""
+"""Derivations: their checks, the ledger of claims, decisions of inequalities, and mutants of the updates."""
 
 from .checks import METHODS, Check, check
 from .inequalities import follows, is_sum_of_squares

@@ -67,7 +67,8 @@ def check(method: str, scope: str) -> Callable[[Callable[[], None]], Check]:
     method : str
         A key of `METHODS`.
     scope : str
-        What the statement is shown for: "every dimension and inner product", "sizes 1 to 3", "one generic coordinate", ...
+        What the statement is shown for: "every dimension and inner product", "sizes 1 to 3", "one generic coordinate",
+        ...
 
     Returns
     -------

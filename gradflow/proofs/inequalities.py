@@ -42,9 +42,10 @@ def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool
 def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     """Decide whether a relation holds for all real values of its symbols that satisfy the assumptions, by z3.
 
-    Positive and nonnegative symbols bring their sign as an assumption. Square roots become nonnegative unknowns, so that the
-    answer is about the values for which they are real; a reciprocal of zero may be any number, another for each denominator.
-    Assumptions that contradict each other imply everything: that is how a branch is shown to be impossible.
+    Positive and nonnegative symbols bring their sign as an assumption. Square roots become nonnegative unknowns, so
+    that the answer is about the values for which they are real; a reciprocal of zero may be any number, another for
+    each denominator. Assumptions that contradict each other imply everything: that is how a branch is shown to be
+    impossible.
 
     Parameters
     ----------
@@ -68,12 +69,18 @@ def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     solver.set("rlimit", Z3_EFFORT)
     names: dict[Any, Any] = {}
     for assumption in assumptions:
-        solver.add(_translated(sp.sympify(assumption), names, solver))
-    solver.add(z3.Not(_translated(sp.sympify(conclusion), names, solver)))
+        solver.add(_translated(_exact(assumption), names, solver))
+    solver.add(z3.Not(_translated(_exact(conclusion), names, solver)))
     answer = solver.check()
     if answer == z3.unknown:
         raise Undecided(f"z3 did not decide: {conclusion}")
     return bool(answer == z3.unsat)
+
+
+def _exact(relation: Any) -> Any:
+    """Return the relation with every Python float as the rational number that it stores."""
+    e = sp.sympify(relation)
+    return e.xreplace({x: sp.Rational(x) for x in e.atoms(sp.Float)})
 
 
 def _translated(e: Any, names: dict[Any, Any], solver: Any) -> Any:
@@ -118,6 +125,9 @@ def _translated(e: Any, names: dict[Any, Any], solver: Any) -> Any:
             solver.add(names[root_of] >= 0, names[root_of] * names[root_of] == of(e.base))
         n = int(2 * e.exp)
         return z3.Product([names[root_of] if n > 0 else reciprocal(root_of)] * abs(n))
+    if isinstance(e, sp.Abs):
+        x = of(e.args[0])
+        return z3.If(x >= 0, x, -x)
     relations = {
         sp.Eq: lambda a, b: a == b,
         sp.Ne: lambda a, b: a != b,
@@ -131,4 +141,4 @@ def _translated(e: Any, names: dict[Any, Any], solver: Any) -> Any:
     connectives = {sp.And: z3.And, sp.Or: z3.Or, sp.Not: z3.Not}
     if type(e) in connectives:
         return connectives[type(e)](*(of(x) for x in e.args))
-    raise Undecided(f"z3 is given polynomials, quotients and square roots, got {e}")
+    raise Undecided(f"z3 is given polynomials, quotients, square roots and absolute values, got {e}")

@@ -1,11 +1,12 @@
 """Mutants: is a proof about the function that runs, and would it notice if that were another?
 
 Every single edit of a kind below is made in the syntax tree of a function of a scheme's file, the code of the *running*
-function is exchanged for it, and the checks are run. A mutant is killed if one of them raises. A survivor is either equivalent,
-and then listed with the reason in ``derivations/equivalent_mutants.toml``, or a hole in the proofs.
+function is exchanged for it, and the checks are run. A mutant is killed if one of them raises. A survivor is either
+equivalent, and then listed with the reason in ``derivations/equivalent_mutants.toml``, or a hole in the proofs.
 
-Edits: a sign changed or dropped; a term dropped; a factor dropped (dt among them) or doubled; the operands of a difference, a
-quotient or a choice exchanged; a square root left out or its argument doubled; a comparison turned; a power raised by one.
+Edits: a sign changed or dropped; a term dropped; a factor dropped (dt among them) or doubled; the operands of a
+difference, a quotient or a choice exchanged; a square root removed or its argument doubled; a comparison turned; a
+power raised by one.
 """
 
 from __future__ import annotations
@@ -77,16 +78,21 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
                     yield f"{node.name}.{member.name}", member
 
 
-def mutants_of(module: ModuleType) -> Iterator[Mutant]:
-    """Yield every mutant of every ``*_update`` of a module, or of all its functions if it has none (a wrapper of schemes).
+def mutants_of(module: ModuleType, functions: tuple[str, ...] = ()) -> Iterator[Mutant]:
+    """Yield every mutant of every ``*_update`` of a module; if it has no update, of all its functions.
 
     Parameters
     ----------
     module : module
         A scheme's file.
+    functions : tuple of str
+        The functions and methods that are changed instead, by the names of `functions_of`.
     """
     has_update = any(name.endswith("_update") for name in functions_of(module))
-    yield from _mutants(module, lambda name: name.endswith("_update") or not has_update, _edits)
+    by_name = (
+        (lambda name: name in functions) if functions else (lambda name: name.endswith("_update") or not has_update)
+    )
+    yield from _mutants(module, by_name, _edits)
 
 
 def sign_mutants_of(module: ModuleType) -> Iterator[Mutant]:
@@ -229,7 +235,8 @@ def survives(module: ModuleType, mutant: Mutant, checks: list[Callable[[], None]
     Raises
     ------
     Undecided
-        If a check can tell nothing, and no other one raises; or (not on Windows) the checks do not end within a minute.
+        If a check can tell nothing, and no other one raises; or (not on Windows) the checks do not end within a minute
+        of processor time.
     """
     undecided: Undecided | None = None
     with _exchanged(functions_of(module)[mutant.function], mutant.code), _limit(MUTANT_SECONDS):
@@ -260,13 +267,15 @@ def _limit(seconds: int) -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise _Timeout(f"not done after {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(
+        signal.ITIMER_PROF, seconds
+    )  # processor time, so that a busy machine decides as much as an idle one
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def read_equivalent(folder: Path) -> dict[str, str]:

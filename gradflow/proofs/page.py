@@ -1,4 +1,4 @@
-"""The claims page: every claim of the source documents, as printed, with its verdict, what is true, and what settles it."""
+"""The claims page: every claim of the source documents as printed, its verdict, its correction, and its proof."""
 
 from __future__ import annotations
 
@@ -11,7 +11,20 @@ from .checks import METHODS, Check
 from .ledger import VERDICTS, Claim
 from .verify import load
 
-__all__ = ["claim_text", "claims_page", "verdict_span"]
+__all__ = ["claim_text", "claims_page", "ledger_text", "verdict_span"]
+
+
+def ledger_text(text: str, *, inside: bool = False) -> str:
+    """Return a text of the ledger as one line of Markdown; only code in backticks and formulas are markup.
+
+    Parameters
+    ----------
+    text : str
+        A statement, a correction, a reason.
+    inside : bool
+        As in `gradflow.description.escaped`.
+    """
+    return escaped(text, keep="`$", inside=inside)
 
 
 def verdict_span(claim: Claim) -> str:
@@ -26,7 +39,13 @@ def verdict_span(claim: Claim) -> str:
 
 
 def _settles(claim: Claim, folder: Path) -> Check | None:
-    return load(folder, claim.notebook)[claim.check] if claim.check else None
+    """Return the check that settles a claim, or raise ValueError if its name is unknown."""
+    if not claim.check:
+        return None
+    checks = load(folder, claim.notebook)
+    if claim.check not in checks:
+        raise ValueError(f"{claim.id}: {claim.notebook}.nb.py has no check {claim.check!r}")
+    return checks[claim.check]
 
 
 def claim_text(claim: Claim, folder: Path, *, page: bool = False) -> Iterator[str]:
@@ -41,7 +60,7 @@ def claim_text(claim: Claim, folder: Path, *, page: bool = False) -> Iterator[st
     page : bool
         Whether the text is for the site.
     """
-    yield f"{claim.statement}."
+    yield f"{ledger_text(claim.statement) if page else claim.statement}."
     yield ""
     if claim.printed:
         yield "As printed:"
@@ -51,14 +70,15 @@ def claim_text(claim: Claim, folder: Path, *, page: bool = False) -> Iterator[st
         yield "$$"
         yield ""
     verdict = verdict_span(claim) if page else claim.verdict
-    yield f"**Verdict: {verdict}.** {claim.corrected or claim.reason}".rstrip()
+    reason = claim.corrected or claim.reason
+    yield f"**Verdict: {verdict}.** {ledger_text(reason, inside=True) if page else reason}".rstrip()
     one = _settles(claim, folder)
     if one is not None:
         file = f"derivations/{claim.notebook}.nb.py"
         where = f"[{file}](/{file})" if page else f"`{file}`"
         scope, statement = one.scope, one.statement.rstrip(".")
         if page:
-            scope, statement = escaped(scope), escaped(statement)
+            scope, statement = (escaped(text, keep="`", inside=True) for text in (scope, statement))
         yield ""
         yield f"Settled by `{claim.check}` in {where} ({one.method}; shown for: {scope}): {statement}."
 
@@ -101,9 +121,14 @@ def claims_page(claims: list[Claim], folder: Path) -> str:
         "Of the claims below, each stands under its source.",
     ]
     for source in dict.fromkeys(claim.source for claim in claims):
-        lines += ["", f"## {source}"]
+        lines += ["", f"## {escaped(source, inside=True)}"]
         for claim in claims:
             if claim.source == source:
-                lines += ["", f"(claim-{claim.id.lower()})=", f"### {claim.id} ({claim.place})", ""]
+                lines += [
+                    "",
+                    f"(claim-{claim.id.lower()})=",
+                    f"### {claim.id} ({ledger_text(claim.place, inside=True)})",
+                    "",
+                ]
                 lines += claim_text(claim, folder, page=True)
     return "\n".join(lines) + "\n"

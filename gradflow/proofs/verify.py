@@ -32,7 +32,7 @@ def default_folder() -> Path:
     Raises
     ------
     ValueError
-        If there is none: an installed wheel has no derivations.
+        If it does not exist: an installed wheel has no derivations.
     """
     folder = Path(__file__).resolve().parents[2] / "derivations"
     if not folder.is_dir():
@@ -64,9 +64,12 @@ def load(folder: Path, topic: str) -> dict[str, Check]:
     Raises
     ------
     ValueError
-        If there is no such file, or two functions in it have one name, of which the first would never run.
+        If there is no such file in the folder, or two functions in it have one name, of which the first would never
+        run.
     """
     path = folder.resolve() / f"{topic}.nb.py"
+    if not path.is_file() or path.resolve().parent != path.parent:
+        raise ValueError(f"{topic} must be a derivation in {folder}, got no file {path.name} there")
     name = f"gradflow derivation {path}"
     if name not in sys.modules:
         spec = spec_from_file_location(name, path)
@@ -126,18 +129,18 @@ def run_topic(folder: Path, topic: str) -> dict[str, Outcome]:
     try:
         checks = load(folder, topic)
     except (Exception, SystemExit) as error:
-        return {"": Outcome("-", f"{topic}.nb.py loads", 0.0, _told(error))}
+        return {"": Outcome("-", f"{topic}.nb.py loads", 0.0, _message_of(error))}
     for name, one in checks.items():
         start, failure = time.perf_counter(), ""
         try:
             one()
         except (Exception, SystemExit) as error:  # a check that cannot be run does not hold
-            failure = _told(error)
+            failure = _message_of(error)
         outcomes[name] = Outcome(one.method, one.statement, time.perf_counter() - start, failure)
     return outcomes
 
 
-def _told(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}{': ' + text[:200] if text else ''}"
 

@@ -1,21 +1,23 @@
-"""Mini-batches: which samples each step sees, and what of a per-sample auxiliary variable goes with them."""
+"""Mini-batches: the samples of each step, and their entries of a per-sample auxiliary variable."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from numbers import Integral
+from itertools import count
+from math import inf
 from typing import Any
 
 import numpy as np
 
-from ..energies.protocols import Problem
-from ..schemes.protocols import Scheme
+from ..energies.protocols import Problem, batches, problem_ability
+from ..refusals import whole_number
+from ..schemes.protocols import Scheme, scheme_ability
 
 __all__ = ["parts", "prolong", "restrict", "steps_per_epoch"]
 
 
 def steps_per_epoch(problem: Problem, batch_size: int | None) -> int:
-    """Return how many whole batches there are, 1 for the full batch.
+    """Return the number of whole batches in an epoch, 1 for the full batch.
 
     Parameters
     ----------
@@ -27,24 +29,22 @@ def steps_per_epoch(problem: Problem, batch_size: int | None) -> int:
     Raises
     ------
     ValueError
-        If the problem has no batches, or fewer samples than one takes.
+        If the problem has no batches, or fewer samples than a batch.
     """
     if batch_size is None:
         return 1
-    n = getattr(problem, "n_samples", None)
-    if n is None or not callable(getattr(problem, "batch", None)):
+    n = problem_ability(problem, "n_samples")
+    if n is None or not callable(problem_ability(problem, "batch")):
         raise ValueError(f"batch_size needs a problem with n_samples and batch, got {type(problem).__name__}")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or not 1 <= batch_size <= n:
-        raise ValueError(f"batch_size must be a whole number from 1 to n_samples = {n}, got {batch_size!r}")
-    return int(n // batch_size)
+    return int(n // whole_number("batch_size", batch_size, 1, n))
 
 
-def parts(problem: Any, batch_size: int | None, seed: int | None, start: int, total: int) -> Iterator[Problem]:
+def parts(problem: Any, batch_size: int | None, seed: int | None, start: int, total: float) -> Iterator[Problem]:
     """Yield the problem of each step from `start` on.
 
-    The order is a function of (seed, epoch) alone, so that an interrupted run goes on with the same batches. A problem that
-    changes from step to step says so by a method ``at_step(n)``, which returns the problem of step n = 0, 1, ...; it is asked
-    after the batch is taken, on the full batch too.
+    The order depends on (seed, epoch) only, so that an interrupted run continues with the same batches. A problem that
+    changes from step to step has a method ``at_step(n)``, which returns the problem of step n = 0, 1, ...; it is called
+    on the problem of the batch, or on the full problem.
 
     Parameters
     ----------
@@ -53,30 +53,33 @@ def parts(problem: Any, batch_size: int | None, seed: int | None, start: int, to
     batch_size : int or None
         Samples in a batch; None for the full batch.
     seed : int or None
-        Seed of the order; None is 0.
+        Seed of the order; None means 0.
     start, total : int
-        Steps done, and steps in all.
+        Steps done, and the total number of steps, which may be infinite.
     """
+    steps = count(start) if total == inf else range(start, int(total))
     if batch_size is None:
-        for n in range(start, total):
+        for n in steps:
             yield _at_step(problem, n)
         return
-    batches = problem.n_samples // batch_size
-    order = np.empty(0, dtype=np.int64)
-    for n in range(start, total):
-        epoch, i = divmod(n, batches)
+    in_epoch = problem.n_samples // batch_size
+    epoch: Iterator[Problem] = iter(())
+    for n in steps:
+        number, i = divmod(n, in_epoch)
         if i == 0 or n == start:
-            order = np.random.default_rng([seed or 0, epoch]).permutation(problem.n_samples)
-        yield _at_step(problem.batch(order[i * batch_size : (i + 1) * batch_size]), n)
+            order = np.random.default_rng([seed or 0, number]).permutation(problem.n_samples)
+            epoch = batches(problem, order[i * batch_size :], batch_size)
+        yield _at_step(next(epoch), n)
 
 
 def _at_step(part: Any, n: int) -> Any:
-    """Return the problem of step n, which for most problems is the problem."""
-    return part.at_step(n) if hasattr(part, "at_step") else part
+    """Return the problem of step n: `part` itself unless it changes from step to step."""
+    at_step = problem_ability(part, "at_step")
+    return part if at_step is None else at_step(n)
 
 
 def restrict(scheme: Scheme, part: Any, state: Any) -> Any:
-    """Return the state with only the batch's entries of a per-sample auxiliary variable.
+    """Return the state with the batch's entries of a per-sample auxiliary variable.
 
     Parameters
     ----------
@@ -87,13 +90,14 @@ def restrict(scheme: Scheme, part: Any, state: Any) -> Any:
     state : NamedTuple
         The state for all samples.
     """
-    if getattr(scheme, "per_sample_auxiliary", False) and hasattr(part, "gather") and state.aux is not None:
-        return state._replace(aux=part.gather(state.aux))
-    return state
+    gather = problem_ability(part, "gather")
+    if not scheme_ability(scheme, "per_sample_auxiliary") or gather is None or state.aux is None:
+        return state
+    return state._replace(aux=gather(state.aux))
 
 
 def prolong(scheme: Scheme, part: Any, state: Any, after: Any) -> Any:
-    """Return `after` with the entries of the other samples put back from `state`.
+    """Return `after` with the other samples' entries of a per-sample auxiliary variable taken from `state`.
 
     Parameters
     ----------
@@ -106,6 +110,7 @@ def prolong(scheme: Scheme, part: Any, state: Any, after: Any) -> Any:
     after : NamedTuple
         The state for the batch, after the step.
     """
-    if getattr(scheme, "per_sample_auxiliary", False) and hasattr(part, "scatter"):
-        return after._replace(aux=part.scatter(state.aux, after.aux))
-    return after
+    scatter = problem_ability(part, "scatter")
+    if not scheme_ability(scheme, "per_sample_auxiliary") or scatter is None:
+        return after
+    return after._replace(aux=scatter(state.aux, after.aux))

@@ -1,41 +1,48 @@
-"""What a run records: named quantities of a problem, a scheme and two consecutive states."""
+"""The quantities that a run records, as functions of a problem, a scheme and two consecutive states."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
+from math import copysign, exp, expm1, inf, isnan, log, nan
 from typing import Any, NamedTuple, TypeAlias
 
-from ..energies.linear import Scalar
-from ..energies.protocols import Problem
-from ..namespace import Array, array_namespace
-from ..schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme
+import numpy as np
 
-__all__ = ["QUANTITIES", "Moment", "Record", "default_record", "resolve"]
+from ..description import found
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem, norm
+from ..namespace import Array, shape_of
+from ..refusals import instance, one_of, real_value
+from ..schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme, scheme_ability
+from ..schemes.relaxation import Logarithmic
+
+__all__ = ["QUANTITIES", "Moment", "Record", "default_record", "recorded", "resolve"]
 
 
 class Moment(NamedTuple):
-    """All that a recorded quantity may depend on."""
+    """The arguments of a recorded quantity."""
 
     problem: Problem
     """The full problem (not the batch)."""
     scheme: Scheme
     """The scheme."""
     state: Any
-    """The state now."""
+    """The current state."""
     energies: tuple[Array, Array] | None
-    """Modified energy before and after the last step, on the problem (batch) that it was taken on."""
+    """Modified energy before and after the last step, for the problem (of the batch) on which it was taken."""
     terms: EnergyTerms | None
     """The terms of the last step's energy identity."""
     dt: Scalar
-    """Its step size."""
+    """The size of the last step."""
 
 
 Quantity: TypeAlias = Callable[[Moment], Any]
-"""A function of a `Moment` whose value is recorded."""
+"""A function of a `Moment`. Its value, a number or 0-d, is recorded; None if the scheme does not define it."""
 Record: TypeAlias = Iterable[str | tuple[str, Callable[[Any], Any]]]
-"""Names from `QUANTITIES`, or pairs of your own name and a function of the state."""
+"""Names from `QUANTITIES`, or pairs of a name and a function of the state."""
 
-NAN = float("nan")
+LARGEST = sys.float_info.max
 
 
 def _energy(at: Moment) -> Any:
@@ -44,69 +51,89 @@ def _energy(at: Moment) -> Any:
 
 def _modified_energy(at: Moment) -> Any:
     if not isinstance(at.scheme, AuxiliaryScheme):
-        return NAN
+        return None
     return at.scheme.modified_energy(at.problem, at.state)
 
 
 def _consistent(at: Moment) -> Any:
-    """Return the auxiliary variable by its definition, None where that cannot be set beside the state's."""
+    """Return the auxiliary variable by its definition, None if it cannot be compared with that of the state."""
     if not isinstance(at.scheme, AuxiliaryScheme):
         return None
     consistent = at.scheme.auxiliary(at.problem, at.state.theta)
     return consistent if consistent.shape == at.state.aux.shape else None  # a restarted residual is the last batch's
 
 
-def _logarithmic(scheme: Any) -> bool:
-    """Return whether the auxiliary variable is kept as its logarithm."""
-    return bool(getattr(getattr(scheme, "base", scheme), "logarithmic_auxiliary", False))
+def _logarithmic(at: Moment) -> bool:
+    """Return whether the auxiliary variable is stored as its logarithm."""
+    return isinstance(at.scheme, AuxiliaryScheme) and isinstance(at.scheme.law(at.problem, at.state), Logarithmic)
+
+
+def _quotient(part: float, whole: float, neither: float) -> float:
+    """Return part / whole, `neither` for 0 / 0, and at most the largest finite number."""
+    if part == 0 and whole == 0:
+        return neither
+    value = part / whole if whole != 0 else inf
+    return copysign(min(abs(value), LARGEST), part) if not isnan(value) else value
+
+
+def _euclidean(u: Array) -> float:
+    """Return |u|, also if its square leaves the range of the dtype."""
+    return abs(float(u)) if u.ndim == 0 else norm(lambda a, b: a @ b, u)
 
 
 def _auxiliary_ratio(at: Moment) -> Any:
-    """Return r / sqrt(E + C), with its sign, or its like: |q| / |q^| for vectors, exp(s - s^) for logarithms."""
+    """Return r / sqrt(E + C) with its sign, |q| / |q^| for a vector, exp(s - s^) for a logarithm."""
     consistent = _consistent(at)
     if consistent is None:
-        return NAN
-    xp = array_namespace(at.state.theta)
-    if _logarithmic(at.scheme):
-        return xp.exp(at.state.aux - consistent)
-    if consistent.ndim == 0:
-        return at.state.aux / consistent
-    return xp.sqrt(xp.sum(at.state.aux**2) / xp.sum(consistent**2))
+        return None
+    if _logarithmic(at):
+        gap = float(at.state.aux - consistent)
+        return exp(gap) if gap < log(LARGEST) else LARGEST
+    sign = float(at.state.aux) if consistent.ndim == 0 else 1.0
+    return copysign(_quotient(_euclidean(at.state.aux), _euclidean(consistent), 1.0), sign)
 
 
 def _auxiliary_gap(at: Moment) -> Any:
     """Return |aux - its definition| / |its definition|."""
     consistent = _consistent(at)
     if consistent is None:
-        return NAN
-    xp = array_namespace(at.state.theta)
-    if _logarithmic(at.scheme):
-        return abs(xp.expm1(at.state.aux - consistent))
-    return xp.sqrt(xp.sum((at.state.aux - consistent) ** 2) / xp.sum(consistent**2))
+        return None
+    if _logarithmic(at):
+        gap = float(at.state.aux - consistent)
+        return abs(expm1(gap)) if gap < log(LARGEST) else LARGEST
+    return _quotient(_euclidean(at.state.aux - consistent), _euclidean(consistent), 0.0)
 
 
 def _gradient_norm(at: Moment) -> Any:
-    _, g = at.problem.energy_and_gradient(at.state.theta)
-    return array_namespace(g).sqrt(at.problem.inner(g, g))
+    return norm(at.problem.inner, at.problem.energy_and_gradient(at.state.theta)[1])
+
+
+def _linked(at: Moment) -> EnergyTerms | None:
+    """Return the terms of the last step's identity; None if it has no identity, which two NaN mark."""
+    return None if at.terms is None or all(isnan(float(term)) for term in at.terms) else at.terms
 
 
 def _dissipation(at: Moment) -> Any:
-    return NAN if at.terms is None else at.terms.dissipation
+    terms = _linked(at)
+    return None if terms is None else terms.dissipation
 
 
 def _numerical_dissipation(at: Moment) -> Any:
-    return NAN if at.terms is None else at.terms.numerical
+    terms = _linked(at)
+    return None if terms is None else terms.numerical
 
 
 def _identity_residual(at: Moment) -> Any:
-    """Return what the energy identity of the last step leaves over: round-off."""
-    if at.terms is None or at.energies is None:
-        return NAN
-    return at.energies[1] - at.energies[0] + at.terms.dissipation + at.terms.numerical
+    """Return the residual of the last step's energy identity, which is round-off."""
+    terms = _linked(at)
+    if terms is None or at.energies is None:
+        return None
+    return at.energies[1] - at.energies[0] + terms.dissipation + terms.numerical
 
 
-def _xi0(at: Moment) -> Any:
-    return getattr(at.state, "xi0", NAN)
+def _field(name: str) -> Quantity:
+    """Return a field of the state as a quantity, None for a scheme that does not declare it."""
+    return lambda at: getattr(at.state, name) if name in scheme_ability(at.scheme, "records") else None
 
 
 QUANTITIES: dict[str, Quantity] = {
@@ -118,15 +145,17 @@ QUANTITIES: dict[str, Quantity] = {
     "dissipation": _dissipation,
     "numerical_dissipation": _numerical_dissipation,
     "identity_residual": _identity_residual,
-    "xi0": _xi0,
+    "xi0": _field("xi0"),
 }
-"""Quantities that `solve` records by name: E, the modified energy, r / sqrt(E + C) and its like, the distance of the
-auxiliary variable from its definition, the gradient's norm in the problem's inner product, the two terms of the last
-step's energy identity and what they leave over, and xi_0. NaN where a scheme has no such thing."""
+"""Quantities that `solve` records by name: E, the modified energy, the ratio of the auxiliary variable to its
+definition (r / sqrt(E + C) for `SAV`) and its relative distance from it, the gradient's norm in the problem's inner
+product, the two terms of the last step's energy identity and its residual, and xi_0. A quantity that a scheme does not
+define is NaN. A scheme's own numbers are recorded by the names that it declares as ``records``. A ratio beyond the
+range of doubles is recorded as the largest double."""
 
 
 def default_record(scheme: Scheme) -> tuple[str, ...]:
-    """Return the quantities recorded when the caller names none.
+    """Return the quantities recorded by default.
 
     Parameters
     ----------
@@ -136,34 +165,59 @@ def default_record(scheme: Scheme) -> tuple[str, ...]:
     return ("energy", "modified_energy") if isinstance(scheme, AuxiliaryScheme) else ("energy",)
 
 
-def resolve(record: Record) -> dict[str, Quantity]:
+def resolve(record: Record, scheme: Scheme) -> dict[str, Quantity]:
     """Return name -> function of a `Moment`.
 
     Parameters
     ----------
     record : iterable
-        Names from `QUANTITIES`, or pairs of a name and a function of the state.
+        Names from `QUANTITIES` or of the scheme's own ``records``, or pairs of a name and a function of the state.
+    scheme : Scheme
+        The scheme.
 
     Raises
     ------
     ValueError
-        If a name is unknown, or appears twice.
+        If a name is unknown or appears twice; later, if a function does not return a number.
     """
-    if isinstance(record, str):
-        raise ValueError(f"record must be a list of names or (name, function) pairs, got the string {record!r}")
+    known = (*QUANTITIES, *scheme_ability(scheme, "records"))
+    if isinstance(record, (str, bytes)) or not isinstance(record, Iterable) or hasattr(record, "shape"):
+        raise ValueError(f"record must be a list of names or (name, function) pairs, got {found(record)}")
     chosen: dict[str, Quantity] = {}
     for item in record:
         if isinstance(item, str):
-            if item not in QUANTITIES:
-                raise ValueError(f"record knows {', '.join(QUANTITIES)}; got {item!r}")
-            name, quantity = item, QUANTITIES[item]
+            name = one_of("a name in record", item, known)
+            quantity = QUANTITIES.get(name) or _field(name)
+        elif isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str):
+            name = item[0]
+            quantity = _of_state(instance(f"{name} in record", item[1], Callable, "a function of the state"))
         else:
-            name, function = item
-            quantity = _of_state(function)
+            raise ValueError(f"record must be a list of names or (name, function) pairs, got {found(item)} in it")
         if name in chosen or name in ("step", "time", "epoch"):
             raise ValueError(f"record has the name {name!r} twice")
         chosen[name] = quantity
     return chosen
+
+
+def recorded(name: str, value: Any) -> float:
+    """Return the value of a quantity as a Python float, NaN for None.
+
+    Parameters
+    ----------
+    name, value : str, object
+        The name in the error message, and the value that the quantity returned.
+
+    Raises
+    ------
+    ValueError
+        If it is not a real number or a real 0-d array.
+    """
+    if value is None:
+        return nan
+    value = real_value(f"{name} in record", int(value) if isinstance(value, (bool, np.bool)) else value)
+    if shape_of(value) != ():
+        raise ValueError(f"{name} in record must be a number, got {found(value)}")
+    return float(value)
 
 
 def _of_state(function: Callable[[Any], Any]) -> Quantity:

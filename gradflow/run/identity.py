@@ -1,41 +1,40 @@
-"""What makes two runs the same run: the configuration kept with a result, and the check that a checkpoint may go on."""
+"""The identity of a run: the configuration stored with a result, and the check before a checkpoint is continued."""
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Callable
-from math import isclose, isfinite
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from math import isfinite, isnan, nan
 from typing import Any
 
 import numpy as np
 
 from ..description import describe
 from ..energies.protocols import Problem
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, is_number, is_numpy
 from ..schemes.protocols import Scheme
 from .solution import Solution
 
-__all__ = ["configuration", "kept_run", "require_same"]
+__all__ = ["configuration", "probe", "require_same", "resumed", "starting_values"]
 
 PROBED_STEPS = 8
-"""Values of a step size function that are kept to tell it from another."""
+"""Number of values by which a step size function is identified."""
+NEARBY = 0.01
+"""Distance of the second probed point from theta0, relative to the largest entry of theta0."""
+TOLERANCE, TOLERANCE_FLOAT32 = 1e-10, 1e-4
+"""Relative differences up to which two probes count as the same.
+
+Another number of threads, or another BLAS, sums N terms in another order. The sum then differs by about ``sqrt(N)
+eps``, and a residual that is a small difference loses more. For N = 10^6 that is 2e-13 in float64 and 6e-5 in float32.
+In float32 two energies that differ by less than 1e-4 cannot be distinguished."""
 
 
-def configuration(
-    problem: Problem,
-    scheme: Scheme,
-    theta0: Array,
-    dt: float | Callable[[int], float],
-    size_of_step: Callable[[int], float],
-    batch_size: int | None,
-    seed: int | None,
-    every: int,
-    quantities: tuple[str, ...],
-) -> tuple[dict[str, Any], float]:
-    """Return all that identifies a run, as JSON values, and the norm of the gradient at theta0.
+def configuration(problem: Problem, scheme: Scheme, theta0: Array, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identifies a run, as JSON values.
 
-    Functions have no identity that survives a process; `probe` keeps what they give at theta0.
+    A function has no identity outside its process; `probe` identifies it by its values.
 
     Parameters
     ----------
@@ -45,76 +44,243 @@ def configuration(
         The scheme.
     theta0 : array (P,)
         Initial parameters.
-    dt : float or callable
-        Step size as given.
-    size_of_step : callable
-        Step size as a function of the step number.
-    batch_size : int or None
-        Samples in a batch.
-    seed : int or None
-        Seed of the batches.
-    every : int
-        Steps between records.
-    quantities : tuple of str
-        Names of what is recorded.
+    settings : mapping of str to object
+        The settings that identify the run: step size, batches, seed, tolerances, recorded quantities.
 
     Raises
     ------
     ValueError
-        If the energy at theta0 is not finite.
+        If the problem or the scheme describes itself by values that are not JSON.
     """
     from ..version import __version__
 
-    E, g = problem.energy_and_gradient(theta0)
-    energy, slope = float(E), float(array_namespace(g).sqrt(problem.inner(g, g)))
-    if not isfinite(energy):
-        raise ValueError(f"the energy at theta0 must be finite, got {energy}")
     problem_config = describe(problem)
     config = {
         "problem": problem_config if isinstance(problem_config, dict) else {"problem": problem_config},
         "scheme": describe(scheme),
         "theta0": describe(theta0),
-        "probe": {"energy": energy, "gradient_norm": slope},
-        "dt": [size_of_step(n) for n in range(PROBED_STEPS)] if callable(dt) else size_of_step(0),
-        "batch_size": batch_size,
-        "seed": seed,
-        "every": every,
-        "record": list(quantities),
+        **settings,
         "versions": {"gradflow": __version__, "numpy": np.__version__, "python": platform.python_version()},
     }
-    return config, slope
+    try:
+        again: dict[str, Any] = json.loads(json.dumps(describe(config)))  # as a file returns it: lists for tuples
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"describe() of problem and scheme must return JSON values: {error}") from error
+    return again
 
 
-def kept_run(path: str | Path) -> Solution | None:
-    """Return the run kept at `path`, None if there is nothing.
+def starting_values(problem: Problem, theta0: Array) -> tuple[float, float]:
+    """Return the energy at theta0 and the norm of its gradient.
 
     Parameters
     ----------
-    path : path
-        With or without the suffix ``.npz``.
+    problem : Problem
+        The problem of all samples.
+    theta0 : array (P,)
+        Initial parameters.
+
+    Raises
+    ------
+    ValueError
+        If the energy is not finite.
     """
-    npz = Path(path) if Path(path).suffix == ".npz" else Path(f"{path}.npz")
-    if not npz.exists() and not npz.with_suffix(".json").exists():
-        return None
-    return Solution.load(path)
+    E, g = problem.energy_and_gradient(theta0)
+    energy, slope = float(E), float(array_namespace(g).sqrt(problem.inner(g, g)))
+    if not isfinite(energy):
+        raise ValueError(f"the energy at theta0 must be finite, got {energy}")
+    return energy, slope
 
 
-def require_same(kept: Solution, config: dict[str, Any], path: object) -> None:
-    """Raise ValueError unless the kept run has this configuration, versions and rounding aside.
+def probe(problem: Problem, theta0: Array, start: tuple[float, float]) -> dict[str, Any]:
+    """Return the energy and the norm of the gradient at theta0 and at a second point near it.
+
+    One point is not enough: a least-squares energy at theta0 = 0 does not change when the data are permuted. The second
+    point is the same in every process, and has no symmetry. It costs one energy and gradient of all samples.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem of all samples.
+    theta0 : array (P,)
+        Initial parameters.
+    start : tuple of float
+        From `starting_values`.
+
+    Returns
+    -------
+    dict of str to list of float
+        ``energy`` and ``gradient_norm``, two values each. The second is NaN if the energy is not defined there.
+    """
+    xp = array_namespace(theta0)
+    direction = np.random.default_rng(0).uniform(-1.0, 1.0, theta0.shape)
+    scale = float(xp.max(xp.abs(theta0))) or 1.0
+    point = theta0 + _like(theta0, NEARBY * scale * direction, theta0.dtype)
+    try:
+        near = starting_values(problem, point)
+    except (ArithmeticError, ValueError):
+        near = (nan, nan)
+    return {"energy": [start[0], near[0]], "gradient_norm": [start[1], near[1]]}
+
+
+def require_same(kept: Solution, config: Mapping[str, Any], file: object) -> None:
+    """Raise ValueError unless the stored run has this configuration, except for versions and rounding.
 
     Parameters
     ----------
     kept : Solution
         The run in the checkpoint.
-    config : dict
-        From `configuration`.
-    path : path
-        Of the checkpoint, for the message.
+    config : mapping
+        From `configuration`, with ``probe``.
+    file : path
+        The checkpoint, for the message.
     """
-    differing = [k for k in config if k not in ("versions", "probe") and kept.config.get(k) != config[k]]
-    old, new = kept.config.get("probe", {}), config["probe"]
-    # another number of threads sums in another order: the last digits may differ
-    if not all(isclose(old.get(k, 0.0), new[k], rel_tol=1e-3) or old.get(k) == new[k] for k in new if isfinite(new[k])):
-        differing.append("energy or gradient at theta0")
+    names = [k for k in {**config, **kept.config} if k not in ("versions", "probe")]
+    differing = [k for k in names if k not in config or k not in kept.config or _differ(kept.config[k], config[k])]
+    if not differing:
+        if "probe" not in kept.config:
+            raise ValueError(
+                f"{file} holds a run without a probe of its energy, made without a checkpoint: choose another file"
+            )
+        old, new = kept.config["probe"], config["probe"]
+        bound = TOLERANCE_FLOAT32 if config["theta0"]["dtype"] == "float32" else TOLERANCE
+        if not isinstance(old, dict) or not all(_near(old.get(name), new[name], bound) for name in new):
+            differing = ["energy or gradient at theta0 or near it"]
     if differing:
-        raise ValueError(f"{path} holds a run of other settings ({', '.join(differing)} differ): choose another file")
+        raise ValueError(f"{file} holds a run of other settings ({', '.join(differing)} differ): choose another file")
+
+
+def resumed(kept: Solution, state: Any, file: object, control: Any) -> Solution:
+    """Return the kept run as this process would have made it.
+
+    The NamedTuples are those of the scheme and of the step control, the arrays of the library of theta0.
+
+    Parameters
+    ----------
+    kept : Solution
+        The run in the checkpoint, accepted by `require_same`.
+    state : NamedTuple
+        The initial state of the scheme.
+    file : path
+        The checkpoint, for the message.
+    control : NamedTuple or None
+        What the step control starts from.
+
+    Raises
+    ------
+    ValueError
+        If the scheme or the step control has states of other fields by now, or arrays in them of another dtype or number of
+        axes, or the history has other names than those asked for.
+    """
+    for label, stored, first in (("scheme", kept.state, state), ("step control", kept.control, control)):
+        own = type(first).__module__.startswith("gradflow.")
+        if first is None or (stored is None and not own):  # a controller may begin or end with nothing to remember
+            continue
+        if stored is None or _kind(stored) != _kind(first):
+            raise ValueError(
+                f"{file} holds a {_in_words(stored)}, but the {label} starts from a {_in_words(first)}: choose another file"
+            )
+    names = ["step", "epoch", "time", *kept.config.get("record", ())]
+    if sorted(kept.history) != sorted(names):
+        raise ValueError(f"{file} must hold a history of {', '.join(names)}, got {', '.join(kept.history)}")
+    floats = all(a.dtype == np.float64 for name, a in kept.history.items() if name != "step")
+    if not floats or kept.history["step"][0] != 0:
+        raise ValueError(f"{file} must hold a history from step 0 on, of float64 but for step")
+    _require_like(f"{file} holds a run of another state", "state", state, kept.state)
+    if kept.theta.shape != state.theta.shape:
+        raise ValueError(f"{file} must hold theta of the shape {state.theta.shape}, got {kept.theta.shape}")
+    types: dict[tuple[str, tuple[str, ...]], Any] = {}
+    _collect(state, types)
+    controls: dict[tuple[str, tuple[str, ...]], Any] = {}
+    _collect(control, controls)
+    numpys = is_numpy(state.theta)
+
+    def array(value: Any) -> Any:
+        return value if numpys or not is_numpy(value) else _like(state.theta, value, None)
+
+    new_state = _retyped(kept.state, types, array)
+    return replace(
+        kept,
+        theta=new_state.theta,
+        state=new_state,
+        best=_retyped(kept.best, types, array),
+        snapshots=_retyped(kept.snapshots, types, array),
+        control=_retyped(kept.control, controls, lambda number: number),
+    )
+
+
+def _kind(value: Any) -> tuple[str, tuple[str, ...]]:
+    """Return the name and the fields of a NamedTuple, by which it is known in a file."""
+    return type(value).__name__, getattr(value, "_fields", ())
+
+
+def _in_words(value: Any) -> str:
+    name, fields = _kind(value)
+    return f"{name} of {', '.join(fields)}" if fields else name
+
+
+def _retyped(value: Any, types: Mapping[tuple[str, tuple[str, ...]], Any], leaf: Callable[[Any], Any]) -> Any:
+    """Return a tree of tuples with the NamedTuples of this process, and a function applied to all else."""
+    if isinstance(value, tuple):
+        parts = [_retyped(part, types, leaf) for part in value]
+        kind = types.get(_kind(value), type(value))
+        return kind._make(parts) if hasattr(kind, "_make") else tuple(parts)
+    return leaf(value)
+
+
+def _require_like(message: str, place: str, first: Any, kept: Any) -> None:
+    """Raise ValueError unless a kept part of a state is of the kind of the one that the scheme starts from."""
+    if isinstance(first, tuple) and isinstance(kept, tuple):
+        fields = getattr(first, "_fields", None)
+        if fields == getattr(kept, "_fields", None):
+            for label, one, other in zip(fields or range(len(first)), first, kept, strict=False):
+                _require_like(message, f"{place}.{label}", one, other)
+            return
+        like = False
+    elif first is None:
+        like = not isinstance(kept, str)
+    elif hasattr(first, "dtype"):
+        if hasattr(kept, "dtype"):
+            like = kept.ndim == first.ndim and _dtype(kept) == _dtype(first)
+        else:
+            like = is_number(kept) and first.ndim == 0
+    elif isinstance(first, (int, float)):
+        like = isinstance(kept, (int, float)) or (hasattr(kept, "dtype") and kept.dtype.kind in "biuf")
+    else:
+        like = type(kept) is type(first)
+    if not like:
+        forms = [f"{_dtype(a)} of {a.ndim} axes" if hasattr(a, "dtype") else _in_words(a) for a in (kept, first)]
+        raise ValueError(f"{message}: {place} is {forms[0]}, and the scheme starts from {forms[1]}")
+
+
+def _dtype(a: Any) -> str:
+    return str(a.dtype).rpartition(".")[2]
+
+
+def _collect(value: Any, types: dict[tuple[str, tuple[str, ...]], Any]) -> None:
+    """Put the types of all NamedTuples in a tree into `types`."""
+    if isinstance(value, tuple):
+        if hasattr(value, "_fields"):
+            types[_kind(value)] = type(value)
+        for part in value:
+            _collect(part, types)
+
+
+def _like(theta: Array, values: Any, dtype: Any) -> Array:
+    """Return NumPy values as an array of theta's library, on its device."""
+    if is_numpy(theta):
+        return np.asarray(values, dtype=dtype)
+    from array_api_compat import device
+
+    return array_namespace(theta).asarray(np.asarray(values), dtype=dtype, device=device(theta))
+
+
+def _differ(old: Any, new: Any) -> bool:
+    return json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True)  # as text, a NaN equals itself
+
+
+def _near(old: Any, new: list[float], bound: float) -> bool:
+    """Return whether two probes of a quantity agree relative to the larger of its two values, since one may be 0."""
+    if not isinstance(old, list) or len(old) != len(new) or not all(map(is_number, old)):
+        return False
+    scale = max((abs(value) for value in new if isfinite(value)), default=0.0)
+    return all(a == b or (isnan(a) and isnan(b)) or abs(a - b) <= bound * scale for a, b in zip(old, new, strict=True))

@@ -1,49 +1,73 @@
-"""What `solve` returns, and how it is kept on disk: one npz file of arrays beside one JSON file, no pickle."""
+"""What `solve` returns, and how it is stored: in one npz file, see `gradflow.run.archive`."""
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections import namedtuple
+import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from io import StringIO
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import schemes
-from ..namespace import Array, to_numpy
-from ..schemes import state
+from ..description import as_call
+from ..namespace import Array, is_array, is_number, quiet, to_numpy
+from .archive import pack, unpack
+from .states import is_finite, leaves
+from .storage import plain_file, previous_file, read_whole, solution_file, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Solution", "Status"]
+__all__ = ["Best", "Snapshot", "Solution", "Status"]
 
-
-FORMAT = "gradflow solution 1"
+PLAIN = ("status", "message", "config", "steps", "wall_time", "cpu_time", "warnings", "rejected", "unsolved", "resume")
+TREES = ("history", "theta", "state", "best", "snapshots", "control")
 
 
 class Status(StrEnum):
     """How a run ended."""
 
     DONE = "done"
-    """All steps taken, or a stationary point reached: exactly, or to the rounding of theta."""
+    """All steps were taken, or a stationary point was reached: exactly, or to the rounding of theta."""
+    CONVERGED = "converged"
+    """A stopping tolerance was met."""
     STOPPED = "stopped"
-    """The callback, or the keyboard, asked for it."""
+    """The callback or the user stopped the run."""
     NONFINITE = "nonfinite"
-    """The next state, or the energy of the last one, would hold an infinity or a NaN: divergence. The last finite state
-    is kept."""
+    """Divergence: the next state or its energy is not finite. The last finite state with a finite recorded energy is kept."""
     INADMISSIBLE = "inadmissible"
     """The energy left the set where the auxiliary variable is defined (E + C <= 0)."""
     STAGNATED = "stagnated"
-    """The iterate has stopped changing in any bit although a gradient step of the same size would change it."""
+    """No bit of the iterate changes any more, although a gradient step of this size would change it."""
 
 
-@dataclass(frozen=True, eq=False)
+class Best(NamedTuple):
+    """The point of the lowest recorded energy."""
+
+    theta: Array
+    """The parameters there, (P,)."""
+    energy: float
+    """The energy there."""
+    step: int
+    """Number of steps up to that point."""
+
+
+class Snapshot(NamedTuple):
+    """The parameters at one moment of a run."""
+
+    step: int
+    """Number of steps up to that moment."""
+    time: float
+    """The time, the sum of dt."""
+    theta: Array
+    """The parameters there, (P,)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """The end of a run, with everything needed to repeat or judge it."""
 
@@ -52,32 +76,47 @@ class Solution:
     state: Any
     """The last finite state, a NamedTuple; `theta` is its first field."""
     history: Mapping[str, np.ndarray[Any, Any]]
-    """Recorded quantities, each of shape (number of records,), with ``step``, ``epoch`` and ``time`` (the sum of dt)."""
+    """Recorded quantities, each (number of records,), with ``step``, ``epoch`` and ``time``, the sum of dt."""
     status: Status
     """How the run ended."""
     message: str
     """The status in a sentence."""
     config: Mapping[str, Any]
-    """Problem, scheme, step sizes, seeds, dtype, versions: plain JSON values. Arrays and data stand there as a shape and
-    a hash, functions as a name and what they return at theta0."""
+    """Problem, scheme, step sizes, seeds, dtype and versions as plain JSON values. An array is described by its shape
+    and a hash, a function by its name. A run with a checkpoint also has the energy and the gradient's norm at theta0
+    and near it."""
     steps: int
     """Steps taken."""
     wall_time: float
-    """Seconds on the clock in steps alone, recording and callbacks left out."""
+    """Elapsed seconds in the steps, without recording and callbacks."""
     cpu_time: float
-    """Seconds of processor time, likewise, all threads together."""
+    """Processor seconds in the steps, all threads together."""
+    best: Best | None = None
+    """The point of the lowest recorded energy; None if the energy was not recorded."""
+    snapshots: tuple[Snapshot, ...] = ()
+    """The parameters at the requested steps or times."""
+    warnings: tuple[str, ...] = ()
+    """What a reader of the result should know, one sentence each."""
+    rejected: int = 0
+    """Steps that the step control refused."""
+    unsolved: int = 0
+    """Steps whose equations were not solved to the scheme's tolerance."""
+    control: Any = None
+    """The state of the step control, a NamedTuple of numbers; None without one."""
+    resume: Mapping[str, Any] = field(default_factory=dict)
+    """What the loop must know besides to go on: counters, as JSON values."""
 
     def check(self) -> Solution:
-        """Return the solution itself, or raise ``RuntimeError`` with the message unless it is DONE or STOPPED."""
-        if self.status not in (Status.DONE, Status.STOPPED):
+        """Return the solution itself; raise ``RuntimeError`` unless it is DONE, CONVERGED or STOPPED."""
+        if self.status not in (Status.DONE, Status.CONVERGED, Status.STOPPED):
             raise RuntimeError(f"{self.status.value} after {self.steps} steps: {self.message}")
         return self
 
     def save(self, path: str | Path) -> Path:
-        """Write ``path.npz`` (arrays) and ``path.json`` (all else); return the first.
+        """Write the run to one file and return its path.
 
-        Both are written beside their places first and then moved there; `load` refuses a pair that a power cut between
-        the two moves has torn.
+        An interrupted write leaves the old file whole. The old file is kept next to the new one, as
+        ``run.npz.previous``.
 
         Parameters
         ----------
@@ -87,30 +126,25 @@ class Solution:
         Returns
         -------
         Path
-            Of the npz file.
+            The npz file.
+
+        Raises
+        ------
+        ValueError
+            If the path does not name a file, or the run holds something that cannot be stored.
+        OSError
+            If the file cannot be written.
         """
-        npz = _with_suffix(path)
-        npz.parent.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, np.ndarray[Any, Any]] = {f"history/{k}": v for k, v in self.history.items()}
-        token = uuid4().hex  # the two files belong together
-        arrays["token"] = np.array(token)
-        document = {
-            "format": FORMAT,
-            "token": token,
-            "state": _flatten(self.state, "state", arrays),
-            "status": self.status.value,
-            "message": self.message,
-            "config": self.config,
-            "steps": self.steps,
-            "wall_time": self.wall_time,
-            "cpu_time": self.cpu_time,
-        }
-        part, part_json = npz.with_suffix(".part.npz"), npz.with_suffix(".part.json")
-        np.savez_compressed(part, **arrays)  # type: ignore[arg-type]  # its stub names a keyword
-        part_json.write_text(json.dumps(document, indent=1, allow_nan=True))
-        part_json.replace(npz.with_suffix(".json"))
-        part.replace(npz)
-        return npz
+        file = solution_file(path)
+        values = {name: getattr(self, name) for name in (*PLAIN, *TREES)}
+        values |= {"status": str(self.status), "warnings": list(self.warnings)}
+        values |= {name: int(values[name]) for name in ("steps", "rejected", "unsolved")}
+        values |= {name: float(values[name]) for name in ("wall_time", "cpu_time")}
+        _require_sound(values)
+        values |= {"config": dict(self.config), "resume": dict(self.resume)}
+        data = pack({name: values[name] for name in PLAIN}, {name: values[name] for name in TREES})
+        write_whole(file, data, keep=True)
+        return file
 
     @classmethod
     def load(cls, path: str | Path) -> Solution:
@@ -124,47 +158,119 @@ class Solution:
         Returns
         -------
         Solution
-            As it was saved, with arrays of NumPy; a state of a scheme that is not the library's comes back as a NamedTuple of
+            The saved run, with NumPy arrays. The state of a scheme from outside the library becomes a NamedTuple with
             the same name and fields.
 
         Raises
         ------
         ValueError
-            If the two files are damaged, or not a pair that `save` wrote.
+            If the file is damaged, has another format, or was not written by `save`.
         FileNotFoundError
-            If one of the two files is missing.
+            If there is no such file.
         """
-        npz = _with_suffix(path)
+        file = solution_file(path)
+        data = read_whole(file)
         try:
-            document = json.loads(npz.with_suffix(".json").read_text())
-            with npz.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                if document["format"] != FORMAT or document["token"] != str(arrays["token"]):
-                    raise ValueError("the two files do not belong together")
-                history = {k.removeprefix("history/"): arrays[k] for k in arrays.files if k.startswith("history/")}
-                state = _unflatten(document["state"], arrays)
-        except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as e:
-            raise ValueError(
-                f"{npz} and its .json must be a pair that Solution.save wrote in format {FORMAT!r}: {e}"
-            ) from e
-        return cls(
-            theta=state.theta,
-            state=state,
-            history=history,
-            status=Status(document["status"]),
-            message=document["message"],
-            config=document["config"],
-            steps=document["steps"],
-            wall_time=document["wall_time"],
-            cpu_time=document["cpu_time"],
+            values = unpack(data, PLAIN, TREES)
+            _require_sound(values)
+        except ValueError as error:
+            kept = previous_file(file)
+            advice = f" The file before it is {kept.name}." if kept.exists() else ""
+            raise ValueError(f"{file} must be a file that Solution.save wrote: {error}.{advice}") from error
+        values |= {"status": Status(values["status"]), "warnings": tuple(values["warnings"])}
+        return cls(**values)
+
+    def __repr__(self) -> str:
+        state = f"{type(self.state).__name__}, theta {self.theta.dtype} {tuple(self.theta.shape)}"
+        return (
+            f"<Solution: {self.status} after {self.steps} steps, {self.message}\n"
+            f" {state}\n"
+            f" {self._records} records of {', '.join(self.history)}>"
         )
 
+    def summary(self) -> str:
+        """Return a summary of the run: a few lines of plain text."""
+        lines = {
+            "scheme": as_call(self.config.get("scheme", "unknown")),
+            "problem": as_call(self.config.get("problem", "unknown")),
+            "status": f"{self.status}: {self.message}",
+            "steps": f"{self.steps}, {self.rejected} rejected" if self.rejected else f"{self.steps}",
+            "time": f"{self.history['time'][-1]:.6g}" if "time" in self.history and self._records else "unknown",
+            "energy": self._energies(),
+            "seconds": f"{self.wall_time:.3g} on the clock, {self.cpu_time:.3g} of processor time",
+        }
+        text = [f"{name:8} {value}" for name, value in lines.items()]
+        return "\n".join([*text, *(f"warning  {warning}" for warning in self.warnings)])
+
+    @property
+    def _records(self) -> int:
+        return max(map(len, self.history.values()), default=0)
+
+    def _energies(self) -> str:
+        """Return the first, the last and the lowest recorded energy in words."""
+        energy = np.asarray(self.history.get("energy", ()), dtype=np.float64)
+        finite = np.flatnonzero(np.isfinite(energy))
+        words = [f"first {energy[0]:.6g}", f"last {energy[-1]:.6g}"] if energy.size else ["not recorded"]
+        if self.best is not None:
+            words.append(f"lowest {self.best.energy:.6g} after step {self.best.step}")
+        elif finite.size:
+            n = finite[np.argmin(energy[finite])]
+            step = f" after step {self.history['step'][n]}" if "step" in self.history else ""
+            words.append(f"lowest {energy[n]:.6g}{step}")
+        return ", ".join(words)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the recorded quantities as a table and return its path.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, as given. Its folder is created if necessary.
+
+        Returns
+        -------
+        Path
+            Path of the file: a first line of names, then one line for each record. Floats have all their digits.
+
+        Raises
+        ------
+        ValueError
+            If the path names no file.
+        """
+        file = plain_file(path)
+        out = StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(self.history)
+        writer.writerows(zip(*(np.asarray(column).tolist() for column in self.history.values()), strict=True))
+        write_whole(file, out.getvalue().encode())
+        return file
+
+    def to_pandas(self) -> Any:
+        """Return the recorded quantities as a ``pandas.DataFrame`` with the index ``step``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One column for each quantity.
+
+        Raises
+        ------
+        ValueError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ValueError("to_pandas needs pandas: pip install pandas") from error
+        return pandas.DataFrame(dict(self.history)).set_index("step")
+
     def plot(self, *quantities: str) -> Figure:
-        """Return a figure of the recorded quantities over time; all of them when none is named.
+        """Return a figure of the recorded quantities over time.
 
         Parameters
         ----------
         *quantities : str
-            Names in ``history``; all that were recorded when none is given.
+            Names in ``history``; by default all.
 
         Raises
         ------
@@ -176,35 +282,109 @@ class Solution:
         return plot_solution(self, *quantities)
 
 
-def _with_suffix(path: str | Path) -> Path:
-    path = Path(path)
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+def _require_sound(values: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the parts of a solution are of the types and shapes that it promises, and fit each other."""
+    steps, best, snapshots = values["steps"], values["best"], values["snapshots"]
+    control = values["control"]
+    _require(
+        {
+            f"status must be one of {', '.join(Status)}": values["status"] in list(Status),
+            "message must be text": isinstance(values["message"], str),
+            "config must be a mapping": isinstance(values["config"], Mapping),
+            "resume must be a mapping": isinstance(values["resume"], Mapping),
+            "steps, rejected and unsolved must be whole numbers >= 0": all(
+                type(values[name]) is int and values[name] >= 0 for name in ("steps", "rejected", "unsolved")
+            ),
+            "wall_time and cpu_time must be numbers": all(
+                type(values[name]) in (int, float) for name in ("wall_time", "cpu_time")
+            ),
+            "warnings must be texts": isinstance(values["warnings"], list)
+            and all(isinstance(text, str) for text in values["warnings"]),
+            "state must be a NamedTuple with theta": isinstance(values["state"], tuple)
+            and hasattr(values["state"], "_fields")
+            and hasattr(values["state"], "theta"),
+            "control must be None or a NamedTuple of numbers": control is None
+            or (isinstance(control, tuple) and hasattr(control, "_fields") and all(map(_is_number, control))),
+            "best must be a Best or None": best is None or isinstance(best, Best),
+            "snapshots must be a tuple of Snapshot": isinstance(snapshots, tuple)
+            and all(isinstance(shot, Snapshot) for shot in snapshots),
+        }
+    )
+    _require_finite(values["theta"], values["state"], steps)
+    _require_history(values["history"], steps)
+    theta = values["theta"]
+    kept: list[tuple[str, Any, Any, Any]] = [("each of snapshots", *shot) for shot in snapshots]
+    if best is not None:
+        kept.append(("best", best.step, best.energy, best.theta))
+    for name, step, number, a in kept:
+        _require(
+            {
+                f"{name} must have a step from 0 to {steps}": _is_whole(step) and 0 <= step <= steps,
+                f"{name} must have a real energy or time": is_number(number) and number == number,
+                f"{name} must have theta's shape {theta.shape} and dtype {theta.dtype}": is_array(a)
+                and a.shape == theta.shape
+                and a.dtype == theta.dtype,
+            }
+        )
 
 
-def _flatten(value: Any, key: str, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
-    """Put the arrays of nested NamedTuples into `arrays`; return their structure."""
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        parts = {f: _flatten(getattr(value, f), f"{key}/{f}", arrays) for f in value._fields}
-        return {"type": type(value).__name__, "fields": parts}
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        arrays[key] = to_numpy(value)
-        return {"array": key}
-    return {"value": value}
+def _require_finite(theta: Any, state: Any, steps: int) -> None:
+    """Raise ValueError unless theta is a finite vector, the state's own, and the state after a step is finite."""
+    vector = is_array(theta) and len(theta.shape) == 1 and theta.shape[0] > 0 and to_numpy(theta).dtype.kind == "f"
+    _require({"theta must be a floating array (P,)": vector})
+    again = to_numpy(state.theta) if is_array(state.theta) else None
+    own, said = to_numpy(theta), "theta must be the theta of the state, in every bit"
+    _require(
+        {
+            said: again is not None
+            and (own.dtype, own.shape, own.tobytes()) == (again.dtype, again.shape, again.tobytes())
+        }
+    )
+    leaves_of_state = leaves(state) if steps else [theta]  # a scheme may start from a number that is still missing
+    with quiet():  # a square may overflow although the number does not
+        finite = all(map(is_finite, leaves_of_state))
+    _require({"state must be finite": finite})
 
 
-def _unflatten(structure: dict[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
-    if "array" in structure:
-        a = arrays[structure["array"]]
-        return a if a.ndim else a[()]
-    if "value" in structure:
-        return structure["value"]
-    parts = {f: _unflatten(s, arrays) for f, s in structure["fields"].items()}
+def _require_history(history: Any, steps: int) -> None:
+    """Raise ValueError unless the history is of real vectors of one length, its steps and times in order."""
+    vectors = isinstance(history, Mapping) and all(is_array(a) and a.dtype.kind in "iuf" for a in history.values())
+    shapes = {a.shape for a in history.values()} if vectors else set()
+    _require(
+        {
+            "history must be real arrays (number of records,), at least one record": len(shapes) == 1
+            and all(len(shape) == 1 and shape[0] > 0 for shape in shapes),
+            "history must have step, epoch and time": vectors and {"step", "epoch", "time"} <= set(history),
+        }
+    )
+    step, times = history["step"], (history["epoch"], history["time"])
+    _require(
+        {
+            f"history must have increasing whole numbers >= 0 as step, to {steps}": step.dtype.kind in "iu"
+            and step[0] >= 0
+            and step[-1] == steps
+            and bool(np.all(step[1:] > step[:-1])),
+            "history must have finite numbers that do not fall as epoch and time": all(
+                bool(np.all(np.isfinite(a)) and np.all(a[1:] >= a[:-1]) and a[0] >= 0) for a in times
+            ),
+        }
+    )
 
-    known = getattr(schemes, structure["type"], getattr(state, structure["type"], None))
-    if known is None or getattr(known, "_fields", None) != tuple(parts):
-        known = _tuple_type(structure["type"], tuple(parts))  # a state of somebody else's scheme
-    return known(**parts)
+
+def _require(wanted: Mapping[str, bool]) -> None:
+    for want, met in wanted.items():
+        if not met:
+            raise ValueError(want)
 
 
-def _tuple_type(name: str, fields: tuple[str, ...]) -> Any:
-    return namedtuple(name, fields)
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether this is a real number or a truth value, of Python or NumPy, or a 0-d array of one."""
+    return isinstance(value, (bool, np.bool)) or is_number(value) or _is_real_scalar(value)
+
+
+def _is_real_scalar(value: Any) -> bool:
+    return is_array(value) and value.shape == () and to_numpy(value).dtype.kind in "biuf"

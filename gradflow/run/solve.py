@@ -1,42 +1,46 @@
-"""The one loop of the library: batches, history, callbacks, checkpoints, status.
+"""The one loop of the library: batches, step sizes, history, callbacks, checkpoints, status.
 
-A scheme works without it (``state = scheme.step(problem, state, dt)``); what is added here is what a study needs around
-the steps. The loop never raises for numerical trouble: a step whose result is not finite is not taken, and the run ends
-with a `Status` and the last finite state.
+A scheme works without it: ``state = scheme.step(problem, state, dt)``. The loop adds what a study needs around the
+steps. It never raises for numerical trouble: a step whose result is not finite is not taken, and the run ends with a
+`Status` and the last finite state. States are passed out read-only, so that no user function can change one.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from math import isfinite
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
-from ..energies.linear import Scalar
-from ..energies.protocols import Problem
-from ..namespace import Array, array_namespace, blas_threads, quiet
-from ..refusals import check_parts, check_theta, total_steps, whole_number
-from ..schemes import Restart
-from ..schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme
-from .batches import parts, prolong, restrict, steps_per_epoch
-from .history import Moment, Record, default_record, resolve
-from .identity import configuration, kept_run, require_same
+from ..description import describe, found
+from ..energies.linear import Diagonal, LinearPart, Shift, Zero, as_linear_part, check_operator, probe_vectors
+from ..energies.protocols import Problem, check_inner, linear_part, norm, problem_ability
+from ..namespace import Array, blas_threads, quiet
+from ..refusals import check_theta, instance, one_of, real_number, whole_number
+from ..schemes.protocols import Scheme, scheme_ability
+from .batches import steps_per_epoch
+from .checkpoint import Checkpoint
+from .history import Record, default_record, resolve
+from .identity import configuration, probe, require_same, resumed, starting_values
+from .loop import Run
 from .solution import Solution, Status
-from .steps import step_size
+from .states import check_state, own_state, read_only_state
+from .steps import Controller, Fixed, Schedule, Stops, as_controller, sizes_of
+from .stopping import STATIONARY, Tolerance
 
 __all__ = ["solve"]
 
-PATIENCE = 10
-"""Full-batch steps without a change in any bit after which a run counts as standing still (or an epoch, if longer)."""
-CHECKPOINT_SECONDS = 10.0
 SMALL_STEP = 6 * 10**6
-"""Samples times parameters of a step up to which BLAS is held at one thread (64 x 42 000 is below, 256 x 42 000 above).
+"""Samples times parameters up to which a step uses one BLAS thread (64 x 42 000 is below, 256 x 42 000 above).
 
-Measured on two idle cores, 64 x 42 000: 0.18 ms a gradient step on one thread, 0.15 ms on two; with one core taken by
-another process 0.2 ms against 4 to 6 ms, because OpenBLAS threads wait for each other by spinning."""
+Measured on two idle cores, 64 x 42 000: a gradient step takes 0.18 ms on one thread and 0.15 ms on two. When another
+process uses one core, it takes 0.2 ms against 4 to 6 ms, because OpenBLAS threads wait for each other by spinning."""
 
 
 def solve(
@@ -44,16 +48,20 @@ def solve(
     scheme: Scheme,
     theta0: Array,
     *,
-    dt: float | Callable[[int], float],
+    dt: float | Callable[[int], float] | Controller,
     steps: int | None = None,
     epochs: int | None = None,
+    t_end: float | None = None,
     batch_size: int | None = None,
     seed: int | None = None,
     record: Record | None = None,
     every: int | None = None,
+    snapshots: Sequence[float] = (),
+    stop: Tolerance | None = None,
     callback: Callable[[int, Any], object] | None = None,
     progress: bool | str = False,
     checkpoint: str | Path | None = None,
+    on_interrupt: str = "raise",
     threads: int | None = None,
 ) -> Solution:
     """Run a scheme on a problem.
@@ -61,220 +69,244 @@ def solve(
     Parameters
     ----------
     problem : Problem
-        With ``batch(indices)`` and ``n_samples`` if `batch_size` is given. One with ``at_step(n)``, such as
-        `SmoothedParticles`, changes from step to step: step n is made on ``at_step(n)``, of the batch if there is one.
+        The energy. It has ``batch(indices)`` and ``n_samples`` if `batch_size` is given. A problem with ``at_step(n)``,
+        such as `SmoothedParticles`, changes from step to step: step n is made on ``at_step(n)`` of the problem or of
+        the batch.
     scheme : Scheme
         Any scheme of the library, or yours.
     theta0 : array (P,)
-        Initial parameters, floating, finite.
-    dt : float or callable
-        Step size > 0 (a time; the learning rate of first-order methods), or a function of the step number 0, 1, ...
-    steps, epochs : int
-        How far; exactly one of the two. An epoch is one pass through the data, or one step without `batch_size`.
+        Initial parameters, floating, finite. Copied.
+    dt : float, callable or controller
+        Step size > 0 (a time; the learning rate of first-order methods), a function of the step number 0, 1, ..., or a
+        controller such as `ByError`.
+    steps, epochs, t_end : int, int, float
+        Length of the run; give exactly one of the three. An epoch is one pass through the data, or one step without
+        `batch_size`. The time `t_end` is hit exactly: the last step is shortened.
     batch_size : int, optional
-        Mini-batches of this size, drawn without replacement in an order made anew for each epoch from ``(seed, epoch)``.
-        Samples left over at the end of an epoch (``n_samples % batch_size`` of them) are dropped from that epoch.
+        Size of the mini-batches, drawn without replacement in an order that ``(seed, epoch)`` determines. The last
+        ``n_samples % batch_size`` samples of each epoch are dropped.
     seed : int, optional
-        Seed of the order; drawn and kept in ``config`` when left out.
+        Seed of the order. By default it is drawn, and kept in ``config``.
     record : iterable, optional
-        Names from `gradflow.run.history.QUANTITIES`, or pairs ``(name, function of the state)``. Energies are those of the
-        full problem. Default: the energy, and the modified energy if there is one.
+        Names from `gradflow.run.history.QUANTITIES`, names that the scheme declares as ``records``, or pairs ``(name,
+        function)``, where the function maps the state to a number. Energies are those of the full problem. Default: the
+        energy, and the modified energy if there is one.
     every : int, optional
-        Steps between records; one epoch when left out. The start and the end are always recorded.
+        Steps between records; one epoch by default. The start and the end are always recorded.
+    snapshots : sequence of float, optional
+        When to keep theta in ``Solution.snapshots``: numbers of steps or, with `t_end`, times, which are hit exactly.
+    stop : Tolerance, optional
+        Tolerances, tested at every record; the run ends ``CONVERGED`` when one is met.
     callback : callable, optional
         Called as ``callback(step, state)`` after each step; a true return value stops the run.
     progress : bool or str
-        Show a progress bar (labelled with the string).
+        Show a progress bar, labelled with the string if one is given. It shows the energy and the ``auxiliary_ratio``.
     checkpoint : path, optional
-        Keep the run in this file as it goes (at records, every 10 s at most), and go on from there if the file exists. A
-        file of other settings is refused; functions are compared by what they give at theta0.
+        Store the run in this file (at records, every 10 s at most), and continue from the file if it exists. A file of
+        other settings, or one that another run is using, is refused. Functions are compared by their values at theta0
+        and at a point near it. SIGTERM then ends the run in good order, and the program with exit status 143. A result
+        that cannot be stored is returned with a warning.
+    on_interrupt : {"raise", "return"}
+        What Ctrl-C does once the checkpoint is written: raise ``KeyboardInterrupt``, so that a sweep ends, or return
+        the run as ``STOPPED``. The attribute ``solution`` of the exception holds the run.
     threads : int, optional
-        BLAS threads during the run. Left out, one for steps so small (`SMALL_STEP`) that a second thread gains little
-        and, on a busy machine, costs a factor of 30 in waiting; otherwise what BLAS is set to.
+        BLAS threads during the run. By default one for small steps (`SMALL_STEP`), where a second thread gains little
+        and on a busy machine costs a factor of 30 in waiting; otherwise the setting of BLAS is kept.
 
     Returns
     -------
     Solution
-        The last finite state, what was recorded, and how the run ended.
+        The last finite state, the recorded quantities, and how the run ended.
 
     Raises
     ------
     ValueError
-        For anything wrong with the arguments, or with the scheme on this problem at the start.
+        If an argument is invalid, a function of the problem returns a wrong value, or the scheme cannot run on the
+        problem.
+    Exception
+        Whatever a user function raises, with a note that names the step, and with the attribute ``solution``, the run
+        up to the step before.
     """
     check_theta(theta0)
-    check_parts(problem, scheme, theta0)
+    _check_parts(problem, scheme, theta0)
     batches = steps_per_epoch(problem, batch_size)
-    total = total_steps(steps, epochs, batches)
+    if sum(way is not None for way in (steps, epochs, t_end)) != 1:
+        given = f"steps={steps!r}, epochs={epochs!r}, t_end={t_end!r}"
+        raise ValueError(f"give steps, epochs or t_end, exactly one of the three; got {given}")
+    if t_end is not None:
+        t_end, total = real_number("t_end", t_end, 0, open_low=True), inf
+    else:
+        total = whole_number("steps", steps) if epochs is None else whole_number("epochs", epochs) * batches
     every = batches if every is None else whole_number("every", every, 1)
     threads = None if threads is None else whole_number("threads", threads, 1)
     seed = None if seed is None else whole_number("seed", seed, 0)
-    if callback is not None and not callable(callback):
-        raise ValueError(f"callback must be a function of (step, state), got {callback!r}")
-    quantities = resolve(default_record(scheme) if record is None else record)
-    size_of_step = step_size(dt)
-    samples = getattr(problem, "n_samples", None) if batch_size is None else batch_size
+    instance("callback", callback, (Callable, NoneType), "a function of (step, state)")
+    instance("stop", stop, (Tolerance, NoneType), "a Tolerance")
+    instance("progress", progress, (bool, str), "True, False or a text")
+    one_of("on_interrupt", on_interrupt, ("raise", "return"))
+    quantities = resolve(default_record(scheme) if record is None else record, scheme)
+    controller = as_controller(dt)
+    wanted = _snapshot_places(snapshots, t_end, total)
+    samples = problem_ability(problem, "n_samples") if batch_size is None else batch_size
     if threads is None and samples is not None and samples * theta0.shape[0] <= SMALL_STEP:
         threads = 1
-    kept = None if checkpoint is None else kept_run(checkpoint)
-    if batch_size is not None and seed is None:
-        drawn = int(np.random.SeedSequence().generate_state(1)[0])
-        seed = drawn if kept is None else kept.config["seed"]
-
-    done, clock, cpu, elapsed = 0, 0.0, 0.0, 0.0
-    rows: list[dict[str, Any]] = []
-    with quiet():
-        settings = (dt, size_of_step, batch_size, seed, every, tuple(quantities))
-        config, slope = configuration(problem, scheme, theta0, *settings)
-        state = scheme.init(problem, theta0)
-    if kept is not None:
-        require_same(kept, config, checkpoint)
-        if kept.steps > total:
-            raise ValueError(f"{checkpoint} holds a run of {kept.steps} steps, more than the {total} asked for")
-        if kept.status not in (Status.DONE, Status.STOPPED):
-            return kept
-        state, done, clock, cpu = kept.state, kept.steps, kept.wall_time, kept.cpu_time
-        rows = [dict(zip(kept.history, row, strict=True)) for row in zip(*kept.history.values(), strict=True)]
-        elapsed = float(rows[-1]["time"])
-        rows = [row for row in rows if row["step"] % every == 0]  # an end that is none is not recorded
-
-    status, message = Status.DONE, f"all {total} steps taken"
-    last_save = time.monotonic()
-    still, size = 0, float(state.theta @ state.theta)
-    bar = _progress_bar(progress, total, done)
-
-    def note(terms: EnergyTerms | None, energies: tuple[Array, Array] | None, h: Scalar) -> None:
-        at = Moment(problem, scheme, state, energies, terms, h)
-        row: dict[str, Any] = {"step": done, "epoch": done / batches, "time": elapsed}
-        row.update({name: float(quantity(at)) for name, quantity in quantities.items()})
-        if rows and rows[-1]["step"] == done:
-            rows.pop()
-        rows.append(row)
-        if bar is not None and "energy" in row:
-            bar.set_postfix_str(f"E {row['energy']:.3e}", refresh=False)
-
-    def result() -> Solution:
-        history = {k: np.asarray([row[k] for row in rows]) for k in rows[0]}
-        return Solution(state.theta, state, history, status, message, config, done, clock, cpu)
-
-    with quiet(), blas_threads(threads):
-        if done == 0:
-            note(None, None, size_of_step(0))
-        try:
-            for part in parts(problem, batch_size, seed, done, total):
-                h = size_of_step(done)
-                t0, c0 = time.perf_counter(), time.process_time()
-                before = restrict(scheme, part, state)
-                after = scheme.step(part, before, h)
-                trouble = _trouble(scheme, part, state.theta, after)
-                if trouble is None:
-                    if done == 0:
-                        _check_first(theta0, after.theta)
-                    old, state = state, prolong(scheme, part, state, after)
-                clock, cpu = clock + time.perf_counter() - t0, cpu + time.process_time() - c0
-                if trouble is not None:
-                    status, message = trouble[0], f"step {done + 1}: {trouble[1]}"
-                    break
-                done, elapsed = done + 1, elapsed + float(h)
-                if bar is not None:
-                    bar.update(1)
-                if done % every == 0 or done == total:
-                    note(*_terms(scheme, part, before, after, h), h)
-                    if not isfinite(rows[-1].get("energy", 0.0)):
-                        status, message = Status.NONFINITE, f"step {done}: the energy is not finite"
-                        break
-                if callback is not None and callback(done, state):
-                    status, message = Status.STOPPED, f"the callback stopped the run after step {done}"
-                    break
-                size, previous = float(state.theta @ state.theta), size
-                still = still + 1 if size == previous and _unchanged(old.theta, state.theta) else 0
-                if still >= max(PATIENCE, batches):
-                    status, message = _standstill(problem, scheme, state, h, slope, still)
-                    break
-                due = checkpoint is not None and time.monotonic() - last_save > CHECKPOINT_SECONDS
-                if checkpoint is not None and due and rows[-1]["step"] == done:
-                    result().save(checkpoint)
-                    last_save = time.monotonic()
-        except KeyboardInterrupt:
-            status, message = Status.STOPPED, f"interrupted after step {done}"
-        if not rows or rows[-1]["step"] != done:
-            note(None, None, size_of_step(done))
-        if status is Status.DONE and not isfinite(float(problem.energy(state.theta))):
-            status, message = Status.NONFINITE, f"step {done}: the energy is not finite"
-    if bar is not None:
-        bar.close()
-    solution = result()
-    if checkpoint is not None:
-        solution.save(checkpoint)
-    return solution
-
-
-def _finite(a: Array) -> bool:
-    """Return whether all entries are finite; one pass at BLAS speed in the usual case."""
-    xp = array_namespace(a)
-    if a.ndim == 1 and isfinite(float(a @ a)):
-        return True
-    return bool(xp.all(xp.isfinite(a)))
-
-
-def _trouble(scheme: Scheme, part: Problem, theta: Array, after: Any) -> tuple[Status, str] | None:
-    """Return what is wrong with the state after a step, None if nothing."""
-    aux = getattr(after, "aux", None)
-    if _finite(after.theta) and (aux is None or _finite(aux)):
-        return None
-    admissible = getattr(scheme, "admissible", None)
-    if admissible is not None:
-        for at in (theta, after.theta):
-            if _finite(at) and isfinite(float(part.energy(at))) and not admissible(part, at):
-                return Status.INADMISSIBLE, "E + C is not positive, so the auxiliary variable is not defined"
-    return Status.NONFINITE, "the new state is not finite; the last finite state is kept"
-
-
-def _terms(
-    scheme: Scheme, part: Problem, before: Any, after: Any, h: Scalar
-) -> tuple[EnergyTerms | None, tuple[Array, Array] | None]:
-    """Return the terms of the step's energy identity and the modified energies on both sides of it."""
-    if not isinstance(scheme, AuxiliaryScheme):
-        return None, None
-    terms = scheme.energy_terms(part, before, after, h)
-    start = before if getattr(scheme, "carries_auxiliary", True) else before._replace(aux=None)
-    return terms, (scheme.modified_energy(part, start), scheme.modified_energy(part, after))
-
-
-def _check_first(theta0: Array, theta: Array) -> None:
-    """Raise ValueError if the first step has changed the dtype or the shape: something in the problem is of another."""
-    if theta.dtype != theta0.dtype or theta.shape != theta0.shape:
-        raise ValueError(
-            f"a step must keep theta's shape {theta0.shape} and dtype {theta0.dtype}, got {theta.shape} and {theta.dtype}: "
-            "a function of the problem (inner, hvp) returns another one"
+    with Checkpoint(checkpoint) as store:
+        kept = store.kept()
+        if batch_size is not None and seed is None:
+            drawn = int(np.random.SeedSequence().generate_state(1)[0])
+            seed = drawn if kept is None else kept.config.get("seed")
+        start = read_only_state(own_state(theta0))
+        settings = {
+            "dt": _described(controller),
+            "t_end": t_end,
+            "batch_size": batch_size,
+            "seed": seed,
+            "every": every,
+            "record": list(quantities),
+            "snapshots": list(wanted),
+            "stop": describe(stop),
+        }
+        config = configuration(problem, scheme, start, settings)
+        with quiet():
+            state = scheme.init(problem, start)
+            check_inner(problem.inner, start)
+            for name, part in _linear_parts(problem, scheme):
+                check_operator(name, part, problem.inner, start, controller.propose(controller.init(), 0))
+            check_state(start, None, state)
+            if store.file is not None:
+                store.require_storable(state)
+                config["probe"] = probe(problem, start, starting_values(problem, start))
+                config["probe"] |= _probe_own(problem, scheme, start, state, controller)
+        run = Run(
+            problem,
+            scheme,
+            start,
+            controller,
+            quantities,
+            config,
+            batches,
+            every,
+            total,
+            read_only_state(own_state(state)),
+            controller.init(),
         )
+        run.stops = Stops([] if t_end is None else [t_end, *wanted])
+        run.wanted, run.stop, run.t_end = list(wanted), stop, t_end
+        if kept is not None:
+            require_same(kept, config, checkpoint)
+            kept = resumed(kept, state, checkpoint, controller.init())
+            if isinstance(controller, Schedule) and sizes_of(controller, kept.steps) != kept.resume.get("sizes"):
+                raise ValueError(f"{checkpoint} holds a run of other settings (dt differs): choose another file")
+            if kept.steps > total:
+                raise ValueError(f"{checkpoint} holds a run of {kept.steps} steps, more than the {total} asked for")
+            if kept.status is Status.DONE and (kept.steps == total or kept.history["time"][-1] == t_end):
+                return kept
+            if kept.status not in (Status.DONE, Status.STOPPED) or kept.message.startswith(STATIONARY):
+                return replace(kept, message=f"{kept.message} (stored in {store.file}; no step was taken)")
+            run.take_up(kept)
+        with quiet(), blas_threads(threads):
+            run.go(batch_size, seed, callback, progress, store)
+        solution = run.solution()
+        failure = None
+        if run.done or run.failed is None:
+            try:
+                failure = store.save(solution)
+            except KeyboardInterrupt as press:
+                run.interrupted, failure = press, store.save(solution)
+        if failure is not None:
+            solution = replace(solution, warnings=(*solution.warnings, failure))
+        error = run.failed if run.failed is not None else run.interrupted if on_interrupt == "raise" else None
+        if error is not None:
+            _annotate(error, run, solution, failure)
+            raise error
+        if failure is not None:
+            try:
+                warnings.warn(failure, RuntimeWarning, stacklevel=2)
+            except RuntimeWarning as warning:  # where warnings are errors, the result is in the error
+                warning.solution = solution  # type: ignore[attr-defined]
+                raise
+        return solution
 
 
-def _standstill(problem: Problem, scheme: Scheme, state: Any, h: float, slope: float, still: int) -> tuple[Status, str]:
-    """Tell a stationary point from an iterate that a tiny step or a collapsed auxiliary variable holds fast."""
-    admissible = getattr(scheme, "admissible", None)
-    if admissible is not None and not admissible(problem, state.theta):
-        return Status.INADMISSIBLE, "E + C is not positive, so the auxiliary variable is not defined"
-    _, g = problem.energy_and_gradient(state.theta)
-    norm = float(problem.inner(g, g)) ** 0.5
-    if norm == 0:
-        return Status.DONE, f"stationary point: no change in {still} steps and the gradient is zero"
-    eps = float(array_namespace(g).finfo(g.dtype).eps)
-    fresh = scheme
-    if isinstance(scheme, AuxiliaryScheme) and getattr(scheme, "carries_auxiliary", True):
-        fresh = Restart(scheme)
-    if norm <= eps**0.5 * slope and _unchanged(fresh.step(problem, state, h).theta, state.theta):
-        return Status.DONE, f"stationary to rounding: no change in {still} steps, gradient norm {norm:.3g}"
-    return Status.STAGNATED, f"no bit of theta changed in {still} steps, yet the gradient has norm {norm:.3g}"
+def _snapshot_places(snapshots: Any, t_end: float | None, total: float) -> tuple[float, ...]:
+    """Return the numbers of steps, or the times, at which theta is kept."""
+    if isinstance(snapshots, np.ndarray) and snapshots.ndim == 1:
+        snapshots = snapshots.tolist()
+    places = tuple(instance("snapshots", snapshots, (list, tuple, range), "a sequence of steps or times"))
+    for place in places:
+        if t_end is None:
+            whole_number("snapshots", place, 0, int(total))
+        if t_end is not None:
+            real_number("snapshots", place, 0, t_end)
+    return tuple(int(place) if t_end is None else float(place) for place in places)
 
 
-def _unchanged(old: Array, new: Array) -> bool:
-    return bool(array_namespace(new).all(old == new))
+def _described(controller: Controller) -> Any:
+    """Return the step size as JSON values: a number, that it is a function, or the fields of a controller."""
+    if isinstance(controller, Fixed):
+        return controller.dt
+    return "a function of the step number" if isinstance(controller, Schedule) else describe(controller)
 
 
-def _progress_bar(progress: bool | str, total: int, done: int) -> Any:
-    if not progress:
-        return None
-    from tqdm.auto import tqdm
+def _probe_own(problem: Any, scheme: Any, theta: Array, state: Any, controller: Controller) -> dict[str, Any]:
+    """Return numbers that tell functions of the user from others, which have no identity that survives a process."""
+    u, _ = probe_vectors(theta)
 
-    return tqdm(total=total, initial=done, desc=progress if isinstance(progress, str) else None, mininterval=0.2)
+    def size(v: Array) -> list[float]:
+        return [norm(problem.inner, v), float(problem.inner(u, v))]
+
+    own: dict[str, Any] = {}
+    for name, part in _linear_parts(problem, scheme):
+        if not isinstance(part, (Zero, Shift, Diagonal)):
+            own[name] = [*size(part.apply(u)), *size(part.solve_shifted(u, 1.0))]
+    run = Run(problem, scheme, theta, controller, {}, {}, 1, 1, 1, state, controller.init())
+    if not type(controller).__module__.startswith("gradflow."):
+        own["dt"] = [float(controller.propose(run.control, 0))]
+    if run.foreign:
+        at_step = problem_ability(problem, "at_step")
+        part, dt = problem if at_step is None else at_step(0), float(controller.propose(run.control, 0))
+        try:
+            own["first step"] = size(scheme.step(part, state, dt).theta - theta)
+        except Exception:  # the run itself will say
+            own["first step"] = [nan, nan]
+    return own
+
+
+def _check_parts(problem: Any, scheme: Any, theta: Array) -> None:
+    """Raise ValueError unless problem and scheme have their methods, and arrays of the shape and dtype of theta.
+
+    A mass, an energy part or a stabilization of another dtype would promote the state. One of another length would be
+    broadcast.
+    """
+    methods = ("energy", "energy_and_gradient", "inner"), ("init", "step")
+    for name, value, wanted in zip(("problem", "scheme"), (problem, scheme), methods, strict=True):
+        if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in wanted):
+            raise ValueError(f"{name} must be an instance with the methods {', '.join(wanted)}, got {found(value)}")
+    parts = [("mass", problem_ability(problem, "mass")), *_linear_parts(problem, scheme)]
+    for name, value in parts:
+        array: Any = value.diagonal if isinstance(value, Diagonal) else value
+        if getattr(array, "ndim", 0) and (array.shape != theta.shape or str(array.dtype) != str(theta.dtype)):
+            wanted_form = f"theta's shape {theta.shape} and dtype {theta.dtype}"
+            raise ValueError(f"{name} must have {wanted_form}, got {array.shape} and {array.dtype}")
+
+
+def _linear_parts(problem: Problem, scheme: Any) -> list[tuple[str, LinearPart]]:
+    """Return the linear parts of a run by their names."""
+    parts = [("linear", linear_part(problem))]
+    while scheme is not None:
+        parts.append(("stabilization", as_linear_part(scheme_ability(scheme, "stabilization"), "stabilization")))
+        scheme = scheme_ability(scheme, "base")
+    return parts
+
+
+def _annotate(error: BaseException, run: Run, solution: Solution, failure: str | None) -> None:
+    """Say when the run broke off, and keep it up to there."""
+    where = f"in step {run.done + 1} of gradflow.solve, or at the records of the step before"
+    if run.place:
+        where = f"{run.place}after step {run.done} of gradflow.solve"
+    notes = [f"raised {where}; the run up to step {run.done} is in `solution` of this exception"]
+    for note in [*notes, *([failure] if failure else [])]:
+        with suppress(Exception):
+            error.add_note(note)
+    with suppress(Exception):
+        error.solution = solution  # type: ignore[attr-defined]

@@ -1,35 +1,435 @@
-"""The step size of a run."""
+r"""The size of a step: a number, a function of the step number, or a controller that may refuse a step.
+
+A controller proposes the size of the next step, and then judges the step that was made. Nothing of a refused step is
+kept: another size is tried from the same state. Each accepted step is one step of the scheme with one size. The
+scheme's energy identity therefore holds on it, whatever the controller.
+
+`ByError` compares the step of size h with two of size h / 2, both from the same state. For a scheme of order p and
+smooth E their difference is, to leading order, the share ``1 - 2^{-p}`` of the error of the long step,
+
+.. math:: \text{err} = \frac{2^p}{2^p - 1}\,|\theta_{h} - \theta_{h/2,h/2}|_M,                          \tag{1}
+
+which must not exceed ``tol = atol + rtol max(|\theta^n|_M, |\theta^{n+1}|_M)``. The next size is
+
+.. math:: h \cdot \min\bigl(g, \max(s, 0.9\,(\text{tol}/\text{err})^{1/(p+1)})\bigr).                    \tag{2}
+
+The long step is kept, since the energy identity is that of the long step. `ByEnergyRate` refuses only a state that is
+not finite,
+
+.. math:: h = \max\Bigl(h_{\min}, \frac{h_{\max}}{\sqrt{1 + \alpha\,|E'|^2}}\Bigr), \qquad
+          E' = \frac{\tilde E^{n+1} - \tilde E^n}{h},                                                   \tag{3}
+
+with the modified energy where the scheme has one and the energy otherwise.
+
+Source: for (1) and (2), Hairer, Norsett & Wanner, Solving Ordinary Differential Equations I, section II.4; for (3), Qiao, Zhang
+& Tang, SIAM J. Sci. Comput. 33 (2011) 1395.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from math import inf, isfinite
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from ..namespace import is_number
+import numpy as np
 
-__all__ = ["step_size"]
+from ..description import found
+from ..energies.protocols import Problem, norm
+from ..namespace import array_namespace
+from ..refusals import plain_numbers, real_number, whole_number
+from ..schemes.protocols import AuxiliaryScheme, Scheme
+from .states import own_state
+
+__all__ = [
+    "Attempt",
+    "ByEnergyRate",
+    "ByError",
+    "Controller",
+    "Fixed",
+    "Schedule",
+    "StepSize",
+    "Stops",
+    "Verdict",
+    "as_controller",
+    "next_hash",
+    "sizes_of",
+    "verdict_of",
+]
+
+MAX_REJECTED = 50
+"""Refusals in a row after which a run ends as STAGNATED."""
+SAME_TIME = 1e-6
+"""A step that would end this close before a time to be hit, relative to its size, ends there: more than what rounding adds to
+the sum of a million sizes."""
 
 
-def step_size(dt: float | Callable[[int], float]) -> Callable[[int], float]:
-    """Return the step size as a checked function of the step number.
+class Attempt(NamedTuple):
+    """A step that was made, for a controller to judge."""
+
+    problem: Problem
+    """The problem (of the batch) on which it was made."""
+    scheme: Scheme
+    """The scheme."""
+    old: Any
+    """The state before."""
+    new: Any
+    """The state after."""
+    dt: float
+    """Its size, which is shorter than proposed if a time is to be hit."""
+    finite: bool
+    """Whether the new state is finite. If it is not and the step is accepted, the run ends."""
+
+
+class Verdict(NamedTuple):
+    """A controller's decision on an attempt."""
+
+    accepted: bool
+    """Whether the step counts."""
+    control: Any
+    """The controller's state after the attempt."""
+
+
+@runtime_checkable
+class Controller(Protocol):
+    """Chooses the sizes of the steps. It is an immutable configuration; its state is passed along."""
+
+    def init(self) -> Any:
+        """Return the state of the controller at the start: None, or a NamedTuple of numbers."""
+
+    def propose(self, control: Any, n: int) -> float:
+        """Return the size of step n, > 0.
+
+        Parameters
+        ----------
+        control : object
+            The controller's state.
+        n : int
+            Number of the step, 0, 1, ...
+        """
+
+    def judge(self, control: Any, attempt: Attempt) -> Verdict:
+        """Return whether a step counts, and the state of the controller after it.
+
+        Parameters
+        ----------
+        control : object
+            The controller's state.
+        attempt : Attempt
+            The step.
+        """
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Steps of one size.
 
     Parameters
     ----------
-    dt : float or callable
-        Step size, or a function of the step number.
+    dt : float
+        The size, > 0.
 
     Raises
     ------
     ValueError
-        If it is not a finite number > 0; of a function's values, when they are asked for.
+        If it is not a finite number > 0.
     """
 
-    def checked(value: Any) -> float:
-        if not is_number(value) or not 0 < value < float("inf"):
-            raise ValueError(f"dt must be a finite number > 0, got {value!r}")
-        return float(value)  # a NumPy double would promote a float32 state
+    dt: float
 
-    if callable(dt):
-        return lambda n: checked(dt(n))
-    fixed = checked(dt)
-    return lambda n: fixed
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dt", _checked(self.dt))
+
+    def init(self) -> None:
+        """Return None: there is nothing to remember."""
+
+    def propose(self, control: None, n: int) -> float:
+        """Return the size."""
+        return self.dt
+
+    def judge(self, control: None, attempt: Attempt) -> Verdict:
+        """Accept."""
+        return Verdict(True, None)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps whose size is a function of their number.
+
+    Parameters
+    ----------
+    function : callable
+        Maps n = 0, 1, ... to a size > 0.
+
+    Raises
+    ------
+    ValueError
+        When the function returns a value that is not a finite number > 0.
+    """
+
+    function: Callable[[int], float]
+
+    def init(self) -> None:
+        """Return None: there is nothing to remember."""
+
+    def propose(self, control: None, n: int) -> float:
+        """Return the size of step n."""
+        return _checked(self.function(n))
+
+    def judge(self, control: None, attempt: Attempt) -> Verdict:
+        """Accept."""
+        return Verdict(True, None)
+
+
+class StepSize(NamedTuple):
+    """State of `ByError` and `ByEnergyRate`."""
+
+    dt: float
+    """The size of the next step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByError:
+    """Steps whose error, estimated by halving them, stays below a tolerance, equations (1) and (2).
+
+    An attempt costs three steps of the scheme. A multi-step scheme sees the sizes vary.
+
+    Parameters
+    ----------
+    rtol, atol : float
+        Relative and absolute tolerance of the error in one step, in the problem's inner product; >= 0, not both 0.
+    dt_init : float, optional
+        Size of the first attempt; `dt_max` by default.
+    dt_min, dt_max : float
+        Bounds of the size. A step of size `dt_min` is accepted whatever its error.
+    order : int
+        Order p of the scheme.
+    shrink, grow : float
+        Bounds s < 1 and g > 1 of (2).
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or neither `dt_init` nor `dt_max` is given.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> stiff = gf.FunctionProblem(lambda t: (t @ t) ** 2 / 4, lambda t: (t @ t) * t)
+    >>> run = gf.solve(stiff, gf.SAV(), np.array([3.0]), dt=gf.ByError(rtol=1e-3, dt_max=1.0), t_end=10.0)
+    >>> bool(run.history["time"][-1] == 10.0), bool(abs(run.theta[0] - 3 / np.sqrt(1 + 180)) < 0.02)
+    (True, True)
+    """
+
+    rtol: float = 1e-3
+    atol: float = 0.0
+    dt_init: float | None = None
+    dt_min: float = 0.0
+    dt_max: float = inf
+    order: int = 1
+    shrink: float = 0.2
+    grow: float = 5.0
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        real_number("rtol", self.rtol, 0)
+        real_number("atol", self.atol, 0)
+        if self.rtol == 0 and self.atol == 0:
+            raise ValueError("rtol or atol must be > 0, got 0 for both")
+        _check_bounds(self.dt_min, self.dt_max)
+        if self.dt_init is not None:
+            real_number("dt_init", self.dt_init, 0, open_low=True)
+        elif not isfinite(self.dt_max):
+            raise ValueError("ByError needs a first size: give dt_init or dt_max")
+        whole_number("order", self.order, 1)
+        real_number("shrink", self.shrink, 0, 1, open_low=True, open_high=True)
+        real_number("grow", self.grow, 1, open_low=True)
+
+    def init(self) -> StepSize:
+        """Return the size of the first attempt."""
+        first = self.dt_max if self.dt_init is None else self.dt_init
+        return StepSize(min(self.dt_max, max(self.dt_min, first)))
+
+    def propose(self, control: StepSize, n: int) -> float:
+        """Return the size."""
+        return control.dt
+
+    def judge(self, control: StepSize, attempt: Attempt) -> Verdict:
+        """Accept a step whose estimated error is within the tolerance; NaN is not."""
+        problem, scheme, old, new, h, finite = attempt
+        if not finite:
+            return Verdict(h <= self.dt_min, StepSize(max(self.dt_min, self.shrink * h)))
+        middle = own_state(scheme.step(problem, old, h / 2))  # a scheme of the user may use its arrays again
+        half = scheme.step(problem, middle, h / 2)
+        share = 2.0**self.order / (2.0**self.order - 1)
+        err = share * norm(problem.inner, new.theta - half.theta)  # (1)
+        eps = float(array_namespace(new.theta).finfo(new.theta.dtype).eps)
+        tol = self.atol + max(self.rtol, 4 * eps) * max(norm(problem.inner, old.theta), norm(problem.inner, new.theta))
+        if not err < inf:
+            factor = self.shrink
+        elif err == 0:
+            factor = self.grow
+        else:
+            factor = min(self.grow, max(self.shrink, 0.9 * (tol / err) ** (1 / (self.order + 1))))  # (2)
+        accepted = err <= tol or h <= self.dt_min
+        dt = min(self.dt_max, max(self.dt_min, factor * h))
+        if accepted and h < control.dt:  # shortened to hit a time: the proposed size remains valid
+            dt = max(dt, control.dt)
+        return Verdict(accepted, StepSize(dt))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByEnergyRate:
+    """Steps that are short while the energy changes fast, equation (3).
+
+    Parameters
+    ----------
+    dt_min, dt_max : float
+        Bounds of the size, 0 < dt_min <= dt_max; the first step has size `dt_min`.
+    alpha : float
+        The constant of (3), >= 0, in the units of (time / energy)^2.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    """
+
+    dt_min: float
+    dt_max: float
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        real_number("dt_min", self.dt_min, 0, open_low=True)
+        real_number("dt_max", self.dt_max, 0, open_low=True)
+        _check_bounds(self.dt_min, self.dt_max)
+        real_number("alpha", self.alpha, 0)
+
+    def init(self) -> StepSize:
+        """Return the shortest size, since the rate of the energy is not yet known."""
+        return StepSize(self.dt_min)
+
+    def propose(self, control: StepSize, n: int) -> float:
+        """Return the size."""
+        return control.dt
+
+    def judge(self, control: StepSize, attempt: Attempt) -> Verdict:
+        """Accept, and choose the next size from the change of the energy."""
+        problem, scheme, old, new, h, finite = attempt
+        if not finite:
+            return Verdict(h <= self.dt_min, StepSize(max(self.dt_min, h / 10)))
+        if isinstance(scheme, AuxiliaryScheme):
+            change = scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old)
+        else:
+            change = problem.energy(new.theta) - problem.energy(old.theta)
+        rate = float(change) / h
+        size = self.dt_max / (1 + self.alpha * rate**2) ** 0.5 if abs(rate) < 1e150 else 0.0  # (3)
+        return Verdict(True, StepSize(max(self.dt_min, size)))
+
+
+class Stops:
+    """Times that a run must hit: those of snapshots, and the end.
+
+    Parameters
+    ----------
+    times : iterable of float
+        Times > 0, in any order.
+    """
+
+    def __init__(self, times: Iterable[float]) -> None:
+        self.times = sorted(set(times))
+
+    def shorten(self, elapsed: float, h: float) -> tuple[float, float]:
+        """Return the size of the step and the time at its end, which is exact if it is one of the times to hit.
+
+        Parameters
+        ----------
+        elapsed : float
+            Current time.
+        h : float
+            Proposed size.
+        """
+        k = bisect_right(self.times, elapsed)
+        if k < len(self.times) and self.times[k] - elapsed <= h * (1 + SAME_TIME):
+            return self.times[k] - elapsed, self.times[k]
+        return h, elapsed + h
+
+
+def next_hash(before: str, size: float) -> str:
+    """Return the hash of a sequence of sizes that is one longer.
+
+    Parameters
+    ----------
+    before : str
+        Of the sequence without its last size.
+    size : float
+        The last size.
+    """
+    return sha256(f"{before} {size!r}".encode()).hexdigest()
+
+
+def sizes_of(schedule: Schedule, steps: int) -> str:
+    """Return the hash of the sizes of the first steps of a schedule, "" for none.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        The schedule.
+    steps : int
+        How many.
+    """
+    digest = ""
+    for n in range(steps):
+        digest = next_hash(digest, schedule.propose(None, n))
+    return digest
+
+
+def verdict_of(verdict: Any) -> Verdict:
+    """Return what a controller's ``judge`` returned as a `Verdict`.
+
+    Parameters
+    ----------
+    verdict : object
+        What was returned.
+
+    Raises
+    ------
+    ValueError
+        If it is not a pair of a truth value and a state.
+    """
+    if not isinstance(verdict, tuple) or len(verdict) != 2 or not isinstance(verdict[0], (bool, np.bool)):
+        raise ValueError(f"judge of the controller must return a Verdict, got {found(verdict)}")
+    return Verdict(bool(verdict[0]), verdict[1])
+
+
+def as_controller(dt: Any) -> Controller:
+    """Return the controller for the argument ``dt`` of `solve`.
+
+    Parameters
+    ----------
+    dt : float, callable or Controller
+        A size, a function of the step number, or a controller.
+
+    Raises
+    ------
+    ValueError
+        If `dt` has another type, or is a number that is not finite and > 0.
+    """
+    if isinstance(dt, Controller) and not isinstance(dt, type):
+        return dt
+    return Schedule(dt) if callable(dt) and not isinstance(dt, type) else Fixed(dt)
+
+
+def _checked(value: Any) -> float:
+    return real_number("dt", value, 0, open_low=True)
+
+
+def _check_bounds(low: float, high: float) -> None:
+    real_number("dt_min", low, 0)
+    if not (isinstance(high, float) and high == inf):
+        real_number("dt_max", high, 0, open_low=True)
+    if not low <= high:
+        raise ValueError(f"dt_min and dt_max must be such that dt_min <= dt_max, got {low!r}, {high!r}")

@@ -1,7 +1,8 @@
-"""The schemes, one method a file, in teaching order: first-order baselines, reference flows, auxiliary variables, wrappers."""
+"""The schemes, one file for each: first-order baselines, reference flows, auxiliary variables, wrappers."""
 
 from __future__ import annotations
 
+from ..refusals import lists_arguments
 from .adagrad import Adagrad
 from .adam import Adam
 from .adaptive_ieq import AdaptiveIEQ
@@ -71,3 +72,6 @@ REGISTRY: dict[str, type] = {
     )
 }
 """Every scheme and wrapper by name, in teaching order."""
+
+for _scheme in REGISTRY.values():
+    lists_arguments(_scheme)

@@ -15,7 +15,7 @@ iterates follow to first order in dt
 which leaves theta(0) like ``-2 sqrt(t) sign(g)``.
 
 Inner product. g is the gradient that the problem returns, with respect to its inner product. A diagonal one
-cancels from the quotient in (2), but for epsilon. An energy part L is explicit here, counted in g.
+cancels from the quotient in (2), except in the term epsilon. An energy part L is explicit and included in g.
 
 ========  ======  =======
 symbol    code    shape
@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_positive
+from ..refusals import plain_numbers, real_number
 from .rmsprop import SquaresState
 
 __all__ = ["Adagrad", "adagrad_update"]
@@ -82,10 +82,10 @@ class Adagrad:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_positive("eps", self.eps)
+        real_number("eps", self.eps, 0, open_low=True)
 
     def init(self, problem: Problem, theta: Array) -> SquaresState:
-        """Return the state with an empty sum."""
+        """Return the state with a zero sum."""
         return SquaresState(theta, array_namespace(theta).zeros_like(theta))
 
     def step(self, problem: Problem, state: SquaresState, dt: Scalar) -> SquaresState:

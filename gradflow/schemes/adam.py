@@ -1,4 +1,4 @@
-r"""Adam: averages of the gradient and of its square, coordinate by coordinate, or of its norm.
+r"""Adam: averages of the gradient and of its square, coordinate by coordinate or in norm.
 
 With ``g`` the gradient of E at ``theta^{n-1}``, started from m = v = 0:
 
@@ -8,7 +8,7 @@ With ``g`` the gradient of E at ``theta^{n-1}``, started from m = v = 0:
 
 .. math:: \theta^n = \theta^{n-1} - \Delta t\,\frac{\hat m}{\sqrt{\hat v} + \varepsilon}.              \tag{3}
 
-dt is the learning rate, in the units of theta: it is the length of a step, not a time. The first step is
+dt is the learning rate, in the units of theta. It is the length of a step, not a time. The first step is
 ``-dt sign(g)`` up to epsilon. For fixed beta1, beta2 and dt -> 0, n dt = t, the averages forget faster than
 theta moves, and the iterates follow
 
@@ -16,21 +16,21 @@ theta moves, and the iterates follow
 
 to first order as long as no component of g changes sign: the flow of the signs, not the gradient flow.
 
-All operations are element by element, but for one reading of (2), as eq. (3) of Ma, Mao & Shen is printed, with one
+All operations are element by element, except in one reading of (2). Eq. (3) of Ma, Mao & Shen, as printed, has one
 number for all coordinates, from the squared norm of the problem:
 
 .. math:: v^n = \beta_2 v^{n-1} + (1 - \beta_2)\,|g|_M^2.                                               \tag{5}
 
 Then the first step has the length ``|d|_M = dt`` up to epsilon, and (4) holds with ``|g|_M`` for ``|g|``: the path of
-the gradient flow at unit speed. Without a stabilization, `AdaptiveSAV` tends to this method, in the same reading, as
-its constant C grows.
+the gradient flow at unit speed. Without a stabilization, `AdaptiveSAV` in the same reading tends to this method as its
+constant C grows.
 
-Inner product. g is the gradient that the problem returns, with respect to *its* inner product. In a diagonal one,
-``(u, v)_M = sum(m_i u_i v_i)``, that is the partial derivative divided by ``m_i``, which cancels from the quotient in
-(3) but for epsilon: Adam is nearly, not exactly, invariant to the scale of the inner product (epsilon acts on the
-partial derivatives as ``m_i epsilon``). In (5) the scale counts: with all ``m_i = c`` the step is ``1 / sqrt(c)``
-times as long as in the Euclidean product. An energy part L is explicit here, counted in g: a weight decay passes
-through the averages, as in the original and unlike AdamW.
+Inner product. g is the gradient that the problem returns, with respect to *its* inner product. In a diagonal one, ``(u,
+v)_M = sum(m_i u_i v_i)``, it is the partial derivative divided by ``m_i``. The factor ``m_i`` cancels from the quotient
+in (3), except in the term epsilon, which acts on the partial derivatives as ``m_i epsilon``. Adam is therefore nearly,
+but not exactly, invariant to the scale of the inner product. In (5) the scale matters: with all ``m_i = c`` the step is
+``1 / sqrt(c)`` times as long as in the Euclidean product. An energy part L is explicit here and included in g. A weight
+decay passes through the averages, as in the original method and unlike AdamW.
 
 ========  ======  ==================
 symbol    code    shape
@@ -42,7 +42,7 @@ g         g       (P,)
 n         n       int
 ========  ======  ==================
 
-Source: Kingma & Ba, ICLR (2015), arXiv:1412.6980, Algorithm 1; epsilon stands outside the root. For (5): Ma, Mao &
+Source: Kingma & Ba, ICLR (2015), arXiv:1412.6980, Algorithm 1; epsilon is outside the root. For (5): Ma, Mao &
 Shen, J. Comput. Phys. 505 (2024) 112911, eqs. (3)-(4).
 """
 
@@ -54,7 +54,7 @@ from typing import NamedTuple
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_in, require_one_of, require_positive
+from ..refusals import one_of, plain_numbers, real_number
 
 __all__ = ["Adam", "AdamState", "adam_update"]
 
@@ -106,7 +106,7 @@ def adam_update(
     eps : float
         The constant epsilon, > 0, in the units of the gradient.
     square : array, (P,) or 0-d, or None
-        What (2) averages: None stands for g^2, ``|g|_M^2`` makes it (5).
+        The quantity that (2) averages: g^2 by default, ``|g|_M^2`` for (5).
     """
     xp = array_namespace(theta, g)
     m_new = beta1 * m + (1 - beta1) * g  # (1)
@@ -142,10 +142,10 @@ class Adam:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_one_of("reading", self.reading, ("elementwise", "norm"))
-        require_in("beta1", self.beta1, 0.0, 1.0, open_end=True)
-        require_in("beta2", self.beta2, 0.0, 1.0, open_end=True)
-        require_positive("eps", self.eps)
+        one_of("reading", self.reading, ("elementwise", "norm"))
+        real_number("beta1", self.beta1, 0, 1, open_high=True)
+        real_number("beta2", self.beta2, 0, 1, open_high=True)
+        real_number("eps", self.eps, 0, open_low=True)
 
     def init(self, problem: Problem, theta: Array) -> AdamState:
         """Return the state with empty averages."""

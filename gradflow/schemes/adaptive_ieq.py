@@ -1,23 +1,24 @@
-r"""Adaptive IEQ: the matrix of IEQ replaced by one number, so that no linear system is left.
+r"""Adaptive IEQ: the matrix of IEQ replaced by one number, so that there is no linear system to solve.
 
 With ``g`` the gradient and E the energy at ``theta^n``,
 
 .. math::
    \theta^{n+1} = \theta^n - \Delta t\,\alpha\, g, \qquad \rho^{n+1} = \alpha \rho^n,                      \tag{1}
 
-where rho stands for ``|q|``. Two forms of alpha:
+where rho is an approximation of ``|q|``. There are two forms of alpha:
 
 .. math::
    \text{invariant:}\quad \alpha &= \frac{1}{1 + \Delta t\,|g|_M^2 / (2E + \varepsilon)},                \tag{2} \\
    \text{printed:}\quad   \alpha &= \frac{1}{1 + \Delta t\,|g|_M^2 / (\rho^2 + \varepsilon)}.              \tag{3}
 
-For ``E = |q|^2 / 2`` and ``rho = |q|`` they agree, and ``|g|^2 / |q|^2`` is the Rayleigh quotient of the Gram matrix ``G = J J^*`` at
-q: (1) is full `IEQ` when q is an eigenvector, and an approximation of it by a multiple of q otherwise. (2) depends on the
-energy alone, so it means the same for a sum, a mean or a cross-entropy, and it *is* ``Restart(SAV(C=eps / 2))`` for an energy
-without a linear part (which is counted in E and g here). (3) takes rho as stored and in the units of the unscaled residual
-``f - y``: with a mean loss over N samples it damps N / 2 times too weakly, and once rho has shrunk past the true residual its
-step is too short. Neither lowers the true energy for every dt, not even for linear f: Gram matrix diag(1, 100),
-q = (1, 0.05), dt = 10 takes E from 0.501 to 6.74.
+For ``E = |q|^2 / 2`` and ``rho = |q|`` the two agree, and ``|g|^2 / |q|^2`` is the Rayleigh quotient of the Gram matrix
+``G = J J^*`` at q. Then (1) is full `IEQ` if q is an eigenvector, and otherwise approximates it by a multiple of q.
+Form (2) depends on the energy only, and therefore has the same meaning for a sum, a mean or a cross-entropy. For an
+energy without a linear part it *is* ``Restart(SAV(C=eps / 2))``; here a linear part is included in E and g. Form (3)
+uses the stored rho, in the units of the unscaled residual ``f - y``. With a mean loss over N samples its damping is N /
+2 times too weak, and once rho has become smaller than the true residual its step is too short. Neither form lowers the
+true energy for every dt, not even for linear f: with the Gram matrix diag(1, 100), q = (1, 0.05) and dt = 10, E rises
+from 0.501 to 6.74.
 
 Identity, with ``d`` the increment and ``w = 2E`` in (2), ``w = (rho^n)^2`` in (3):
 
@@ -43,11 +44,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..energies.linear import Scalar
-from ..energies.protocols import Problem
-from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_one_of, require_positive
-from .protocols import EnergyTerms, Slack
-from .relaxation import Blend, relax_quadratic
+from ..energies.protocols import Problem, problem_ability
+from ..namespace import Array, array_namespace, no_infinity
+from ..refusals import one_of, plain_numbers, real_number
+from .protocols import EnergyTerms
+from .relaxation import Quadratic
 from .state import AuxState
 
 __all__ = ["AdaptiveIEQ", "adaptive_ieq_update"]
@@ -82,7 +83,7 @@ def adaptive_ieq_update(
     inner : callable
         Maps (u, v) to (u, v)_M, 0-d.
     """
-    alpha = 1 / (1 + dt * inner(g, g) / (w + eps))  # (2), (3)
+    alpha = 1 / no_infinity(1 + dt * inner(g, g) / (w + eps))  # (2), (3)
     return theta - (dt * alpha) * g, alpha * rho  # (1)
 
 
@@ -108,12 +109,12 @@ class AdaptiveIEQ:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_positive("eps", self.eps)
-        require_one_of("form", self.form, ("invariant", "printed"))
+        real_number("eps", self.eps, 0, open_low=True)
+        one_of("form", self.form, ("invariant", "printed"))
 
     def _units(self, problem: Problem) -> float:
-        """Return |f - y|^2 / (2 E): 1 unless the printed form meets a scaled residual."""
-        scale: float = getattr(problem, "residual_scale", 1.0)
+        """Return |f - y|^2 / (2 E), which is 1 except for the printed form with a scaled residual."""
+        scale: float = problem_ability(problem, "residual_scale")
         return 1.0 if self.form == "invariant" else 1 / scale**2
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
@@ -126,22 +127,9 @@ class AdaptiveIEQ:
         """Return rho = sqrt(2 E), in the units of f - y for the printed form, 0-d."""
         return array_namespace(theta).sqrt(2 * problem.energy(theta) * self._units(problem))
 
-    def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where rho is defined.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta : array (P,)
-            Where.
-
-        Returns
-        -------
-        bool
-            Whether E >= 0.
-        """
-        return bool(problem.energy(theta) >= 0)
+    def undefined(self, problem: Problem, theta: Array) -> str:
+        """Return why rho is not defined at theta, "" where it is."""
+        return "" if bool(problem.energy(theta) >= 0) else "the energy is negative, so rho = sqrt(2 E) is not defined"
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
         """Return the state one step of size dt later."""
@@ -158,9 +146,23 @@ class AdaptiveIEQ:
         return rho**2 / 2
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return ``|d|_M^2 / dt``, 0-d: the guaranteed drop of (4) when rho is consistent and eps negligible."""
+        """Return ``|d|_M^2 / dt``, 0-d: the guaranteed drop of (4) when rho is consistent and eps negligible.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Its step size.
+        """
         d = theta_new - theta
         return problem.inner(d, d) / dt
+
+    def law(self, problem: Problem, state: AuxState) -> Quadratic:
+        """Return the law of the auxiliary variable: the modified energy holds ``rho^2 / 2``."""
+        return Quadratic(0.5)
 
     def energy_terms(self, problem: Problem, state: AuxState, new: AuxState, dt: Scalar) -> EnergyTerms:
         """Return both terms of the identity (4)."""
@@ -169,17 +171,3 @@ class AdaptiveIEQ:
         w = consistent**2 if self.form == "invariant" else rho**2
         drop = self.dissipation(problem, state.theta, new.theta, dt)
         return EnergyTerms((rho**2 / (w + self.eps)) * drop, (new.aux - rho) ** 2 / 2)
-
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Blend:
-        """Return the relaxed rho; the constraint is on rho^2, twice the energy."""
-        del aux, eta
-        return relax_quadratic(intermediate, consistent, 2 * slack(), orientation=orientation)

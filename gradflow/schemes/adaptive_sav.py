@@ -1,12 +1,12 @@
-r"""Adaptive SAV (A-SAV): scalar auxiliary variable with Adam's averages for direction and step.
+r"""Adaptive SAV (A-SAV): scalar auxiliary variable with Adam's averages for the direction and the step size.
 
-With ``g`` the gradient of F at ``theta^n`` and exponential averages of it and of its size,
+With ``g`` the gradient of F at ``theta^n`` and exponential averages of g and of its square,
 
 .. math::
    m &\leftarrow \beta_1 m + (1 - \beta_1)\, g, & \hat m &= m / (1 - \beta_1^{n}),                        \tag{1} \\
    v &\leftarrow \beta_2 v + (1 - \beta_2)\, |g|^2, & \hat v &= v / (1 - \beta_2^{n}),                    \tag{2}
 
-the scheme is `SAV` with the direction ``m^`` in place of the gradient and the step
+the scheme is `SAV` with the direction ``m^`` in place of the gradient and the step size
 
 .. math:: \hat\tau = \frac{\Delta t}{\sqrt{\hat v} + \varepsilon}.                                       \tag{3}
 
@@ -16,16 +16,16 @@ With ``R = sqrt(F + C)`` at ``theta^n`` and ``A = I + tau^ S``:
    r^{n+1} = \frac{r^n}{1 + (\hat m, \hat\tau A^{-1}\hat m)_M / (2(F + C))}, \qquad
    \theta^{n+1} = \theta^n - \frac{r^{n+1}}{R}\,\hat\tau A^{-1}\hat m.                                  \tag{4}
 
-Two readings of (2). As printed, ``|g|^2`` is the squared norm, here the problem's own, so v and tau^ are numbers. Read element
-by element, as in Adam, v and tau^ have shape (P,), and tau^ in (4) is a diagonal matrix, self-adjoint in a diagonal inner
-product only. Either way, with ``d`` the increment,
+Equation (2) has two readings. As printed, ``|g|^2`` is the squared norm, here in the problem's inner product, and v and
+tau^ are numbers. Element by element, as in Adam, v and tau^ have shape (P,). Then tau^ in (4) is a diagonal matrix,
+which is self-adjoint only in a diagonal inner product. In both cases, with ``d`` the increment,
 
 .. math::
    (r^{n+1})^2 - (r^n)^2 = -(\hat\tau^{-1} d, d)_M - (Sd, d)_M - (r^{n+1} - r^n)^2,                       \tag{5}
 
-so r decays. In one step r moves away from ``sqrt(F + C)`` by ``(m^ - g, d)_M / (2R) + O(dt^2)``: to first order it stays with it
-only where the averages follow the gradient, as they do for fixed rates along a smooth path. An energy part L of the problem
-is counted in F and g.
+so r decays. In one step r departs from ``sqrt(F + C)`` by ``(m^ - g, d)_M / (2R) + O(dt^2)``. To first order, it
+therefore stays consistent only if the averages follow the gradient, as they do for fixed rates along a smooth path. An
+energy part L of the problem is included in F and g.
 
 ========  ======  ==============
 symbol    code    shape
@@ -38,7 +38,8 @@ F         F       0-d
 A^{-1}    solve   map (P,)
 ========  ======  ==============
 
-Source: Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, Algorithm 5 and eqs. (3)-(4); epsilon stands outside the root there.
+Source: Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, Algorithm 5 and eqs. (3)-(4); epsilon is outside the root
+there.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..energies.linear import LinearPart, Scalar, as_linear_part
-from ..energies.protocols import Problem
-from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_finite, require_in, require_one_of, require_positive
-from .protocols import EnergyTerms, Slack
-from .relaxation import Blend, relax_quadratic
-from .sav import require_admissible
+from ..energies.protocols import Problem, problem_ability
+from ..namespace import Array, array_namespace, no_infinity
+from ..refusals import one_of, plain_numbers, real_number
+from .protocols import EnergyTerms
+from .relaxation import Quadratic
+from .sav import NO_ROOT, require_admissible
 
 __all__ = ["AdaptiveSAV", "AdaptiveState", "adaptive_sav_update"]
 
@@ -64,13 +65,13 @@ class AdaptiveState(NamedTuple):
     theta: Array
     """Parameters, (P,)."""
     aux: Array | None
-    """r, 0-d; None stands for sqrt(F + C)."""
+    """r, 0-d; None means sqrt(F + C)."""
     m: Array
     """Average of the gradient, (P,)."""
     v: Array
-    """Average of its square, 0-d or (P,)."""
+    """Average of the square of the gradient, 0-d or (P,)."""
     tau: Array
-    """The step that led here, equation (3), 0-d or (P,)."""
+    """The size of the last step, equation (3), 0-d or (P,)."""
     n: int
     """Steps taken."""
 
@@ -93,7 +94,7 @@ def adaptive_sav_update(
     theta : array (P,)
         Parameters at the old time.
     r : 0-d array or None
-        Auxiliary variable; None stands for sqrt(F + C).
+        Auxiliary variable; None means sqrt(F + C).
     m_hat : array (P,)
         Average of the gradients, equation (1).
     F : 0-d array
@@ -110,7 +111,7 @@ def adaptive_sav_update(
     xp = array_namespace(theta, m_hat)
     R = xp.sqrt(F + C)
     p = tau * solve(m_hat)
-    r_new = (R if r is None else r) / (1 + inner(m_hat, p) / (2 * (F + C)))  # (4)
+    r_new = (R if r is None else r) / no_infinity(1 + inner(m_hat, p) / (2 * (F + C)))  # (4)
     return theta - (r_new / R) * p, r_new  # (4)
 
 
@@ -125,7 +126,7 @@ class AdaptiveSAV:
     stabilization : float or LinearPart
         S, 1 / time, diagonal.
     reading : {"norm", "elementwise"}
-        How (2) is read.
+        The reading of (2).
     beta1, beta2 : float
         Rates of the averages, in [0, 1), dimensionless.
     eps : float
@@ -134,8 +135,8 @@ class AdaptiveSAV:
     Raises
     ------
     ValueError
-        If a number is out of range, the reading unknown, or (at `init`) E + C <= 0 or the problem's inner product
-        is not diagonal, which the element-wise reading needs.
+        If a number is out of range or the reading is unknown; at `init`, if E + C <= 0, or if the reading is
+        element-wise and the problem's inner product is not diagonal.
     """
 
     C: float = 1.0
@@ -147,17 +148,17 @@ class AdaptiveSAV:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_finite("C", self.C)
+        real_number("C", self.C)
         as_linear_part(self.stabilization, "stabilization")
-        require_one_of("reading", self.reading, ("norm", "elementwise"))
-        require_in("beta1", self.beta1, 0.0, 1.0, open_end=True)
-        require_in("beta2", self.beta2, 0.0, 1.0, open_end=True)
-        require_positive("eps", self.eps)
+        one_of("reading", self.reading, ("norm", "elementwise"))
+        real_number("beta1", self.beta1, 0, 1, open_high=True)
+        real_number("beta2", self.beta2, 0, 1, open_high=True)
+        real_number("eps", self.eps, 0, open_low=True)
 
     def init(self, problem: Problem, theta: Array) -> AdaptiveState:
-        """Return the state with r consistent and empty averages."""
+        """Return the state with consistent r and zero averages."""
         require_admissible(problem.energy(theta), self.C)
-        if self.reading == "elementwise" and getattr(problem, "mass", None) is None:
+        if self.reading == "elementwise" and problem_ability(problem, "mass") is None:
             raise ValueError(
                 "the element-wise reading needs a diagonal inner product: a problem with `mass`, not `inner`"
             )
@@ -169,22 +170,9 @@ class AdaptiveSAV:
         """Return sqrt(E(theta) + C), 0-d."""
         return array_namespace(theta).sqrt(problem.energy(theta) + self.C)
 
-    def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the scheme is defined.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta : array (P,)
-            Where.
-
-        Returns
-        -------
-        bool
-            Whether E + C > 0.
-        """
-        return bool(problem.energy(theta) + self.C > 0)
+    def undefined(self, problem: Problem, theta: Array) -> str:
+        """Return why the auxiliary variable is not defined at theta, "" if it is defined."""
+        return "" if bool(problem.energy(theta) + self.C > 0) else NO_ROOT
 
     def step(self, problem: Problem, state: AdaptiveState, dt: Scalar) -> AdaptiveState:
         """Return the state one step later; dt is the learning rate of (3)."""
@@ -213,27 +201,33 @@ class AdaptiveSAV:
         return problem.energy(state.theta) if state.aux is None else state.aux**2 - self.C
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the first two terms of (5), 0-d; `dt` is the step tau^ that was taken (`state.tau`)."""
+        """Return the first two terms of (5), 0-d; `dt` is the step size tau^ of the step (`state.tau`).
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Its step size.
+        """
         d = theta_new - theta
         S = as_linear_part(self.stabilization, "stabilization")
         return problem.inner(d, d / dt) + problem.inner(S.apply(d), d)
 
+    def law(self, problem: Problem, state: AdaptiveState) -> Quadratic:
+        """Return the law of the auxiliary variable: the modified energy contains ``r^2``."""
+        return Quadratic(1.0)
+
     def energy_terms(self, problem: Problem, state: AdaptiveState, new: AdaptiveState, dt: Scalar) -> EnergyTerms:
-        """Return both terms of the identity (5); `dt` is not needed, since the new state keeps tau^."""
+        """Return both terms of the identity (5); `dt` is not used, since the new state stores tau^."""
         del dt
         r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
         return EnergyTerms(self.dissipation(problem, state.theta, new.theta, new.tau), (new.aux - r) ** 2)
 
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Blend:
-        """Return the relaxed r."""
-        del aux, eta
-        return relax_quadratic(intermediate, consistent, slack(), orientation=orientation)
+    def increment(self, problem: Problem, state: AdaptiveState, new: AdaptiveState, dt: Scalar) -> Array:
+        """Return ``(tau^{-1} d, d)_M``, 0-d, with the step size tau^ in place of dt."""
+        del dt
+        d = new.theta - state.theta
+        return problem.inner(d, d / new.tau)

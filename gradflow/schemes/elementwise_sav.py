@@ -1,20 +1,21 @@
-r"""Element-wise SAV, known as AEGD (adaptive gradient descent with energy): one auxiliary variable a coordinate.
+r"""Element-wise SAV, known as AEGD (adaptive gradient descent with energy): one auxiliary variable per coordinate.
 
-All coordinates start from ``r_i = sqrt(E + C)``. With ``g`` the gradient, ``R = sqrt(E + C)`` at ``theta^n``, ``m_i`` the
-diagonal of the inner product and ``A = I + dt S``, S a diagonal stabilization:
+All coordinates start from ``r_i = sqrt(E + C)``. With ``g`` the gradient, ``R = sqrt(E + C)`` at ``theta^n``, ``m_i``
+the diagonal of the inner product and ``A = I + dt S``, S a diagonal stabilization:
 
 .. math::
    r_i^{n+1} &= \frac{r_i^n}{1 + \Delta t\, m_i\, g_i (A^{-1}g)_i / (2(E + C))},                          \tag{1} \\
    \theta_i^{n+1} &= \theta_i^n - \Delta t\,\frac{r_i^{n+1}}{R}\,(A^{-1}g)_i.                           \tag{2}
 
-This is vanilla `SAV` applied in each coordinate with the shared R; with m = 1, S = 0 and ``v = g / (2R)``, ``dt = eta`` it reads
-``r / (1 + 2 eta v^2)``, ``theta - 2 eta r v``, the AEGD iteration. Energy identity, every dt > 0, ``d`` the increment:
+This is vanilla `SAV` applied in each coordinate, with a common R. For m = 1, S = 0, ``v = g / (2R)`` and ``dt = eta``
+it is the AEGD iteration ``r / (1 + 2 eta v^2)``, ``theta - 2 eta r v``. Energy identity, for every dt > 0, with ``d``
+the increment:
 
 .. math::
    \tfrac1P \sum_i \bigl[(r_i^{n+1})^2 - (r_i^n)^2\bigr] =
    -\tfrac1P\Bigl(\frac{|d|_M^2}{\Delta t} + (Sd, d)_M\Bigr) - \tfrac1P\sum_i (r_i^{n+1} - r_i^n)^2.       \tag{3}
 
-An energy part L is counted in E and g.
+An energy part L is included in E and g.
 
 ======  ======  =======
 symbol  code    shape
@@ -36,12 +37,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..energies.linear import LinearPart, Scalar, Zero, as_linear_part, dissipation
-from ..energies.protocols import Problem
-from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_finite
-from .protocols import EnergyTerms, Slack
-from .relaxation import Blend, relax_quadratic
-from .sav import require_admissible
+from ..energies.protocols import Problem, problem_ability
+from ..namespace import Array, array_namespace, no_infinity
+from ..refusals import plain_numbers, real_number
+from .protocols import EnergyTerms
+from .relaxation import Quadratic
+from .sav import NO_ROOT, require_admissible
 from .state import AuxState
 
 __all__ = ["ElementwiseSAV", "elementwise_sav_update"]
@@ -65,7 +66,7 @@ def elementwise_sav_update(
     theta : array (P,)
         Parameters at the old time.
     r : array (P,) or None
-        Auxiliary variables; None stands for sqrt(E + C) everywhere.
+        Auxiliary variables; None means sqrt(E + C) everywhere.
     g : array (P,)
         Gradient of E at theta.
     E : 0-d array
@@ -83,7 +84,7 @@ def elementwise_sav_update(
     R = xp.sqrt(E + C)
     r = R if r is None else r
     A_g = solve(g)
-    r_new = r / (1 + (dt * mass / (2 * (E + C))) * (g * A_g))  # (1)
+    r_new = r / no_infinity(1 + (dt * mass / (2 * (E + C))) * (g * A_g))  # (1)
     return theta - (dt / R) * (r_new * A_g), r_new  # (2)
 
 
@@ -101,8 +102,8 @@ class ElementwiseSAV:
     Raises
     ------
     ValueError
-        If C is not finite, the stabilization is negative, or (at `init`) E + C <= 0 or the problem's inner product
-        is not diagonal, so that it has no coordinates to speak of.
+        If C is not finite or the stabilization is negative; at `init`, if E + C <= 0 or the problem's inner product is
+        not diagonal.
     """
 
     C: float = 1.0
@@ -110,12 +111,12 @@ class ElementwiseSAV:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_finite("C", self.C)
+        real_number("C", self.C)
         as_linear_part(self.stabilization, "stabilization")
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
         """Return the state (theta, r) with every r_i = sqrt(E + C)."""
-        if getattr(problem, "mass", None) is None:
+        if problem_ability(problem, "mass") is None:
             raise ValueError(
                 "ElementwiseSAV needs a diagonal inner product: a problem with `mass`, got one with `inner`"
             )
@@ -127,58 +128,45 @@ class ElementwiseSAV:
         xp = array_namespace(theta)
         return xp.zeros_like(theta) + xp.sqrt(problem.energy(theta) + self.C)
 
-    def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the scheme is defined.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta : array (P,)
-            Where.
-
-        Returns
-        -------
-        bool
-            Whether E + C > 0.
-        """
-        return bool(problem.energy(theta) + self.C > 0)
+    def undefined(self, problem: Problem, theta: Array) -> str:
+        """Return why the auxiliary variable is not defined at theta, "" if it is defined."""
+        return "" if bool(problem.energy(theta) + self.C > 0) else NO_ROOT
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
         """Return the state one step of size dt later."""
         E, g = problem.energy_and_gradient(state.theta)
         S = as_linear_part(self.stabilization, "stabilization")
-        mass: Array | float = problem.mass  # type: ignore[attr-defined]  # checked by init
+        mass = problem_ability(problem, "mass")
         solve = lambda u: S.solve_shifted(u, dt)  # noqa: E731
         return AuxState(*elementwise_sav_update(state.theta, state.aux, g, E, dt=dt, C=self.C, mass=mass, solve=solve))
 
     def modified_energy(self, problem: Problem, state: AuxState) -> Array:
-        """Return the mean of r_i^2 less C, 0-d: E itself when r is consistent."""
+        """Return the mean of r_i^2 less C, 0-d: equal to E if r is consistent."""
         if state.aux is None:
             return problem.energy(state.theta)
         return state.aux @ state.aux / state.aux.shape[0] - self.C
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the first term on the right of (3), negated, 0-d."""
+        """Return the first term on the right of (3), negated, 0-d.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Its step size.
+        """
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, Zero(), S, theta_new - theta, dt) / theta.shape[0]
+
+    def law(self, problem: Problem, state: AuxState) -> Quadratic:
+        """Return the law of the auxiliary variable: it is ``|r|^2 / P``, with one xi_0 for all coordinates."""
+        return Quadratic(1 / state.theta.shape[0])
 
     def energy_terms(self, problem: Problem, state: AuxState, new: AuxState, dt: Scalar) -> EnergyTerms:
         """Return both terms of the identity (3)."""
         change = new.aux - (self.auxiliary(problem, state.theta) if state.aux is None else state.aux)
         numerical = change @ change / change.shape[0]
         return EnergyTerms(self.dissipation(problem, state.theta, new.theta, dt), numerical)
-
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Blend:
-        """Return the relaxed r; one xi_0 for all coordinates, since the law (3) is one sum of squares."""
-        del aux, eta
-        return relax_quadratic(intermediate, consistent, slack() * intermediate.shape[0], orientation=orientation)

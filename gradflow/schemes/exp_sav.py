@@ -4,8 +4,8 @@ The auxiliary variable is ``r = C exp(E / kappa)``. It is kept as
 
 .. math:: s = \log r = E(\theta)/\kappa + \log C,                                                       \tag{1}
 
-because exp(E) overflows at E = 710 (float64) or 89 (float32). With ``g`` the gradient at ``theta^n``, ``A = I + dt S``, S the
-stabilization, ``Sigma = (g, A^{-1} g)_M`` and ``rho = r^{n+1} / r^n``, four schemes go by this name:
+because exp(E) overflows at E = 710 (float64) or 89 (float32). With ``g`` the gradient at ``theta^n``, ``A = I + dt S``,
+S the stabilization, ``Sigma = (g, A^{-1} g)_M`` and ``rho = r^{n+1} / r^n``, four schemes go by this name:
 
 .. math::
    \text{implicit:}\quad & \rho = \frac{1}{1 + \Delta t\,\Sigma/\kappa},
@@ -17,20 +17,20 @@ stabilization, ``Sigma = (g, A^{-1} g)_M`` and ``rho = r^{n+1} / r^n``, four sch
    \text{theorem\_2.2:}\quad & \rho = \frac{1}{1 + \Delta t\,\Sigma/(\kappa r^n)},
         & \theta^{n+1} &= \theta^n - \frac{\Delta t}{r^n}\,\rho\,A^{-1}g.                               \tag{5}
 
-Form (3) is the E-SAV scheme of Liu & Li; the other three are printed in one document as one. What they are:
+Form (3) is the E-SAV scheme of Liu & Li. One document prints the other three as one scheme. Their properties:
 
-* Form (2) is consistent and r cancels from it: gradient descent with the step ``dt / (1 + dt Sigma / kappa)``, never longer than
-  ``sqrt(kappa dt) / 2``. Restart and relaxation cannot change its theta.
-* Form (3) is consistent and fed back through xi, which is 1 as long as s is consistent. An energy part L of the problem is
-  implicit here (``A = I + dt (L + S)``, s stands for the rest F): ``d = -dt A^{-1}(L theta^n + xi g)`` and
-  ``s^{n+1} = s^n + xi (g, d)_M / kappa``, which is (3) for L = 0. In the other forms it is counted in E and g, since an
-  implicit L could drive rho through zero, where no logarithm is left.
+* Form (2) is consistent, and r cancels from it. It is gradient descent with the step ``dt / (1 + dt Sigma / kappa)``, and its
+  increment is never longer than ``sqrt(kappa dt) / 2``. Restart and relaxation cannot change its theta.
+* Form (3) is consistent, and s enters theta through xi, which is 1 as long as s is consistent. An energy part L of the problem
+  is implicit here, with ``A = I + dt (L + S)`` and F in place of E in (1): ``d = -dt A^{-1}(L theta^n + xi g)`` and
+  ``s^{n+1} = s^n + xi (g, d)_M / kappa``, which is (3) for L = 0. The other forms include L in E and g, since an
+  implicit L could make rho negative, and s would not be defined.
 * Form (4) is a consistent step for theta, but its r follows ``r' = -|g|^2 / kappa``, not (1): it tracks E plus a constant.
-* Form (5) solves ``theta' = -g / r``: with consistent s the step is at most ``dt exp(-E / kappa) / C`` times the
-  gradient, so that the iteration freezes where E / kappa is large.
+* Form (5) solves ``theta' = -g / r``. With consistent s, the step is at most ``dt exp(-E / kappa) / C`` times the gradient, so
+  that the iteration freezes if E / kappa is large.
 
-Energy identities, every dt > 0, with ``D = |d|_M^2 / dt + (S d, d)_M`` (plus ``(L d, d)_M / 2`` in (3)), ``d`` the increment,
-``x = log rho``:
+Energy identities, every dt > 0, with ``D = |d|_M^2 / dt + (S d, d)_M`` (plus ``(L d, d)_M / 2`` in (3)), ``d`` the
+increment, ``x = log rho``:
 
 .. math::
    \text{(2):}&\quad \kappa\,(s^{n+1} - s^n) = -D - \kappa\,[\rho(\rho - 1) - x],                        \tag{6} \\
@@ -60,14 +60,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
-from typing import ClassVar
 
 from ..energies.linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
 from ..energies.protocols import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_one_of, require_positive
-from .protocols import EnergyTerms, Slack
-from .relaxation import Blend, relax_log
+from ..refusals import one_of, plain_numbers, real_number
+from .protocols import EnergyTerms
+from .relaxation import BUDGETS, Logarithmic
 from .state import AuxState
 
 __all__ = ["EXP_SAV_FORMS", "ExpSAV", "exp_sav_explicit_update", "exp_sav_update"]
@@ -140,7 +139,7 @@ def exp_sav_explicit_update(
     theta : array (P,)
         Parameters at the old time.
     s : 0-d array or None
-        Auxiliary variable, log r; None stands for `s_consistent`.
+        Auxiliary variable, log r; None means `s_consistent`.
     g : array (P,)
         Gradient of F at theta.
     s_consistent : 0-d array
@@ -172,12 +171,14 @@ class ExpSAV:
 
     Parameters
     ----------
-    form : {"implicit", "explicit", "section_2.2.4", "theorem_2.2"}
-        Equation (2), (3), (4) or (5).
+    form : {"implicit", "explicit", "section_2.2.4", "theorem_2.2", "auto"}
+        Equation (2), (3), (4) or (5). "auto" is (3) for an energy with a linear part that is an operator, and (2) otherwise.
+        Only (3) treats a linear part implicitly: the others count it in E, and their true energy may rise where dt L is
+        large. Only (2) has increments of at most ``sqrt(kappa dt) / 2``.
     scale : float
-        The constant kappa, in the units of the energy; large values approach gradient descent.
+        The constant kappa, in the units of the energy. For large values the scheme approaches gradient descent.
     C : float
-        Constant of (1), > 0, dimensionless; matters in (4) and (5) only.
+        Constant of (1), > 0, dimensionless; it affects theta in (4) and (5) only.
     stabilization : float or LinearPart
         S, 1 / time; a number means that multiple of the identity.
 
@@ -187,27 +188,37 @@ class ExpSAV:
         If the form is unknown, scale or C is not positive, or the stabilization is negative.
     """
 
-    form: str = "implicit"
+    form: str = "auto"
     scale: float = 1.0
     C: float = 1.0
     stabilization: float | LinearPart = 0.0
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_one_of("form", self.form, EXP_SAV_FORMS)
-        require_positive("scale", self.scale)
-        require_positive("C", self.C)
+        one_of("form", self.form, (*EXP_SAV_FORMS, "auto"))
+        real_number("scale", self.scale, 0, open_low=True)
+        real_number("C", self.C, 0, open_low=True)
         as_linear_part(self.stabilization, "stabilization")
 
-    logarithmic_auxiliary: ClassVar[bool] = True
+    def form_on(self, problem: Problem) -> str:
+        """Return the name of the form that runs on this problem: `form`, or the choice of "auto".
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        """
+        if self.form != "auto":
+            return self.form
+        return "implicit" if linear_part(problem).scalar is not None else "explicit"
 
     @property
-    def relaxes_its_own_loss(self) -> bool:
-        """Whether relaxation spends a share of what r itself has lost, instead of the dissipation."""
-        return self.form != "explicit"
+    def budgets(self) -> tuple[str, ...]:
+        """The budgets that `Relaxed` accepts: only ``dissipation`` for forms that relax within the decrease of r."""
+        return BUDGETS if self.form == "explicit" else ("dissipation",)
 
     def _energy_part(self, problem: Problem) -> LinearPart:
-        return linear_part(problem) if self.form == "explicit" else Zero()
+        return linear_part(problem) if self.form_on(problem) == "explicit" else Zero()
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
         """Return the state (theta, log r)."""
@@ -215,16 +226,16 @@ class ExpSAV:
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
         """Return s = E(theta) / kappa + log C, 0-d (F in place of E for the explicit form)."""
-        E = nonlinear_energy(problem, theta) if self.form == "explicit" else problem.energy(theta)
+        E = nonlinear_energy(problem, theta) if self.form_on(problem) == "explicit" else problem.energy(theta)
         return E / self.scale + log(self.C)
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
         """Return the state one step of size dt later."""
-        theta, kappa, inner = state.theta, self.scale, problem.inner
+        theta, kappa, inner, form = state.theta, self.scale, problem.inner, self.form_on(problem)
         L = self._energy_part(problem)
         A = add(L, as_linear_part(self.stabilization, "stabilization"))
         solve = lambda u: A.solve_shifted(u, dt)  # noqa: E731
-        if self.form == "explicit":
+        if form == "explicit":
             F, g = nonlinear_energy_and_gradient(problem, theta)
             s_hat = F / kappa + log(self.C)
             L_theta = None if L.scalar == 0 else L.apply(theta)
@@ -235,63 +246,50 @@ class ExpSAV:
             )
         E, g = problem.energy_and_gradient(theta)
         s = E / kappa + log(self.C) if state.aux is None else state.aux
-        return AuxState(*exp_sav_update(theta, s, g, dt=dt, kappa=kappa, form=self.form, inner=inner, solve=solve))
+        return AuxState(*exp_sav_update(theta, s, g, dt=dt, kappa=kappa, form=form, inner=inner, solve=solve))
 
     def modified_energy(self, problem: Problem, state: AuxState) -> Array:
-        """Return the energy on the left of (6) to (9), 0-d; E itself for consistent s in the first two forms."""
+        """Return the energy on the left of (6) to (9), 0-d; equal to E for consistent s in forms (2) and (3)."""
         s = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
-        xp = array_namespace(state.theta)
-        if self.form == "section_2.2.4":
+        xp, form = array_namespace(state.theta), self.form_on(problem)
+        if form == "section_2.2.4":
             return self.scale * xp.exp(s)  # (8)
-        if self.form == "theorem_2.2":
+        if form == "theorem_2.2":
             return -self.scale * xp.exp(-s)  # (9)
         energy = self.scale * (s - log(self.C))  # (6), (7)
         L = self._energy_part(problem)
         return energy if L.scalar == 0 else energy + problem.inner(state.theta, L.apply(state.theta)) / 2
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return D, 0-d: the guaranteed drop of the modified energy."""
+        """Return D, 0-d: the guaranteed drop of the modified energy.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Its step size.
+        """
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, self._energy_part(problem), S, theta_new - theta, dt)
 
+    def law(self, problem: Problem, state: AuxState) -> Logarithmic:
+        """Return the law of the auxiliary variable; forms other than (3) relax within the decrease of r."""
+        return Logarithmic(self.scale, own_loss=self.form_on(problem) != "explicit")
+
     def energy_terms(self, problem: Problem, state: AuxState, new: AuxState, dt: Scalar) -> EnergyTerms:
         """Return both terms of the identities (6) to (9)."""
-        xp = array_namespace(new.theta)
+        xp, form = array_namespace(new.theta), self.form_on(problem)
         s = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
         x = new.aux - s
         D = self.dissipation(problem, state.theta, new.theta, dt)
-        if self.form == "explicit":
+        if form == "explicit":
             return EnergyTerms(D, 0 * D)
         rho, less = xp.exp(x), xp.expm1(x)
-        if self.form == "implicit":
+        if form == "implicit":
             return EnergyTerms(D, self.scale * (rho * less - x))
-        if self.form == "section_2.2.4":
+        if form == "section_2.2.4":
             return EnergyTerms(D, self.scale * xp.exp(s) * less**2)
         return EnergyTerms(D, self.scale * less**2 * (1 + rho) * xp.exp(-x - s))
-
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Blend:
-        """Return the relaxed s.
-
-        The explicit form spends `slack` in the units of kappa s, its exact law (7). The others spend the share
-        `eta` of what r itself has lost, r <= r~ + eta (r^n - r~), which is the larger budget and needs no exp(s).
-        """
-        xp = array_namespace(aux)
-        if self.form == "explicit":
-            return relax_log(intermediate, consistent, slack() / self.scale, orientation=orientation)
-        x = aux - intermediate
-        if eta == 0:
-            return relax_log(intermediate, consistent, 0 * x, orientation=orientation)
-        small = xp.where(x < 1, x, 0 * x)
-        large = xp.where(x < 1, 1 + 0 * x, x)
-        # log(1 - eta + eta e^x), without overflow for large x and without cancellation for small x
-        budget = xp.where(x < 1, xp.log1p(eta * xp.expm1(small)), large + xp.log(eta + (1 - eta) * xp.exp(-large)))
-        return relax_log(intermediate, consistent, budget, orientation=orientation)

@@ -18,8 +18,8 @@ balance, for every dt > 0, with ``d = theta^{n+1} - theta^n``:
    + \bigl[F(\theta^n + d) - F(\theta^n) - (g, d)_M\bigr].                                             \tag{3}
 
 If the gradient of F has the Lipschitz constant K (in the problem's inner product), the bracket is at most
-``K |d|^2 / 2``. The energy then falls for ``dt <= 2 / K``, and for every dt > 0 when ``S >= K / 2``. No K, no
-guarantee: the other schemes of this library exist to do without it.
+``K |d|^2 / 2``. The energy then falls for ``dt <= 2 / K``, and for every dt > 0 if ``S >= K / 2``. Without a
+K there is no guarantee; the other schemes of this library do not need one.
 
 =======  =======  ==========
 symbol   code     shape
@@ -82,7 +82,7 @@ class GradientDescent:
     Raises
     ------
     ValueError
-        If the stabilization is negative, or (at `init`) has no known sum with the problem's energy part.
+        If the stabilization is negative, or (at `init`) if its sum with the problem's energy part is not known.
     """
 
     stabilization: float | LinearPart = 0.0

@@ -4,12 +4,11 @@ With ``g`` the gradient of E at ``theta^n`` and a momentum ``0 <= beta < 1``,
 
 .. math:: \theta^{n+1} = \theta^n - \Delta t\,g + \beta\,(\theta^n - \theta^{n-1}),                    \tag{1}
 
-started from rest, ``theta^{-1} = theta^0``. The increment ``d^n = theta^n - theta^{n-1}`` is what the state
-keeps,
+started from rest, ``theta^{-1} = theta^0``. The state stores the increment ``d^n = theta^n - theta^{n-1}``,
 
 .. math:: d^{n+1} = \beta d^n - \Delta t\,g, \qquad \theta^{n+1} = \theta^n + d^{n+1},                 \tag{2}
 
-since the difference of two stored iterates would have lost the digits that a small step needs.
+since the difference of two stored iterates would lack the digits of a small step.
 
 Time. Summing (2), ``d^{n+1} = -dt (g^n + beta g^{n-1} + beta^2 g^{n-2} + ...)``: each gradient acts
 ``1 / (1 - beta)`` times in all. For fixed beta and dt -> 0, n dt = t, the iterates follow to first order
@@ -17,12 +16,12 @@ Time. Summing (2), ``d^{n+1} = -dt (g^n + beta g^{n-1} + beta^2 g^{n-2} + ...)``
 .. math:: \theta' = -\frac{1}{1 - \beta}\,\nabla E(\theta),                                            \tag{3}
 
 the gradient flow ten times as fast for beta = 0.9; compare with gradient descent of step ``dt / (1 - beta)``.
-Only if beta tends to 1 along with dt is there inertia: for ``dt = h^2`` and ``beta = 1 - a h``, (1) is a
+There is inertia only if beta tends to 1 as dt tends to 0: for ``dt = h^2`` and ``beta = 1 - a h``, (1) is a
 discretisation of ``theta'' + a theta' = -grad E`` with step h. On a quadratic with eigenvalues k the
 iteration converges exactly when ``0 < dt k < 2 (1 + beta)``.
 
-The energy E need not fall, for any beta > 0. An energy part L is explicit here, counted in g, and g is the
-gradient with respect to the problem's inner product.
+For beta > 0 the energy E need not fall. An energy part L is explicit and included in g, the gradient with respect to
+the problem's inner product.
 
 =======  ======  =======
 symbol   code    shape
@@ -45,7 +44,7 @@ from typing import NamedTuple
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_in
+from ..refusals import plain_numbers, real_number
 
 __all__ = ["HeavyBall", "MomentumState", "heavy_ball_update"]
 
@@ -86,7 +85,7 @@ class HeavyBall:
     Parameters
     ----------
     momentum : float
-        The momentum beta, in [0, 1), dimensionless; time runs ``1 / (1 - beta)`` times as fast, equation (3).
+        The momentum beta, in [0, 1), dimensionless; time is scaled by ``1 / (1 - beta)``, equation (3).
 
     Raises
     ------
@@ -98,7 +97,7 @@ class HeavyBall:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_in("momentum", self.momentum, 0.0, 1.0, open_end=True)
+        real_number("momentum", self.momentum, 0, 1, open_high=True)
 
     def init(self, problem: Problem, theta: Array) -> MomentumState:
         """Return the state at rest."""

@@ -1,7 +1,7 @@
-r"""Invariant energy quadratization (IEQ), first order, linearly implicit; restarted it is Levenberg-Marquardt.
+r"""Invariant energy quadratization (IEQ), first order, linearly implicit; when restarted, it is Levenberg-Marquardt.
 
-For ``F = |q(theta)|^2 / 2`` the auxiliary variable is the residual itself, a vector. With J its Jacobian at ``theta^n``, ``J^*`` the
-adjoint in the problem's inner product, L the energy part and S the stabilization:
+For ``F = |q(theta)|^2 / 2`` the auxiliary variable is the residual itself, a vector. With J its Jacobian at
+``theta^n``, ``J^*`` the adjoint in the problem's inner product, L the energy part and S the stabilization:
 
 .. math::
    \frac{\theta^{n+1} - \theta^n}{\Delta t} &= -L\theta^{n+1} - S(\theta^{n+1} - \theta^n) - J^* q^{n+1},   \tag{1} \\
@@ -21,18 +21,20 @@ with an iterative solver, d is inexact; the increment is therefore scaled by tau
    \tau = -\frac{(q^n, Jd) + (L\theta^n, d)_M}{|Jd|^2 + (d, Ad)_M/\Delta t}, \qquad
    \theta^{n+1} = \theta^n + \tau d, \quad q^{n+1} = q^n + \tau J d,                                     \tag{5}
 
-which is 1 for the exact solution and makes the energy identity hold to round-off whatever the solver left behind:
+which is 1 for the exact solution. With this tau the energy identity holds to round-off for any error of the solver:
 
 .. math::
    \Bigl[\tfrac12|q|^2 + \tfrac12(\theta, L\theta)_M\Bigr]_n^{n+1} = -\frac{|\tau d|_M^2}{\Delta t} - \tau^2 (Sd, d)_M
    - \tfrac{\tau^2}{2}(Ld, d)_M - \tfrac12|q^{n+1} - q^n|^2.                                             \tag{6}
 
-``Restart(IEQ())`` puts ``q^n = q(theta^n)``: then (3) is one Levenberg-Marquardt step of damping 1 / dt, without its test of the
-true energy, which may rise. With L = lambda I it is the step for the residual extended by ``sqrt(lambda) theta``.
+``Restart(IEQ())`` sets ``q^n = q(theta^n)``. Then (3) is one Levenberg-Marquardt step with damping 1 / dt, without the
+test of the true energy, which may rise. With L = lambda I it is the step for the residual extended by ``sqrt(lambda)
+theta``.
 
-Mini-batches. Vanilla IEQ keeps a residual for every sample and moves only those of the batch, while theta moves for all.
-This is wrong by design, even for linear residuals: for N copies of ``q_i = theta``, theta = 1, dt = 9 and batches of one, theta
-goes to ``1 - N`` while the stored energy goes to 0. `solve` runs it all the same, because that is the method; use `Restart`.
+Mini-batches. Vanilla IEQ stores a residual for every sample. A step updates only those of the batch, while theta
+changes for all samples. This is wrong by design, even for linear residuals: for N copies of ``q_i = theta``, theta = 1,
+dt = 9 and batches of one, theta tends to ``1 - N`` while the stored energy tends to 0. `solve` runs it nevertheless,
+because that is the method; use `Restart`.
 
 ==========  ===========  ============
 symbol      code         shape
@@ -44,9 +46,9 @@ L theta     L_theta      (P,)
 d, J d      direction    map
 ==========  ===========  ============
 
-Source: Yang, J. Comput. Phys. 327 (2016) 294 for IEQ; for training, "Assessment of the research value of the IEQ method",
-sections 1 and 2. For L = lambda I that document leaves the right-hand side of its system for q unsaid; with q alone on it,
-as in its case lambda = 0, q^{n+1} is no longer (2) and the fixed point depends on dt.
+Source: Yang, J. Comput. Phys. 327 (2016) 294 for IEQ; for training, "Assessment of the research value of the IEQ
+method", sections 1 and 2. For L = lambda I, that document does not specify the right-hand side of its system for q. If
+it is q alone, as in its case lambda = 0, then q^{n+1} is not (2) and the fixed point depends on dt.
 """
 
 from __future__ import annotations
@@ -57,11 +59,11 @@ from typing import ClassVar, cast
 
 from ..curvature import SOLVERS, damped_step
 from ..energies.linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
-from ..energies.protocols import LeastSquares, Problem, linear_part
+from ..energies.protocols import LeastSquares, Linearization, Problem, linear_part, problem_ability
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_one_of, require_positive
-from .protocols import EnergyTerms, Slack
-from .relaxation import Blend, relax_quadratic
+from ..refusals import one_of, plain_numbers, real_number
+from .protocols import EnergyTerms
+from .relaxation import Quadratic
 from .state import AuxState
 
 __all__ = ["IEQ", "ieq_update"]
@@ -83,7 +85,7 @@ def ieq_update(
     theta : array (P,)
         Parameters at the old time.
     q : array (N,)
-        Auxiliary variable: the residual, or what stands for it.
+        Auxiliary variable, in place of the residual.
     L_theta : array (P,) or None
         L theta; None for an energy without a linear part.
     inner : callable
@@ -113,8 +115,8 @@ class IEQ:
     solver : {"auto", "gram", "parameter", "cg"}
         How (3) is solved; `auto` takes the smaller side, and conjugate gradients when both are large.
     tol : float, optional
-        For conjugate gradients, how far the residual of (3) must fall, dimensionless; 1e-12 in float64 and 1e-6 in float32 when
-        left out.
+        Relative tolerance on the residual of (3) for conjugate gradients, dimensionless; by default 1e-12 in float64
+        and 1e-6 in float32.
 
     Raises
     ------
@@ -126,30 +128,42 @@ class IEQ:
     solver: str = "auto"
     tol: float | None = None
     per_sample_auxiliary: ClassVar[bool] = True
+    evaluates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         plain_numbers(self)
         as_linear_part(self.stabilization, "stabilization")
-        require_one_of("solver", self.solver, SOLVERS)
+        one_of("solver", self.solver, SOLVERS)
         if self.tol is not None:
-            require_positive("tol", self.tol)
+            real_number("tol", self.tol, 0, open_low=True)
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
         """Return the state (theta, q(theta))."""
-        if not callable(getattr(problem, "linearize", None)):
+        if not callable(problem_ability(problem, "linearize")):
             raise ValueError(f"IEQ needs a least-squares problem (with linearize), got {type(problem).__name__}")
         return AuxState(theta, self.auxiliary(problem, theta))
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
         """Return the residual q(theta), (N,)."""
-        return cast(LeastSquares, problem).linearize(theta).residual
+        return self.evaluate(problem, theta).residual
+
+    def evaluate(self, problem: Problem, theta: Array) -> Linearization:
+        """Return the linearisation at theta."""
+        return cast(LeastSquares, problem).linearize(theta)
+
+    def auxiliary_at(self, at: Linearization) -> Array:
+        """Return the residual, (N,), from `evaluate`."""
+        return at.residual
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
         """Return the state one step of size dt later."""
+        return self.step_at(problem, state, dt, self.evaluate(problem, state.theta))
+
+    def step_at(self, problem: Problem, state: AuxState, dt: Scalar, at: Linearization) -> AuxState:
+        """Return the state one step of size dt later, from the linearisation at the state's theta."""
         theta, L = state.theta, linear_part(problem)
-        at = cast(LeastSquares, problem).linearize(theta)
         A = add(L, as_linear_part(self.stabilization, "stabilization"))
-        mass, P = getattr(problem, "mass", None), theta.shape[0]
+        mass, P = problem_ability(problem, "mass"), theta.shape[0]
         theta_new, q = ieq_update(
             theta,
             at.residual if state.aux is None else state.aux,
@@ -163,32 +177,32 @@ class IEQ:
         return AuxState(theta_new, q)
 
     def modified_energy(self, problem: Problem, state: AuxState) -> Array:
-        """Return ``|q|^2 / 2 + (theta, L theta)_M / 2``, 0-d: E itself when q is consistent."""
+        """Return ``|q|^2 / 2 + (theta, L theta)_M / 2``, 0-d: equal to E if q is consistent."""
         if state.aux is None:
             return problem.energy(state.theta)
         energy, L = state.aux @ state.aux / 2, linear_part(problem)
         return energy if L.scalar == 0 else energy + problem.inner(state.theta, L.apply(state.theta)) / 2
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the guaranteed drop of the modified energy: the first three terms of (6), 0-d."""
+        """Return the guaranteed drop of the modified energy: the first three terms of (6), 0-d.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Its step size.
+        """
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, linear_part(problem), S, theta_new - theta, dt)
+
+    def law(self, problem: Problem, state: AuxState) -> Quadratic:
+        """Return the law of the auxiliary variable: the modified energy contains ``|q|^2 / 2``."""
+        return Quadratic(0.5)
 
     def energy_terms(self, problem: Problem, state: AuxState, new: AuxState, dt: Scalar) -> EnergyTerms:
         """Return both terms of the identity (6)."""
         change = new.aux - (self.auxiliary(problem, state.theta) if state.aux is None else state.aux)
         return EnergyTerms(self.dissipation(problem, state.theta, new.theta, dt), change @ change / 2)
-
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Blend:
-        """Return the relaxed q; the constraint is on ``|q|^2``, twice the energy."""
-        del aux, eta
-        return relax_quadratic(intermediate, consistent, 2 * slack(), orientation=orientation)

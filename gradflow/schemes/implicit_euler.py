@@ -15,7 +15,7 @@ to the rounding of E. If E is convex, (1) has one solution, at a distance of at 
 being the gradient of phi there, and for it (3) holds without the factor 2. Otherwise, once dt exceeds one over the most
 negative curvature, phi may have several stationary points: which one is returned is decided by the descent, not by (1).
 
-A step whose iteration ended early has (3) all the same, but solves (1) only up to the residual that its state reports.
+A step whose iteration ended early satisfies (3), but solves (1) only up to the residual in its state.
 
 ========  ======  ========
 symbol    code    shape
@@ -32,13 +32,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ..curvature import Increment, minimising_movement
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem, linear_part
 from ..namespace import Array, array_namespace, quiet
-from ..refusals import plain_numbers, require_positive
+from ..refusals import plain_numbers, real_number, whole_number
 
 __all__ = ["ImplicitEuler", "ImplicitEulerState", "implicit_euler_update"]
 
@@ -77,7 +77,7 @@ class ImplicitEuler:
     Parameters
     ----------
     tol : float, optional
-        Relative residual to reach, dimensionless; 1e-10 in float64 and 1e-5 in float32 when left out.
+        Relative residual to reach, dimensionless; by default 1e-10 in float64 and 1e-5 in float32.
     max_newton : int
         Most Newton iterations in a step.
     max_cg : int
@@ -92,14 +92,14 @@ class ImplicitEuler:
     tol: float | None = None
     max_newton: int = 100
     max_cg: int = 200
+    records: ClassVar[tuple[str, ...]] = ("residual", "newton", "converged")
 
     def __post_init__(self) -> None:
         plain_numbers(self)
         if self.tol is not None:
-            require_positive("tol", self.tol)
-        for name, limit in {"max_newton": self.max_newton, "max_cg": self.max_cg}.items():
-            if not isinstance(limit, int) or limit < 1:
-                raise ValueError(f"{name} must be a whole number >= 1, got {limit!r}")
+            real_number("tol", self.tol, 0, open_low=True)
+        whole_number("max_newton", self.max_newton, 1)
+        whole_number("max_cg", self.max_cg, 1)
 
     def init(self, problem: Problem, theta: Array) -> ImplicitEulerState:
         """Return the state to start from; one product with H is tried, so that its absence is known now."""
@@ -111,6 +111,10 @@ class ImplicitEuler:
         if getattr(product, "shape", None) != theta.shape:
             raise ValueError(f"hvp must return shape {theta.shape}, got {getattr(product, 'shape', product)!r}")
         return ImplicitEulerState(theta, 0.0, 0, True)
+
+    def unsolved(self, state: ImplicitEulerState) -> str:
+        """Return that (1) was not solved to the tolerance, "" if it was."""
+        return "" if state.converged else "the nonlinear system was not solved to its tolerance"
 
     def step(self, problem: Problem, state: ImplicitEulerState, dt: Scalar) -> ImplicitEulerState:
         """Return the state one step of size dt later."""

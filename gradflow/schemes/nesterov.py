@@ -1,4 +1,4 @@
-r"""Nesterov's method with constant momentum: the gradient is taken ahead of the iterate.
+r"""Nesterov's method with constant momentum: the gradient is evaluated ahead of the iterate.
 
 With ``d^n = theta^n - theta^{n-1}`` and a momentum ``0 <= beta < 1``, started from rest,
 
@@ -6,23 +6,23 @@ With ``d^n = theta^n - theta^{n-1}`` and a momentum ``0 <= beta < 1``, started f
    y^n &= \theta^n + \beta d^n,                                                                     \tag{1} \\
    \theta^{n+1} &= y^n - \Delta t\,g, \qquad g = \nabla E(y^n).                                        \tag{2}
 
-Less ``theta^n``, (2) reads ``d^{n+1} = beta d^n - dt g``: `HeavyBall` with the gradient at y, and this is how
-it is computed.
+With ``theta^n`` subtracted, (2) is ``d^{n+1} = beta d^n - dt g``, that is `HeavyBall` with the gradient at y. It is
+computed in this form.
 
-Which variant. Nesterov (1983) lets ``beta_n = (a_n - 1) / a_{n+1}`` tend to 1,
-``2 a_{n+1} = 1 + sqrt(1 + 4 a_n^2)``. A constant beta is his scheme for strongly convex functions (2004,
-constant step scheme III): ``beta = (1 - sqrt(dt mu)) / (1 + sqrt(dt mu))`` for convexity mu and dt = 1 / K, K
-the Lipschitz constant of the gradient; and the form in which Sutskever et al. (2013) took it to deep
-learning. The libraries there store the points y instead of theta, from the same start ``y^0 = theta^0``.
+Which variant. Nesterov (1983) lets ``beta_n = (a_n - 1) / a_{n+1}`` tend to 1, ``2 a_{n+1} = 1 + sqrt(1 + 4 a_n^2)``. A
+constant beta is his scheme for strongly convex functions (2004, constant step scheme III): ``beta = (1 - sqrt(dt mu)) /
+(1 + sqrt(dt mu))`` for convexity mu and dt = 1 / K, K the Lipschitz constant of the gradient. Sutskever et al. (2013)
+use a constant beta in deep learning. Deep-learning libraries store the points y instead of theta, from the same start
+``y^0 = theta^0``.
 
 Time. As for `HeavyBall`: for fixed beta and dt -> 0, n dt = t, the iterates follow to first order
 
 .. math:: \theta' = -\frac{1}{1 - \beta}\,\nabla E(\theta).                                            \tag{3}
 
 On a quadratic with eigenvalues k the iteration converges exactly when
-``0 < dt k < (2 + 2 beta) / (1 + 2 beta)``: for beta > 0 less room than `HeavyBall` or gradient descent has.
-The energy E need not fall. An energy part L is explicit here, counted in g, and g is the gradient with
-respect to the problem's inner product.
+``0 < dt k < (2 + 2 beta) / (1 + 2 beta)``: for beta > 0 a smaller range than for `HeavyBall` or gradient descent.
+The energy E need not fall. An energy part L is explicit and included in g, the gradient with respect to the problem's
+inner product.
 
 =======  ======  =======
 symbol   code    shape
@@ -45,7 +45,7 @@ from dataclasses import dataclass
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_in
+from ..refusals import plain_numbers, real_number
 from .heavy_ball import MomentumState
 
 __all__ = ["Nesterov", "nesterov_point", "nesterov_update"]
@@ -93,7 +93,7 @@ class Nesterov:
     Parameters
     ----------
     momentum : float
-        The momentum beta, in [0, 1), dimensionless; time runs ``1 / (1 - beta)`` times as fast, equation (3).
+        The momentum beta, in [0, 1), dimensionless; time is scaled by ``1 / (1 - beta)``, equation (3).
 
     Raises
     ------
@@ -105,7 +105,7 @@ class Nesterov:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_in("momentum", self.momentum, 0.0, 1.0, open_end=True)
+        real_number("momentum", self.momentum, 0, 1, open_high=True)
 
     def init(self, problem: Problem, theta: Array) -> MomentumState:
         """Return the state at rest."""

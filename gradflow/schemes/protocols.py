@@ -1,19 +1,15 @@
-"""What `solve`, `Restart` and `Relaxed` may ask of a scheme."""
+"""The interface between a scheme and `solve`, `Restart` and `Relaxed`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from ..energies.linear import Scalar
+from ..energies.linear import LinearPart, Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array
-from .relaxation import Blend
+from .relaxation import BUDGETS, EnergyLaw
 
-__all__ = ["AuxiliaryScheme", "EnergyTerms", "Scheme", "Slack"]
-
-Slack: TypeAlias = Callable[[], Array]
-"""The energy that relaxation may give back, 0-d; a function, because not every scheme needs it."""
+__all__ = ["AuxiliaryScheme", "Chaining", "EnergyTerms", "Evaluating", "Scheme", "SchemeAbilities", "scheme_ability"]
 
 
 class EnergyTerms(NamedTuple):
@@ -25,17 +21,20 @@ class EnergyTerms(NamedTuple):
     """
 
     dissipation: Array
-    """What the flow dissipates: ``|d|_M^2 / dt + (S d, d)_M + (L d, d)_M / 2``, d = theta_new - theta; 0-d, >= 0."""
+    """The dissipation of the flow: ``|d|_M^2 / dt + (S d, d)_M + (L d, d)_M / 2``, d = theta_new - theta; 0-d, >= 0."""
     numerical: Array
-    """What the discretisation of the auxiliary variable dissipates on top; 0-d, >= 0."""
+    """The additional dissipation by the discretisation of the auxiliary variable; 0-d, >= 0."""
 
 
 @runtime_checkable
 class Scheme(Protocol):
-    """A time discretisation of theta' = -grad E(theta); implementations are frozen dataclasses."""
+    """A time discretisation of theta' = -grad E(theta); implementations are frozen dataclasses.
+
+    A scheme declares further abilities by the members of `SchemeAbilities`.
+    """
 
     def init(self, problem: Problem, theta: Array) -> Any:
-        """Return the state to start from, a NamedTuple whose first field is theta.
+        """Return the initial state, a NamedTuple whose first field is theta.
 
         Parameters
         ----------
@@ -47,21 +46,22 @@ class Scheme(Protocol):
         Returns
         -------
         NamedTuple
-            Its first field is theta; an auxiliary scheme's second is ``aux``.
+            Its first field is theta. An auxiliary scheme has a field ``aux``, a multi-step scheme a field ``past``; see
+            `gradflow.schemes.state.State`.
 
         Raises
         ------
         ValueError
-            If the scheme cannot run on this problem from here.
+            If the scheme cannot run on this problem from this theta.
         """
 
     def step(self, problem: Problem, state: Any, dt: Scalar) -> Any:
-        """Return the state one step of size dt later. Pure: `state` stays as it was.
+        """Return the state one step of size dt later. The method is pure: `state` is not changed.
 
         Parameters
         ----------
         problem : Problem
-            The energy; in mini-batches that of the batch.
+            The energy; with mini-batches, that of the batch.
         state : NamedTuple
             From `init` or `step`.
         dt : float or 0-d array
@@ -74,14 +74,90 @@ class Scheme(Protocol):
         """
 
 
+class SchemeAbilities:
+    """The optional members of a scheme, with their defaults.
+
+    A scheme declares an ability by a member of the same name. It may derive from this class, but need not. `solve` and
+    the wrappers read the members through `scheme_ability` only.
+    """
+
+    carries_auxiliary: ClassVar[bool] = True
+    """Whether a step starts from the auxiliary variable of the state; False if each step resets it."""
+    per_sample_auxiliary: ClassVar[bool] = False
+    """Whether the auxiliary variable has one entry per residual; a mini-batch step then sees those of the batch."""
+    evaluates: ClassVar[bool] = False
+    """Whether the scheme has the methods of `Evaluating`."""
+    budgets: ClassVar[tuple[str, ...]] = BUDGETS
+    """The budgets that `Relaxed` accepts for it."""
+    stabilization: float | LinearPart = 0.0
+    """The operator S that the scheme adds implicitly and subtracts explicitly."""
+    base: Any = None
+    """The scheme that a wrapper wraps."""
+    records: ClassVar[tuple[str, ...]] = ()
+    """Fields of the state, numbers or 0-d arrays, that ``solve(record=...)`` takes by name."""
+
+    def undefined(self, problem: Problem, theta: Array) -> str:
+        """Return why the auxiliary variable is not defined at theta, "" if it is defined.
+
+        `solve` calls this when a new state is not finite or the state no longer changes. A sentence that is not empty
+        ends the run as ``INADMISSIBLE``.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Parameters.
+        """
+        return ""
+
+    def unsolved(self, state: Any) -> str:
+        """Return what the last step left unsolved, "" if it was solved.
+
+        `solve` counts these steps and reports them in ``Solution.warnings``.
+
+        Parameters
+        ----------
+        state : NamedTuple
+            From `step`.
+        """
+        return ""
+
+    def increment(self, problem: Problem, state: Any, new: Any, dt: Scalar) -> Array:
+        """Return ``|d|_M^2 / dt``, 0-d, with d the increment of theta; ``budget="increment"`` may spend it.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem that the step was taken on.
+        state, new : NamedTuple
+            States before and after the step.
+        dt : float or 0-d array
+            Its step size; a scheme with a step size of its own uses that one.
+        """
+        d = new.theta - state.theta
+        return problem.inner(d, d / dt)
+
+
+_NOTHING_DECLARED = SchemeAbilities()
+
+
+def scheme_ability(scheme: Any, name: str) -> Any:
+    """Return a member of `SchemeAbilities` as the scheme declares it.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    name : str
+        A member of `SchemeAbilities`.
+    """
+    return getattr(scheme, name, getattr(_NOTHING_DECLARED, name))
+
+
 @runtime_checkable
 class AuxiliaryScheme(Scheme, Protocol):
-    """A scheme with an auxiliary variable and a modified energy: what `Restart` and `Relaxed` wrap.
-
-    A scheme whose variable is not defined everywhere may also have a method ``admissible(problem, theta)``, theta (P,), which
-    returns whether it is defined at theta. `solve` asks it when a step has given a state that is not finite, or theta has
-    stopped changing, and then ends ``INADMISSIBLE`` where the answer is False.
-    """
+    """A scheme with an auxiliary variable and a modified energy, which `Restart` and `Relaxed` can wrap."""
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
         """Return the auxiliary variable by its definition at theta.
@@ -91,23 +167,23 @@ class AuxiliaryScheme(Scheme, Protocol):
         problem : Problem
             The energy.
         theta : array (P,)
-            Where.
+            Parameters.
 
         Returns
         -------
         array
-            Of the shape that the scheme gives it: 0-d, (P,) or (N,).
+            Its shape depends on the scheme: 0-d, (P,) or (N,).
         """
 
     def modified_energy(self, problem: Problem, state: Any) -> Array:
-        """Return the energy that the scheme dissipates, 0-d; equal to E when the auxiliary is consistent.
+        """Return the energy that the scheme dissipates, 0-d; it equals E if the auxiliary variable is consistent.
 
         Parameters
         ----------
         problem : Problem
             The energy.
         state : NamedTuple
-            A state of this scheme; an auxiliary variable None stands for its definition.
+            A state of this scheme; ``aux=None`` means the value by definition.
 
         Returns
         -------
@@ -115,26 +191,25 @@ class AuxiliaryScheme(Scheme, Protocol):
             In the units of the energy.
         """
 
-    def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the guaranteed drop of the modified energy, 0-d.
+    def law(self, problem: Problem, state: Any) -> EnergyLaw:
+        """Return how the auxiliary variable enters the modified energy of a state.
 
         Parameters
         ----------
         problem : Problem
-            The energy.
-        theta, theta_new : array (P,)
-            Parameters before and after the step.
-        dt : float or 0-d array
-            Its step size.
+            The problem that the step was taken on.
+        state : NamedTuple
+            A state of this scheme. Its ``aux`` is the free variable; theta, and the past of a multi-step scheme, are
+            fixed.
 
         Returns
         -------
-        0-d array
-            At least 0, in the units of the energy.
+        Quadratic or Logarithmic
+            See `gradflow.schemes.relaxation`.
         """
 
     def energy_terms(self, problem: Problem, state: Any, new: Any, dt: Scalar) -> EnergyTerms:
-        """Return both terms of the energy identity of the step from `state` to `new`.
+        """Return the terms of the energy identity of the step from `state` to `new`.
 
         Parameters
         ----------
@@ -148,38 +223,76 @@ class AuxiliaryScheme(Scheme, Protocol):
         Returns
         -------
         EnergyTerms
-            With the terms of ``modified_energy(new) - modified_energy(state) = -dissipation - numerical``.
+            The terms of ``modified_energy(new) - modified_energy(state) = -dissipation - numerical``. They are NaN for
+            a step without an identity, such as a step of a two-step scheme after a change of dt; `Relaxed` then spends
+            nothing.
         """
 
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Blend:
-        """Return the relaxed auxiliary variable and its xi_0.
+
+@runtime_checkable
+class Evaluating(AuxiliaryScheme, Protocol):
+    """An auxiliary scheme whose step and whose auxiliary variable need the same evaluation of the problem.
+
+    On the full batch, `Relaxed` then evaluates the problem once per step: it passes the evaluation at the new theta to
+    the next step.
+    """
+
+    def evaluate(self, problem: Problem, theta: Array) -> Any:
+        """Return what a step from theta needs of the problem, such as F and its gradient.
 
         Parameters
         ----------
-        aux : array
-            The variable before the step, of the shape that the scheme gives it.
-        intermediate : array
-            The variable after the step, of that shape.
-        consistent : array
-            Its definition at the new theta, of that shape.
-        slack : callable
-            Returns the energy that may be given back, 0-d.
-        eta : float
-            Share of the dissipation that may be given back, in [0, 1].
-        orientation : {"literature", "swapped"}
-            See `gradflow.schemes.relaxation`.
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Parameters.
+        """
+
+    def auxiliary_at(self, at: Any) -> Array:
+        """Return the auxiliary variable by its definition, from an evaluation.
+
+        Parameters
+        ----------
+        at : object
+            From `evaluate`; the scheme defines the shapes of its arrays.
 
         Returns
         -------
-        Blend
-            The variable and its factor.
+        array
+            Equal to ``auxiliary(problem, theta)`` in every bit: 0-d, (P,) or (N,).
+        """
+
+    def step_at(self, problem: Problem, state: Any, dt: Scalar, at: Any) -> Any:
+        """Return ``step(problem, state, dt)``, from an evaluation at the state's theta.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        state : NamedTuple
+            From `init` or `step`.
+        dt : float or 0-d array
+            Step size, > 0.
+        at : object
+            From ``evaluate(problem, state.theta)``; the scheme defines the shapes of its arrays.
+        """
+
+
+@runtime_checkable
+class Chaining(Scheme, Protocol):
+    """A scheme whose step may start from an evaluation in the step before."""
+
+    def step_evaluated(self, problem: Problem, state: Any, dt: Scalar, at: Any) -> tuple[Any, Any]:
+        """Return ``step(problem, state, dt)`` and an evaluation at the new theta.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy; the same object as in the step that returned `at`.
+        state : NamedTuple
+            From `init` or `step`.
+        dt : float or 0-d array
+            Step size, > 0.
+        at : object or None
+            The evaluation at the state's theta that the step before returned, or None.
         """

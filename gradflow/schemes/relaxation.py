@@ -1,8 +1,9 @@
-r"""The relaxation factor xi_0: how far an auxiliary variable may be pulled back to its definition.
+r"""The relaxation factor xi_0: how far an auxiliary variable may be moved back to its definition.
 
-After a step, an auxiliary variable has two values: the *intermediate* one, ``q~``, that carries the energy law, and the
-*consistent* one, ``q^``, given by its definition at the new theta. Relaxation takes the point of the segment between them
-that is nearest to the consistent one among those that spend at most a slack B >= 0 of the guaranteed dissipation:
+After a step, an auxiliary variable has two values. The *intermediate* value ``q~`` satisfies the energy law; the
+*consistent* value ``q^`` is given by the definition at the new theta. Some points on the segment between them spend at
+most a slack B >= 0 of the guaranteed dissipation. Relaxation takes the one among these that is nearest to the
+consistent value:
 
 .. math::
    q^{n+1} = \xi_0 \tilde q + (1 - \xi_0)\hat q, \qquad
@@ -37,24 +38,44 @@ B         slack          0-d, >= 0
 xi_0      xi0            0-d
 ========  =============  ============
 
-Orientation. (1) is the literature's: Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, eqs. (22)-(24), after Jiang,
-Zhang & Zhao (2022). The *swapped* orientation, printed in "Empirical evaluation of energy-stable gradient-flow methods
-in deep learning", section 2.4, exchanges the two roles everywhere: it then keeps as much as it may of the *uncorrected*
-value, and leaves it alone whenever ``|q~| <= |q^|``, the very case that relaxation exists for. It is the same function
-with its first two arguments exchanged, and is offered under that name so that what was published can be run.
+Orientation. (1) is the orientation of the literature: Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, eqs.
+(22)-(24), after Jiang, Zhang & Zhao (2022). The *swapped* orientation is printed in "Empirical evaluation of
+energy-stable gradient-flow methods in deep learning", section 2.4. It exchanges the two roles everywhere. It therefore
+keeps as much as possible of the *uncorrected* value, and does not correct it if ``|q~| <= |q^|``, the case for which
+relaxation was made. It is the same function with its first two arguments exchanged, and is available under that name so
+that the published form can be run.
+
+The law. The form of the constraint and the units of B depend on how the auxiliary variable enters the modified energy.
+A scheme states this as data, `Quadratic` or `Logarithmic`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
-from ..namespace import Array, Namespace, array_namespace, as_array, shape_of
-from ..refusals import require_one_of
+from ..namespace import Array, Namespace, array_namespace, shape_of
+from ..refusals import one_of, real_value
 
-__all__ = ["ORIENTATIONS", "Blend", "relax_log", "relax_quadratic", "xi0_linear", "xi0_log", "xi0_quadratic"]
+__all__ = [
+    "BUDGETS",
+    "ORIENTATIONS",
+    "Blend",
+    "EnergyLaw",
+    "Logarithmic",
+    "Quadratic",
+    "relax",
+    "relax_log",
+    "relax_quadratic",
+    "xi0_linear",
+    "xi0_log",
+    "xi0_quadratic",
+]
 
+BUDGETS = ("dissipation", "increment", "numerical")
+"""The budgets of relaxation."""
 ORIENTATIONS = ("literature", "swapped")
-"""Which of its two values xi_0 weighs."""
+"""Whether xi_0 is the weight of the intermediate value (literature) or of the consistent one (swapped)."""
 
 
 class Blend(NamedTuple):
@@ -64,6 +85,29 @@ class Blend(NamedTuple):
     """The relaxed variable, of the shape of the intermediate one."""
     xi0: Array
     """0-d, in [0, 1]: weight of the intermediate value (literature) or of the consistent value (swapped)."""
+
+
+class Quadratic(NamedTuple):
+    """The modified energy is ``weight |q - centre|^2`` plus terms that do not depend on the auxiliary variable q."""
+
+    weight: float | Array
+    """> 0, dimensionless; a number or 0-d."""
+    centre: float | Array = 0.0
+    """A number, or an array of the shape of q. It is not 0 in two-step schemes: ``r^2 + (2r - r_old)^2`` is
+    ``5 (r - 2 r_old / 5)^2`` plus a constant."""
+
+
+class Logarithmic(NamedTuple):
+    """The modified energy increases with ``s = log r``, which is stored as the auxiliary variable."""
+
+    scale: float
+    """The factor kappa of ``kappa s`` in the modified energy, in the units of the energy."""
+    own_loss: bool = False
+    """Whether the budget is ``eta (r^n - r~)``, a share of the decrease of r, in place of the dissipation."""
+
+
+EnergyLaw: TypeAlias = Quadratic | Logarithmic
+"""How an auxiliary variable enters a modified energy."""
 
 
 def xi0_quadratic(intermediate: Array, consistent: Array, slack: Array | float) -> Array:
@@ -79,13 +123,13 @@ def xi0_quadratic(intermediate: Array, consistent: Array, slack: Array | float) 
     Returns
     -------
     0-d array
-        In [0, 1], with a relative error of a few units of round-off as long as ``|q|^2`` and its rounding errors neither
-        overflow nor underflow: ``1e-140 < |q| < 1e150`` in float64, ``1e-15 < |q| < 1e18`` in float32.
+        In [0, 1], with a relative error of a few units of round-off as long as ``|q|^2`` and its rounding errors
+        neither overflow nor underflow: ``1e-140 < |q| < 1e150`` in float64, ``1e-15 < |q| < 1e18`` in float32.
 
     Raises
     ------
     ValueError
-        If the shapes differ, or `slack` is a negative Python number.
+        If a value is not real, the shapes or dtypes differ, or `slack` is a negative Python number.
     """
     a, c, B = _quadratic_terms(intermediate, consistent, slack)
     xp = array_namespace(c)
@@ -117,7 +161,7 @@ def xi0_linear(intermediate: Array, consistent: Array, slack: Array | float) -> 
     Raises
     ------
     ValueError
-        If `slack` is a negative Python number.
+        If a value is not real, the dtypes differ, or `slack` is a negative Python number.
     """
     intermediate, consistent = _checked(intermediate, consistent, slack)
     xp = array_namespace(intermediate, consistent)
@@ -129,7 +173,7 @@ def xi0_linear(intermediate: Array, consistent: Array, slack: Array | float) -> 
 
 
 def xi0_log(intermediate: Array, consistent: Array, log_slack: Array | float) -> Array:
-    """Return xi_0 of equation (4) for a positive variable v = exp(s) of which only s is kept.
+    """Return xi_0 of equation (4) for a positive variable v = exp(s) that is stored as s.
 
     Parameters
     ----------
@@ -146,9 +190,9 @@ def xi0_log(intermediate: Array, consistent: Array, log_slack: Array | float) ->
     Raises
     ------
     ValueError
-        If `log_slack` is a negative Python number.
+        If a value is not real, the dtypes differ, or `log_slack` is a negative Python number.
     """
-    intermediate, consistent = _checked(intermediate, consistent, log_slack)
+    intermediate, consistent = _checked(intermediate, consistent, log_slack, "log_slack")
     xp = array_namespace(intermediate, consistent)
     gap, rounding = _two_sum(consistent, -intermediate)
     excess = (gap - log_slack) + rounding
@@ -161,7 +205,7 @@ def xi0_log(intermediate: Array, consistent: Array, log_slack: Array | float) ->
 def relax_quadratic(
     intermediate: Array, consistent: Array, slack: Array | float, *, orientation: str = "literature"
 ) -> Blend:
-    """Return the relaxed variable of equation (1) and its xi_0, in the orientation asked for.
+    """Return the relaxed variable of equation (1) and its xi_0, in the given orientation.
 
     Parameters
     ----------
@@ -170,28 +214,40 @@ def relax_quadratic(
     slack : float or 0-d array
         The slack B >= 0, in the units of ``|q|^2``.
     orientation : {"literature", "swapped"}
-        See the module's text.
+        See the module docstring.
 
     Raises
     ------
     ValueError
-        As `xi0_quadratic`, and if the orientation is none of the two.
+        As `xi0_quadratic`, or if the orientation is unknown.
     """
-    require_one_of("orientation", orientation, ORIENTATIONS)
+    one_of("orientation", orientation, ORIENTATIONS)
     if orientation == "swapped":
         intermediate, consistent = consistent, intermediate
     xi0 = xi0_quadratic(intermediate, consistent, slack)
-    if shape_of(intermediate) == ():  # the bound itself, to full relative accuracy however small r~ is beside r^
+    if shape_of(intermediate) == ():  # the bound itself, to full relative accuracy even if r~ is much smaller than r^
         xp = array_namespace(xi0)
         bound = xp.hypot(intermediate, xp.sqrt(0 * xi0 + slack))
         return Blend(xp.where(xi0 > 0, xp.copysign(bound, consistent), consistent), xi0)
-    return Blend(consistent + xi0 * (intermediate - consistent), xi0)
+    return Blend(_within_bound(consistent + xi0 * (intermediate - consistent), intermediate, slack, xi0), xi0)
+
+
+def _within_bound(aux: Array, intermediate: Array, slack: Array | float, xi0: Array) -> Array:
+    """Return a vector, scaled to the bound of (1) if xi_0 > 0 and rounding has left it outside.
+
+    Where q^ is far longer than q~, the rounding of q^ alone would break the bound.
+    """
+    xp = array_namespace(aux)
+    square, bound = aux @ aux, intermediate @ intermediate + slack
+    outside = (xi0 > 0) & (square > bound)
+    one = 1 + 0 * square
+    return xp.where(outside, xp.sqrt(bound / xp.where(outside, square, one)), one) * aux
 
 
 def relax_log(
     intermediate: Array, consistent: Array, log_slack: Array | float, *, orientation: str = "literature"
 ) -> Blend:
-    """Return the relaxed logarithm of equation (4) and its xi_0, in the orientation asked for.
+    """Return the relaxed logarithm of equation (4) and its xi_0, in the given orientation.
 
     Parameters
     ----------
@@ -200,14 +256,14 @@ def relax_log(
     log_slack : float or 0-d array
         The slack as l = log(1 + B / v~) >= 0, in either orientation.
     orientation : {"literature", "swapped"}
-        See the module's text.
+        See the module docstring.
 
     Raises
     ------
     ValueError
-        As `xi0_log`, and if the orientation is none of the two.
+        As `xi0_log`, or if the orientation is unknown.
     """
-    require_one_of("orientation", orientation, ORIENTATIONS)
+    one_of("orientation", orientation, ORIENTATIONS)
     xp = array_namespace(intermediate, consistent)
     if orientation == "swapped":  # the same B, now relative to v^
         log_slack = 0 * intermediate + log_slack
@@ -221,13 +277,70 @@ def relax_log(
     return Blend(xp.where(xi0 > 0, bound, consistent), xi0)
 
 
-def _checked(intermediate: Array, consistent: Array, slack: Array | float) -> tuple[Array, Array]:
-    intermediate, consistent = as_array(intermediate), as_array(consistent)
-    if shape_of(intermediate) != shape_of(consistent):
-        shapes = f"{shape_of(intermediate)}, {shape_of(consistent)}"
-        raise ValueError(f"intermediate and consistent differ in shape: {shapes}")
-    if isinstance(slack, (int, float)) and slack < 0:  # a NaN goes through: numerical trouble is for `solve` to report
-        raise ValueError(f"slack must be >= 0, got {slack!r}")
+def relax(
+    law: EnergyLaw,
+    old: Array,
+    intermediate: Array,
+    consistent: Array,
+    slack: Callable[[], Array],
+    *,
+    eta: float,
+    orientation: str = "literature",
+) -> Blend:
+    """Return the relaxed auxiliary variable and its xi_0 under a law.
+
+    Parameters
+    ----------
+    law : Quadratic or Logarithmic
+        How the variable enters the modified energy.
+    old : array
+        The variable before the step, 0-d, (P,) or (N,).
+    intermediate, consistent : array
+        The values q~ and q^, of that shape.
+    slack : callable
+        Returns the energy that may be spent, 0-d. It is not called if the law has a budget of its own.
+    eta : float
+        Share of the dissipation that may be spent, in [0, 1]; used only if the law has a budget of its own.
+    orientation : {"literature", "swapped"}
+        See the module docstring.
+
+    Raises
+    ------
+    ValueError
+        As `relax_quadratic` and `relax_log`.
+    """
+    if isinstance(law, Quadratic):
+        slack_of_square = slack() / law.weight
+        if isinstance(law.centre, (int, float)) and law.centre == 0:
+            return relax_quadratic(intermediate, consistent, slack_of_square, orientation=orientation)
+        aux, xi0 = relax_quadratic(
+            intermediate - law.centre, consistent - law.centre, slack_of_square, orientation=orientation
+        )
+        return Blend(aux + law.centre, xi0)
+    budget = _own_loss(old - intermediate, eta) if law.own_loss else slack() / law.scale
+    return relax_log(intermediate, consistent, budget, orientation=orientation)
+
+
+def _own_loss(x: Array, eta: float) -> Array:
+    """Return log(1 - eta + eta e^x), x = log(r^n / r~): without overflow for large x, or cancellation for small x."""
+    if eta == 0:
+        return 0 * x
+    xp = array_namespace(x)
+    small, large = xp.where(x < 30, x, 0 * x), xp.where(x < 30, 30 + 0 * x, x)
+    return xp.where(x < 30, xp.log1p(eta * xp.expm1(small)), large + xp.log(eta + (1 - eta) * xp.exp(-large)))
+
+
+def _checked(intermediate: Array, consistent: Array, slack: Array | float, name: str = "slack") -> tuple[Array, Array]:
+    intermediate, consistent = real_value("intermediate", intermediate), real_value("consistent", consistent)
+    kinds = [(shape_of(v), getattr(v, "dtype", None)) for v in (intermediate, consistent)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"intermediate and consistent must not differ in shape or dtype, got {kinds[0]} and {kinds[1]}"
+        )
+    if shape_of(real_value(name, slack)) != ():
+        raise ValueError(f"{name} must be 0-d, got shape {shape_of(slack)}")
+    if isinstance(slack, (int, float)) and slack < 0:  # a NaN is accepted: `solve` reports numerical trouble
+        raise ValueError(f"{name} must be >= 0, got {slack!r}")
     return intermediate, consistent
 
 

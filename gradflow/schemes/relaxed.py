@@ -1,45 +1,44 @@
-r"""Relaxation: after every step, pull the auxiliary variable back towards its definition, as far as the energy law allows.
+r"""Relaxation: after every step, move the auxiliary variable towards its definition, as far as the energy law allows.
 
-With ``r~`` the base scheme's variable after the step, ``r^ = r(theta^{n+1})`` its definition, and D the dissipation in the base
-scheme's energy identity:
+With ``r~`` the base scheme's variable after the step, ``r^ = r(theta^{n+1})`` its definition, and D the dissipation in
+the base scheme's energy identity:
 
 .. math::
    r^{n+1} &= \xi_0\,\tilde r + (1 - \xi_0)\,\hat r, \\
    \xi_0 &= \min\{\xi \in [0, 1] : \text{modified energy}(r^{n+1}) \le \text{modified energy}(\tilde r) + \eta D\}.  \tag{1}
 
-The modified energy then still decays, for every dt > 0: with this budget by at least ``(1 - eta) D`` and the numerical
-dissipation. Theta is touched only through the next step. `gradflow.schemes.relaxation` solves (1).
+The modified energy then still decays for every dt > 0, with this budget by at least ``(1 - eta) D`` plus the numerical
+dissipation. Theta changes only through the next step. `gradflow.schemes.relaxation` solves (1).
 
-Budgets. ``dissipation`` is (1). ``increment`` allows ``eta |d|_M^2 / dt`` only, as Ma, Mao & Shen print it, with the scheme's own
-step in place of dt if it has one (`AdaptiveSAV`); the two are the same without linear parts (a scheme whose own D is smaller than
-that gets ``eta D``). ``numerical`` allows ``eta D + (r~ - r)^2``, that
-is, also the numerical dissipation, as the code of Liu, Shen & Zhang does. All keep the decay. The forms of `ExpSAV` but
-the explicit one have one budget of their own, ``eta (r^n - r~)``, a share of what r lost; other names are refused there.
+Budgets. ``dissipation`` is (1). ``increment`` allows only ``eta |d|_M^2 / dt``, as Ma, Mao & Shen print it, or ``eta
+D`` if that is smaller. A scheme with a step size of its own (`AdaptiveSAV`) uses that in place of dt. Without linear
+parts, ``increment`` and ``dissipation`` are the same. ``numerical`` allows ``eta D + (r~ - r)^2``, which includes the
+numerical dissipation, as in the code of Liu, Shen & Zhang. All budgets keep the decay. The forms of `ExpSAV` other than
+the explicit one have a budget of their own, ``eta (r^n - r~)``, a share of the decrease of r; `Relaxed` accepts only
+the name ``dissipation`` for them. In a step without an energy identity, nothing may be spent.
 
-Orientation. ``literature`` is (1). ``swapped`` exchanges ``r~`` and ``r^`` throughout, as one document prints it (another prints
-its weights and no constraint): see `gradflow.schemes.relaxation`.
+Orientation. ``literature`` is (1). ``swapped`` exchanges ``r~`` and ``r^`` throughout, as one document prints it.
+Another document prints its weights without the constraint. See `gradflow.schemes.relaxation`.
 
-Source: Jiang, Zhang & Zhao, J. Comput. Phys. 456 (2022) 110954; Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, eqs.
-(21)-(24), Algorithm 4, eta = 0.99; Liu, Shen & Zhang, arXiv:2301.02942 for the budget ``numerical``.
+Source: Jiang, Zhang & Zhao, J. Comput. Phys. 456 (2022) 110954; Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911,
+eqs. (21)-(24), Algorithm 4, eta = 0.99; Liu, Shen & Zhang, arXiv:2301.02942 for the budget ``numerical``.
 """
 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+from ..description import found
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_in, require_one_of
-from .protocols import AuxiliaryScheme, EnergyTerms, Slack
-from .relaxation import ORIENTATIONS
+from ..refusals import one_of, plain_numbers, real_number
+from .protocols import AuxiliaryScheme, EnergyTerms, scheme_ability
+from .relaxation import BUDGETS, ORIENTATIONS, EnergyLaw, relax
 from .restart import Restart
 
-__all__ = ["BUDGETS", "Relaxed", "RelaxedState"]
-
-BUDGETS = ("dissipation", "increment", "numerical")
-"""What `Relaxed` may give back."""
+__all__ = ["Relaxed", "RelaxedState"]
 
 
 class RelaxedState(NamedTuple):
@@ -48,11 +47,11 @@ class RelaxedState(NamedTuple):
     theta: Array
     """Parameters, (P,)."""
     aux: Array | None
-    """The relaxed auxiliary variable; None stands for 'equal to its definition'."""
+    """The relaxed auxiliary variable; None means 'equal to its definition'."""
     xi0: Array
     """The last relaxation factor, 0-d, in [0, 1]; 0 at the start."""
     base: Any
-    """The base scheme's own state, for what else it keeps; its aux is the intermediate variable."""
+    """The base scheme's own state, with its other fields; its ``aux`` is the intermediate variable."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,18 @@ class Relaxed:
     base : AuxiliaryScheme
         A vanilla scheme with an auxiliary variable.
     eta : float
-        Share of the dissipation that may be given back, in [0, 1], dimensionless.
+        Share of the dissipation that may be spent, in [0, 1], dimensionless.
     orientation : {"literature", "swapped"}
-        Which of the two variables xi_0 weighs.
+        Whether xi_0 is the weight of the intermediate variable or of the consistent one.
     budget : {"dissipation", "increment", "numerical"}
-        What may be given back.
+        What may be spent.
 
     Raises
     ------
     ValueError
-        If the base has no auxiliary variable or is restarted (the relaxed value would never be used; write
-        ``Restart(Relaxed(...))`` to see that), eta is outside [0, 1], or a name is unknown.
+        If the base has no auxiliary variable, or is restarted or relaxed; if eta is outside [0, 1] or a name is
+        unknown; or if the base scheme has a budget of its own and another one is given. (The relaxed value of a
+        restarted scheme would never be used, as ``Restart(Relaxed(...))`` shows.)
     """
 
     base: AuxiliaryScheme
@@ -86,54 +86,60 @@ class Relaxed:
     def __post_init__(self) -> None:
         plain_numbers(self)
         if isinstance(self.base, type) or not isinstance(self.base, AuxiliaryScheme):
-            raise ValueError(f"Relaxed wraps a scheme with an auxiliary variable, got {self.base!r}")
+            raise ValueError(f"base must be a scheme with an auxiliary variable, got {found(self.base)}")
         if isinstance(self.base, (Restart, Relaxed)):
-            raise ValueError(f"Relaxed wraps a vanilla scheme, got {self.base!r}")
-        require_in("eta", self.eta, 0.0, 1.0)
-        require_one_of("orientation", self.orientation, ORIENTATIONS)
-        require_one_of("budget", self.budget, BUDGETS)
-        if getattr(self.base, "relaxes_its_own_loss", False) and self.budget != "dissipation":
+            raise ValueError(f"base must be a vanilla scheme, got {self.base!r}")
+        real_number("eta", self.eta, 0, 1)
+        one_of("orientation", self.orientation, ORIENTATIONS)
+        one_of("budget", self.budget, BUDGETS)
+        if self.budget not in scheme_ability(self.base, "budgets"):
             raise ValueError(f"{self.base!r} is relaxed within its own loss of r; budget must be 'dissipation'")
+
+    records: ClassVar[tuple[str, ...]] = ("xi0",)
 
     @property
     def per_sample_auxiliary(self) -> bool:
-        """Whether the auxiliary variable has one entry a residual, as the base scheme's."""
-        return bool(getattr(self.base, "per_sample_auxiliary", False))
+        """Whether the auxiliary variable of the base scheme has one entry per residual."""
+        return bool(scheme_ability(self.base, "per_sample_auxiliary"))
 
     def init(self, problem: Problem, theta: Array) -> RelaxedState:
-        """Return the state with the auxiliary consistent and xi_0 = 0."""
+        """Return the state with a consistent auxiliary variable and xi_0 = 0."""
         base = self.base.init(problem, theta)
         return RelaxedState(theta, base.aux, problem.inner(theta, 0 * theta), base)
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
-        """Return the auxiliary variable by its definition at theta, of the shape that the base scheme gives it."""
+        """Return the auxiliary variable by the base scheme's definition at theta."""
         return self.base.auxiliary(problem, theta)
 
-    def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the base scheme is defined.
+    def undefined(self, problem: Problem, theta: Array) -> str:
+        """Return why the base scheme is not defined at theta, "" if it is defined."""
+        return str(scheme_ability(self.base, "undefined")(problem, theta))
 
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta : array (P,)
-            Where.
-
-        Returns
-        -------
-        bool
-            What the base scheme says; True of one that has no such method.
-        """
-        check = getattr(self.base, "admissible", None)
-        return True if check is None else bool(check(problem, theta))
+    def unsolved(self, state: RelaxedState) -> str:
+        """Return what the base scheme's last step left unsolved, "" if it was solved."""
+        return str(scheme_ability(self.base, "unsolved")(state.base))
 
     def step(self, problem: Problem, state: RelaxedState, dt: Scalar) -> RelaxedState:
         """Return the state one step later."""
         old = self._before(problem, state)
         new = self.base.step(problem, old, dt)
-        consistent = self.base.auxiliary(problem, new.theta)
+        return self._relaxed(problem, old, new, dt, self.base.auxiliary(problem, new.theta))
+
+    def step_evaluated(self, problem: Problem, state: RelaxedState, dt: Scalar, at: Any) -> tuple[RelaxedState, Any]:
+        """Return ``step(problem, state, dt)`` and the evaluation at its theta, for the next step."""
+        base: Any = self.base
+        if not scheme_ability(base, "evaluates"):
+            return self.step(problem, state, dt), None
+        old = self._before(problem, state)
+        new = base.step_at(problem, old, dt, base.evaluate(problem, state.theta) if at is None else at)
+        at_new = base.evaluate(problem, new.theta)
+        return self._relaxed(problem, old, new, dt, base.auxiliary_at(at_new)), at_new
+
+    def _relaxed(self, problem: Problem, old: Any, new: Any, dt: Scalar, consistent: Array) -> RelaxedState:
+        """Return the state after the base scheme's step from `old` to `new`, equation (1)."""
+        law = self.base.law(problem, new)
         slack = lambda: self._slack(problem, old, new, dt)  # noqa: E731
-        aux, xi0 = self.base.relax(old.aux, new.aux, consistent, slack, eta=self.eta, orientation=self.orientation)
+        aux, xi0 = relax(law, old.aux, new.aux, consistent, slack, eta=self.eta, orientation=self.orientation)
         return RelaxedState(new.theta, aux, xi0, new)
 
     def _before(self, problem: Problem, state: RelaxedState) -> Any:
@@ -141,39 +147,27 @@ class Relaxed:
         return state.base._replace(theta=state.theta, aux=aux)
 
     def _slack(self, problem: Problem, old: Any, new: Any, dt: Scalar) -> Array:
-        """Return the energy that may be given back, 0-d."""
-        terms = self.base.energy_terms(problem, old, new, dt)
+        """Return the energy that may be spent, 0-d: 0 in a step without an energy identity."""
+        terms, xp = self.base.energy_terms(problem, old, new, dt), array_namespace(new.theta)
         if self.budget == "increment":
-            d = new.theta - old.theta
-            xp = array_namespace(d)
-            step = getattr(new, "tau", dt)  # AdaptiveSAV's own, a number or (P,)
-            return self.eta * xp.minimum(problem.inner(d, d / step), terms.dissipation)
-        slack = self.eta * terms.dissipation
-        return slack + terms.numerical if self.budget == "numerical" else slack
+            increment = scheme_ability(self.base, "increment")(problem, old, new, dt)
+            slack = self.eta * xp.minimum(increment, terms.dissipation)
+        else:
+            slack = self.eta * terms.dissipation
+            if self.budget == "numerical":
+                slack = slack + terms.numerical
+        return xp.where(xp.isnan(slack), xp.zeros_like(slack), slack)
 
     def modified_energy(self, problem: Problem, state: RelaxedState) -> Array:
         """Return the base scheme's modified energy of the relaxed variable, 0-d."""
         return self.base.modified_energy(problem, state.base._replace(theta=state.theta, aux=state.aux))
 
-    def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the base scheme's guaranteed drop, of which (1 - eta) is left, 0-d."""
-        return self.base.dissipation(problem, theta, theta_new, dt)
+    def law(self, problem: Problem, state: RelaxedState) -> EnergyLaw:
+        """Return the base scheme's law."""
+        return self.base.law(problem, state.base)
 
     def energy_terms(self, problem: Problem, state: RelaxedState, new: RelaxedState, dt: Scalar) -> EnergyTerms:
-        """Return the terms of the base scheme's identity less what relaxation gave back, so that it holds again."""
+        """Return the terms of the base scheme's identity, less the amount that relaxation spent."""
         terms = self.base.energy_terms(problem, self._before(problem, state), new.base, dt)
-        given_back = self.modified_energy(problem, new) - self.base.modified_energy(problem, new.base)
-        return EnergyTerms(terms.dissipation - given_back, terms.numerical)
-
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Any:
-        """Return the base scheme's relaxed variable."""
-        return self.base.relax(aux, intermediate, consistent, slack, eta=eta, orientation=orientation)
+        spent = self.modified_energy(problem, new) - self.base.modified_energy(problem, new.base)
+        return EnergyTerms(terms.dissipation - spent, terms.numerical)

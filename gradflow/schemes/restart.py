@@ -2,9 +2,12 @@ r"""Restart: reset the auxiliary variable to its definition before every step.
 
 .. math:: r^n := r(\theta^n), \quad\text{then one step of the base scheme.}                              \tag{1}
 
-The energy identity of the base scheme holds within each step, from the true energy to the modified one, and no longer
-telescopes: the true energy may rise. What is gained is that nothing can drift or collapse. Restarted `SAV` is, for
-L = 0 and S = lambda I, gradient descent with the step ``1 / (1/dt + lambda + |g|^2 / (2 (F + C)))``; restarted `IEQ` is Levenberg-Marquardt with damping 1 / dt.
+A multi-step base also loses its past: every step is then its starting step.
+
+The energy identity of the base scheme holds within each step, from the true energy to the modified one. It no longer
+telescopes, and the true energy may rise. In return, the auxiliary variable cannot drift or collapse. For L = 0 and S =
+lambda I, restarted `SAV` is gradient descent with the step ``1 / (1/dt + lambda + |g|^2 / (2 (F + C)))``. Restarted
+`IEQ` is Levenberg-Marquardt with damping 1 / dt.
 
 Source: Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, Algorithm 3.
 """
@@ -14,11 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..description import found
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array
-from .protocols import AuxiliaryScheme, EnergyTerms, Slack
-from .relaxation import Blend
+from .protocols import AuxiliaryScheme, EnergyTerms, scheme_ability
+from .relaxation import EnergyLaw
+from .state import reset
 
 __all__ = ["Restart"]
 
@@ -44,59 +49,41 @@ class Restart:
 
     def __post_init__(self) -> None:
         if isinstance(self.base, type) or not isinstance(self.base, AuxiliaryScheme):
-            raise ValueError(f"Restart wraps a scheme with an auxiliary variable, got {self.base!r}")
+            raise ValueError(f"base must be a scheme with an auxiliary variable, got {found(self.base)}")
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """Fields of the base scheme's state that may be recorded."""
+        return tuple(scheme_ability(self.base, "records"))
 
     def init(self, problem: Problem, theta: Array) -> Any:
         """Return the base scheme's state."""
         return self.base.init(problem, theta)
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
-        """Return the auxiliary variable by its definition at theta, of the shape that the base scheme gives it."""
+        """Return the auxiliary variable by the base scheme's definition at theta."""
         return self.base.auxiliary(problem, theta)
 
-    def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the base scheme is defined.
+    def undefined(self, problem: Problem, theta: Array) -> str:
+        """Return why the base scheme is not defined at theta, "" if it is defined."""
+        return str(scheme_ability(self.base, "undefined")(problem, theta))
 
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta : array (P,)
-            Where.
-
-        Returns
-        -------
-        bool
-            What the base scheme says; True of one that has no such method.
-        """
-        check = getattr(self.base, "admissible", None)
-        return True if check is None else bool(check(problem, theta))
+    def unsolved(self, state: Any) -> str:
+        """Return what the base scheme's last step left unsolved, "" if it was solved."""
+        return str(scheme_ability(self.base, "unsolved")(state))
 
     def step(self, problem: Problem, state: Any, dt: Scalar) -> Any:
-        """Return the state one step later; its auxiliary is the intermediate one, kept for diagnosis only."""
-        return self.base.step(problem, state._replace(aux=None), dt)  # (1): None is 'equal to its definition'
+        """Return the state one step later; its ``aux`` is the intermediate variable, kept for diagnosis only."""
+        return self.base.step(problem, reset(state), dt)  # (1)
 
     def modified_energy(self, problem: Problem, state: Any) -> Array:
         """Return the base scheme's modified energy, 0-d."""
         return self.base.modified_energy(problem, state)
 
-    def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the base scheme's guaranteed drop within one step, 0-d."""
-        return self.base.dissipation(problem, theta, theta_new, dt)
+    def law(self, problem: Problem, state: Any) -> EnergyLaw:
+        """Return the base scheme's law."""
+        return self.base.law(problem, state)
 
     def energy_terms(self, problem: Problem, state: Any, new: Any, dt: Scalar) -> EnergyTerms:
         """Return the terms of the one-step identity, which starts from the true energy."""
-        return self.base.energy_terms(problem, state._replace(aux=None), new, dt)
-
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Blend:
-        """Return the base scheme's relaxed variable (which the next restart discards)."""
-        return self.base.relax(aux, intermediate, consistent, slack, eta=eta, orientation=orientation)
+        return self.base.energy_terms(problem, reset(state), new, dt)

@@ -6,16 +6,16 @@ With ``g`` the gradient of E at ``theta^n``, all operations element by element, 
    v^{n+1} &= \alpha v^n + (1 - \alpha)\,g^2,                                                       \tag{1} \\
    \theta^{n+1} &= \theta^n - \Delta t\,\frac{g}{\sqrt{v^{n+1}} + \varepsilon}.                        \tag{2}
 
-dt is the learning rate, in the units of theta. There is no correction of the empty start, so that the first
-step is ``1 / sqrt(1 - alpha)`` times too long, ``-dt sign(g) / sqrt(1 - alpha)`` up to epsilon; `Adam` with
-beta1 = 0 corrects it. For fixed alpha and dt -> 0 the iterates follow ``theta' = -g / (|g| + epsilon)``, as
+dt is the learning rate, in the units of theta. The start from v = 0 is not corrected. The first step is therefore
+``1 / sqrt(1 - alpha)`` times too long, ``-dt sign(g) / sqrt(1 - alpha)`` up to epsilon; `Adam` with beta1 = 0 corrects
+this. For fixed alpha and dt -> 0 the iterates follow ``theta' = -g / (|g| + epsilon)``, as
 those of `Adam` do.
 
-The decay alpha. The lecture has 0.9, which is the default here; PyTorch has 0.99, under the same name alpha.
-The lecture has no epsilon; PyTorch has the one of (2), outside the root, 1e-8.
+The decay alpha is 0.9 in the lecture and by default here, and 0.99 in PyTorch. The lecture has no epsilon. PyTorch has
+the epsilon of (2), 1e-8, outside the root.
 
 Inner product. g is the gradient that the problem returns, with respect to its inner product. A diagonal one
-cancels from the quotient in (2), but for epsilon. An energy part L is explicit here, counted in g.
+cancels from the quotient in (2), except in the term epsilon. An energy part L is explicit and included in g.
 
 ========  ======  =======
 symbol    code    shape
@@ -37,7 +37,7 @@ from typing import NamedTuple
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_in, require_positive
+from ..refusals import plain_numbers, real_number
 
 __all__ = ["RMSProp", "SquaresState", "rmsprop_update"]
 
@@ -96,11 +96,11 @@ class RMSProp:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_in("decay", self.decay, 0.0, 1.0, open_end=True)
-        require_positive("eps", self.eps)
+        real_number("decay", self.decay, 0, 1, open_high=True)
+        real_number("eps", self.eps, 0, open_low=True)
 
     def init(self, problem: Problem, theta: Array) -> SquaresState:
-        """Return the state with an empty average."""
+        """Return the state with a zero average."""
         return SquaresState(theta, array_namespace(theta).zeros_like(theta))
 
     def step(self, problem: Problem, state: SquaresState, dt: Scalar) -> SquaresState:

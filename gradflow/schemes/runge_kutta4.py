@@ -9,10 +9,10 @@ product:
 
 .. math:: \theta^{n+1} = \theta^n + \frac{\Delta t}{6}\,(k_1 + 2k_2 + 2k_3 + k_4).                     \tag{3}
 
-The error at a fixed time is ``O(dt^4)`` where E is smooth (E five times differentiable). On a quadratic with
+The error at a fixed time is ``O(dt^4)`` if E is five times differentiable. On a quadratic with
 eigenvalue k a step multiplies by ``1 - z + z^2/2 - z^3/6 + z^4/24``, ``z = dt k``, which is stable for
-``z <= 2.7853``. The energy need not fall, and an energy part L is explicit here: this is a ruler for short
-times, not a scheme to train with. A step costs four gradients.
+``z <= 2.7853``. The energy need not fall, and an energy part L is explicit. The method gives reference solutions
+over short times; it is not a scheme for training. A step costs four gradients.
 
 ======  ==============  =========
 symbol  code            shape

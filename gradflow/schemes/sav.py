@@ -4,8 +4,8 @@ The energy is ``E = (theta, L theta)_M / 2 + F`` and the auxiliary variable
 
 .. math:: r = \sqrt{F(\theta) + C}.                                                                     \tag{1}
 
-With ``g`` the gradient of F at ``theta^n`` and ``R = sqrt(F(theta^n) + C)``, the scheme adds a stabilization S implicitly
-and subtracts it explicitly:
+With ``g`` the gradient of F at ``theta^n`` and ``R = sqrt(F(theta^n) + C)``, the scheme adds a stabilization S
+implicitly and subtracts it explicitly:
 
 .. math::
    \frac{\theta^{n+1} - \theta^n}{\Delta t} &= -L\theta^{n+1} - S(\theta^{n+1} - \theta^n)
@@ -25,9 +25,9 @@ Energy identity, for every dt > 0, r and theta, with ``d = theta^{n+1} - theta^n
    \Bigl[r^2 + \tfrac12(\theta, L\theta)_M\Bigr]_n^{n+1} = -\frac{|d|_M^2}{\Delta t} - (Sd, d)_M - \tfrac12(Ld, d)_M
    - (r^{n+1} - r^n)^2.                                                                                 \tag{5}
 
-It is the *modified* energy that decays. The true one need not: for ``E = theta^2 / 2``, theta = 1, C = 100, dt = 10 it
-rises from 0.5 to 36.3 in the first step. With L = 0, r stays positive and can only decrease; once it has collapsed the
-iteration stands still away from any minimum, which `Restart` cures and `Relaxed` delays.
+The *modified* energy decays. The true energy need not: for ``E = theta^2 / 2``, theta = 1, C = 100, dt = 10 it rises
+from 0.5 to 36.3 in the first step. With L = 0, r stays positive and never increases. Once r has collapsed, the
+iteration no longer moves, although it is not at a minimum. `Restart` cures this, and `Relaxed` delays it.
 
 ==========  =======  =======
 symbol      code     shape
@@ -41,23 +41,26 @@ A^{-1}      solve    map (P,)
 ==========  =======  =======
 
 Source: Shen, Xu & Yang, J. Comput. Phys. 353 (2018) 407; for training, Ma, Mao & Shen, J. Comput. Phys. 505 (2024)
-112911, eqs. (14)-(20), Algorithm 2, where L = 0 and S = lambda I. There the inner product is left unsaid.
+112911, eqs. (14)-(20), Algorithm 2, where L = 0 and S = lambda I. The paper does not specify the inner product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..energies.linear import LinearPart, Scalar, add, as_linear_part, dissipation
 from ..energies.protocols import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient
-from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_finite
-from .protocols import EnergyTerms, Slack
-from .relaxation import Blend, relax_quadratic
+from ..namespace import Array, array_namespace, no_infinity
+from ..refusals import plain_numbers, real_number
+from .protocols import EnergyTerms
+from .relaxation import Quadratic
 from .state import AuxState
 
 __all__ = ["SAV", "sav_update"]
+
+NO_ROOT = "E + C is not positive, so the auxiliary variable is not defined"
 
 
 def sav_update(
@@ -79,7 +82,7 @@ def sav_update(
     theta : array (P,)
         Parameters at the old time.
     r : 0-d array or None
-        Auxiliary variable; None stands for R, its value by definition.
+        Auxiliary variable; None means R, its value by definition.
     g : array (P,)
         Gradient of F at theta.
     F : 0-d array
@@ -99,7 +102,7 @@ def sav_update(
     R = xp.sqrt(F + C)  # (1)
     r = R if r is None else r
     A_g = solve(g)
-    denominator = 1 + dt * inner(g, A_g) / (2 * (F + C))
+    denominator = no_infinity(1 + dt * inner(g, A_g) / (2 * (F + C)))
     if L_theta is None:
         r_new = r / denominator  # (4)
         return theta - (dt * r_new / R) * A_g, r_new  # (4)
@@ -115,8 +118,8 @@ class SAV:
     Parameters
     ----------
     C : float
-        Constant of (1), in the units of the energy; ``F + C > 0`` is checked at the start, and a run that
-        leaves this set ends ``INADMISSIBLE``.
+        Constant of (1), in the units of the energy. ``F + C > 0`` is checked at the start; a run that violates it later
+        ends ``INADMISSIBLE``.
     stabilization : float or LinearPart
         S of equation (2), 1 / time; a number means that multiple of the identity.
 
@@ -128,10 +131,11 @@ class SAV:
 
     C: float = 1.0
     stabilization: float | LinearPart = 0.0
+    evaluates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_finite("C", self.C)
+        real_number("C", self.C)
         as_linear_part(self.stabilization, "stabilization")
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
@@ -144,27 +148,25 @@ class SAV:
         """Return sqrt(F(theta) + C), 0-d."""
         return array_namespace(theta).sqrt(nonlinear_energy(problem, theta) + self.C)
 
-    def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where (1) is defined.
+    def undefined(self, problem: Problem, theta: Array) -> str:
+        """Return why the auxiliary variable is not defined at theta, "" if it is defined."""
+        return "" if bool(nonlinear_energy(problem, theta) + self.C > 0) else NO_ROOT
 
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta : array (P,)
-            Where.
+    def evaluate(self, problem: Problem, theta: Array) -> tuple[Array, Array]:
+        """Return F (0-d) and its gradient (P,) at theta."""
+        return nonlinear_energy_and_gradient(problem, theta)
 
-        Returns
-        -------
-        bool
-            Whether F + C > 0.
-        """
-        return bool(nonlinear_energy(problem, theta) + self.C > 0)
+    def auxiliary_at(self, at: tuple[Array, Array]) -> Array:
+        """Return sqrt(F + C), 0-d, from `evaluate`."""
+        return array_namespace(at[1]).sqrt(at[0] + self.C)
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
         """Return the state one step of size dt later."""
-        F, g = nonlinear_energy_and_gradient(problem, state.theta)
-        L = linear_part(problem)
+        return self.step_at(problem, state, dt, self.evaluate(problem, state.theta))
+
+    def step_at(self, problem: Problem, state: AuxState, dt: Scalar, at: tuple[Array, Array]) -> AuxState:
+        """Return the state one step of size dt later, from F (0-d) and its gradient (P,) at the state's theta."""
+        (F, g), L = at, linear_part(problem)
         A = add(L, as_linear_part(self.stabilization, "stabilization"))
         theta, r = sav_update(
             state.theta,
@@ -180,42 +182,44 @@ class SAV:
         return AuxState(theta, r)
 
     def modified_energy(self, problem: Problem, state: AuxState) -> Array:
-        """Return r^2 - C + (theta, L theta)_M / 2, 0-d: E itself when r is consistent."""
+        """Return r^2 - C + (theta, L theta)_M / 2, 0-d: equal to E if r is consistent."""
         return quadratic_modified_energy(problem, state, self.C)
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the guaranteed drop of the modified energy: the first three terms of (5), 0-d."""
+        """Return the guaranteed drop of the modified energy: the first three terms of (5), 0-d.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Its step size.
+        """
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, linear_part(problem), S, theta_new - theta, dt)
+
+    def law(self, problem: Problem, state: AuxState) -> Quadratic:
+        """Return the law of the auxiliary variable: the modified energy contains ``r^2``."""
+        return Quadratic(1.0)
 
     def energy_terms(self, problem: Problem, state: AuxState, new: AuxState, dt: Scalar) -> EnergyTerms:
         """Return both terms of the identity (5)."""
         r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
         return EnergyTerms(self.dissipation(problem, state.theta, new.theta, dt), (new.aux - r) ** 2)
 
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Blend:
-        """Return the relaxed r: the slack is in the units of r^2, which are the energy's."""
-        del aux, eta
-        return relax_quadratic(intermediate, consistent, slack(), orientation=orientation)
-
 
 def require_admissible(F: Array, C: float) -> None:
     """Raise ValueError unless F + C > 0."""
     if not bool(F + C > 0):
+        if F != F:
+            raise ValueError(f"the energy at theta0 must be finite, got {float(F)}")
         raise ValueError(f"C must satisfy F(theta) + C > 0, got F = {float(F):.6g} and C = {C:.6g}")
 
 
 def quadratic_modified_energy(problem: Problem, state: AuxState, C: float) -> Array:
-    """Return r^2 - C + (theta, L theta)_M / 2, 0-d; the true energy if the auxiliary is unset."""
+    """Return r^2 - C + (theta, L theta)_M / 2, 0-d; the true energy if ``aux`` is None."""
     if state.aux is None:
         return problem.energy(state.theta)
     energy = state.aux**2 - C

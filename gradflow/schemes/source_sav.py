@@ -1,4 +1,4 @@
-r"""SAV with a passive auxiliary variable, as two of the source documents print it ("scheme B").
+r"""SAV with a passive auxiliary variable, as printed in two of the source documents ("scheme B").
 
 With ``g`` the gradient and E the energy at ``theta^n``, ``A = I + dt S`` and S the stabilization:
 
@@ -6,15 +6,15 @@ With ``g`` the gradient and E the energy at ``theta^n``, ``A = I + dt S`` and S 
    r^{n+1} &= \frac{r^n}{1 + \Delta t\,(g, A^{-1}g)_M / (2(E + C))},                                     \tag{1} \\
    \theta^{n+1} &= \theta^n - \Delta t\,\frac{r^{n+1}}{r^n}\,A^{-1} g.                                   \tag{2}
 
-Compared with `SAV`, (2) divides by ``r^n`` where the scalar auxiliary variable method has ``sqrt(E + C)``. Then r cancels
-from (2): **theta runs through the iterates of restarted SAV, whatever r is** (for L = 0: `SAV` takes L implicitly), and r is a diagnostic that falls by
-itself: it may go to 0 without any effect on theta, and says nothing about E. The identity that does hold is
+Equation (2) divides by ``r^n``, in place of ``sqrt(E + C)`` in `SAV`. Then r cancels from (2): **for L = 0, theta has
+the iterates of restarted SAV for any r**. (`SAV` treats L implicitly.) The variable r is a diagnostic that never rises:
+it may tend to 0 without any effect on theta, and carries no information about E. The identity that holds is
 
 .. math::
    (r^{n+1})^2 - (r^n)^2 = -\frac{(r^n)^2}{E + C}\Bigl(\frac{|d|_M^2}{\Delta t} + (Sd, d)_M\Bigr) - (r^{n+1} - r^n)^2,
    \qquad d = \theta^{n+1} - \theta^n.                                                                   \tag{3}
 
-An energy part L is counted in E and g: these documents print the scheme without one.
+An energy part L is included in E and g, since these documents print the scheme without one.
 
 ======  =====  =======
 symbol  code   shape
@@ -37,11 +37,11 @@ from dataclasses import dataclass
 
 from ..energies.linear import LinearPart, Scalar, Zero, as_linear_part, dissipation
 from ..energies.protocols import Problem
-from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, require_finite
-from .protocols import EnergyTerms, Slack
-from .relaxation import Blend, relax_quadratic
-from .sav import require_admissible
+from ..namespace import Array, array_namespace, no_infinity
+from ..refusals import plain_numbers, real_number
+from .protocols import EnergyTerms
+from .relaxation import Quadratic
+from .sav import NO_ROOT, require_admissible
 from .state import AuxState
 
 __all__ = ["SourceSAV", "source_sav_update"]
@@ -69,7 +69,7 @@ def source_sav_update(
     g : array (P,)
         Gradient of E at theta.
     E : 0-d array
-        E at theta; NaN comes out where E + C < 0.
+        E at theta; the result is NaN if E + C < 0.
     dt : float or 0-d array
         Step size, > 0.
     C : float or 0-d array
@@ -82,7 +82,9 @@ def source_sav_update(
     xp = array_namespace(theta, g)
     A_g = solve(g)
     R = xp.sqrt(E + C)  # NaN where the scheme is not defined
-    ratio = 1 / (1 + dt * inner(g, A_g) / (2 * R**2))  # (1); formed first, so that r -> 0 stays harmless in (2)
+    ratio = 1 / no_infinity(
+        1 + dt * inner(g, A_g) / (2 * R**2)
+    )  # (1); formed first, so that r -> 0 stays harmless in (2)
     return theta - (dt * ratio) * A_g, r * ratio  # (2), (1)
 
 
@@ -108,7 +110,7 @@ class SourceSAV:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_finite("C", self.C)
+        real_number("C", self.C)
         as_linear_part(self.stabilization, "stabilization")
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
@@ -121,22 +123,9 @@ class SourceSAV:
         """Return sqrt(E(theta) + C), 0-d."""
         return array_namespace(theta).sqrt(problem.energy(theta) + self.C)
 
-    def admissible(self, problem: Problem, theta: Array) -> bool:
-        """Return True where the scheme is defined.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta : array (P,)
-            Where.
-
-        Returns
-        -------
-        bool
-            Whether E + C > 0.
-        """
-        return bool(problem.energy(theta) + self.C > 0)
+    def undefined(self, problem: Problem, theta: Array) -> str:
+        """Return why the auxiliary variable is not defined at theta, "" if it is defined."""
+        return "" if bool(problem.energy(theta) + self.C > 0) else NO_ROOT
 
     def step(self, problem: Problem, state: AuxState, dt: Scalar) -> AuxState:
         """Return the state one step of size dt later."""
@@ -152,9 +141,23 @@ class SourceSAV:
         return problem.energy(state.theta) if state.aux is None else state.aux**2 - self.C
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the bracket of (3), 0-d: the guaranteed drop of r^2 when r is consistent."""
+        """Return the bracket of (3), 0-d: the guaranteed drop of r^2 if r is consistent.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Its step size.
+        """
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, Zero(), S, theta_new - theta, dt)
+
+    def law(self, problem: Problem, state: AuxState) -> Quadratic:
+        """Return the law of the auxiliary variable: the modified energy is ``r^2``, which does not affect theta."""
+        return Quadratic(1.0)
 
     def energy_terms(self, problem: Problem, state: AuxState, new: AuxState, dt: Scalar) -> EnergyTerms:
         """Return both terms of the identity (3)."""
@@ -162,17 +165,3 @@ class SourceSAV:
         r = array_namespace(new.theta).sqrt(R2) if state.aux is None else state.aux
         bracket = self.dissipation(problem, state.theta, new.theta, dt)
         return EnergyTerms((r**2 / R2) * bracket, (new.aux - r) ** 2)
-
-    def relax(
-        self,
-        aux: Array,
-        intermediate: Array,
-        consistent: Array,
-        slack: Slack,
-        *,
-        eta: float,
-        orientation: str,
-    ) -> Blend:
-        """Return the relaxed r (which theta does not see)."""
-        del aux, eta
-        return relax_quadratic(intermediate, consistent, slack(), orientation=orientation)

@@ -1,14 +1,14 @@
 """The array-API names that the updates use, over SymPy scalars, object arrays of them, and abstract vectors.
 
-`gradflow.namespace.array_namespace` hands out this module for symbols, so that ``sav_update`` and its like run on them
-unchanged, and a proof is about the function that runs. There are two kinds of vectors to run on:
+`gradflow.namespace.array_namespace` returns this module for symbols. Functions such as ``sav_update`` then run on
+symbols unchanged, so that a proof is about the function that runs. There are two kinds of vectors:
 
 * **abstract vectors** (`Space`, `Vector`, `Map`): formal combinations of named vectors, of which only inner products are
   known, one symbol each. An identity between them holds in every dimension and every inner product;
 * **object arrays** (`symbols`) of fixed small size, where coordinates are needed. They prove that size.
 
-`is_zero` decides what comes out. Where an update asks `where`, a condition that assumptions do not settle becomes a
-`Piecewise`, or, inside `branches`, both answers are followed and told apart.
+`is_zero` decides whether a result vanishes. If an update calls `where` and the assumptions do not decide the condition,
+the result is a `Piecewise`; inside `branches`, both cases are followed separately.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ __all__ = [
     "hypot",
     "is_small",
     "is_zero",
+    "isnan",
     "log",
     "log1p",
     "logaddexp",
@@ -99,25 +100,36 @@ concat = np.concatenate
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """Return the larger of two scalars.
+    """Return the larger of two scalars, nan if one of them is.
 
     Parameters
     ----------
     a, b : SymPy expression
         The scalars.
     """
-    return where(a > b, a, b)
+    return sp.nan if isnan(a) or isnan(b) else where(a > b, a, b)
 
 
 def minimum(a: Any, b: Any) -> Any:
-    """Return the smaller of two scalars.
+    """Return the smaller of two scalars, nan if one of them is.
 
     Parameters
     ----------
     a, b : SymPy expression
         The scalars.
     """
-    return where(a < b, a, b)
+    return sp.nan if isnan(a) or isnan(b) else where(a < b, a, b)
+
+
+def isnan(a: Any) -> bool:
+    """Return True for SymPy's nan; a symbol is a number.
+
+    Parameters
+    ----------
+    a : SymPy expression
+        A scalar.
+    """
+    return sp.sympify(a) is sp.nan
 
 
 def copysign(a: Any, b: Any) -> Any:
@@ -132,14 +144,14 @@ def copysign(a: Any, b: Any) -> Any:
 
 
 def zeros_like(a: Any) -> Any:
-    """Return 0 a.
+    """Return 0 a, and 0 for nan.
 
     Parameters
     ----------
     a : SymPy expression, object array or Vector
         What to take the kind of.
     """
-    return 0 * a
+    return sp.Integer(0) if a is sp.nan else 0 * a
 
 
 class Finfo(NamedTuple):

@@ -4,8 +4,8 @@
         branch.conditions  # what was assumed, as relations between symbols
         branch.value       # what the function returns under them
 
-The function is run once for each way. Together the conditions of all branches cover every value of the symbols, so that a
-law shown in each branch, from that branch's conditions, holds always.
+The function is run once for each way. Together the conditions of all branches cover every value of the symbols, so that
+a law shown in each branch, from that branch's conditions, holds always.
 """
 
 from __future__ import annotations

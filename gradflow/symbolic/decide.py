@@ -16,22 +16,24 @@ DIGITS = 60
 
 
 class Undecided(ValueError):
-    """An expression that is neither shown to vanish nor shown not to."""
+    """An expression for which neither a proof nor a refutation of zero was found."""
 
 
 def is_zero(expression: Any) -> bool:
     """Decide whether an expression in symbols, square roots, exponentials and logarithms vanishes identically.
 
-    Square roots become new symbols s with s^2 = (their argument), exponentials of monomials and logarithms new symbols without
-    any relation; the numerator over a common denominator is then expanded and every s^2 replaced. If nothing is left, the
-    expression is zero wherever it is defined: **True is a proof**. **False is a refutation** by its value at a point of rational
-    numbers that have the signs their symbols are known to have: a rational number other than zero, or, where roots and functions
-    are left, a real one that exceeds 1e-40 times the sum of its terms' sizes, computed to 60 digits.
+    Square roots become new symbols s with s^2 = (their argument), exponentials of monomials and logarithms new symbols
+    without any relation; the numerator over a common denominator is then expanded and every s^2 replaced. If nothing is
+    left, the expression is zero wherever it is defined: **True is a proof**. **False is a refutation** by its value at
+    a point of rational numbers that have the signs their symbols are known to have: a rational number other than zero,
+    or, where roots and functions are left, a real one that exceeds 1e-40 times the sum of its terms' sizes, computed to
+    60 digits.
 
     Parameters
     ----------
     expression : SymPy expression, number, object array, Vector, or a tuple or list of these
-        An array or a vector is zero if all its entries or coefficients are (the atoms of a vector count as independent).
+        An array or a vector is zero if all its entries or coefficients are (the atoms of a vector count as
+        independent).
 
     Returns
     -------
@@ -58,8 +60,13 @@ def is_zero(expression: Any) -> bool:
         return bool(e == 0)
     if _refuted(e, exactly=True):
         return False
-    if _vanishes(e):
-        return True
+    try:
+        if _vanishes(e):
+            return True
+    except Undecided:  # a function that is not known may still be evaluated
+        if _refuted(e, exactly=False):
+            return False
+        raise
     if _refuted(e, exactly=False):
         return False
     raise Undecided(f"neither shown to be zero nor shown not to be: {expression}")
@@ -68,9 +75,9 @@ def is_zero(expression: Any) -> bool:
 def is_small(expression: Any, dt: sp.Symbol, order: int) -> bool:
     """Decide whether an expression, or every coefficient of a vector or array, is O(dt^order) as dt tends to 0.
 
-    The value and the first ``order - 1`` derivatives with respect to dt are shown to vanish at 0, and the next one to be finite
-    there, all other symbols held fixed (inner products with the solution of a shifted system depend on dt, but stay bounded).
-    The conditions of `is_zero` apply.
+    The value and the first ``order - 1`` derivatives with respect to dt are shown to vanish at 0, and the next one to
+    be finite there, all other symbols held fixed (inner products with the solution of a shifted system depend on dt,
+    but stay bounded). The conditions of `is_zero` apply.
 
     Parameters
     ----------

@@ -55,9 +55,9 @@ def entries(v: Any) -> list[Any]:
 class AbstractEnergy:
     """Any energy ``(theta, L theta) / 2 + F(theta)`` on an abstract space.
 
-    There is a new symbol for F and a new vector for its gradient at every theta that is asked for.
-    F at the k-th theta has one name in every problem: what two problems return can be compared only where both were asked for
-    the same thetas in the same order.
+    There is a new symbol for F, and a new vector for its gradient, at every theta at which it is evaluated. F at the
+    k-th theta has the same name in every problem. Values of two problems can therefore be compared only if both were
+    evaluated at the same thetas in the same order.
 
     Parameters
     ----------

@@ -1,18 +1,19 @@
 r"""Abstract vectors: formal combinations of named vectors, of which only inner products are known.
 
-A `Space` makes vectors and maps. A vector is a sum of atoms ``c * X Y ... u``, c a SymPy scalar, X, Y, ... maps, u a named
-vector. The inner product is bilinear, with one symbol for each ``(u, X Y ... v)``; adjoints move over the comma,
+A `Space` makes vectors and maps. A vector is a sum of atoms ``c * X Y ... u``, c a SymPy scalar, X, Y, ... maps, u a
+named vector. The inner product is bilinear, with one symbol for each ``(u, X Y ... v)``; adjoints move over the comma,
 
 .. math:: (X u, Y v) = (u, X^* Y v), \qquad (u, X Y v) = (v, Y^* X^* u),                                 \tag{1}
 
-and that is all that is assumed. So an identity between expressions in these symbols holds in every dimension and every inner
-product. What a linear solve returns is known by its defining relation only: ``solve_shifted(g, dt)`` of an operator L
-returns a new vector u and from then on g is written as
+and that is all that is assumed. So an identity between expressions in these symbols holds in every dimension and every
+inner product. What a linear solve returns is known by its defining relation only: ``solve_shifted(g, dt)`` of an
+operator L returns a new vector u and from then on g is written as
 
 .. math:: g = u + \Delta t\, L u.                                                                        \tag{2}
 
-(Terms in u on the right, none in g on the left: rewriting ends.) A vector is the right-hand side of one system. The symbol of ``(u, u)``, and of ``(u, L u)`` for L positive
-semi-definite, is nonnegative, so that SymPy knows the sign of sums of squares.
+(Terms in u on the right, none in g on the left: rewriting ends.) A vector is the right-hand side of one system. The
+symbol of ``(u, u)``, and of ``(u, L u)`` for L positive semi-definite, is nonnegative, so that SymPy knows the sign of
+sums of squares.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ class SelfAdjoint(Map):
         self.terms: tuple[SelfAdjoint, ...] = (self,)
 
     def __add__(self, other: SelfAdjoint) -> SelfAdjoint:
+        if not isinstance(other, SelfAdjoint):
+            return NotImplemented
         total = SelfAdjoint(f"({self.name} + {other.name})", self.source)
         total.terms = (*self.terms, *other.terms)
         return total
@@ -246,7 +249,7 @@ class Space:
         return {(word, base): sp.Integer(1)}
 
     def solutions(self, operator: SelfAdjoint, dt: Any) -> list[Vector]:
-        """Return the solutions of systems with this operator and dt that have been asked for.
+        """Return the solutions of systems with this operator and dt that have been formed.
 
         Parameters
         ----------
@@ -258,7 +261,7 @@ class Space:
         return [v for (_, terms, step), v in self._solutions.items() if terms == operator.terms and step == dt]
 
     def solution_of(self, atom: Atom, operator: SelfAdjoint, dt: Any) -> Vector:
-        """Return the solution of (I + dt L) v = atom, made by relation (2) when first asked for.
+        """Return the solution of (I + dt L) v = atom, formed by relation (2) on first use.
 
         Parameters
         ----------

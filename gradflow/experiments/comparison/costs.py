@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...namespace import blas_threads, quiet
+from ...run.storage import write_whole
 from ...schemes.protocols import Scheme
 from .methods import ComparedTask
 
@@ -86,8 +87,5 @@ def kept_costs(path: Path, task: ComparedTask, schemes: Mapping[str, Scheme], ro
         if set(costs) == set(schemes):
             return {label: float(cost) for label, cost in costs.items()}
     measured = step_costs(task, schemes, rounds)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(measured, indent=1), encoding="utf-8")
-    part.replace(path)  # never half a file
+    write_whole(path, json.dumps(measured, indent=1).encode())
     return measured

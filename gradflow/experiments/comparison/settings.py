@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from ...refusals import require_at_least
+from ...refusals import whole_number
 
 __all__ = ["ComparisonSettings"]
 
@@ -57,10 +57,10 @@ class ComparisonSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "tuning_epochs", "tuning_seeds", "seeds", "per_decade", "points", "rounds"):
-            require_at_least(name, getattr(self, name), 1)
+            whole_number(name, getattr(self, name), 1)
         if self.points % 2 == 0:
             raise ValueError(f"points must be odd, got {self.points}")
-        require_at_least("extensions", self.extensions, 0)
+        whole_number("extensions", self.extensions)
         self.constant_values()
 
     def constant_values(self) -> tuple[float, ...]:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...refusals import require_at_least
+from ...refusals import whole_number
 from ...schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart, Scheme, SourceSAV
 from ..image_runs import ImageCurve
 from ..image_tasks import ImageSettings
@@ -118,4 +118,4 @@ class Exp4Settings(ImageSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least("ieq_epochs", self.ieq_epochs, 1)
+        whole_number("ieq_epochs", self.ieq_epochs, 1)

@@ -24,7 +24,7 @@ from math import sqrt
 from ...datasets import Dataset, gaussian, quadratic, sin_cos
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
-from ...refusals import require_at_least, require_one_of
+from ...refusals import one_of, whole_number
 
 __all__ = ["INITS", "EmpiricalSettings", "EmpiricalTask", "empirical_task", "empirical_tasks", "unsaid"]
 
@@ -70,12 +70,12 @@ class EmpiricalSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "record_epochs", "n_inputs", "width", "n_samples", "draws"):
-            require_at_least(name, getattr(self, name), 1)
-        require_at_least("seed", self.seed, 0)
-        require_one_of("target", self.target, TARGETS)
-        require_one_of("init", self.init, INITS)
-        require_one_of("coefficients", self.coefficients, ("normal", "uniform"))
-        require_one_of("inputs", self.inputs, ("raw", "z-scored"))
+            whole_number(name, getattr(self, name), 1)
+        whole_number("seed", self.seed)
+        one_of("target", self.target, TARGETS)
+        one_of("init", self.init, INITS)
+        one_of("coefficients", self.coefficients, ("normal", "uniform"))
+        one_of("inputs", self.inputs, ("raw", "z-scored"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...plotting import save_figure
-from ...refusals import require_at_least
+from ...refusals import whole_number
 from ...run.solution import Solution
 from ...schemes import IEQ, Restart
 from ..experiment import Context, Experiment, Outcome
@@ -76,7 +76,7 @@ class LimitsSettings(ReviewSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         numbers("dts", self.dts, float)
-        require_at_least("narrow", self.narrow, 1)
+        whole_number("narrow", self.narrow, 1)
         if not 0 < self.target < 1:
             raise ValueError(f"target must be in (0, 1), got {self.target}")
 

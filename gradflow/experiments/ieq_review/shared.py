@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from ...datasets import sin_cos
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array
-from ...refusals import require_at_least
+from ...refusals import whole_number
 from ..experiment import Claim
 from ..verdicts import overall
 
@@ -64,7 +64,7 @@ class ReviewSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "seeds", "n_inputs", "width", "n_samples"):
-            require_at_least(name, getattr(self, name), 1)
+            whole_number(name, getattr(self, name), 1)
 
 
 class ReviewTask(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...curvature.damped_step import choose_solver
 from ...schemes import IEQ, Restart
 from .shared import ReviewTask
 
@@ -49,10 +50,10 @@ def sweep(task: ReviewTask) -> Sweep:
         Problem and parameters.
     """
     problem, theta = task
-    scheme = Restart(IEQ())
-    start = scheme.init(problem, theta)
     at = problem.linearize(theta)
     J, g = at.jacobian(), at.vjp(at.residual)
+    scheme = Restart(IEQ(solver=choose_solver(*J.shape, closed_form=True)))  # a matrix for every dt: exact to rounding
+    start = scheme.init(problem, theta)
     U, sigma, Vt = np.linalg.svd(J, full_matrices=False)
     rank = int(np.sum(sigma > sigma[0] * max(J.shape) * np.finfo(np.float64).eps))
     U, sigma, Vt = U[:, :rank], sigma[:rank], Vt[:rank]

@@ -22,7 +22,7 @@ from ...energies.dense import DenseLeastSquares
 from ...energies.protocols import Problem
 from ...models import Regression, TwoLayerNet
 from ...namespace import Array, blas_threads
-from ...refusals import require_at_least, require_one_of
+from ...refusals import one_of, whole_number
 from ...run.solution import Solution, Status
 from ...schemes import IEQ, SAV, Restart, Scheme
 from ...schemes.state import FlowState
@@ -84,11 +84,11 @@ class CostSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "n_inputs", "largest_stored"):
-            require_at_least(name, getattr(self, name), 1)
+            whole_number(name, getattr(self, name), 1)
         for name in ("widths", "batch_sizes"):
             if min(numbers(name, getattr(self, name), int)) < 1:
                 raise ValueError(f"{name} must list numbers >= 1, got {getattr(self, name)!r}")
-        require_one_of("dtype", self.dtype, ("float32", "float64"))
+        one_of("dtype", self.dtype, ("float32", "float64"))
 
 
 class Cell(NamedTuple):

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ...refusals import require_positive
+from ...refusals import real_number
 
 __all__ = ["burgers_solution"]
 
@@ -50,8 +50,8 @@ def burgers_solution(
     ValueError
         If the viscosity or the number of nodes is not positive, or a time is negative.
     """
-    require_positive("nu", nu)
-    require_positive("nodes", nodes)
+    real_number("nu", nu, 0, open_low=True)
+    real_number("nodes", nodes, 0, open_low=True)
     t, x = np.broadcast_arrays(np.asarray(t, dtype=np.float64), np.asarray(x, dtype=np.float64))
     if not bool(np.all(t >= 0)):
         raise ValueError(f"t must be >= 0, got {float(np.min(t))}")

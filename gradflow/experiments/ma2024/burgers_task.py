@@ -26,7 +26,7 @@ import numpy as np
 
 from ...models import Burgers, TwoLayerNet
 from ...namespace import Array
-from ...refusals import require_at_least, require_finite, require_one_of, require_positive
+from ...refusals import one_of, real_number, whole_number
 from ...run.batches import steps_per_epoch
 from ...run.solution import Solution
 from ...schemes.protocols import Scheme
@@ -87,15 +87,15 @@ class BurgersSettings:
     def __post_init__(self) -> None:
         counts = ("epochs", "record_epochs", "n_x", "n_t", "n_initial", "n_walls", "width", "batch_size", "draws")
         for name in counts:
-            require_at_least(name, getattr(self, name), 1)
+            whole_number(name, getattr(self, name), 1)
         for name in ("nu", "condition_weight", "damping"):
-            require_positive(name, getattr(self, name))
+            real_number(name, getattr(self, name), 0, open_low=True)
         if not 1 < self.steepest < inf:
             raise ValueError(f"steepest must be a finite number > 1, got {self.steepest}")
-        require_finite("C", self.C)
+        real_number("C", self.C)
         for name in ("stabilization", "seed"):
-            require_at_least(name, getattr(self, name), 0)
-        require_one_of("dtype", self.dtype, ("float32", "float64"))
+            real_number(name, getattr(self, name), 0)
+        one_of("dtype", self.dtype, ("float32", "float64"))
 
 
 @dataclass(frozen=True, eq=False)

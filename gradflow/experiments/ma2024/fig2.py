@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...refusals import require_positive
+from ...refusals import real_number
 from ...run.solution import Solution, Status
 from ...schemes import SAV, GradientDescent, Restart
 from ..experiment import Claim, Context, Experiment, Outcome
@@ -71,7 +71,7 @@ class Fig2Settings(TaskSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive("dt", self.dt)
+        real_number("dt", self.dt, 0, open_low=True)
 
 
 def run(settings: Fig2Settings, context: Context) -> Outcome:

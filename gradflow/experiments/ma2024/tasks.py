@@ -19,7 +19,7 @@ from typing import Any
 from ...datasets import Dataset, gaussian, quadratic, sin_cos
 from ...models import Regression, SmoothedParticles, TwoLayerNet
 from ...namespace import Array
-from ...refusals import require_at_least, require_finite, require_one_of
+from ...refusals import one_of, real_number, whole_number
 from ...run.batches import steps_per_epoch
 from ...run.solution import Solution
 from ...schemes.protocols import Scheme
@@ -109,14 +109,14 @@ class TaskSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "record_epochs", "n_inputs", "width", "n_samples", "displacements", "draws"):
-            require_at_least(name, getattr(self, name), 1)
-        require_one_of("target", self.target, tuple(TARGETS))
-        require_one_of("method", self.method, METHODS)
-        require_one_of("product", self.product, PRODUCTS)
-        require_one_of("coefficients", self.coefficients, ("uniform", "normal"))
-        require_finite("C", self.C)
+            whole_number(name, getattr(self, name), 1)
+        one_of("target", self.target, tuple(TARGETS))
+        one_of("method", self.method, METHODS)
+        one_of("product", self.product, PRODUCTS)
+        one_of("coefficients", self.coefficients, ("uniform", "normal"))
+        real_number("C", self.C)
         for name in ("batch_size", "stabilization", "smoothing"):
-            require_at_least(name, getattr(self, name), 0)
+            real_number(name, getattr(self, name), 0)
 
 
 @dataclass(frozen=True, eq=False)

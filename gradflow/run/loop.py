@@ -1,0 +1,452 @@
+"""The loop: the data of a run in progress, and the conditions that end it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf, isfinite, nan
+from typing import Any
+
+import numpy as np
+
+from ..description import found
+from ..energies.protocols import Problem
+from ..namespace import Array
+from ..refusals import real_number
+from ..schemes.protocols import AuxiliaryScheme, Chaining, EnergyTerms, Scheme, scheme_ability
+from ..schemes.state import reset
+from .batches import parts, prolong, restrict
+from .checkpoint import Checkpoint
+from .history import QUANTITIES, Moment, Quantity, recorded
+from .progress import Bar
+from .solution import Best, Snapshot, Solution, Status
+from .states import check_state, is_finite, leaves, own_state, read_only_state, same_state, same_vector
+from .steps import MAX_REJECTED, Attempt, Controller, Schedule, Stops, next_hash, verdict_of
+from .stopping import Ending, Tolerance, standstill, unheld
+
+__all__ = ["Run"]
+
+GOOD = (Status.DONE, Status.CONVERGED, Status.STAGNATED)
+"""Statuses that a number that is not finite overrides."""
+PATIENCE = 10
+"""Number of steps without a change in any bit of the state after which a run is tested for a standstill."""
+CHECKPOINT_SECONDS = 10.0
+"""Seconds between two checkpoints."""
+
+
+@dataclass
+class Run:
+    """The data of a run in progress."""
+
+    problem: Problem
+    """The problem of all samples."""
+    scheme: Scheme
+    """The scheme."""
+    theta0: Array
+    """Initial parameters, (P,)."""
+    controller: Controller
+    """Chooses the sizes of the steps."""
+    quantities: dict[str, Quantity]
+    """The recorded quantities."""
+    config: dict[str, Any]
+    """What identifies the run."""
+    batches: int
+    """Steps in an epoch."""
+    every: int
+    """Steps between records."""
+    total: float
+    """Total number of steps, infinite if a time ends the run."""
+    state: Any
+    """The last finite state."""
+    control: Any
+    """The controller's state."""
+    stops: Stops = field(default_factory=lambda: Stops([]))
+    """Times to hit."""
+    wanted: list[float] = field(default_factory=list)
+    """Steps or times of the snapshots."""
+    stop: Tolerance | None = None
+    """Stopping tolerances."""
+    t_end: float | None = None
+    """The time that ends the run."""
+    done: int = 0
+    """Steps taken."""
+    elapsed: float = 0.0
+    """Time, the sum of the sizes."""
+    clock: float = 0.0
+    """Elapsed seconds in steps."""
+    cpu: float = 0.0
+    """Processor seconds in steps."""
+    rejected: int = 0
+    """Number of refused steps."""
+    unsolved: int = 0
+    """Number of unsolved steps."""
+    left: str = ""
+    """What the last unsolved step left unsolved."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """Records."""
+    best: Best | None = None
+    """The lowest recorded energy."""
+    snapshots: list[Snapshot] = field(default_factory=list)
+    """The snapshots so far."""
+    moved: bool = False
+    """Whether theta has changed since the start."""
+    still: int = 0
+    """Steps without a change in the state."""
+    held: int = 0
+    """Steps without a change in theta."""
+    proposed: float = 0.0
+    """Size that the controller proposed last."""
+    sizes: str = ""
+    """Hash of the sizes proposed by a function of the step number."""
+    broken: bool = False
+    """Whether the last row has no numbers."""
+    good: tuple[Any, int, float, Any] | None = None
+    """State, step, time and control of the last record with a finite energy."""
+    place: str = ""
+    """What of the user was running."""
+    shortened: bool = False
+    """Whether the last step was shortened to hit a time; it then says nothing about convergence."""
+    last: tuple[Problem, Any, Any, float] | None = None
+    """Problem, states before and after, and size of the last step."""
+    ending: Ending | None = None
+    """How the run ends; None while it is in progress."""
+    interrupted: KeyboardInterrupt | None = None
+    """The interruption."""
+    failed: BaseException | None = None
+    """The exception of the user."""
+
+    @cached_property
+    def foreign(self) -> bool:
+        """Whether scheme or problem are not the library's, so that they may use arrays again that they have returned."""
+        kinds: list[type] = [type(self.problem)]
+        scheme: Any = self.scheme
+        while scheme is not None:
+            kinds.append(type(scheme))
+            scheme = scheme_ability(scheme, "base")
+        return not all(kind.__module__.startswith("gradflow.") for kind in kinds)
+
+    def take_up(self, kept: Solution) -> None:
+        """Continue from the end of a stored run.
+
+        Parameters
+        ----------
+        kept : Solution
+            The stored run.
+        """
+        self.state, self.done, self.clock, self.cpu = (
+            read_only_state(kept.state),
+            kept.steps,
+            kept.wall_time,
+            kept.cpu_time,
+        )
+        self.rejected, self.best, self.snapshots = kept.rejected, kept.best, list(kept.snapshots)
+        self.control = kept.control
+        self.rows = [dict(zip(kept.history, row, strict=True)) for row in zip(*kept.history.values(), strict=True)]
+        self.elapsed = float(self.rows[-1]["time"])
+        if kept.resume.get("broken"):  # there are no numbers where it broke off
+            self.rows.pop()
+        self.rows = [row for row in self.rows if row["step"] % self.every == 0]  # a continued run has no final record
+        self.unsolved, self.sizes = kept.unsolved, kept.resume.get("sizes", "")
+        self.moved, self.still, self.held = (kept.resume.get(name, 0) for name in ("moved", "still", "held"))
+
+    def go(
+        self,
+        batch_size: int | None,
+        seed: int | None,
+        callback: Callable[[int, Any], object] | None,
+        progress: bool | str,
+        store: Checkpoint,
+    ) -> None:
+        """Make the steps.
+
+        Parameters
+        ----------
+        batch_size, seed, callback, progress : int, int, callable, bool or str
+            The arguments of `gradflow.solve`.
+        store : Checkpoint
+            The file in which the run is stored.
+        """
+        bar = Bar(progress, self.total, self.done)
+        try:
+            if self.done % self.every == 0 and (not self.rows or self.rows[-1]["step"] != self.done):
+                self._record()
+            self._keep_snapshots()
+            if self.ending is None and not self._at_end():
+                self._loop(batch_size, seed, callback, bar, store)
+            self._finish()
+        except KeyboardInterrupt as error:
+            self.interrupted = error
+            self.ending = Ending(Status.STOPPED, f"interrupted after step {self.done}")
+            self._break_off(ask=True)
+        except BaseException as error:  # sys.exit() too loses no run
+            self.failed = error
+            self.ending = Ending(Status.STOPPED, f"{type(error).__name__} after step {self.done}: {error}")
+            self._break_off(ask=False)
+        finally:
+            bar.close()
+
+    def _loop(
+        self,
+        batch_size: int | None,
+        seed: int | None,
+        callback: Callable[[int, Any], object] | None,
+        bar: Bar,
+        store: Checkpoint,
+    ) -> None:
+        """Take steps until the run ends."""
+        chained, handed, previous = isinstance(self.scheme, Chaining), None, None
+        last_save = time.monotonic()
+        for part in parts(self.problem, batch_size, seed, self.done, self.total):
+            if part is not previous:
+                handed, previous = None, part
+            t0, c0 = time.perf_counter(), time.process_time()
+            before = restrict(self.scheme, part, self.state)
+            made = self._attempt(part, before, handed if chained else None, chained)
+            self.clock, self.cpu = self.clock + time.perf_counter() - t0, self.cpu + time.process_time() - c0
+            if made is None:
+                return
+            after, handed, h, end, control = made
+            old, new = self.state, prolong(self.scheme, part, self.state, after)
+            self.last = (part, before, after, h)
+            # in one statement: an interruption never finds the state of one step with the number of another
+            self.state, self.done, self.elapsed, self.control = new, self.done + 1, end, control
+            self._count(old)
+            left = scheme_ability(self.scheme, "unsolved")(new)
+            self.unsolved, self.left = self.unsolved + bool(left), left or self.left
+            if isinstance(self.controller, Schedule):
+                self.sizes = next_hash(self.sizes, self.proposed)
+            bar.update(self.rows[-1], lambda part=part: Moment(part, self.scheme, self.state, None, None, 0.0))  # type: ignore[misc]
+            self._keep_snapshots()
+            last = self._at_end()
+            if self.done % self.every == 0 or last:
+                self._record()
+                if self.stop is not None and self.ending is None:
+                    settled = not self.shortened and self.controller.propose(self.control, self.done) <= 2 * h
+                    met = self.stop.met(self.problem, self.scheme, old, new, h, self.theta0, by_step=settled)
+                    self.ending = Ending(Status.CONVERGED, f"step {self.done}: {met}") if met else None
+            if self.ending is None and callback is not None and self._asked(callback):
+                self.ending = Ending(Status.STOPPED, f"the callback stopped the run after step {self.done}")
+            if self.ending is None:
+                self._watch(part, h, last)
+            if self.ending is None and store.terminated:
+                self.ending = Ending(Status.STOPPED, f"terminated after step {self.done}")
+            if self.ending is not None or last:
+                return
+            if (
+                store.file is not None
+                and self.rows[-1]["step"] == self.done
+                and time.monotonic() - last_save > CHECKPOINT_SECONDS
+            ):
+                store.save(self.solution())
+                last_save = time.monotonic()
+
+    def _attempt(
+        self, part: Problem, before: Any, handed: Any, chained: bool
+    ) -> tuple[Any, Any, float, float, Any] | None:
+        """Return the state after an accepted step, its evaluation, size, end time and control; None if the run ends."""
+        control, refused = self.control, 0
+        for _ in range(MAX_REJECTED):
+            proposed = self.controller.propose(control, self.done)
+            self.proposed = real_number("the step size of the controller", proposed, 0, open_low=True)
+            h, end = self.stops.shorten(self.elapsed, self.proposed)
+            self.shortened = h < 0.99 * self.proposed
+            if not self.elapsed < end < inf:
+                status = Status.STAGNATED if end < inf else Status.NONFINITE
+                self.ending = Ending(
+                    status, f"step {self.done + 1}: the step size {h:.3g} does not change the time {self.elapsed:.3g}"
+                )
+                return None
+            at_new = None
+            if chained:
+                after, at_new = self.scheme.step_evaluated(part, before, h, handed)  # type: ignore[attr-defined]
+            else:
+                after = self.scheme.step(part, before, h)
+            check_state(self.theta0, before, after)
+            if self.foreign:  # it may use its arrays again
+                after, at_new = own_state(after), own_state(at_new)
+            after, trouble = read_only_state(after), self._trouble(part, after)
+            attempt = Attempt(part, self.scheme, before, after, h, trouble is None)
+            accepted, control = verdict_of(self.controller.judge(control, attempt))
+            if accepted and trouble is not None:
+                self.ending = Ending(trouble.status, f"step {self.done + 1}: {trouble.message}")
+                return None
+            if accepted:
+                self.rejected += refused
+                return after, at_new, h, end, control
+            refused += 1
+        self.rejected += refused
+        why = f"the controller refused {MAX_REJECTED} steps in a row, the last of size {h:.3g}"
+        self.ending = Ending(Status.STAGNATED, f"step {self.done + 1}: {why}")
+        return None
+
+    def _trouble(self, part: Problem, after: Any) -> Ending | None:
+        """Return how the run ends if the state after a step is not finite, otherwise None."""
+        if all(map(is_finite, leaves(after))):
+            return None
+        for at in (self.state.theta, after.theta):
+            if is_finite(at) and isfinite(float(part.energy(at))):
+                why = scheme_ability(self.scheme, "undefined")(part, at)
+                if why:
+                    return Ending(Status.INADMISSIBLE, why)
+        return Ending(Status.NONFINITE, "the new state is not finite; the last finite state is kept")
+
+    def _count(self, old: Any) -> None:
+        """Count the steps without a change, of theta and of the whole state."""
+        if self.shortened:
+            return
+        if not same_vector(old.theta, self.state.theta):
+            self.moved, self.still, self.held = True, 0, 0
+            return
+        self.held += 1
+        self.still = self.still + 1 if same_state(self.scheme, old, self.state) else 0
+
+    def _watch(self, part: Problem, h: float, last: bool) -> None:
+        """End a run that no longer moves.
+
+        The whole state is compared: a scheme that rejects steps and shrinks a radius still moves. Two more runs end
+        here: one in which only the auxiliary variable holds theta, and, at its last step, one in which theta has never
+        moved.
+        """
+        if self.held == 0 or self.shortened:
+            return
+        at_rest = self.still >= max(PATIENCE, self.batches) or (last and not self.moved)
+        if not at_rest and (last or self.held % PATIENCE == 0):
+            fresh = unheld(self.scheme)
+            at_rest = fresh is not self.scheme and not same_vector(
+                fresh.step(part, self.state, h).theta, self.state.theta
+            )
+        if at_rest:
+            ending = standstill(self.problem, self.scheme, self.state, h, self.theta0, self.held)
+            if not (last and ending.status is Status.DONE and self.still < PATIENCE):
+                self.ending = ending
+
+    def _record(self) -> None:
+        """Add a row to the history; end the run if a number in it is not finite."""
+        terms, energies, h = (None, None, 0.0) if self.last is None else _terms(self.scheme, *self.last)
+        at = Moment(self.problem, self.scheme, self.state, energies, terms, h)
+        row: dict[str, Any] = {"step": self.done, "epoch": self.done / self.batches, "time": self.elapsed}
+        bad = None
+        for name, quantity in self.quantities.items():
+            value = quantity(at)
+            row[name] = recorded(name, value)
+            if value is not None and name in QUANTITIES and not isfinite(row[name]):  # a user's own quantity may be NaN
+                if self.done == 0 and name == "energy":
+                    raise ValueError(f"the energy at theta0 must be finite, got {row[name]}")
+                what = "the energy" if name == "energy" else f"the recorded {name}"
+                bad = Ending(Status.NONFINITE, f"step {self.done}: {what} is not finite")
+        if bad is not None and (self.ending is None or self.ending.status in GOOD):
+            self.ending = bad
+        if self.rows and self.rows[-1]["step"] == self.done:
+            self.rows.pop()
+        if bad is not None and self.good is not None and not isfinite(row.get("energy", 0.0)):
+            self._go_back()
+            return
+        self.good = (self.state, self.done, self.elapsed, self.control)
+        self.rows.append(row)
+        energy = row.get("energy", inf)
+        if energy < (inf if self.best is None else self.best.energy):
+            self.best = Best(self.state.theta, energy, self.done)
+
+    def _go_back(self) -> None:
+        """Return to the last record with a finite energy."""
+        assert self.good is not None
+        self.state, self.done, self.elapsed, self.control = self.good
+        self.snapshots = [snapshot for snapshot in self.snapshots if snapshot.step <= self.done]
+        message = self.ending.message if self.ending else ""
+        self.ending = Ending(
+            Status.NONFINITE, f"{message}; the last record with a finite energy, step {self.done}, is kept"
+        )
+
+    def _asked(self, callback: Callable[[int, Any], object]) -> bool:
+        """Return whether the callback asks for the end."""
+        self.place = "in the callback "
+        answer = callback(self.done, self.state)
+        self.place = ""
+        if getattr(answer, "shape", ()) != ():
+            raise ValueError(f"callback must return a truth value, got {found(answer)}")
+        return bool(answer)
+
+    def _break_off(self, *, ask: bool) -> None:
+        """Add the end to the history; as NaN, if the problem must not be evaluated or its evaluation fails."""
+        if self.rows and self.rows[-1]["step"] == self.done:
+            return
+        try:
+            if ask:
+                self._record()
+        except BaseException:
+            ask = False
+        if not ask:
+            self.broken = True
+            here = {"step": self.done, "epoch": self.done / self.batches, "time": self.elapsed}
+            self.rows.append(here | dict.fromkeys(self.quantities, nan))
+
+    def _keep_snapshots(self) -> None:
+        """Keep theta if this step or time is one of the snapshots."""
+        here = self.done if self.t_end is None else self.elapsed
+        if here in self.wanted and not any(s.step == self.done for s in self.snapshots):
+            self.snapshots.append(Snapshot(self.done, self.elapsed, own_state(self.state.theta)))
+
+    def _at_end(self) -> bool:
+        """Return whether all steps are taken or the end time is reached."""
+        return self.done >= self.total if self.t_end is None else self.elapsed >= self.t_end
+
+    def _finish(self) -> None:
+        """Record the end, and set how the run ended if that is still open."""
+        if not self.rows or self.rows[-1]["step"] != self.done:
+            self._record()
+        if self.ending is None:
+            how = f"all {self.done} steps taken"
+            if self.t_end is not None:
+                how = f"t_end = {self.t_end:g} reached in {self.done} steps"
+            self.ending = Ending(Status.DONE, how)
+        unseen = self.ending.status in GOOD and self.batches == 1 and "energy" not in self.quantities
+        if unseen and not isfinite(float(self.problem.energy(self.state.theta))):
+            self.ending = Ending(Status.NONFINITE, f"step {self.done}: the energy is not finite")
+
+    def _warnings(self) -> tuple[str, ...]:
+        """Return what a reader of the result should know."""
+        found = []
+        if self.unsolved:
+            found.append(
+                f"{self.unsolved} of {self.done} steps are not solved: {self.left or 'as the stored run says'}"
+            )
+        if self.best is not None:
+            first, last = self.rows[0]["energy"], self.rows[-1]["energy"]
+            if first + 1e-12 * abs(first) < last < inf:
+                found.append(
+                    f"the energy rose from {first:.6g} to {last:.6g}; its lowest was {self.best.energy:.6g} at step {self.best.step}"
+                )
+        return tuple(found)
+
+    def solution(self) -> Solution:
+        """Return the run so far."""
+        names = list(self.rows[0]) if self.rows else ["step", "epoch", "time", *self.quantities]
+        history = {name: np.asarray([row[name] for row in self.rows]) for name in names}
+        status, message = self.ending or Ending(Status.STOPPED, f"stored after step {self.done}")
+        notes = self._warnings()
+        state = own_state(self.state)
+        resume = {
+            "moved": self.moved,
+            "still": self.still,
+            "held": self.held,
+            "sizes": self.sizes,
+            "broken": self.broken,
+        }
+        best = None if self.best is None else self.best._replace(theta=own_state(self.best.theta))
+        return Solution(
+            state.theta, state, history, status, "; ".join([message, *notes]), self.config, self.done, self.clock, self.cpu,
+            best, tuple(self.snapshots), notes, self.rejected, self.unsolved, self.control, resume,
+        )  # fmt: skip
+
+
+def _terms(
+    scheme: Scheme, part: Problem, before: Any, after: Any, h: float
+) -> tuple[EnergyTerms | None, tuple[Array, Array] | None, float]:
+    """Return the terms of the step's energy identity, the modified energies before and after it, and its size."""
+    if not isinstance(scheme, AuxiliaryScheme):
+        return None, None, h
+    terms = scheme.energy_terms(part, before, after, h)
+    start = before if scheme_ability(scheme, "carries_auxiliary") else reset(before)
+    return terms, (scheme.modified_energy(part, start), scheme.modified_energy(part, after)), h

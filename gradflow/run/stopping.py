@@ -1,0 +1,226 @@
+"""Stopping tolerances, and whether a run that no longer moves is at a stationary point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import inf, isfinite
+from typing import Any, NamedTuple
+
+from ..energies.protocols import Problem, norm
+from ..namespace import array_namespace
+from ..refusals import plain_numbers, real_number
+from ..schemes import Restart
+from ..schemes.protocols import AuxiliaryScheme, Scheme, scheme_ability
+from .solution import Status
+
+__all__ = ["Ending", "Tolerance", "standstill", "unheld"]
+
+
+STATIONARY = "stationary"
+"""First word of the message of a run that ends at a stationary point."""
+
+
+class Ending(NamedTuple):
+    """How a run ends."""
+
+    status: Status
+    """The status."""
+    message: str
+    """The status, in a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """Stopping tolerances; a run ends ``CONVERGED`` when one of them is met.
+
+    They are tested at every record (see ``every=``) on the full problem, in its inner product. A tolerance on the
+    change of the energy or on the step is met only if a step from the same theta with a fresh auxiliary variable meets
+    it as well: a collapsed auxiliary variable makes every step small.
+
+    Parameters
+    ----------
+    gradient : float, optional
+        Bound on ``|grad E|_M``, > 0.
+    gradient_relative : float, optional
+        The same, relative to its value at theta0.
+    energy : float, optional
+        Bound on the change of the energy in one step, > 0, in the units of the energy.
+    energy_relative : float, optional
+        The same, relative to ``|E|``.
+    step : float, optional
+        Bound on ``|theta^{n+1} - theta^n|_M``, > 0.
+    step_relative : float, optional
+        The same, relative to ``|theta^{n+1}|_M``.
+
+    Raises
+    ------
+    ValueError
+        If no bound is given, or a bound is not a finite number > 0.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> parabola = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t.copy())
+    >>> gf.solve(parabola, gf.GradientDescent(), np.ones(2), dt=0.5, steps=100, stop=gf.Tolerance(gradient=1e-6)).status
+    <Status.CONVERGED: 'converged'>
+    """
+
+    gradient: float | None = None
+    gradient_relative: float | None = None
+    energy: float | None = None
+    energy_relative: float | None = None
+    step: float | None = None
+    step_relative: float | None = None
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        given = [f.name for f in fields(self) if getattr(self, f.name) is not None]
+        if not given:
+            raise ValueError(f"a tolerance must be given: one of {', '.join(f.name for f in fields(self))}")
+        for name in given:
+            real_number(name, getattr(self, name), 0, open_low=True)
+
+    def met(
+        self, problem: Problem, scheme: Scheme, old: Any, state: Any, dt: float, theta0: Any, *, by_step: bool = True
+    ) -> str:
+        """Return which tolerance is met, in a sentence; "" if none is.
+
+        Parameters
+        ----------
+        problem : Problem
+            The full problem.
+        scheme : Scheme
+            The scheme.
+        old, state : NamedTuple
+            The states before and after the last step.
+        dt : float
+            The size of that step.
+        theta0 : array (P,)
+            Where the run began.
+        by_step : bool
+            Whether the tolerances of the energy and the step are tested; a step that was shortened to hit a time meets them
+            always.
+        """
+        if self.gradient is not None or self.gradient_relative is not None:
+            size = norm(problem.inner, problem.energy_and_gradient(state.theta)[1])
+            if self.gradient is not None and size <= self.gradient:
+                return f"gradient norm {size:.3g} <= {self.gradient:g}"
+            if self.gradient_relative is not None:
+                first = norm(problem.inner, problem.energy_and_gradient(theta0)[1])
+                if isfinite(first) and size <= self.gradient_relative * first:
+                    return f"gradient norm {size:.3g} <= {self.gradient_relative:g} of its first value {first:.3g}"
+        small = self._small(problem, old, state) if by_step else ""
+        if not small:
+            return ""
+        fresh = unheld(scheme)
+        return small if fresh is scheme or self._small(problem, state, fresh.step(problem, state, dt)) else ""
+
+    def _small(self, problem: Problem, old: Any, new: Any) -> str:
+        """Return which tolerance on the energy or on the step a step meets, "" if it meets no tolerance."""
+        if self.energy is not None or self.energy_relative is not None:
+            E = float(problem.energy(new.theta))
+            rounding = (
+                4 * float(array_namespace(new.theta).finfo(new.theta.dtype).eps) * abs(E)
+            )  # no smaller change is seen
+            change = abs(float(problem.energy(new.theta) - problem.energy(old.theta))) + rounding
+            if self.energy is not None and change <= self.energy:
+                return f"change of the energy in a step {change:.3g} <= {self.energy:g}"
+            if self.energy_relative is not None and 0 < abs(E) < inf and change <= self.energy_relative * abs(E):
+                return (
+                    f"relative change of the energy in a step {change:.3g} / {abs(E):.3g} <= {self.energy_relative:g}"
+                )
+        if self.step is not None or self.step_relative is not None:
+            length = norm(problem.inner, new.theta - old.theta)
+            if self.step is not None and length <= self.step:
+                return f"length of a step {length:.3g} <= {self.step:g}"
+            if self.step_relative is not None:
+                size = norm(problem.inner, new.theta)
+                if 0 < size < inf and length <= self.step_relative * size:
+                    return f"relative length of a step {length:.3g} / {size:.3g} <= {self.step_relative:g}"
+        return ""
+
+
+def unheld(scheme: Scheme) -> Scheme:
+    """Return the scheme with a fresh auxiliary variable in each step, which moves even if the variable has collapsed.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme. It is returned itself if it has no auxiliary variable or restarts it in each step.
+    """
+    if isinstance(scheme, AuxiliaryScheme) and scheme_ability(scheme, "carries_auxiliary"):
+        return Restart(scheme)
+    return scheme
+
+
+def standstill(problem: Problem, scheme: Scheme, state: Any, dt: float, theta0: Any, still: int) -> Ending:
+    """Distinguish a stationary point from an iterate that a tiny step or a collapsed auxiliary variable holds in place.
+
+    A point is stationary to rounding where the gradient has become small, relative to its value at theta0 or to what would
+    change E in half of its digits, a step with a fresh auxiliary variable would change theta or E by rounding only, and no
+    longer step along the gradient lowers E by more: a tiny dt alone makes nothing stationary.
+
+    Parameters
+    ----------
+    problem : Problem
+        The full problem.
+    scheme : Scheme
+        The scheme.
+    state : NamedTuple
+        The state that no longer changes.
+    dt : float
+        Size of the last step.
+    theta0 : array (P,)
+        Initial parameters.
+    still : int
+        Number of steps without a change.
+
+    Returns
+    -------
+    Ending
+        DONE, STAGNATED, INADMISSIBLE or NONFINITE.
+    """
+    why = scheme_ability(scheme, "undefined")(problem, state.theta)
+    if why:
+        return Ending(Status.INADMISSIBLE, why)
+    theta = state.theta
+    E, g = problem.energy_and_gradient(theta)
+    xp = array_namespace(g)
+    if not bool(xp.all(xp.isfinite(g))):
+        return Ending(Status.NONFINITE, "the gradient is not finite; the last finite state is kept")
+    size, energy, eps = norm(problem.inner, g), abs(float(E)), float(xp.finfo(g.dtype).eps)
+    if not energy < inf:
+        return Ending(Status.NONFINITE, "the energy is not finite")
+    if size == 0:
+        return Ending(Status.DONE, f"{STATIONARY} point: no change in {still} steps and the gradient is zero")
+    E0, g0 = problem.energy_and_gradient(theta0)
+    first, length = norm(problem.inner, g0), norm(problem.inner, theta)
+    small = (isfinite(first) and size <= eps**0.5 * first) or _below(size, eps**0.5 * energy, length)
+    if small:
+        moved = unheld(scheme).step(problem, state, dt).theta - theta
+        scale = max(energy, eps * abs(float(E0)))
+        seen = abs(float(problem.inner(g, moved))) > 8 * eps * scale and norm(problem.inner, moved) > 8 * eps * length
+        if not seen and not _descends(problem, theta, g, dt, scale, eps):
+            return Ending(
+                Status.DONE, f"{STATIONARY} to rounding: no change in {still} steps, gradient norm {size:.3g}"
+            )
+    return Ending(Status.STAGNATED, f"nothing changed in {still} steps, yet the gradient has norm {size:.3g}")
+
+
+def _below(size: float, energy: float, length: float) -> bool:
+    """Return whether size * length <= energy, without the product, which may underflow."""
+    return 0 < length < inf and 0 < energy < inf and size <= energy / length
+
+
+def _descends(problem: Problem, theta: Any, g: Any, dt: float, scale: float, eps: float) -> bool:
+    """Return whether the energy falls by more than rounding along the gradient, for some step longer than dt."""
+    h, E = dt, float(problem.energy(theta))
+    for _ in range(60):
+        h *= 4.0
+        trial = theta - h * g
+        fall = E - float(problem.energy(trial))
+        if not isfinite(fall) or fall < -8 * eps * scale:
+            return False
+        if fall > 64 * eps * scale:
+            return True
+    return False

@@ -25,7 +25,7 @@
 import numpy as np
 import sympy as sp
 
-from gradflow.energies.linear import Diagonal, Shift, Shifted, Zero, add, as_linear_part, dissipation
+from gradflow.energies.linear import Adapted, Diagonal, Shift, Shifted, Zero, add, as_linear_part, dissipation
 from gradflow.proofs import check
 from gradflow.symbolic import Space, is_zero, symbols
 
@@ -119,6 +119,36 @@ def sum_of_shifted_operators():
         pair = (Shifted(L, c), shift(other_c))
         part = add(*(pair[::-1] if swapped else pair))
         assert is_zero(part.apply(u) - L(u) - (c + other_c) * u)
+        assert solves(part, u)
+
+
+class Own:
+    """An operator of a user, without `scalar`, whose kind knows its sums."""
+
+    def __init__(self, operator):
+        self.operator = operator
+        self.apply, self.solve_shifted = operator.apply, operator.solve_shifted
+
+    def __add__(self, other):
+        return type(self)(add(self.operator, other.operator))
+
+
+class Complete(Own):
+    """The same with `scalar`, a linear part as it is."""
+
+    scalar = None
+
+
+@check("identity", EVERY)
+def sum_that_a_kind_knows():
+    """Where the kind of an operator has a sum, that is the sum; it gets the missing `scalar`, None, and is left as it is if it has it."""
+    for kind in (Own, Complete):
+        V = Space()
+        L, S, u = V.operator("L"), V.operator("S"), V.vector("u")
+        part = add(*(as_linear_part(kind(operator), "stabilization") for operator in (L, S)))
+        assert type(part) is (Adapted if kind is Own else Complete)
+        assert part.scalar is None
+        assert is_zero(part.apply(u) - L(u) - S(u))
         assert solves(part, u)
 
 

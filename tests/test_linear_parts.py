@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.energies.linear import Shifted, Zero, add, as_linear_part, check_operator
+from gradflow.energies.linear import Shifted, Zero, add, as_linear_part
+from gradflow.energies.probes import check_operator
 
 DTYPES = ("float64", "float32")
 P = 6

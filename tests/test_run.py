@@ -1,5 +1,6 @@
 """How a run goes and ends: step control, end times, tolerances, what status says, and functions that misbehave."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import gradflow as gf
 from cases import affine_case, residual_case, vanilla_schemes
 from gradflow.run.history import QUANTITIES
+from gradflow.run.steps import Attempt
 from gradflow.schemes import REGISTRY
 from smooth_problems import double_well, flow, smooth_problem
 
@@ -591,3 +593,21 @@ def test_theta_that_is_no_array_is_refused():
 
     with pytest.raises(ValueError, match="a step must keep theta's shape"):
         gf.solve(bowl(), Own(), np.ones(2), dt=0.1, steps=3)
+
+
+@pytest.mark.parametrize(("scheme", "order"), [(gf.GradientDescent(), 1), (gf.RungeKutta4(), 4)])
+@pytest.mark.parametrize("shortage", [0.5, 0.9, 1.5])
+def test_the_next_size_is_that_of_the_error_equation(scheme, order, shortage):
+    """On t' = -t a step multiplies by the truncated series of e^-h, so that (1) and (2) are known in closed form."""
+    factor = lambda h: sum((-h) ** k / math.factorial(k) for k in range(order + 1))  # noqa: E731
+    h, start = 0.1, 2.0
+    err = 2**order / (2**order - 1) * abs(factor(h) - factor(h / 2) ** 2) * start
+    tol = err / shortage
+    control = gf.ByError(rtol=0.0, atol=tol, order=order, dt_init=h)
+    problem = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t.copy())
+    old = scheme.init(problem, np.array([start]))
+    new = scheme.step(problem, old, h)
+    accepted, after = control.judge(control.init(), Attempt(problem, scheme, old, new, h, True))
+    assert accepted == (shortage <= 1)
+    tol += 4 * np.finfo(float).eps * start
+    assert after.dt == pytest.approx(0.9 * (tol / err) ** (1 / (order + 1)) * h, rel=1e-6)

@@ -158,7 +158,7 @@ def test_small_steps_take_products_and_large_ones_the_matrix(N, P, dense, dtype)
 
 @pytest.mark.parametrize(("N", "P"), [(70, 1000), (150, 150)])
 def test_cheap_matrices_are_not_even_estimated(N, P):
-    """Few residuals beside the parameters: the products cost as much; few of both: the overhead of an iteration does."""
+    """The matrix is chosen where conjugate gradients save no products, or where the overhead of an iteration exceeds the saving."""
     at = watched(N, P)
     step(at, 1e-3)
     assert at.calls == {"gram": 1, "jacobian": 0, "jvp": 0, "gram_trace": 0}

@@ -870,7 +870,7 @@ def test_a_finished_bad_run_says_where_it_was_stored(tmp_path):
 
 
 class Describing(gf.FunctionProblem):
-    """A problem that says of itself whatever it is told to."""
+    """A problem whose description is an argument."""
 
     def __init__(self, words):
         super().__init__(lambda t: t @ t / 2, lambda t: t)
@@ -992,7 +992,7 @@ def test_a_second_termination_ends_the_process_at_once(tmp_path):
 
 
 def test_an_interruption_at_any_line_finds_a_step_taken_or_not_taken():
-    """What is returned, and stored, is never a state beside the number of another step."""
+    """The state and the number of steps in a returned or stored result belong together."""
     loop = sys.modules["gradflow.run.loop"].__file__
     problem, scheme, steps = parabola(), gf.HeavyBall(), 3
     whole = [gf.solve(problem, scheme, START, dt=0.1, steps=n) for n in range(steps + 1)]

@@ -15,7 +15,7 @@ An operator is a small object with ``apply`` and ``solve_shifted``. Both are sel
 product; a diagonal operator is self-adjoint in every diagonal inner product. A kind of operator defines its sums by
 ``__add__``. A multiple of the identity can be added to any operator:
 
-.. math:: (I + \Delta t (L + c I))^{-1} = \frac{1}{1 + \Delta t\,c}\Bigl(I + \frac{\Delta t}{1 + \Delta t\,c} L\Bigr)^{-1}  \tag{3}
+.. math:: (I + \Delta t (L + c I))^{-1} = \frac{1}{1 + \Delta t\,c}\Bigl(I + \frac{\Delta t}{1 + \Delta t\,c} L\Bigr)^{-1}  \tag{2}
 
 is a shifted solve of L with another step size.
 """
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import frexp, inf, ldexp, nan, sqrt
+from math import frexp, inf, ldexp
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..description import found
@@ -41,9 +41,7 @@ __all__ = [
     "Zero",
     "add",
     "as_linear_part",
-    "check_operator",
     "dissipation",
-    "probe_vectors",
 ]
 
 Scalar: TypeAlias = float | Array
@@ -325,7 +323,7 @@ class Adapted(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Shifted:
-    """The sum ``L + c I`` of any operator and a multiple of the identity, by equation (3).
+    """The sum ``L + c I`` of any operator and a multiple of the identity, by equation (2).
 
     Parameters
     ----------
@@ -350,7 +348,7 @@ class Shifted:
     def solve_shifted(self, u: Array, dt: Scalar) -> Array:
         """Return (I + dt (L + c I))^{-1} u, shape (P,) or (N, P) as u."""
         factor = 1 / (1 + dt * self.shift)
-        return self.part.solve_shifted(factor * u, dt * factor)  # (3)
+        return self.part.solve_shifted(factor * u, dt * factor)  # (2)
 
     def __add__(self, other: LinearPart) -> Shifted:
         """Return the sum with an operator whose sum with L is known."""
@@ -418,7 +416,7 @@ def add(first: LinearPart, second: LinearPart) -> LinearPart:
         return Diagonal(a + b)
     for one, other in ((first, second), (second, first)):
         if other.scalar is not None:
-            return Shifted(one, other.scalar)  # (3)
+            return Shifted(one, other.scalar)  # (2)
     for one, other in ((first, second), (second, first)):
         own_sum = getattr(type(one), "__add__", None)  # an operator kind that knows its sums
         total = NotImplemented if own_sum is None else own_sum(one, other)
@@ -438,77 +436,10 @@ def _diagonal(part: LinearPart) -> Array | float | None:
     return part.diagonal if isinstance(part, Diagonal) else part.scalar
 
 
-def probe_vectors(theta: Array) -> tuple[Array, Array]:
-    """Return two fixed vectors without symmetry, of the array library, shape and dtype of theta (P,).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        A vector.
-    """
-    xp = array_namespace(theta)
-    n = xp.cumulative_sum(xp.ones_like(theta))
-    return xp.sin(1 + 2.4 * n), xp.cos(3 + 1.7 * n)
-
-
-def check_operator(
-    name: str, part: LinearPart, inner: Callable[[Array, Array], Array], theta: Array, dt: float
-) -> None:
-    """Raise ValueError unless a linear part has the properties that a scheme needs, tested on two fixed vectors.
-
-    Parameters
-    ----------
-    name : str
-        The name in the error message.
-    part : LinearPart
-        The operator.
-    inner : callable
-        The problem's inner product, of two vectors (P,); returns 0-d.
-    theta : array (P,)
-        It determines the array library, shape and dtype.
-    dt : float
-        A step size, > 0.
-    """
-    if isinstance(part, (Zero, Shift)):
-        return
-    xp = array_namespace(theta)
-    u, v = probe_vectors(theta)
-    if isinstance(part, Matrix) and (part.A.shape[0] != theta.shape[0] or str(part.A.dtype) != str(theta.dtype)):
-        P = theta.shape[0]
-        raise ValueError(
-            f"{name} must have the shape {(P, P)} and dtype {theta.dtype} of theta, got {part.A.shape} and {part.A.dtype}"
-        )
-    L_u, L_v, x = part.apply(u), part.apply(v), part.solve_shifted(u, dt)
-    for method, value in (("apply", L_u), ("solve_shifted", x)):
-        if getattr(value, "shape", None) != theta.shape or value.dtype != theta.dtype:
-            got = f"{value.shape} and {value.dtype}" if hasattr(value, "dtype") else found(value)
-            raise ValueError(f"{name}.{method} must keep the shape {theta.shape} and dtype {theta.dtype}, got {got}")
-    eps = float(xp.finfo(theta.dtype).eps)
-
-    def length(w: Array) -> float:
-        square = float(inner(w, w))
-        return sqrt(square) if square >= 0 else nan
-
-    tol, size = eps**0.5, length(L_u) * length(v) + length(L_v) * length(u)
-    left, right, quadratic = float(inner(L_u, v)), float(inner(u, L_v)), float(inner(L_u, u))
-    if not abs(left - right) <= tol * size:
-        raise ValueError(
-            f"{name} must be self-adjoint in the inner product, got (L u, v) = {left:.6g}, (u, L v) = {right:.6g}"
-        )
-    if not quadratic >= -tol * size:
-        raise ValueError(f"{name} must be positive semi-definite, got (L u, u) = {quadratic:.6g}")
-    dt_L_x = dt * part.apply(x)
-    rest = length(x + dt_L_x - u)
-    # x is rounded in all directions, and L may stretch each of these as much as u and v
-    rounding = 1e3 * eps * dt * length(x) * size / (length(u) * length(v))
-    if not rest <= tol * (length(u) + length(x) + length(dt_L_x)) + rounding < float("inf"):
-        raise ValueError(f"{name}.solve_shifted must invert I + dt L, got a residual of {rest:.3g}")
-
-
 def dissipation(inner: Callable[[Array, Array], Array], L: LinearPart, S: LinearPart, d: Array, dt: Scalar) -> Array:
     r"""Return the dissipation of one step, the same in every linearly implicit scheme of the library.
 
-    .. math:: \frac{|d|_M^2}{\Delta t} + (S d, d)_M + \tfrac12 (L d, d)_M, \qquad d = \theta^{n+1} - \theta^n.  \tag{2}
+    .. math:: \frac{|d|_M^2}{\Delta t} + (S d, d)_M + \tfrac12 (L d, d)_M, \qquad d = \theta^{n+1} - \theta^n.  \tag{3}
 
     Parameters
     ----------

@@ -30,9 +30,8 @@ from collections.abc import Callable, Iterator
 from math import inf, sqrt
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
-from ..description import found
 from ..namespace import Array, array_namespace
-from .linear import LinearPart, Zero, as_linear_part, probe_vectors
+from .linear import LinearPart, Zero, as_linear_part
 
 __all__ = [
     "Estimated",
@@ -42,7 +41,6 @@ __all__ = [
     "ProblemAbilities",
     "Work",
     "batches",
-    "check_inner",
     "estimates",
     "linear_part",
     "nonlinear_energy",
@@ -354,29 +352,6 @@ def nonlinear_energy_and_gradient(problem: Problem, theta: Array) -> tuple[Array
     """
     both: tuple[Array, Array] = getattr(problem, "nonlinear_energy_and_gradient", problem.energy_and_gradient)(theta)
     return both
-
-
-def check_inner(inner: Callable[[Array, Array], Array], theta: Array) -> None:
-    """Raise ValueError unless an inner product is real, symmetric and positive on two vectors.
-
-    Parameters
-    ----------
-    inner : callable
-        Maps (u, v) to (u, v)_M, 0-d.
-    theta : array (P,)
-        It determines the array library, shape and dtype.
-    """
-    u, v = probe_vectors(theta)
-    values = [inner(u, u), inner(u, v), inner(v, u)]
-    for value in values:
-        if getattr(value, "shape", ()) != () or "complex" in str(getattr(value, "dtype", type(value).__name__)):
-            raise ValueError(f"inner must return a real number or a 0-d array, got {found(value)}")
-    uu, uv, vu = map(float, values)
-    if not uu > 0:
-        raise ValueError(f"inner must be positive, got (u, u) = {uu:.6g} for a vector u != 0")
-    xp = array_namespace(theta)
-    if abs(uv - vu) > float(xp.finfo(theta.dtype).eps) ** 0.5 * (abs(uv) + abs(vu)):
-        raise ValueError(f"inner must be symmetric, got (u, v) = {uv:.6g} and (v, u) = {vu:.6g}")
 
 
 def norm(inner: Callable[[Array, Array], Array], u: Array) -> float:

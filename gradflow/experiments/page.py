@@ -191,14 +191,14 @@ def _check_report(report: Mapping[str, Any], path: Path) -> None:
 
 
 def _figure(path: Path, top: Path, base: Path) -> str | None:
-    """Return the path of a figure from `base`, for a directive; None if there is none."""
+    """Return the path of a figure relative to `base`, or None if the study has no figure."""
     if not path.exists() and not path.is_symlink():
         return None
     _require_within(path, top)
-    told = Path(os.path.relpath(path.resolve(), base)).as_posix()
-    if not re.fullmatch(r"(\.\./)*[\w.+-]+(/[\w.+-]+)*", told):
+    relative = Path(os.path.relpath(path.resolve(), base)).as_posix()
+    if not re.fullmatch(r"(\.\./)*[\w.+-]+(/[\w.+-]+)*", relative):
         raise ValueError(f"{path} must be a path of letters, digits, '.', '_', '+' and '-', so that a page can show it")
-    return told
+    return relative
 
 
 def command(results: Results) -> str:
@@ -267,8 +267,8 @@ def _section(results: Results) -> Iterator[str]:
     yield from ("```console", f"$ {command(results)}", "```", "")
     changes = _changes(results.settings, experiment.full)
     if changes:
-        told = (f"{name} = {value} ({getattr(experiment.full, name)})" for name, value in changes.items())
-        yield from (f"Not as in the full form (whose values are in brackets): {_cell(', '.join(told))}.", "")
+        relative = (f"{name} = {value} ({getattr(experiment.full, name)})" for name, value in changes.items())
+        yield from (f"Not as in the full form (whose values are in brackets): {_cell(', '.join(relative))}.", "")
     first = headline(report["verdict"])
     reason = report["verdict"].strip().removeprefix(first)
     yield from (f"**Verdict: {_verdict(first)}**{' ' * reason[:1].isspace()}{_cell(reason)}", "")

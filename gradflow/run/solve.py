@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from ..description import describe, found
-from ..energies.linear import Diagonal, LinearPart, Shift, Zero, as_linear_part, check_operator, probe_vectors
-from ..energies.protocols import Problem, check_inner, linear_part, norm, problem_ability
+from ..energies.linear import Diagonal, LinearPart, Shift, Zero, as_linear_part
+from ..energies.probes import check_inner, check_operator, probe_vectors
+from ..energies.protocols import Problem, linear_part, norm, problem_ability
 from ..namespace import Array, blas_threads, quiet
 from ..refusals import check_theta, instance, one_of, real_number, whole_number
 from ..schemes.protocols import Scheme, scheme_ability

@@ -266,6 +266,7 @@ class ByError:
         share = 2.0**self.order / (2.0**self.order - 1)
         err = share * norm(problem.inner, new.theta - half.theta)  # (1)
         eps = float(array_namespace(new.theta).finfo(new.theta.dtype).eps)
+        # departs from the formula below (1): the rounding of theta is in err, and no step size removes it
         tol = self.atol + max(self.rtol, 4 * eps) * max(norm(problem.inner, old.theta), norm(problem.inner, new.theta))
         if not err < inf:
             factor = self.shrink

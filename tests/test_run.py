@@ -8,8 +8,11 @@ import pytest
 
 import gradflow as gf
 from cases import affine_case, residual_case, vanilla_schemes
+from gradflow.energies.protocols import norm
+from gradflow.namespace import quiet
 from gradflow.run.history import QUANTITIES
 from gradflow.run.steps import Attempt
+from gradflow.run.stopping import _below
 from gradflow.schemes import REGISTRY
 from smooth_problems import double_well, flow, smooth_problem
 
@@ -611,3 +614,18 @@ def test_the_next_size_is_that_of_the_error_equation(scheme, order, shortage):
     assert accepted == (shortage <= 1)
     tol += 4 * np.finfo(float).eps * start
     assert after.dt == pytest.approx(0.9 * (tol / err) ** (1 / (order + 1)) * h, rel=1e-6)
+
+
+def test_a_gradient_is_compared_with_energy_over_length():
+    """A gradient is small if it changes the energy little over the length of theta; the product is never formed."""
+    for length in (1e-200, 1e-2, 1e2, 1e200):
+        assert _below(0.5 / length, 1.0, length)
+        assert not _below(2 / length, 1.0, length)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-100, 1.0, 1e100, 1e200])
+def test_a_norm_keeps_its_scale(size):
+    """The square of the norm of size (3, 4) may leave the range of float64; the norm is 5 size."""
+    with quiet():  # as in `solve`
+        found = norm(lambda u, v: u @ v, size * np.array([3.0, 4.0]))
+    assert found == pytest.approx(5 * size, rel=1e-14, abs=0)

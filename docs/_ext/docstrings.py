@@ -8,8 +8,11 @@ Never asked for: SA01, EX01, ES01 (see also, examples, an extended summary), whe
 Waived, with the reason:
 
 * RT01, YD01, RT03 where the summary begins with "Return" or "Yield": it states the value and its shape;
-* PR01, PR02 and RT01 of a method that a protocol has, in a class that satisfies the protocol, and of what a scheme declares: the
-  protocol has them, once, and GF01 reads the shapes there;
+* PR01, PR02 and RT01 of a method that a protocol has, in a class that satisfies the protocol, and of what a scheme or a
+  problem declares: the protocol has them, once, and GF01 reads the shapes there. ``hvp`` is not asked of the class;
+* PR01 where every argument is described elsewhere, and GF01 reads the shape there: in the table of symbols of the module,
+  which has the columns "code" and "shape"; in the summary, which names it, if there is one argument only;
+* PR01 of the functions of `gradflow.symbolic` that NumPy has too: they are the array API standard's;
 * PR01 of NamedTuples and dataclasses whose fields have a docstring each, below the field: autodoc shows those;
 * PR01, PR02 of protocols, enumerations and classes with another's constructor (``__new__`` that passes all on): there is no
   signature of their own to document;
@@ -21,10 +24,12 @@ import dataclasses
 import enum
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 import textwrap
 
+import numpy as np
 from numpydoc.docscrape import FunctionDoc
 from numpydoc.validate import validate
 from sphinx.pycode import ModuleAnalyzer
@@ -41,6 +46,8 @@ NEVER = {"SA01", "EX01", "ES01"}
 CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
 CONTRACTS += (Evaluating, Chaining, Controller)
 DECLARED = (SchemeAbilities,)  # of these one member is enough
+OPTIONAL = {"hvp", "nonlinear_hvp"}  # schemes without second derivatives do not ask for them
+TABLE = re.compile(r"^(=[= ]+)\n(.*\bcode\b.*\bshape\b.*)\n\1\n((?:.*\n)+?)\1$", re.M)
 ARRAY = re.compile(r"\b(?:Array|NDArray|Floats)\b")
 SHAPE = re.compile(r"\b0-d\b|\bshapes?\b|,\)|\((?:[A-Z0-9.][^(),]*|n_\w+|m), *[^()]+\)")
 
@@ -70,8 +77,8 @@ def public(module):
 def contracts(kind, method):
     """Yield the protocols that have this method and that a class satisfies; not the class itself."""
     for contract in CONTRACTS:
-        members = [key for key in dir(contract) if not key.startswith("_")]
-        if contract is not kind and method in members and all(hasattr(kind, key) for key in members):
+        members = {key for key in dir(contract) if not key.startswith("_")}
+        if contract is not kind and method in members and all(hasattr(kind, key) for key in members - OPTIONAL):
             yield contract
     for abilities in DECLARED:
         if method in vars(abilities) and kind is not abilities and all(hasattr(kind, key) for key in ("init", "step")):
@@ -82,6 +89,34 @@ def texts_of(value, kind, method):
     """Return the docstring, and those of the same method in the protocols that the class satisfies."""
     protocols = () if kind is None else contracts(kind, method)
     return [inspect.getdoc(v) or "" for v in (value, *(getattr(contract, method) for contract in protocols))]
+
+
+def of_the_table(module):
+    """Return code -> shape of the table of symbols in a module's docstring."""
+    shapes = {}
+    for border, head, body in TABLE.findall(inspect.getdoc(module) or ""):
+        starts = [m.start() for m in re.finditer(r"=+", border)] + [None]
+        columns = {head[a:b].strip(): slice(a, b) for a, b in itertools.pairwise(starts)}
+        for row in body.splitlines():
+            shapes |= dict.fromkeys(row[columns["code"]].strip().split(", "), row[columns["shape"]].strip())
+    return shapes
+
+
+def described_elsewhere(function, texts):
+    """Return argument -> where it is described, of those arguments that the table or the summary describes."""
+    arguments = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    summaries = " ".join(text.partition("\n\n")[0] for text in texts)
+    told = {name: text for name, text in of_the_table(inspect.getmodule(function)).items() if name in arguments}
+    if len(arguments) == 1 and re.search(rf"\b{arguments[0]}\b", summaries):
+        told.setdefault(arguments[0], summaries)
+    return told
+
+
+def arguments_are_described(function, text):
+    """Return whether every argument of a function is described, in its docstring or elsewhere."""
+    listed = {name.strip(" *") for p in FunctionDoc(function, doc=text)["Parameters"] for name in p.name.split(",")}
+    arguments = set(inspect.signature(function).parameters) - {"self", "cls"}
+    return arguments <= listed | set(described_elsewhere(function, [text]))
 
 
 def fields_are_documented(value):
@@ -118,6 +153,11 @@ def waived(name, value, kind, summary):
         codes |= {"YD01"}
     if kind is not None and any(contracts(kind, name.rpartition(".")[2])):
         codes |= {"PR01", "PR02", "RT01"}
+    function = None if inspect.isclass(value) else function_of(value)
+    if function is not None:
+        standard = function.__module__ == "gradflow.symbolic" and hasattr(np, function.__name__)
+        if standard or arguments_are_described(function, inspect.getdoc(value) or ""):
+            codes |= {"PR01"}
     if inspect.isclass(value) and (fields_are_documented(value) or not constructs(value)):
         codes |= {"PR01", "PR02"}
     if "<locals>" in getattr(value, "__qualname__", ""):
@@ -136,7 +176,7 @@ def function_of(value):
 
 def without_shape(function, texts):
     """Yield what of a function is an array of a shape that no docstring tells."""
-    described, returned = {}, ""
+    described, returned = described_elsewhere(function, texts), ""
     for text in texts:
         doc = FunctionDoc(function, doc=text)
         described |= {name.strip(" *"): f"{p.type} {p.desc}" for p in doc["Parameters"] for name in p.name.split(",")}

@@ -61,13 +61,7 @@ class LinearPart(Protocol):
         """The number c if the operator is c times the identity, otherwise None."""
 
     def apply(self, u: Array) -> Array:
-        """Return L u, for u of shape (P,) or (N, P): along the last axis.
-
-        Parameters
-        ----------
-        u : array (P,) or (N, P)
-            Vectors.
-        """
+        """Return L u, for u of shape (P,) or (N, P): along the last axis."""
 
     def solve_shifted(self, u: Array, dt: Scalar) -> Array:
         """Return (I + dt L)^{-1} u, for u of shape (P,) or (N, P): along the last axis.

@@ -73,31 +73,12 @@ class Problem(Protocol):
         """
 
     def energy(self, theta: Array) -> Array:
-        """Return E(theta), a 0-d array.
-
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
-
-        Returns
-        -------
-        0-d array
-            Of the dtype of theta.
-        """
+        """Return E(theta), 0-d and of the dtype of theta (P,)."""
 
     def energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
-        """Return E (0-d) and its gradient with respect to `inner`, shape (P,).
+        """Return E (0-d) and its gradient with respect to `inner`, shape (P,), at theta (P,).
 
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
-
-        Returns
-        -------
-        tuple of arrays
-            E, 0-d, and the gradient g, (P,), with (g, v)_M the derivative of E along v; of the dtype of theta.
+        The gradient g has ``(g, v)_M`` for the derivative of E along v. Both have the dtype of theta.
         """
 
     def hvp(self, theta: Array, v: Array) -> Array:
@@ -129,50 +110,19 @@ class Linearization(Protocol):
     """q(theta), shape (N,)."""
 
     def jvp(self, d: Array) -> Array:
-        """Return J d, shape (N,), for d of shape (P,).
-
-        Parameters
-        ----------
-        d : array (P,)
-            Increment of theta.
-
-        Returns
-        -------
-        array (N,)
-            Of the dtype of the residual.
-        """
+        """Return J d, shape (N,), for an increment d of shape (P,) and the dtype of theta."""
 
     def vjp(self, u: Array) -> Array:
         """Return J^* u, shape (P,), for u of shape (N,): the adjoint of `jvp` in the problem's inner product.
 
-        Parameters
-        ----------
-        u : array (N,)
-            Vector in the space of residuals.
-
-        Returns
-        -------
-        array (P,)
-            It satisfies (vjp(u), d)_M = u . jvp(d).
+        It satisfies ``(vjp(u), d)_M = u . jvp(d)``.
         """
 
     def gram(self) -> Array:
-        """Return J J^*, shape (N, N), symmetric positive semi-definite.
-
-        Returns
-        -------
-        array (N, N)
-            The matrix of the map u -> jvp(vjp(u)).
-        """
+        """Return J J^*, shape (N, N), symmetric positive semi-definite: the matrix of the map u -> jvp(vjp(u))."""
 
     def jacobian(self) -> Array:
-        """Return J, shape (N, P).
-
-        Returns
-        -------
-        array (N, P)
-            The partial derivatives, without the inner product.
-        """
+        """Return J, shape (N, P): the partial derivatives, without the inner product."""
 
 
 class Work(NamedTuple):
@@ -192,13 +142,7 @@ class Estimated(Protocol):
         """The cost of products and of the Gram matrix."""
 
     def gram_trace(self) -> Array:
-        """Return the trace of J J^*, 0-d, at no more than the cost of a product with J.
-
-        Returns
-        -------
-        0-d array
-            The trace of `Linearization.gram`; that matrix is not formed.
-        """
+        """Return the trace of J J^*, 0-d, at no more than the cost of a product with J; the matrix is not formed."""
 
 
 @runtime_checkable
@@ -210,18 +154,7 @@ class LeastSquares(Problem, Protocol):
     """
 
     def linearize(self, theta: Array) -> Linearization:
-        """Return the linearisation at theta.
-
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
-
-        Returns
-        -------
-        Linearization
-            The linearisation of the residual.
-        """
+        """Return the linearisation of the residual at theta (P,)."""
 
 
 def batches(problem: Any, order: Array, size: int) -> Iterator[Problem]:
@@ -300,12 +233,7 @@ def problem_ability(problem: Any, name: str) -> Any:
 
 
 def linear_part(problem: Problem) -> LinearPart:
-    """Return the energy part L of equation (2), which is zero by default.
-
-    Parameters
-    ----------
-    problem : Problem
-        The energy.
+    """Return the energy part L of equation (2), ``problem.linear``, which is zero by default.
 
     Raises
     ------
@@ -316,13 +244,7 @@ def linear_part(problem: Problem) -> LinearPart:
 
 
 def estimates(at: Linearization) -> Estimated | None:
-    """Return the linearisation itself if it has the members of `Estimated`, otherwise None.
-
-    Parameters
-    ----------
-    at : Linearization
-        The linearisation.
-    """
+    """Return the linearisation `at` itself if it has the members of `Estimated`, otherwise None."""
     declared: Any = at if hasattr(at, "gram_trace") and hasattr(at, "work") else None
     return cast(Estimated | None, declared)
 

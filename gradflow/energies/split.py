@@ -32,17 +32,7 @@ class SplitEnergy:
         raise TypeError("a problem must define its inner product")
 
     def nonlinear_energy(self, theta: Array) -> Array:
-        """Return F(theta), a 0-d array.
-
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
-
-        Returns
-        -------
-        0-d array
-            Of the dtype of theta.
+        """Return F(theta), 0-d and of the dtype of theta (P,).
 
         Raises
         ------
@@ -52,17 +42,9 @@ class SplitEnergy:
         raise TypeError("a problem must define nonlinear_energy")
 
     def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
-        """Return F (0-d) and its gradient with respect to `inner`, shape (P,).
+        """Return F (0-d) and its gradient with respect to `inner`, shape (P,), at theta (P,).
 
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
-
-        Returns
-        -------
-        tuple of arrays
-            F, 0-d, and the gradient g, (P,), with (g, v)_M the derivative of F along v; of the dtype of theta.
+        The gradient g has ``(g, v)_M`` for the derivative of F along v. Both have the dtype of theta.
 
         Raises
         ------

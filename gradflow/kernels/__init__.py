@@ -77,13 +77,7 @@ def select(name: str = "auto", array: Array | None = None) -> Kernels:
 
 
 def kernel_name(kernels: Kernels) -> str:
-    """Return the name of a kernel set, for descriptions: "reference", "numba" or "cupy".
-
-    Parameters
-    ----------
-    kernels : module
-        From `select`.
-    """
+    """Return the name of one of the `kernels` of `select`, for descriptions: "reference", "numba" or "cupy"."""
     return str(kernels.__name__.rpartition(".")[2])
 
 

@@ -30,11 +30,5 @@ class Activation:
     """The slope for z <= 0 of a function whose slope for z > 0 is 1, so that kernels may go by the sign; else None."""
 
     def value_and_first(self, z: Array) -> tuple[Array, Array]:
-        """Return s(z) and s'(z), both of the shape of z.
-
-        Parameters
-        ----------
-        z : array
-            Of any shape.
-        """
+        """Return s(z) and s'(z) for z of any shape, both of that shape."""
         return self.both(z) if self.both is not None else (self.value(z), self.first(z))

@@ -216,12 +216,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def activation(name: str) -> Activation:
-    """Return the activation called `name`.
-
-    Parameters
-    ----------
-    name : str
-        A key of `ACTIVATIONS`.
+    """Return the activation called `name`, a key of `ACTIVATIONS`.
 
     Raises
     ------

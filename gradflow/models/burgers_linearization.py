@@ -122,11 +122,6 @@ class BurgersLinearization:
     def second(self, v: Array) -> Array:
         """Return the derivative along v (P,) of J^* q, equation (3), shape (P,); the linearisation must be of order 4.
 
-        Parameters
-        ----------
-        v : array (P,)
-            Direction.
-
         Raises
         ------
         ValueError

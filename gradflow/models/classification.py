@@ -72,12 +72,9 @@ class Classification(NetworkProblem):
         return array_namespace(self._y).argmax(self._y, axis=1)
 
     def accuracy(self, theta: Array) -> float:
-        """Return the share of samples whose largest output is that of their label (the first of equals counts).
+        """Return the share of samples whose largest output at theta (P,) is that of their label.
 
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
+        Of equal outputs the first counts.
 
         Raises
         ------

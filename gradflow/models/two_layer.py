@@ -202,11 +202,6 @@ class TwoLayerNet:
     def unpack(self, theta: Array) -> tuple[Array, Array]:
         """Return W (D+1, m) and a (m, k), views of theta (P,) where the library has views.
 
-        Parameters
-        ----------
-        theta : array (P,)
-            Parameters.
-
         Raises
         ------
         ValueError

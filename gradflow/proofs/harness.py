@@ -148,11 +148,5 @@ def score(folder: Path, name: str, kind: str) -> Score:
 
 
 def scored(arguments: tuple[Path, str, str]) -> Score:
-    """Return `score` of its arguments, for a pool of processes.
-
-    Parameters
-    ----------
-    arguments : tuple
-        The three of `score`.
-    """
+    """Return `score` of its three arguments, for a pool of processes."""
     return score(*arguments)

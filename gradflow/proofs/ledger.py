@@ -54,11 +54,6 @@ class Claim:
 def read_claims(folder: Path) -> list[Claim]:
     """Return the claims of all TOML files in a folder, in the order of their ids.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the TOML files are.
-
     Raises
     ------
     ValueError

@@ -49,13 +49,7 @@ class Mutant:
 
 
 def functions_of(module: ModuleType) -> dict[str, FunctionType]:
-    """Return the functions, and the methods and properties of the classes, that a module defines.
-
-    Parameters
-    ----------
-    module : module
-        A scheme's file.
-    """
+    """Return the functions of a module, such as a scheme's file, and the methods and properties of the classes in it."""
     found: dict[str, FunctionType] = {}
     for name, value in vars(module).items():
         if isinstance(value, FunctionType) and value.__module__ == module.__name__:
@@ -96,13 +90,7 @@ def mutants_of(module: ModuleType, functions: tuple[str, ...] = ()) -> Iterator[
 
 
 def sign_mutants_of(module: ModuleType) -> Iterator[Mutant]:
-    """Yield every change of one sign anywhere in the module, the updates included.
-
-    Parameters
-    ----------
-    module : module
-        A scheme's file.
-    """
+    """Yield every change of one sign anywhere in the module, the updates included."""
     yield from _mutants(module, lambda name: True, _sign_edits)
 
 
@@ -279,13 +267,7 @@ def _limit(seconds: int) -> Iterator[None]:
 
 
 def read_equivalent(folder: Path) -> dict[str, str]:
-    """Return the reasons of the mutants known to be equivalent, by `Mutant.id`.
-
-    Parameters
-    ----------
-    folder : Path
-        The derivations.
-    """
+    """Return the reasons of the mutants listed as equivalent in the folder of the derivations, by `Mutant.id`."""
     path = folder / "equivalent_mutants.toml"
     if not path.exists():
         return {}

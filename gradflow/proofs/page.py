@@ -28,13 +28,7 @@ def ledger_text(text: str, *, inside: bool = False) -> str:
 
 
 def verdict_span(claim: Claim) -> str:
-    """Return the verdict of a claim as a MyST span with classes, by which a page colours and filters.
-
-    Parameters
-    ----------
-    claim : Claim
-        A row of the ledger.
-    """
+    """Return the verdict of a claim as a MyST span with classes, by which a page colours and filters."""
     return f"[{claim.verdict}]{{.verdict .verdict-{claim.verdict.replace(' ', '-')}}}"
 
 

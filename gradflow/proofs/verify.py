@@ -41,13 +41,7 @@ def default_folder() -> Path:
 
 
 def topics(folder: Path) -> list[str]:
-    """Return the topics that have a derivation.
-
-    Parameters
-    ----------
-    folder : Path
-        The derivations.
-    """
+    """Return the topics that have a derivation in the folder."""
     return sorted(path.name.removesuffix(".nb.py") for path in folder.glob("*.nb.py"))
 
 
@@ -85,13 +79,7 @@ def load(folder: Path, topic: str) -> dict[str, Check]:
 
 
 def notebook_of(scheme: type) -> str:
-    """Return the topic of a scheme's derivation: the name of its file.
-
-    Parameters
-    ----------
-    scheme : type
-        A class of the registry.
-    """
+    """Return the topic of the derivation of a scheme, a class of the registry: the name of its file."""
     return scheme.__module__.rpartition(".")[2]
 
 
@@ -217,13 +205,7 @@ def lines(topic: str, outcomes: dict[str, Outcome], claims: list[Claim]) -> Iter
 
 
 def report(line: Line) -> str:
-    """Return the line as `gradflow verify` prints it.
-
-    Parameters
-    ----------
-    line : Line
-        From `verify`.
-    """
+    """Return the line as `gradflow verify` prints it."""
     word = "FAILS" if line.failure else line.verdict
     text = f"{line.id:48} {word:21} {line.method:18} {line.seconds:5.1f} s  {line.statement}"
     return f"{text}\n{'':48} {line.failure}" if line.failure else text

@@ -201,13 +201,7 @@ class ExpSAV:
         as_linear_part(self.stabilization, "stabilization")
 
     def form_on(self, problem: Problem) -> str:
-        """Return the name of the form that runs on this problem: `form`, or the choice of "auto".
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        """
+        """Return the name of the form that runs on this problem: `form`, or the choice of "auto"."""
         if self.form != "auto":
             return self.form
         return "implicit" if linear_part(problem).scalar is not None else "explicit"

@@ -112,14 +112,9 @@ class SchemeAbilities:
         return ""
 
     def unsolved(self, state: Any) -> str:
-        """Return what the last step left unsolved, "" if it was solved.
+        """Return what the step to this state left unsolved, "" if it was solved.
 
         `solve` counts these steps and reports them in ``Solution.warnings``.
-
-        Parameters
-        ----------
-        state : NamedTuple
-            From `step`.
         """
         return ""
 
@@ -249,17 +244,9 @@ class Evaluating(AuxiliaryScheme, Protocol):
         """
 
     def auxiliary_at(self, at: Any) -> Array:
-        """Return the auxiliary variable by its definition, from an evaluation.
+        """Return the auxiliary variable by its definition, from an evaluation `at`, of which the scheme defines the shapes.
 
-        Parameters
-        ----------
-        at : object
-            From `evaluate`; the scheme defines the shapes of its arrays.
-
-        Returns
-        -------
-        array
-            Equal to ``auxiliary(problem, theta)`` in every bit: 0-d, (P,) or (N,).
+        The evaluation is from `evaluate`. The value is equal to ``auxiliary(problem, theta)`` in every bit: 0-d, (P,) or (N,).
         """
 
     def step_at(self, problem: Problem, state: Any, dt: Scalar, at: Any) -> Any:

@@ -64,11 +64,7 @@ class MultiStepState(NamedTuple):
 def reset(state: Any) -> Any:
     """Return the state with its auxiliary variable equal to its definition, and without a past.
 
-    Parameters
-    ----------
-    state : NamedTuple
-        A state with a field ``aux`` and perhaps ``past``. The state of a wrapper is reset together with that of its
-        base.
+    The state has a field ``aux`` and perhaps ``past``. The state of a wrapper is reset together with that of its base.
     """
     changed: dict[str, Any] = {"aux": None}
     if "past" in state._fields:

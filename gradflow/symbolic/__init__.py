@@ -100,57 +100,27 @@ concat = np.concatenate
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """Return the larger of two scalars, nan if one of them is.
-
-    Parameters
-    ----------
-    a, b : SymPy expression
-        The scalars.
-    """
+    """Return the larger of two scalars, nan if one of them is."""
     return sp.nan if isnan(a) or isnan(b) else where(a > b, a, b)
 
 
 def minimum(a: Any, b: Any) -> Any:
-    """Return the smaller of two scalars, nan if one of them is.
-
-    Parameters
-    ----------
-    a, b : SymPy expression
-        The scalars.
-    """
+    """Return the smaller of two scalars, nan if one of them is."""
     return sp.nan if isnan(a) or isnan(b) else where(a < b, a, b)
 
 
 def isnan(a: Any) -> bool:
-    """Return True for SymPy's nan; a symbol is a number.
-
-    Parameters
-    ----------
-    a : SymPy expression
-        A scalar.
-    """
+    """Return True for SymPy's nan; a symbol is a number."""
     return sp.sympify(a) is sp.nan
 
 
 def copysign(a: Any, b: Any) -> Any:
-    """Return ``|a|`` with the sign of b, + for zero.
-
-    Parameters
-    ----------
-    a, b : SymPy expression
-        The scalars.
-    """
+    """Return ``|a|`` with the sign of b, + for zero."""
     return where(b >= 0, abs(a), -abs(a))
 
 
 def zeros_like(a: Any) -> Any:
-    """Return 0 a, and 0 for nan.
-
-    Parameters
-    ----------
-    a : SymPy expression, object array or Vector
-        What to take the kind of.
-    """
+    """Return 0 a, and 0 for nan."""
     return sp.Integer(0) if a is sp.nan else 0 * a
 
 
@@ -163,12 +133,6 @@ class Finfo(NamedTuple):
 
 
 def finfo(dtype: Any) -> Finfo:
-    """Return the rounding constants of exact arithmetic, all 0.
-
-    Parameters
-    ----------
-    dtype : object
-        Not looked at.
-    """
+    """Return the rounding constants of exact arithmetic, all 0."""
     del dtype
     return Finfo()

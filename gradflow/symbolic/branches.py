@@ -53,13 +53,7 @@ _way: ContextVar[_Way | None] = ContextVar("way", default=None)
 
 
 def branches(function: Callable[[], Any]) -> Iterator[Branch]:
-    """Yield every branch of a call of `function` (a function without arguments, without side effects).
-
-    Parameters
-    ----------
-    function : callable
-        Takes nothing, has no side effects.
-    """
+    """Yield every branch of a call of `function`, which takes no arguments and has no side effects."""
     script: list[bool] = []
     while True:
         way = _Way(script)

@@ -42,13 +42,7 @@ def configured(scheme: type, **values: Any) -> Any:
 
 
 def entries(v: Any) -> list[Any]:
-    """Return the coefficients of an abstract vector or the entries of an object array, for `is_zero` and `subs`.
-
-    Parameters
-    ----------
-    v : Vector or object array
-        The vector.
-    """
+    """Return the coefficients of an abstract vector v or the entries of an object array v, for `is_zero` and `subs`."""
     return list(v.terms.values()) if isinstance(v, Vector) else list(np.ravel(v))
 
 
@@ -75,13 +69,7 @@ class AbstractEnergy:
         self._seen: list[Vector] = []
 
     def inner(self, u: Vector, v: Vector) -> Any:
-        """Return (u, v).
-
-        Parameters
-        ----------
-        u, v : Vector
-            Of the space.
-        """
+        """Return (u, v)."""
         return self.space.inner(u, v)
 
     def _name(self, theta: Vector) -> str:
@@ -92,44 +80,20 @@ class AbstractEnergy:
         return f"_{known[0]}" if known[0] else ""
 
     def nonlinear_energy(self, theta: Vector) -> Any:
-        """Return F(theta), a positive symbol (the constants of the schemes are what makes it so).
-
-        Parameters
-        ----------
-        theta : Vector
-            Where.
-        """
+        """Return F(theta), a positive symbol (the constants of the schemes are what makes it so)."""
         return sp.Symbol(f"F{self._name(theta)}", positive=True)
 
     def nonlinear_energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
-        """Return F(theta) and its gradient.
-
-        Parameters
-        ----------
-        theta : Vector
-            Where.
-        """
+        """Return F(theta) and its gradient."""
         return self.nonlinear_energy(theta), self.space.vector(f"g{self._name(theta)}")
 
     def energy(self, theta: Vector) -> Any:
-        """Return E(theta).
-
-        Parameters
-        ----------
-        theta : Vector
-            Where.
-        """
+        """Return E(theta)."""
         F = self.nonlinear_energy(theta)
         return F if self._L is None else F + self.inner(theta, self._L.apply(theta)) / 2
 
     def energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
-        """Return E(theta) and its gradient.
-
-        Parameters
-        ----------
-        theta : Vector
-            Where.
-        """
+        """Return E(theta) and its gradient."""
         F, g = self.nonlinear_energy_and_gradient(theta)
         if self._L is None:
             return F, g
@@ -171,36 +135,18 @@ class AbstractLeastSquares(AbstractEnergy):
         self._maps: dict[str, Map] = {}
 
     def linearize(self, theta: Vector) -> AbstractLinearization:
-        """Return q and J at theta.
-
-        Parameters
-        ----------
-        theta : Vector
-            Where.
-        """
+        """Return q and J at theta."""
         name = self._name(theta)
         if name not in self._maps:
             self._maps[name] = Map.between(f"J{name}", self.space, self.residuals)
         return AbstractLinearization(self.residuals.vector(f"q{name}"), self._maps[name])
 
     def nonlinear_energy(self, theta: Vector) -> Any:
-        """Return ``|q|^2 / 2``.
-
-        Parameters
-        ----------
-        theta : Vector
-            Where.
-        """
+        """Return ``|q|^2 / 2`` at theta."""
         q = self.linearize(theta).residual
         return q @ q / 2
 
     def nonlinear_energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
-        """Return ``|q|^2 / 2`` and ``J^* q``.
-
-        Parameters
-        ----------
-        theta : Vector
-            Where.
-        """
+        """Return ``|q|^2 / 2`` and ``J^* q`` at theta."""
         at = self.linearize(theta)
         return at.residual @ at.residual / 2, at.vjp(at.residual)

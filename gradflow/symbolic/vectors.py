@@ -68,12 +68,7 @@ class Map:
         return forward
 
     def __call__(self, u: Vector) -> Vector:
-        """Return the image of u.
-
-        Parameters
-        ----------
-        u : Vector
-            Of the space that the map starts from.
+        """Return the image of u, a vector of the space from which the map starts.
 
         Raises
         ------
@@ -116,13 +111,7 @@ class SelfAdjoint(Map):
         return total
 
     def apply(self, u: Vector) -> Vector:
-        """Return L u.
-
-        Parameters
-        ----------
-        u : Vector
-            Of the space on which L acts.
-        """
+        """Return L u."""
         image = Map.__call__(self.terms[0], u)
         for term in self.terms[1:]:
             image = image + Map.__call__(term, u)
@@ -172,33 +161,15 @@ class Space:
         return Vector(self, {})
 
     def vector(self, name: str) -> Vector:
-        """Return the vector of this name.
-
-        Parameters
-        ----------
-        name : str
-            The name.
-        """
+        """Return the vector called `name`."""
         return Vector(self, {((), name): sp.Integer(1)})
 
     def vectors(self, names: str) -> list[Vector]:
-        """Return the vectors of these names, which spaces separate.
-
-        Parameters
-        ----------
-        names : str
-            The names.
-        """
+        """Return the vectors of these names, a text in which spaces separate them."""
         return [self.vector(name) for name in names.split()]
 
     def operator(self, name: str) -> SelfAdjoint:
-        """Return a self-adjoint, positive semi-definite operator.
-
-        Parameters
-        ----------
-        name : str
-            How it is written.
-        """
+        """Return a self-adjoint, positive semi-definite operator, written as `name`."""
         return SelfAdjoint(name, self)
 
     def relate(self, atom: Vector, value: Vector) -> None:
@@ -224,13 +195,7 @@ class Space:
         self.relations[key] = value
 
     def combine(self, terms: dict[Atom, Any]) -> Vector:
-        """Return the vector with these terms, rewritten by the relations of the space.
-
-        Parameters
-        ----------
-        terms : dict
-            Coefficients by atom.
-        """
+        """Return the vector with these terms, coefficients by atom, rewritten by the relations of the space."""
         result: dict[Atom, Any] = {}
         for (word, base), c in terms.items():
             for atom, factor in self._rewritten(word, base).items():
@@ -408,13 +373,7 @@ class Vector:
         return self.space.inner(self, other)
 
     def map_coefficients(self, function: Any) -> Vector:
-        """Return the vector with `function` of each coefficient: a derivative, a limit, a substitution.
-
-        Parameters
-        ----------
-        function : callable
-            Takes and returns a SymPy expression.
-        """
+        """Return the vector with `function` of each coefficient: a derivative, a limit, a substitution."""
         return self.space.combine({atom: function(sp.sympify(c)) for atom, c in self.terms.items()})
 
     def __repr__(self) -> str:

@@ -98,7 +98,8 @@ def of_the_table(module):
         starts = [m.start() for m in re.finditer(r"=+", border)] + [None]
         columns = {head[a:b].strip(): slice(a, b) for a, b in itertools.pairwise(starts)}
         for row in body.splitlines():
-            shapes |= dict.fromkeys(row[columns["code"]].strip().split(", "), row[columns["shape"]].strip())
+            names = [name.partition("[")[0] for name in row[columns["code"]].strip().split(", ")]  # S of S[j]
+            shapes |= dict.fromkeys(names, row[columns["shape"]].strip())
     return shapes
 
 

@@ -2,17 +2,22 @@ r"""The definition of every kernel, in the Python array API standard.
 
 The two-layer network of `gradflow.models.two_layer` for a block of N samples:
 
-===================  ======================================  ==========  =========================
-symbol               meaning                                 code        shape
-===================  ======================================  ==========  =========================
-X                    inputs, last column 1                   X           (N, D+1)
-W, a                 parameters                              W, a        (D+1, m), (m, k)
-Z = X W              pre-activations                         Z           (N, m)
-S = s(Z), s'(Z)      hidden values, slopes                   S, slope    (N, m)
-delta                derivative of E by the outputs          delta       (N, k)
-V, b                 a direction: change of W, of a          V, a_dot    (D+1, m), (m, k)
-s''(Z) * (X V)       change of the slopes                    slope_dot   (N, m)
-===================  ======================================  ==========  =========================
+===============  ====================================  =======================  ===========================
+symbol           meaning                               code                     shape
+===============  ====================================  =======================  ===========================
+X                inputs, last column 1                 X                        (N, D+1)
+W, a             parameters                            W, a                     (D+1, m), (m, k)
+s                activation function                   activation               an `Activation`
+Z = X W          pre-activations                       Z                        (N, m)
+S = s(Z), s'(Z)  hidden values, slopes                 S, slope                 (N, m)
+marks            what the kernel set knows s'(Z) from  marks                    (N, m)
+delta            derivative of E by the outputs        delta                    (N, k)
+G                sensitivity of the hidden layer       G                        (N, m)
+V, b             a direction: change of W, of a        V, a_dot                 (D+1, m), (m, k)
+dots             change of S, of G, of delta           S_dot, G_dot, delta_dot  (N, m), (N, m), (N, k)
+s''(Z) * (X V)   change of the slopes                  slope_dot                (N, m); None if it vanishes
+c, c^2           factor of (5), of (6)                 factor                   number
+===============  ====================================  =======================  ===========================
 
 .. math::
    G &= (\delta a^T) \circ s'(Z)                                                             \tag{1} \\
@@ -80,17 +85,7 @@ def unpack(theta: Array, n: int, m: int, k: int) -> tuple[Array, Array]:
 
 
 def hidden(X: Array, W: Array, activation: Activation) -> Array:
-    """Return S = s(X W), shape (N, m).
-
-    Parameters
-    ----------
-    X : array (N, D+1)
-        Inputs.
-    W : array (D+1, m)
-        Parameters.
-    activation : Activation
-        The function s.
-    """
+    """Return S = s(X W), shape (N, m)."""
     return activation.value(X @ W)
 
 
@@ -99,63 +94,24 @@ def hidden_and_marks(X: Array, W: Array, activation: Activation) -> tuple[Array,
 
     Here the marks are s'(Z). Another kernel set may use anything of that shape, such as S itself where the slope is
     known from its sign.
-
-    Parameters
-    ----------
-    X : array (N, D+1)
-        Inputs.
-    W : array (D+1, m)
-        Parameters.
-    activation : Activation
-        The function s.
     """
     return activation.value_and_first(X @ W)
 
 
 def slope_of(marks: Array, activation: Activation) -> Array:
-    """Return s'(Z), shape (N, m).
-
-    Parameters
-    ----------
-    marks : array (N, m)
-        From `hidden_and_marks`.
-    activation : Activation
-        The function s.
-    """
+    """Return s'(Z), shape (N, m)."""
     return marks
 
 
 def slope_times(delta: Array, a: Array, slope: Array) -> Array:
-    """Return G of (1), shape (N, m).
-
-    Parameters
-    ----------
-    delta : array (N, k)
-        Derivative of E by the outputs.
-    a : array (m, k)
-        Parameters.
-    slope : array (N, m)
-        The slopes s'(Z).
-    """
+    """Return G of (1), shape (N, m)."""
     G = _outer(delta, a)
     G *= slope  # (1)
     return G
 
 
 def gradient(X: Array, G: Array, S: Array, delta: Array) -> Array:
-    """Return (2), the two products packed in one vector, shape ((D+1) m + m k,).
-
-    Parameters
-    ----------
-    X : array (N, D+1)
-        Inputs.
-    G : array (N, m)
-        From `slope_times`.
-    S : array (N, m)
-        Hidden values.
-    delta : array (N, k)
-        Derivative of E by the outputs.
-    """
+    """Return (2), the two products packed in one vector, shape ((D+1) m + m k,)."""
     xp = array_namespace(X)
     return xp.concat([xp.reshape(X.T @ G, (-1,)), xp.reshape(S.T @ delta, (-1,))])  # (2)
 
@@ -164,37 +120,12 @@ def backward(X: Array, S: Array, marks: Array, delta: Array, a: Array, activatio
     """Return (2) with G of (1), shape ((D+1) m + m k,).
 
     Another kernel set may write into S and marks: nobody may need them afterwards.
-
-    Parameters
-    ----------
-    X : array (N, D+1)
-        Inputs.
-    S : array (N, m)
-        Hidden values.
-    marks : array (N, m)
-        From `hidden_and_marks`.
-    delta : array (N, k)
-        Derivative of E by the outputs.
-    a : array (m, k)
-        Parameters.
-    activation : Activation
-        The function s.
     """
     return gradient(X, slope_times(delta, a, slope_of(marks, activation)), S, delta)  # (1), (2)
 
 
 def tangent(X: Array, V: Array, slope: Array) -> Array:
-    """Return (3), the change of S along V, shape (N, m).
-
-    Parameters
-    ----------
-    X : array (N, D+1)
-        Inputs.
-    V : array (D+1, m)
-        Change of W.
-    slope : array (N, m)
-        The slopes s'(Z).
-    """
+    """Return (3), the change of S along V, shape (N, m)."""
     S_dot = X @ V
     S_dot *= slope  # (3)
     return S_dot
@@ -203,19 +134,7 @@ def tangent(X: Array, V: Array, slope: Array) -> Array:
 def tangent_sensitivity(
     delta: Array, delta_dot: Array, a: Array, a_dot: Array, slope: Array, slope_dot: Array | None
 ) -> Array:
-    """Return (4), the change of G, shape (N, m).
-
-    Parameters
-    ----------
-    delta, delta_dot : array (N, k)
-        Derivative of E by the outputs, and its change.
-    a, a_dot : array (m, k)
-        Parameters, and their change.
-    slope : array (N, m)
-        The slopes s'(Z).
-    slope_dot : array (N, m) or None
-        Their change; None where it vanishes.
-    """
+    """Return (4), the change of G, shape (N, m)."""
     G_dot = _outer(delta_dot, a) + _outer(delta, a_dot)
     G_dot *= slope
     if slope_dot is not None:
@@ -224,37 +143,13 @@ def tangent_sensitivity(
 
 
 def tangent_gradient(X: Array, G_dot: Array, S: Array, S_dot: Array, delta: Array, delta_dot: Array) -> Array:
-    """Return (7), the change of the gradient packed in one vector, shape ((D+1) m + m k,).
-
-    Parameters
-    ----------
-    X : array (N, D+1)
-        Inputs.
-    G_dot : array (N, m)
-        From `tangent_sensitivity`.
-    S, S_dot : array (N, m)
-        Hidden values, and their change.
-    delta, delta_dot : array (N, k)
-        Derivative of E by the outputs, and its change.
-    """
+    """Return (7), the change of the gradient packed in one vector, shape ((D+1) m + m k,)."""
     xp = array_namespace(X)
     return xp.concat([xp.reshape(X.T @ G_dot, (-1,)), xp.reshape(S_dot.T @ delta + S.T @ delta_dot, (-1,))])  # (7)
 
 
 def jacobian(X: Array, S: Array, slope: Array, a: Array, factor: float) -> Array:
-    """Return (5) with c = factor, shape (N k, (D+1) m + m k); rows are sample-major.
-
-    Parameters
-    ----------
-    X : array (N, D+1)
-        Inputs.
-    S, slope : array (N, m)
-        Hidden values and slopes.
-    a : array (m, k)
-        Parameters.
-    factor : float
-        The factor c.
-    """
+    """Return (5) with c = factor, shape (N k, (D+1) m + m k); rows are sample-major."""
     xp = array_namespace(X)
     N, k = X.shape[0], a.shape[1]
     A = factor * slope[:, None, :] * a.T[None, :, :]  # (N, k, m)
@@ -267,17 +162,6 @@ def gram(X: Array, S: Array, slope: Array, a: Array, factor: float) -> Array:
     """Return (6) with c^2 = factor, shape (N k, N k).
 
     Symmetric to the last bit where the product of a matrix and its own transpose is, as in NumPy (``syrk``).
-
-    Parameters
-    ----------
-    X : array (N, D+1)
-        Inputs.
-    S, slope : array (N, m)
-        Hidden values and slopes.
-    a : array (m, k)
-        Parameters.
-    factor : float
-        The factor c^2.
     """
     xp = array_namespace(X)
     N, k = X.shape[0], a.shape[1]

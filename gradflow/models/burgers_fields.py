@@ -30,24 +30,25 @@ sum of the same functions with one of these replaced by its own derivative,
 
 .. math:: \dot S_j = S_{j+1} \circ (X V), \qquad \dot w = (0, V_t, V_x, 2 W_x \circ V_x, 2 V_x), \qquad \dot a = b.       \tag{7}
 
-======================================  =========  ============
-symbol                                  code       shape
-======================================  =========  ============
-X                                       X          (N, 3)
-W, a                                    W, a       (3, m), (m,)
-V, b                                    V, b       (3, m), (m,)
-Z                                       Z          (N, m)
-S_j                                     S[j]       (N, m)
-f, f_t, f_x, f_xx                       F          four (N,)
-chi, y, c                               chi, y, c  (N,)
-e                                       e          (N,)
-e_f, e_t, e_x, e_xx                     slopes     four (N,)
-delta_f, delta_t, delta_x, delta_xx     delta      four (N,)
-w                                       w          five (m,)
-Q, p                                    Q, p       (3, m), (m,)
-kappa                                   scale      number
-nu                                      nu         number
-======================================  =========  ============
+===================================  =========  ============
+symbol                               code       shape
+===================================  =========  ============
+X                                    X          (N, 3)
+W, a                                 W, a       (3, m), (m,)
+V, b                                 V, b       (3, m), (m,)
+Z                                    Z          (N, m)
+S_j                                  S[j]       (N, m)
+f, f_t, f_x, f_xx                    F, F_dot   four (N,)
+chi, y, c                            chi, y, c  (N,)
+X, chi, y, c, nu                     at         `Points`
+e                                    e          (N,)
+e_f, e_t, e_x, e_xx                  slopes     four (N,)
+delta_f, delta_t, delta_x, delta_xx  delta      four (N,)
+w                                    w          five (m,)
+Q, p                                 Q, p       (3, m), (m,)
+kappa                                scale      number
+nu                                   nu         number
+===================================  =========  ============
 """
 
 from __future__ import annotations
@@ -95,43 +96,19 @@ def tanh_derivatives(S: Array, S_1: Array, order: int) -> tuple[Array, ...]:
 
 
 def powers(W: Array) -> tuple[Array, ...]:
-    """Return w = (1, W_t, W_x, W_x^2, 2 W_x), each (m,).
-
-    Parameters
-    ----------
-    W : array (3, m)
-        Weights.
-    """
+    """Return w = (1, W_t, W_x, W_x^2, 2 W_x), each (m,)."""
     W_t, W_x = W[0, :], W[1, :]
     return 0 * W_t + 1, W_t, W_x, W_x * W_x, 2 * W_x
 
 
 def powers_along(W: Array, V: Array) -> tuple[Array, ...]:
-    """Return the derivative of `powers` along V, equation (7), each (m,).
-
-    Parameters
-    ----------
-    W, V : array (3, m)
-        Weights and their change.
-    """
+    """Return the derivative of `powers` along V, equation (7), each (m,)."""
     V_t, V_x = V[0, :], V[1, :]
     return 0 * V_t, V_t, V_x, 2 * W[1, :] * V_x, 2 * V_x
 
 
 def fields(S: tuple[Array, ...], w: tuple[Array, ...], a: Array, scale: float) -> Fields:
-    """Return f, f_t, f_x, f_xx of equation (1), each (N,).
-
-    Parameters
-    ----------
-    S : tuple of arrays (N, m)
-        S_0, S_1, S_2.
-    w : tuple of arrays (m,)
-        From `powers`.
-    a : array (m,)
-        Output weights.
-    scale : float
-        The factor kappa.
-    """
+    """Return f, f_t, f_x, f_xx of equation (1), each (N,)."""
     one, t, x, xx, _ = w
     return (
         scale * (S[0] @ (one * a)),
@@ -142,61 +119,25 @@ def fields(S: tuple[Array, ...], w: tuple[Array, ...], a: Array, scale: float) -
 
 
 def mismatch(F: Fields, at: Points) -> Array:
-    """Return e of equation (2), (N,).
-
-    Parameters
-    ----------
-    F : tuple of arrays (N,)
-        The fields.
-    at : Points
-        Of N points.
-    """
+    """Return e of equation (2), (N,)."""
     f, f_t, f_x, f_xx = F
     return at.chi * (f_t + f * f_x - at.nu * f_xx) + (1 - at.chi) * f - at.y  # (2)
 
 
 def slopes(F: Fields, at: Points) -> Fields:
-    """Return the derivatives of e by the fields, equation (3), each (N,).
-
-    Parameters
-    ----------
-    F : tuple of arrays (N,)
-        The fields.
-    at : Points
-        Of N points.
-    """
+    """Return the derivatives of e by the fields, equation (3), each (N,)."""
     f, _, f_x, _ = F
     return at.chi * f_x + (1 - at.chi), at.chi, at.chi * f, -at.nu * at.chi  # (3)
 
 
 def slopes_along(F_dot: Fields, at: Points) -> Fields:
-    """Return the change of `slopes` where the fields change by F_dot, each (N,).
-
-    Parameters
-    ----------
-    F_dot : tuple of arrays (N,)
-        Change of the fields.
-    at : Points
-        Of N points.
-    """
+    """Return the change of `slopes` where the fields change by F_dot, each (N,)."""
     f_dot, _, f_x_dot, _ = F_dot
     return at.chi * f_x_dot, 0 * at.chi, at.chi * f_dot, 0 * at.chi  # (3)
 
 
 def brackets(X: Array, delta: Fields, S: tuple[Array, ...], w: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Return Q (3, m) and p (m,) of equations (5) and (6): sums over the points, no array (N, m) is made.
-
-    Parameters
-    ----------
-    X : array (N, 3)
-        Points.
-    delta : tuple of arrays (N,)
-        Factors of the fields.
-    S : tuple of arrays (N, m)
-        S_0 to S_3.
-    w : tuple of arrays (m,)
-        From `powers`.
-    """
+    """Return Q (3, m) and p (m,) of equations (5) and (6): sums over the points, no array (N, m) is made."""
     one, t, x, xx, xx_first = w
     d_f, d_t, d_x, d_xx = delta
 
@@ -215,18 +156,8 @@ def jacobian_rows(X: Array, e: Fields, S: tuple[Array, ...], w: tuple[Array, ...
 
     Parameters
     ----------
-    X : array (N, 3)
-        Points.
     e : tuple of arrays (N,)
         From `slopes`.
-    S : tuple of arrays (N, m)
-        S_0 to S_3.
-    w : tuple of arrays (m,)
-        From `powers`.
-    a : array (m,)
-        Output weights.
-    scale : float
-        The factor kappa.
     """
     one, t, x, xx, xx_first = w
     e_f, e_t, e_x, e_xx = (column[:, None] for column in e)

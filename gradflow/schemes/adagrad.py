@@ -17,13 +17,15 @@ which leaves theta(0) like ``-2 sqrt(t) sign(g)``.
 Inner product. g is the gradient that the problem returns, with respect to its inner product. A diagonal one
 cancels from the quotient in (2), except in the term epsilon. An energy part L is explicit and included in g.
 
-========  ======  =======
-symbol    code    shape
-========  ======  =======
-theta     theta   (P,)
-v         v       (P,)
-g         g       (P,)
-========  ======  =======
+=======  =====  ========================
+symbol   code   shape
+=======  =====  ========================
+theta    theta  (P,)
+v        v      (P,)
+g        g      (P,)
+dt       dt     0-d, > 0, units of theta
+epsilon  eps    number > 0, units of g
+=======  =====  ========================
 
 Source: Duchi, Hazan & Singer, J. Mach. Learn. Res. 12 (2011) 2121, with the diagonal matrix and no
 constraint; their delta is epsilon, outside the root. The default 1e-10 is PyTorch's.
@@ -43,21 +45,7 @@ __all__ = ["Adagrad", "adagrad_update"]
 
 
 def adagrad_update(theta: Array, v: Array, g: Array, *, dt: Scalar, eps: Scalar) -> tuple[Array, Array]:
-    """Return theta_new (P,) and v_new (P,) of equations (1) and (2).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    v : array (P,)
-        Sum of the squared gradients.
-    g : array (P,)
-        Gradient of E at theta.
-    dt : float or 0-d array
-        Learning rate, > 0.
-    eps : float or 0-d array
-        The constant epsilon, > 0, in the units of the gradient.
-    """
+    """Return theta_new (P,) and v_new (P,) of equations (1) and (2)."""
     xp = array_namespace(theta, g)
     v_new = v + g * g  # (1)
     return theta - dt * (g / (xp.sqrt(v_new) + eps)), v_new  # (2)

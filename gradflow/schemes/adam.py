@@ -32,15 +32,18 @@ but not exactly, invariant to the scale of the inner product. In (5) the scale m
 ``1 / sqrt(c)`` times as long as in the Euclidean product. An energy part L is explicit here and included in g. A weight
 decay passes through the averages, as in the original method and unlike AdamW.
 
-========  ======  ==================
-symbol    code    shape
-========  ======  ==================
-theta     theta   (P,)
-m         m       (P,)
-v         v       (P,), in (5) 0-d
-g         g       (P,)
-n         n       int
-========  ======  ==================
+============  ============  ========================
+symbol        code          shape
+============  ============  ========================
+theta         theta         (P,)
+m             m             (P,)
+v             v             (P,), in (5) 0-d
+g             g             (P,)
+n             n             int >= 1
+dt            dt            0-d, > 0, units of theta
+beta1, beta2  beta1, beta2  numbers in [0, 1)
+epsilon       eps           number > 0, units of g
+============  ============  ========================
 
 Source: Kingma & Ba, ICLR (2015), arXiv:1412.6980, Algorithm 1; epsilon is outside the root. For (5): Ma, Mao &
 Shen, J. Comput. Phys. 505 (2024) 112911, eqs. (3)-(4).
@@ -89,22 +92,6 @@ def adam_update(
 
     Parameters
     ----------
-    theta : array (P,)
-        Parameters at the old time.
-    m : array (P,)
-        Average of the gradients.
-    v : array, (P,) or 0-d
-        Average of their squares.
-    g : array (P,)
-        Gradient of E at theta.
-    n : int
-        Number of this step, >= 1.
-    dt : float or 0-d array
-        Learning rate, > 0.
-    beta1, beta2 : float
-        Rates of the averages, in [0, 1).
-    eps : float
-        The constant epsilon, > 0, in the units of the gradient.
     square : array, (P,) or 0-d, or None
         The quantity that (2) averages: g^2 by default, ``|g|_M^2`` for (5).
     """

@@ -26,14 +26,17 @@ Identity, with ``d`` the increment and ``w = 2E`` in (2), ``w = (rho^n)^2`` in (
    \tfrac12(\rho^{n+1})^2 - \tfrac12(\rho^n)^2 = -\frac{(\rho^n)^2}{w + \varepsilon}\,\frac{|d|_M^2}{\Delta t}
    - \tfrac12(\rho^{n+1} - \rho^n)^2.                                                                    \tag{4}
 
-======  ======  =======
-symbol  code    shape
-======  ======  =======
-theta   theta   (P,)
-rho     rho     0-d
-g       g       (P,)
-w       w       0-d
-======  ======  =======
+========  =====  =============================
+symbol    code   shape
+========  =====  =============================
+theta     theta  (P,)
+rho       rho    0-d
+g         g      (P,)
+w         w      0-d
+dt        dt     0-d, > 0
+epsilon   eps    0-d, > 0, units of the energy
+(u, v)_M  inner  map to 0-d
+========  =====  =============================
 
 Source: "Empirical evaluation of energy-stable gradient-flow methods in deep learning", section 2.2.5 B, for (3).
 """
@@ -64,25 +67,7 @@ def adaptive_ieq_update(
     eps: Scalar,
     inner: Callable[[Array, Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and rho_new (0-d) of equation (1).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    rho : 0-d array
-        Auxiliary variable.
-    g : array (P,)
-        Gradient of E at theta.
-    w : 0-d array
-        2 E for alpha of (2), rho^2 for that of (3).
-    dt : float or 0-d array
-        Step size, > 0.
-    eps : float or 0-d array
-        The constant epsilon, > 0, in the units of the energy.
-    inner : callable
-        Maps (u, v) to (u, v)_M, 0-d.
-    """
+    """Return theta_new (P,) and rho_new (0-d) of equation (1)."""
     alpha = 1 / no_infinity(1 + dt * inner(g, g) / (w + eps))  # (2), (3)
     return theta - (dt * alpha) * g, alpha * rho  # (1)
 

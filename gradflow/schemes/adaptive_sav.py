@@ -27,16 +27,18 @@ so r decays. In one step r departs from ``sqrt(F + C)`` by ``(m^ - g, d)_M / (2R
 therefore stays consistent only if the averages follow the gradient, as they do for fixed rates along a smooth path. An
 energy part L of the problem is included in F and g.
 
-========  ======  ==============
-symbol    code    shape
-========  ======  ==============
-theta     theta   (P,)
-r         r       0-d
-m^        m_hat   (P,)
-tau^      tau     0-d or (P,)
-F         F       0-d
-A^{-1}    solve   map (P,)
-========  ======  ==============
+========  =====  ========================
+symbol    code   shape
+========  =====  ========================
+theta     theta  (P,)
+r         r      0-d; None for R
+m^        m_hat  (P,)
+tau^      tau    0-d or (P,)
+F         F      0-d, F + C > 0
+C         C      0-d, units of the energy
+(u, v)_M  inner  map to 0-d
+A^{-1}    solve  map (P,)
+========  =====  ========================
 
 Source: Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, Algorithm 5 and eqs. (3)-(4); epsilon is outside the root
 there.
@@ -87,27 +89,7 @@ def adaptive_sav_update(
     inner: Callable[[Array, Array], Array],
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and r_new (0-d) of equation (4).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    r : 0-d array or None
-        Auxiliary variable; None means sqrt(F + C).
-    m_hat : array (P,)
-        Average of the gradients, equation (1).
-    F : 0-d array
-        Energy at theta; F + C > 0.
-    tau : array, 0-d or (P,)
-        Step of equation (3).
-    C : float or 0-d array
-        Constant, in the units of the energy.
-    inner : callable
-        Maps (u, v) to (u, v)_M, 0-d.
-    solve : callable
-        Maps u (P,) to A^{-1} u, (P,).
-    """
+    """Return theta_new (P,) and r_new (0-d) of equation (4)."""
     xp = array_namespace(theta, m_hat)
     R = xp.sqrt(F + C)
     p = tau * solve(m_hat)

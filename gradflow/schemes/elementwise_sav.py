@@ -17,16 +17,18 @@ the increment:
 
 An energy part L is included in E and g.
 
-======  ======  =======
-symbol  code    shape
-======  ======  =======
-theta   theta   (P,)
-r_i     r       (P,)
-g       g       (P,)
-E       E       0-d
-m_i     mass    number or (P,)
-A^{-1}  solve   map (P,)
-======  ======  =======
+======  =====  ========================
+symbol  code   shape
+======  =====  ========================
+theta   theta  (P,)
+r_i     r      (P,); None for R
+g       g      (P,)
+E       E      0-d, E + C > 0
+dt      dt     0-d, > 0
+C       C      0-d, units of the energy
+m_i     mass   number or (P,)
+A^{-1}  solve  map (P,)
+======  =====  ========================
 
 Source: Liu & Tian, AEGD: adaptive gradient descent with energy, Numer. Algebra Control Optim. (2023), Algorithm 1.
 """
@@ -59,27 +61,7 @@ def elementwise_sav_update(
     mass: Array | float,
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and r_new (P,) of equations (1) and (2).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    r : array (P,) or None
-        Auxiliary variables; None means sqrt(E + C) everywhere.
-    g : array (P,)
-        Gradient of E at theta.
-    E : 0-d array
-        E at theta; E + C > 0.
-    dt : float or 0-d array
-        Step size, > 0.
-    C : float or 0-d array
-        Constant, in the units of the energy.
-    mass : float or array (P,)
-        Diagonal of the inner product.
-    solve : callable
-        Maps u (P,) to A^{-1} u, (P,).
-    """
+    """Return theta_new (P,) and r_new (P,) of equations (1) and (2)."""
     xp = array_namespace(theta, g)
     R = xp.sqrt(E + C)
     r = R if r is None else r

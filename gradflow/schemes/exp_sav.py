@@ -38,16 +38,19 @@ increment, ``x = log rho``:
    \text{(4):}&\quad \kappa\,(r^{n+1} - r^n) = -D - \kappa\,r^n(\rho - 1)^2,                             \tag{8} \\
    \text{(5):}&\quad -\kappa\,(1/r^{n+1} - 1/r^n) = -D - \kappa\,(\rho - 1)^2(1 + \rho)/(\rho r^n).       \tag{9}
 
-========  ======  =======
-symbol    code    shape
-========  ======  =======
-theta     theta   (P,)
-s         s       0-d
-g         g       (P,)
-E         E       0-d
-kappa     kappa   float, units of the energy
-A^{-1}    solve   map (P,)
-========  ======  =======
+========  =======  =============================
+symbol    code     shape
+========  =======  =============================
+theta     theta    (P,)
+s         s        0-d
+g         g        (P,)
+E         E        0-d
+L theta   L_theta  (P,); None for L = 0
+dt        dt       0-d, > 0
+kappa     kappa    0-d, > 0, units of the energy
+(u, v)_M  inner    map to 0-d
+A^{-1}    solve    map (P,)
+========  =======  =============================
 
 Source: Liu & Li, SIAM J. Sci. Comput. 42 (2020) B630 (volume and page not checked) for the method (formula (3) derived
 here, not read there);
@@ -90,22 +93,8 @@ def exp_sav_update(
 
     Parameters
     ----------
-    theta : array (P,)
-        Parameters at the old time.
-    s : 0-d array
-        Auxiliary variable, log r.
-    g : array (P,)
-        Gradient of E at theta.
-    dt : float or 0-d array
-        Step size, > 0.
-    kappa : float or 0-d array
-        Scale, > 0, in the units of the energy.
     form : {"implicit", "section_2.2.4", "theorem_2.2"}
         Equation (2), (4) or (5).
-    inner : callable
-        Maps (u, v) to (u, v)_M, 0-d.
-    solve : callable
-        Maps u (P,) to A^{-1} u, (P,).
     """
     xp = array_namespace(theta, g)
     A_g = solve(g)
@@ -132,28 +121,12 @@ def exp_sav_explicit_update(
     inner: Callable[[Array, Array], Array],
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and s_new (0-d) of equation (3).
+    """Return theta_new (P,) and s_new (0-d) of equation (3); s = None means `s_consistent`.
 
     Parameters
     ----------
-    theta : array (P,)
-        Parameters at the old time.
-    s : 0-d array or None
-        Auxiliary variable, log r; None means `s_consistent`.
-    g : array (P,)
-        Gradient of F at theta.
     s_consistent : 0-d array
         Its value by definition at theta, F / kappa + log C.
-    L_theta : array (P,) or None
-        L theta; None for an energy without a linear part.
-    dt : float or 0-d array
-        Step size, > 0.
-    kappa : float or 0-d array
-        Scale, > 0, in the units of the energy.
-    inner : callable
-        Maps (u, v) to (u, v)_M, 0-d.
-    solve : callable
-        Maps u (P,) to A^{-1} u, (P,).
     """
     xp = array_namespace(theta, g)
     s = s_consistent if s is None else s

@@ -21,14 +21,15 @@ If the gradient of F has the Lipschitz constant K (in the problem's inner produc
 ``K |d|^2 / 2``. The energy then falls for ``dt <= 2 / K``, and for every dt > 0 if ``S >= K / 2``. Without a
 K there is no guarantee; the other schemes of this library do not need one.
 
-=======  =======  ==========
+=======  =======  ====================
 symbol   code     shape
-=======  =======  ==========
+=======  =======  ====================
 theta    theta    (P,)
 g        g        (P,)
-L theta  L_theta  (P,)
+L theta  L_theta  (P,); None for L = 0
+dt       dt       0-d, > 0
 A^{-1}   solve    map (P,)
-=======  =======  ==========
+=======  =======  ====================
 
 Source: Cauchy, C. R. Acad. Sci. Paris 25 (1847) 536, for L = S = 0; for (3) with S, the linear stabilization
 of Shen & Yang, Discrete Contin. Dyn. Syst. 28 (2010) 1669.
@@ -51,21 +52,7 @@ __all__ = ["GradientDescent", "gradient_descent_update"]
 def gradient_descent_update(
     theta: Array, g: Array, L_theta: Array | None = None, *, dt: Scalar, solve: Callable[[Array], Array]
 ) -> Array:
-    """Return theta_new (P,) of equation (2).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    g : array (P,)
-        Gradient of F at theta.
-    L_theta : array (P,) or None
-        L theta; None for an energy without a linear part.
-    dt : float or 0-d array
-        Step size, > 0.
-    solve : callable
-        Maps u (P,) to A^{-1} u, (P,).
-    """
+    """Return theta_new (P,) of equation (2)."""
     f = g if L_theta is None else L_theta + g
     return theta - dt * solve(f)  # (2)
 

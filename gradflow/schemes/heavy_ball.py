@@ -23,14 +23,15 @@ iteration converges exactly when ``0 < dt k < 2 (1 + beta)``.
 For beta > 0 the energy E need not fall. An energy part L is explicit and included in g, the gradient with respect to
 the problem's inner product.
 
-=======  ======  =======
-symbol   code    shape
-=======  ======  =======
-theta    theta   (P,)
-d        d       (P,)
-g        g       (P,)
-beta     beta    number
-=======  ======  =======
+======  =====  ================
+symbol  code   shape
+======  =====  ================
+theta   theta  (P,)
+d       d      (P,)
+g       g      (P,)
+dt      dt     0-d, > 0
+beta    beta   number in [0, 1)
+======  =====  ================
 
 Source: Polyak, USSR Comput. Math. Math. Phys. 4 (1964) no. 5, 1. Deep-learning libraries keep ``-d / dt``
 instead of d, which is the same method for constant dt.
@@ -59,21 +60,7 @@ class MomentumState(NamedTuple):
 
 
 def heavy_ball_update(theta: Array, d: Array, g: Array, *, dt: Scalar, beta: Scalar) -> tuple[Array, Array]:
-    """Return theta_new (P,) and d_new (P,) of equation (2).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    d : array (P,)
-        The last increment.
-    g : array (P,)
-        Gradient of E at theta.
-    dt : float or 0-d array
-        Step size, > 0.
-    beta : float or 0-d array
-        Momentum, in [0, 1).
-    """
+    """Return theta_new (P,) and d_new (P,) of equation (2)."""
     d_new = beta * d - dt * g  # (2)
     return theta + d_new, d_new  # (2)
 

@@ -36,15 +36,16 @@ changes for all samples. This is wrong by design, even for linear residuals: for
 dt = 9 and batches of one, theta tends to ``1 - N`` while the stored energy tends to 0. `solve` runs it nevertheless,
 because that is the method; use `Restart`.
 
-==========  ===========  ============
-symbol      code         shape
-==========  ===========  ============
-theta       theta        (P,)
-q           q            (N,)
-L theta     L_theta      (P,)
-(d, Ad)/dt  damping      map to 0-d
-d, J d      direction    map
-==========  ===========  ============
+==========  =========  ==================================
+symbol      code       shape
+==========  =========  ==================================
+theta       theta      (P,)
+q           q          (N,)
+L theta     L_theta    (P,); None for L = 0
+(u, v)_M    inner      map to 0-d
+(d, Ad)/dt  damping    map (P,) to 0-d
+d, J d      direction  map of q and L theta to (P,), (N,)
+==========  =========  ==================================
 
 Source: Yang, J. Comput. Phys. 327 (2016) 294 for IEQ; for training, "Assessment of the research value of the IEQ
 method", sections 1 and 2. For L = lambda I, that document does not specify the right-hand side of its system for q. If
@@ -78,23 +79,7 @@ def ieq_update(
     damping: Callable[[Array], Array],
     direction: Callable[[Array, Array | None], tuple[Array, Array]],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and q_new (N,) of equation (5).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    q : array (N,)
-        Auxiliary variable, in place of the residual.
-    L_theta : array (P,) or None
-        L theta; None for an energy without a linear part.
-    inner : callable
-        Maps (u, v) to (u, v)_M, 0-d.
-    damping : callable
-        Maps d (P,) to (d, A d)_M / dt, 0-d.
-    direction : callable
-        Maps (q, L_theta) to d of (3), (P,), and J d, (N,).
-    """
+    """Return theta_new (P,) and q_new (N,) of equation (5)."""
     xp = array_namespace(theta, q)
     d, J_d = direction(q, L_theta)  # (3)
     descent = -(q @ J_d) if L_theta is None else -(q @ J_d) - inner(L_theta, d)

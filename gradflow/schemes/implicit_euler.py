@@ -61,8 +61,6 @@ def implicit_euler_update(theta: Array, *, movement: Callable[[Array], Increment
 
     Parameters
     ----------
-    theta : array (P,)
-        Parameters at the old time.
     movement : callable
         Maps theta (P,) to an `Increment` whose d has (3).
     """

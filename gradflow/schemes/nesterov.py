@@ -24,15 +24,16 @@ On a quadratic with eigenvalues k the iteration converges exactly when
 The energy E need not fall. An energy part L is explicit and included in g, the gradient with respect to the problem's
 inner product.
 
-=======  ======  =======
-symbol   code    shape
-=======  ======  =======
-theta    theta   (P,)
-y        y       (P,)
-d        d       (P,)
-g        g       (P,)
-beta     beta    number
-=======  ======  =======
+======  =====  ================
+symbol  code   shape
+======  =====  ================
+theta   theta  (P,)
+y       y      (P,)
+d       d      (P,)
+g       g      (P,)
+dt      dt     0-d, > 0
+beta    beta   number in [0, 1)
+======  =====  ================
 
 Source: Nesterov, Soviet Math. Dokl. 27 (1983) 372; Introductory Lectures on Convex Optimization (2004),
 section 2.2.1; Sutskever, Martens, Dahl & Hinton, ICML (2013).
@@ -52,36 +53,12 @@ __all__ = ["Nesterov", "nesterov_point", "nesterov_update"]
 
 
 def nesterov_point(theta: Array, d: Array, *, beta: Scalar) -> Array:
-    """Return y (P,) of equation (1), where the gradient is wanted.
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    d : array (P,)
-        The last increment.
-    beta : float or 0-d array
-        Momentum, in [0, 1).
-    """
+    """Return y (P,) of equation (1), where the gradient is wanted."""
     return theta + beta * d  # (1)
 
 
 def nesterov_update(theta: Array, d: Array, g: Array, *, dt: Scalar, beta: Scalar) -> tuple[Array, Array]:
-    """Return theta_new (P,) and d_new (P,) of equation (2).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    d : array (P,)
-        The last increment.
-    g : array (P,)
-        Gradient of E at y, equation (1).
-    dt : float or 0-d array
-        Step size, > 0.
-    beta : float or 0-d array
-        Momentum, in [0, 1).
-    """
+    """Return theta_new (P,) and d_new (P,) of equation (2)."""
     d_new = beta * d - dt * g  # (2) less theta
     return theta + d_new, d_new  # (2)
 

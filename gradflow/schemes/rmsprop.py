@@ -17,14 +17,16 @@ the epsilon of (2), 1e-8, outside the root.
 Inner product. g is the gradient that the problem returns, with respect to its inner product. A diagonal one
 cancels from the quotient in (2), except in the term epsilon. An energy part L is explicit and included in g.
 
-========  ======  =======
-symbol    code    shape
-========  ======  =======
-theta     theta   (P,)
-v         v       (P,)
-g         g       (P,)
-alpha     decay   number
-========  ======  =======
+=======  =====  ========================
+symbol   code   shape
+=======  =====  ========================
+theta    theta  (P,)
+v        v      (P,)
+g        g      (P,)
+dt       dt     0-d, > 0, units of theta
+alpha    decay  number in [0, 1)
+epsilon  eps    number > 0, units of g
+=======  =====  ========================
 
 Source: Tieleman & Hinton, Lecture 6.5, Neural Networks for Machine Learning, COURSERA (2012).
 """
@@ -52,23 +54,7 @@ class SquaresState(NamedTuple):
 
 
 def rmsprop_update(theta: Array, v: Array, g: Array, *, dt: Scalar, decay: Scalar, eps: Scalar) -> tuple[Array, Array]:
-    """Return theta_new (P,) and v_new (P,) of equations (1) and (2).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    v : array (P,)
-        Average of the squared gradients.
-    g : array (P,)
-        Gradient of E at theta.
-    dt : float or 0-d array
-        Learning rate, > 0.
-    decay : float or 0-d array
-        Decay alpha of the average, in [0, 1).
-    eps : float or 0-d array
-        The constant epsilon, > 0, in the units of the gradient.
-    """
+    """Return theta_new (P,) and v_new (P,) of equations (1) and (2)."""
     xp = array_namespace(theta, g)
     v_new = decay * v + (1 - decay) * (g * g)  # (1)
     return theta - dt * (g / (xp.sqrt(v_new) + eps)), v_new  # (2)

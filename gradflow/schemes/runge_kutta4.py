@@ -14,13 +14,14 @@ eigenvalue k a step multiplies by ``1 - z + z^2/2 - z^3/6 + z^4/24``, ``z = dt k
 ``z <= 2.7853``. The energy need not fall, and an energy part L is explicit. The method gives reference solutions
 over short times; it is not a scheme for training. A step costs four gradients.
 
-======  ==============  =========
+======  ==============  ========
 symbol  code            shape
-======  ==============  =========
+======  ==============  ========
 theta   theta           (P,)
 k_i     k1, k2, k3, k4  (P,)
+dt      dt              0-d, > 0
 -grad   velocity        map (P,)
-======  ==============  =========
+======  ==============  ========
 
 Source: Kutta, Z. Math. Phys. 46 (1901) 435; Hairer, Norsett & Wanner, Solving Ordinary Differential Equations
 I, section II.1.
@@ -40,17 +41,7 @@ __all__ = ["RungeKutta4", "runge_kutta4_update"]
 
 
 def runge_kutta4_update(theta: Array, *, dt: Scalar, velocity: Callable[[Array], Array]) -> Array:
-    """Return theta_new (P,) of equation (3).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    dt : float or 0-d array
-        Step size, > 0.
-    velocity : callable
-        Maps theta (P,) to minus the gradient of E, (P,).
-    """
+    """Return theta_new (P,) of equation (3)."""
     k1 = velocity(theta)  # (1)
     k2 = velocity(theta + (dt / 2) * k1)  # (1)
     k3 = velocity(theta + (dt / 2) * k2)  # (2)

@@ -29,16 +29,19 @@ The *modified* energy decays. The true energy need not: for ``E = theta^2 / 2``,
 from 0.5 to 36.3 in the first step. With L = 0, r stays positive and never increases. Once r has collapsed, the
 iteration no longer moves, although it is not at a minimum. `Restart` cures this, and `Relaxed` delays it.
 
-==========  =======  =======
-symbol      code     shape
-==========  =======  =======
-theta       theta    (P,)
-r, R        r, R     0-d
-g           g        (P,)
-F           F        0-d
-L theta     L_theta  (P,)
-A^{-1}      solve    map (P,)
-==========  =======  =======
+========  =======  ========================
+symbol    code     shape
+========  =======  ========================
+theta     theta    (P,)
+r, R      r, R     0-d; None for r = R
+g         g        (P,)
+F         F        0-d, F + C > 0
+L theta   L_theta  (P,); None for L = 0
+dt        dt       0-d, > 0
+C         C        0-d, units of the energy
+(u, v)_M  inner    map to 0-d
+A^{-1}    solve    map (P,)
+========  =======  ========================
 
 Source: Shen, Xu & Yang, J. Comput. Phys. 353 (2018) 407; for training, Ma, Mao & Shen, J. Comput. Phys. 505 (2024)
 112911, eqs. (14)-(20), Algorithm 2, where L = 0 and S = lambda I. The paper does not specify the inner product.
@@ -75,29 +78,7 @@ def sav_update(
     inner: Callable[[Array, Array], Array],
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and r_new (0-d) of equation (4).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    r : 0-d array or None
-        Auxiliary variable; None means R, its value by definition.
-    g : array (P,)
-        Gradient of F at theta.
-    F : 0-d array
-        F at theta; F + C > 0.
-    L_theta : array (P,) or None
-        L theta; None for an energy without a linear part.
-    dt : float or 0-d array
-        Step size, > 0.
-    C : float or 0-d array
-        Constant of (1), in the units of the energy.
-    inner : callable
-        Maps (u, v) to (u, v)_M, 0-d.
-    solve : callable
-        Maps u (P,) to A^{-1} u, (P,).
-    """
+    """Return theta_new (P,) and r_new (0-d) of equation (4)."""
     xp = array_namespace(theta, g)
     R = xp.sqrt(F + C)  # (1)
     r = R if r is None else r

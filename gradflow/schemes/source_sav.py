@@ -16,15 +16,18 @@ it may tend to 0 without any effect on theta, and carries no information about E
 
 An energy part L is included in E and g, since these documents print the scheme without one.
 
-======  =====  =======
-symbol  code   shape
-======  =====  =======
-theta   theta  (P,)
-r       r      0-d
-g       g      (P,)
-E       E      0-d
-A^{-1}  solve  map (P,)
-======  =====  =======
+========  =====  ========================
+symbol    code   shape
+========  =====  ========================
+theta     theta  (P,)
+r         r      0-d
+g         g      (P,)
+E         E      0-d
+dt        dt     0-d, > 0
+C         C      0-d, units of the energy
+(u, v)_M  inner  map to 0-d
+A^{-1}    solve  map (P,)
+========  =====  ========================
 
 Source: "Empirical evaluation of energy-stable gradient-flow methods in deep learning", section 2.2.3; "Efficient and
 Stable Methods for Deep Learning in Gradient Flows", section 1. (Section 2.5.1 of the first derives `SAV` instead.)
@@ -58,27 +61,7 @@ def source_sav_update(
     inner: Callable[[Array, Array], Array],
     solve: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """Return theta_new (P,) and r_new (0-d) of equations (1) and (2).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        Parameters at the old time.
-    r : 0-d array
-        Auxiliary variable.
-    g : array (P,)
-        Gradient of E at theta.
-    E : 0-d array
-        E at theta; the result is NaN if E + C < 0.
-    dt : float or 0-d array
-        Step size, > 0.
-    C : float or 0-d array
-        Constant, in the units of the energy.
-    inner : callable
-        Maps (u, v) to (u, v)_M, 0-d.
-    solve : callable
-        Maps u (P,) to A^{-1} u, (P,).
-    """
+    """Return theta_new (P,) and r_new (0-d) of equations (1) and (2), NaN if E + C < 0."""
     xp = array_namespace(theta, g)
     A_g = solve(g)
     R = xp.sqrt(E + C)  # NaN where the scheme is not defined

@@ -38,13 +38,13 @@ from sphinx.util import logging
 import gradflow
 from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
 from gradflow.run.steps import Controller
-from gradflow.schemes.protocols import Chaining, Evaluating, SchemeAbilities
+from gradflow.schemes.protocols import Chaining, Dissipating, Evaluating, SchemeAbilities
 
 LOGGER = logging.getLogger(__name__)
 SKIPPED_MODULES = {"gradflow.__main__", "gradflow.kernels.cupy", "gradflow.kernels.numba"}
 NEVER = {"SA01", "EX01", "ES01"}
 CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
-CONTRACTS += (Evaluating, Chaining, Controller)
+CONTRACTS += (Dissipating, Evaluating, Chaining, Controller)
 DECLARED = (SchemeAbilities,)  # of these one member is enough
 OPTIONAL = {"hvp", "nonlinear_hvp"}  # schemes without second derivatives do not ask for them
 TABLE = re.compile(r"^(=[= ]+)\n(.*\bcode\b.*\bshape\b.*)\n\1\n((?:.*\n)+?)\1$", re.M)

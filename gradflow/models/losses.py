@@ -6,7 +6,18 @@ A least-squares loss is a scaled residual, so that its energy is half a square *
    q = c\,(f - y), \qquad E = \tfrac12 |q|^2, \qquad \partial E/\partial f = c\,q, \qquad
    \partial^2 E/\partial f^2 = c^2 I                                                                   \tag{1}
 
-with f and y of shape (N, k) and
+with
+
+======  =====  ======
+symbol  code   shape
+======  =====  ======
+f, y    f, y   (N, k)
+delta   delta  (N, k)
+v       v      (N, k)
+c       c      number
+======  =====  ======
+
+where v is a direction of f, and
 
 =================  ==========================================  ================================
 loss               energy                                      c
@@ -108,13 +119,7 @@ class ScaledResidual:
     """Scale of the residual."""
 
     def rows(self, rows: slice) -> ScaledResidual:
-        """Return the part of this sum that belongs to some samples; the scale stays.
-
-        Parameters
-        ----------
-        rows : slice
-            The samples.
-        """
+        """Return the part of this sum that belongs to a slice of the rows; the scale stays."""
         return ScaledResidual(self.y[rows, :], self.c)
 
     def _scaled(self, f: Array) -> Array:
@@ -124,48 +129,22 @@ class ScaledResidual:
         return q
 
     def residual(self, f: Array) -> Array:
-        """Return q, shape (N k,), sample-major.
-
-        Parameters
-        ----------
-        f : array (N, k)
-            Outputs.
-        """
+        """Return q, shape (N k,), sample-major."""
         return array_namespace(f).reshape(self._scaled(f), (-1,))
 
     def energy(self, f: Array) -> Array:
-        """Return E, 0-d.
-
-        Parameters
-        ----------
-        f : array (N, k)
-            Outputs.
-        """
+        """Return E, 0-d."""
         q = self.residual(f)
         return q @ q / 2
 
     def energy_and_slope(self, f: Array) -> tuple[Array, Array]:
-        """Return E, 0-d, and dE/df, shape (N, k).
-
-        Parameters
-        ----------
-        f : array (N, k)
-            Outputs.
-        """
+        """Return E, 0-d, and dE/df, shape (N, k)."""
         delta = self._scaled(f)
         q = array_namespace(f).reshape(delta, (-1,))
         return q @ q / 2, delta if self.c == 1.0 else self.c * delta
 
     def curvature(self, f: Array, v: Array) -> Array:
-        """Return (d^2 E / df^2) v, shape (N, k).
-
-        Parameters
-        ----------
-        f : array (N, k)
-            Outputs.
-        v : array (N, k)
-            Direction.
-        """
+        """Return (d^2 E / df^2) v, shape (N, k)."""
         return (self.c * self.c) * v
 
 
@@ -179,13 +158,7 @@ class CrossEntropy:
     """1 / N of the whole sum."""
 
     def rows(self, rows: slice) -> CrossEntropy:
-        """Return the part of this sum that belongs to some samples; the weight stays.
-
-        Parameters
-        ----------
-        rows : slice
-            The samples.
-        """
+        """Return the part of this sum that belongs to a slice of the rows; the weight stays."""
         return CrossEntropy(self.y[rows, :], self.weight)
 
     def _parts(self, f: Array) -> tuple[Array, Array, Array]:
@@ -197,40 +170,20 @@ class CrossEntropy:
         return M, e, xp.sum(e, axis=1, keepdims=True)
 
     def energy(self, f: Array) -> Array:
-        """Return E, 0-d.
-
-        Parameters
-        ----------
-        f : array (N, k)
-            Logits.
-        """
+        """Return E, 0-d."""
         xp = array_namespace(f)
         M, _, r = self._parts(f)
         return self.weight * xp.sum(M + xp.log1p(r + xp.expm1(-M)))  # (2)
 
     def energy_and_slope(self, f: Array) -> tuple[Array, Array]:
-        """Return E, 0-d, and dE/df, shape (N, k).
-
-        Parameters
-        ----------
-        f : array (N, k)
-            Logits.
-        """
+        """Return E, 0-d, and dE/df, shape (N, k)."""
         xp = array_namespace(f)
         M, e, r = self._parts(f)
         E = self.weight * xp.sum(M + xp.log1p(r + xp.expm1(-M)))  # (2)
         return E, (e - self.y * r) * (self.weight / (r + xp.exp(-M)))  # (3)
 
     def curvature(self, f: Array, v: Array) -> Array:
-        """Return (d^2 E / df^2) v, shape (N, k).
-
-        Parameters
-        ----------
-        f : array (N, k)
-            Logits.
-        v : array (N, k)
-            Direction.
-        """
+        """Return (d^2 E / df^2) v, shape (N, k)."""
         xp = array_namespace(f)
         M, e, r = self._parts(f)
         e_label = xp.exp(-M)

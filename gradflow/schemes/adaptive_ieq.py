@@ -131,17 +131,7 @@ class AdaptiveIEQ:
         return rho**2 / 2
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return ``|d|_M^2 / dt``, 0-d: the guaranteed drop of (4) when rho is consistent and eps negligible.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta, theta_new : array (P,)
-            Parameters before and after the step.
-        dt : float or 0-d array
-            Its step size.
-        """
+        """Return ``|d|_M^2 / dt``, 0-d: the guaranteed drop of (4) when rho is consistent and eps negligible."""
         d = theta_new - theta
         return problem.inner(d, d) / dt
 

@@ -183,17 +183,7 @@ class AdaptiveSAV:
         return problem.energy(state.theta) if state.aux is None else state.aux**2 - self.C
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the first two terms of (5), 0-d; `dt` is the step size tau^ of the step (`state.tau`).
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta, theta_new : array (P,)
-            Parameters before and after the step.
-        dt : float or 0-d array
-            Its step size.
-        """
+        """Return the first two terms of (5), 0-d; `dt` is the step size tau^ of the step (`state.tau`)."""
         d = theta_new - theta
         S = as_linear_part(self.stabilization, "stabilization")
         return problem.inner(d, d / dt) + problem.inner(S.apply(d), d)

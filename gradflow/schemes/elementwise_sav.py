@@ -129,17 +129,7 @@ class ElementwiseSAV:
         return state.aux @ state.aux / state.aux.shape[0] - self.C
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the first term on the right of (3), negated, 0-d.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta, theta_new : array (P,)
-            Parameters before and after the step.
-        dt : float or 0-d array
-            Its step size.
-        """
+        """Return the first term on the right of (3), negated, 0-d."""
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, Zero(), S, theta_new - theta, dt) / theta.shape[0]
 

@@ -228,17 +228,7 @@ class ExpSAV:
         return energy if L.scalar == 0 else energy + problem.inner(state.theta, L.apply(state.theta)) / 2
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return D, 0-d: the guaranteed drop of the modified energy.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta, theta_new : array (P,)
-            Parameters before and after the step.
-        dt : float or 0-d array
-            Its step size.
-        """
+        """Return D, 0-d: the guaranteed drop of the modified energy."""
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, self._energy_part(problem), S, theta_new - theta, dt)
 

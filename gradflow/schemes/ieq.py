@@ -169,17 +169,7 @@ class IEQ:
         return energy if L.scalar == 0 else energy + problem.inner(state.theta, L.apply(state.theta)) / 2
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the guaranteed drop of the modified energy: the first three terms of (6), 0-d.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta, theta_new : array (P,)
-            Parameters before and after the step.
-        dt : float or 0-d array
-            Its step size.
-        """
+        """Return the guaranteed drop of the modified energy: the first three terms of (6), 0-d."""
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, linear_part(problem), S, theta_new - theta, dt)
 

@@ -9,7 +9,16 @@ from ..energies.protocols import Problem
 from ..namespace import Array
 from .relaxation import BUDGETS, EnergyLaw
 
-__all__ = ["AuxiliaryScheme", "Chaining", "EnergyTerms", "Evaluating", "Scheme", "SchemeAbilities", "scheme_ability"]
+__all__ = [
+    "AuxiliaryScheme",
+    "Chaining",
+    "Dissipating",
+    "EnergyTerms",
+    "Evaluating",
+    "Scheme",
+    "SchemeAbilities",
+    "scheme_ability",
+]
 
 
 class EnergyTerms(NamedTuple):
@@ -221,6 +230,24 @@ class AuxiliaryScheme(Scheme, Protocol):
             The terms of ``modified_energy(new) - modified_energy(state) = -dissipation - numerical``. They are NaN for
             a step without an identity, such as a step of a two-step scheme after a change of dt; `Relaxed` then spends
             nothing.
+        """
+
+
+@runtime_checkable
+class Dissipating(AuxiliaryScheme, Protocol):
+    """An auxiliary scheme whose dissipation depends on theta only, before and after the step."""
+
+    def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
+        """Return the guaranteed drop of the modified energy in a step, 0-d.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem that the step was taken on.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Its step size; a scheme with a step size of its own takes that one.
         """
 
 

@@ -167,17 +167,7 @@ class SAV:
         return quadratic_modified_energy(problem, state, self.C)
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the guaranteed drop of the modified energy: the first three terms of (5), 0-d.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta, theta_new : array (P,)
-            Parameters before and after the step.
-        dt : float or 0-d array
-            Its step size.
-        """
+        """Return the guaranteed drop of the modified energy: the first three terms of (5), 0-d."""
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, linear_part(problem), S, theta_new - theta, dt)
 

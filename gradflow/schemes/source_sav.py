@@ -124,17 +124,7 @@ class SourceSAV:
         return problem.energy(state.theta) if state.aux is None else state.aux**2 - self.C
 
     def dissipation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
-        """Return the bracket of (3), 0-d: the guaranteed drop of r^2 if r is consistent.
-
-        Parameters
-        ----------
-        problem : Problem
-            The energy.
-        theta, theta_new : array (P,)
-            Parameters before and after the step.
-        dt : float or 0-d array
-            Its step size.
-        """
+        """Return the bracket of (3), 0-d: the guaranteed drop of r^2 if r is consistent."""
         S = as_linear_part(self.stabilization, "stabilization")
         return dissipation(problem.inner, Zero(), S, theta_new - theta, dt)
 

@@ -37,6 +37,7 @@ from sphinx.util import logging
 
 import gradflow
 from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
+from gradflow.energies.protocols import Batched
 from gradflow.run.steps import Controller
 from gradflow.schemes.protocols import Chaining, Dissipating, Evaluating, SchemeAbilities
 
@@ -45,7 +46,8 @@ SKIPPED_MODULES = {"gradflow.__main__", "gradflow.kernels.cupy", "gradflow.kerne
 NEVER = {"SA01", "EX01", "ES01"}
 CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
 CONTRACTS += (Dissipating, Evaluating, Chaining, Controller)
-DECLARED = (SchemeAbilities,)  # of these one member is enough
+DECLARED = {SchemeAbilities: ("init", "step"), Batched: ("energy", "energy_and_gradient")}
+"""Of these one member is enough, in a class that has the others."""
 OPTIONAL = {"hvp", "nonlinear_hvp"}  # schemes without second derivatives do not ask for them
 TABLE = re.compile(r"^(=[= ]+)\n(.*\bcode\b.*\bshape\b.*)\n\1\n((?:.*\n)+?)\1$", re.M)
 ARRAY = re.compile(r"\b(?:Array|NDArray|Floats)\b")
@@ -80,8 +82,8 @@ def contracts(kind, method):
         members = {key for key in dir(contract) if not key.startswith("_")}
         if contract is not kind and method in members and all(hasattr(kind, key) for key in members - OPTIONAL):
             yield contract
-    for abilities in DECLARED:
-        if method in vars(abilities) and kind is not abilities and all(hasattr(kind, key) for key in ("init", "step")):
+    for abilities, others in DECLARED.items():
+        if method in vars(abilities) and kind is not abilities and all(hasattr(kind, key) for key in others):
             yield abilities
 
 

@@ -34,6 +34,7 @@ from ..namespace import Array, array_namespace
 from .linear import LinearPart, Zero, as_linear_part
 
 __all__ = [
+    "Batched",
     "Estimated",
     "LeastSquares",
     "Linearization",
@@ -157,6 +158,66 @@ class LeastSquares(Problem, Protocol):
         """Return the linearisation of the residual at theta (P,)."""
 
 
+class Batched(Problem, Protocol):
+    """Optional methods of an energy that is a sum over N samples: its mini-batches, and residuals stored for each sample.
+
+    A problem without `batches` has one `batch` after the other. Only a problem whose residuals are stored between
+    steps needs `gather` and `scatter`.
+    """
+
+    n_samples: int
+    """N; of a batch, its number of samples."""
+
+    def batch(self, indices: Any) -> Any:
+        """Return the same problem on some of its samples, with the scale of the loss recomputed.
+
+        Parameters
+        ----------
+        indices : int array (B,) or slice
+            Rows in [0, N), repeats allowed.
+
+        Raises
+        ------
+        ValueError
+            If indices are out of range, none, or not integers.
+        """
+
+    def batches(self, order: Any, size: int) -> Iterator[Any]:
+        """Yield `batch` of each block of `size` consecutive samples of an order, which is checked once.
+
+        Parameters
+        ----------
+        order : int array (B,)
+            Rows in [0, N), repeats allowed.
+        size : int
+            Samples in a batch, >= 1; an incomplete block at the end is dropped.
+
+        Raises
+        ------
+        ValueError
+            As `batch`, and if the size is not a whole number >= 1.
+        """
+
+    def gather(self, q_full: Array) -> Array:
+        """Return this batch's residuals, (N,), from `q_full`, (N_full,), those of the problem it was taken from.
+
+        They are in the scale of the batch. On a problem that is not a batch the method returns `q_full` itself.
+        """
+
+    def scatter(self, q_full: Array, q_batch: Array) -> Array:
+        """Return a copy of `q_full`, (N_full,), with this batch's residuals replaced by `q_batch`.
+
+        On a problem that is not a batch the method returns `q_batch` itself.
+
+        Parameters
+        ----------
+        q_full : array (N_full,)
+            Residuals of the problem this batch was taken from, in its scale; not written to.
+        q_batch : array (N,)
+            New residuals in the scale of the batch; of a sample taken twice the last counts.
+        """
+
+
 def batches(problem: Any, order: Array, size: int) -> Iterator[Problem]:
     """Yield the problem of each block of `size` consecutive samples of an order.
 
@@ -205,7 +266,7 @@ class ProblemAbilities:
     n_samples: int | None = None
     """Number of samples; with ``batch``, the problem can be run in mini-batches."""
     batch: Callable[[Any], Any] | None = None
-    """A method that maps indices, (B,) integers, to the problem of these samples."""
+    """A method that maps indices, (B,) integers, to the problem of these samples; see `Batched`, also for the next three."""
     batches: Callable[[Any, int], Iterator[Any]] | None = None
     """A method that maps an order, (B,) integers, and a size to the problems of the blocks."""
     gather: Callable[[Array], Array] | None = None

@@ -172,45 +172,11 @@ class Burgers(SplitEnergy):
         return self._linearization(theta, 4).second(v)
 
     def batch(self, indices: Array | slice) -> Self:
-        """Return the same problem on some of its points inside, and on all points of the conditions.
-
-        Parameters
-        ----------
-        indices : int array (B,) or slice
-            Points inside, in [0, N_1), repeats allowed.
-
-        Returns
-        -------
-        Burgers
-            With the mean over the points inside taken over the batch.
-
-        Raises
-        ------
-        ValueError
-            If indices are out of range, none, or not integers.
-        """
+        """Return the same problem on some of its points inside, and on all points of the conditions."""
         return self._of(rows_of(indices, self.n_samples, self._inside))
 
     def batches(self, order: Array, size: int) -> Iterator[Self]:
-        """Yield `batch` of each run of `size` points in an order, which is checked once.
-
-        Parameters
-        ----------
-        order : int array (B,)
-            Points inside, in [0, N_1), repeats allowed.
-        size : int
-            Points in a batch, >= 1; what is left over at the end is dropped.
-
-        Returns
-        -------
-        iterator of problems
-            What `batch` returns for ``order[:size]``, ``order[size : 2 * size]``, ...
-
-        Raises
-        ------
-        ValueError
-            As `batch`, and if the size is no whole number >= 1.
-        """
+        """Yield `batch` of each run of `size` points in an order, which is checked once."""
         return map(self._of, runs(order, size, self.n_samples, self._inside))
 
     def _of(self, rows: Array | slice) -> Self:
@@ -223,13 +189,7 @@ class Burgers(SplitEnergy):
         return part
 
     def gather(self, q_full: Array) -> Array:
-        """Return this batch's residuals (N,) from those of the full problem, in the scale of the batch.
-
-        Parameters
-        ----------
-        q_full : array (N_full,)
-            Residuals of the problem this batch was taken from.
-        """
+        """Return this batch's residuals (N,) from those of the full problem, `q_full` (N_full,), in its own scale."""
         n_full, rows = self._checked_origin(q_full)
         if self._rows is None:
             return q_full
@@ -238,15 +198,7 @@ class Burgers(SplitEnergy):
         return xp.concat([sqrt(n_full / self.n_samples) * inside, q_full[n_full:]])
 
     def scatter(self, q_full: Array, q_batch: Array) -> Array:
-        """Return a copy (N_full,) of `q_full` with this batch's residuals from `q_batch`, in the full problem's scale.
-
-        Parameters
-        ----------
-        q_full : array (N_full,)
-            Residuals of the problem this batch was taken from; not written to.
-        q_batch : array (N,)
-            New residuals in the scale of the batch; of a point taken twice the last counts.
-        """
+        """Return a copy of `q_full` (N_full,) with this batch's residuals from `q_batch` (N,), in the full problem's scale."""
         n_full, rows = self._checked_origin(q_full)
         real_array("q_batch", q_batch, {"N": self._points.y.shape[0]}, self._dtype)
         if self._rows is None:

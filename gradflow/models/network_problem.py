@@ -180,45 +180,14 @@ class NetworkProblem(SplitEnergy):
         return H_v
 
     def batch(self, indices: Array | slice) -> Self:
-        """Return the same problem on some of its samples.
+        """Return the same problem on some of its samples; a slice shares memory with this problem, an array copies rows.
 
-        Parameters
-        ----------
-        indices : int array (B,) or slice
-            Rows in [0, N), repeats allowed. A slice shares memory with this problem, an array copies rows.
-
-        Returns
-        -------
-        a problem of the same kind
-            With the scale of the loss recomputed for the batch, and all else shared.
-
-        Raises
-        ------
-        ValueError
-            If indices are out of range, none, or not integers; for the loss "relative" if the batch's targets vanish.
+        It raises ValueError also for the loss "relative" if the targets of the batch vanish.
         """
         return self._of(rows_of(indices, self.n_samples, self._X))
 
     def batches(self, order: Array, size: int) -> Iterator[Self]:
-        """Yield `batch` of each run of `size` samples in an order, which is checked once.
-
-        Parameters
-        ----------
-        order : int array (B,)
-            Rows in [0, N), repeats allowed.
-        size : int
-            Samples in a batch, >= 1; what is left over at the end is dropped.
-
-        Returns
-        -------
-        iterator of problems
-            What `batch` returns for ``order[:size]``, ``order[size : 2 * size]``, ...
-
-        Raises
-        ------
-        ValueError
-            As `batch`, and if the size is no whole number >= 1.
-        """
+        """Yield `batch` of each run of `size` samples in an order, which is checked once."""
         return map(self._of, runs(order, size, self.n_samples, self._X))
 
     def _of(self, rows: Array | slice) -> Self:
@@ -272,18 +241,7 @@ class NetworkLeastSquares(NetworkProblem):
         return NetworkLinearization(self._K, self._s, self._X, a, at, self._loss, self._scale, self.mass)
 
     def gather(self, q_full: Array) -> Array:
-        """Return this batch's rows of residuals stored for the problem it was taken from, in the scale of the batch.
-
-        Parameters
-        ----------
-        q_full : array (N_full k,)
-            Residuals, sample-major, in the scale of the full problem.
-
-        Returns
-        -------
-        array (N k,)
-            On a problem that is no batch, `q_full` itself.
-        """
+        """Return this batch's rows (N k,) of the residuals `q_full` (N_full k,), sample-major, in the scale of the batch."""
         if self._origin is None:
             real_array("q_full", q_full, {"N k": self.n_samples * self.n_outputs}, self._dtype)
             return q_full
@@ -294,20 +252,7 @@ class NetworkLeastSquares(NetworkProblem):
         return (self._loss.c / full_loss.c) * q
 
     def scatter(self, q_full: Array, q_batch: Array) -> Array:
-        """Return a copy of `q_full` with this batch's rows replaced by `q_batch`, in the scale of the full problem.
-
-        Parameters
-        ----------
-        q_full : array (N_full k,)
-            Residuals stored for the problem this batch was taken from; not written to.
-        q_batch : array (N k,)
-            New residuals in the scale of the batch; of a sample taken twice the last counts.
-
-        Returns
-        -------
-        array (N_full k,)
-            On a problem that is no batch, `q_batch` itself.
-        """
+        """Return a copy of `q_full` (N_full k,) with this batch's rows from `q_batch` (N k,), in the full problem's scale."""
         k = self.n_outputs
         real_array("q_batch", q_batch, {"N k": self.n_samples * k}, self._dtype)
         if self._origin is None:

@@ -170,40 +170,11 @@ class SmoothedParticles(SplitEnergy):
         return other
 
     def batch(self, indices: Array | slice) -> Self:
-        """Return the same problem, with the same draws, on some of its samples.
-
-        Parameters
-        ----------
-        indices : int array (B,) or slice
-            Rows in [0, N), as for the wrapped problem.
-
-        Raises
-        ------
-        ValueError
-            If the wrapped problem refuses them.
-        """
+        """Return the same problem, with the same draws, on some of its samples."""
         return self._around(self.wrapped.batch(indices))
 
     def batches(self, order: Array, size: int) -> Iterator[Self]:
-        """Yield `batch` of each run of `size` samples in an order, which the wrapped problem checks once if it can.
-
-        Parameters
-        ----------
-        order : int array (B,)
-            Rows in [0, N), as for the wrapped problem.
-        size : int
-            Samples in a batch, >= 1; what is left over at the end is dropped.
-
-        Returns
-        -------
-        iterator of problems
-            What `batch` returns for ``order[:size]``, ``order[size : 2 * size]``, ...
-
-        Raises
-        ------
-        ValueError
-            If the wrapped problem refuses them.
-        """
+        """Yield `batch` of each run of `size` samples in an order, which the wrapped problem checks once if it can."""
         return (self._around(part) for part in batches(self.wrapped, order, size))
 
     def _around(self, wrapped: Any) -> Self:

@@ -10,8 +10,8 @@ Waived, with the reason:
 * RT01, YD01, RT03 where the summary begins with "Return" or "Yield": it states the value and its shape;
 * PR01, PR02 and RT01 of a method that a protocol has, in a class that satisfies the protocol, and of what a scheme or a
   problem declares: the protocol has them, once, and GF01 reads the shapes there. ``hvp`` is not asked of the class;
-* PR01 where every argument is described elsewhere, and GF01 reads the shape there: in the table of symbols of the module,
-  which has the columns "code" and "shape"; in the summary, which names it, if there is one argument only;
+* PR01 where every argument is described elsewhere, and GF01 reads the shape there: in the table of symbols of the
+  module, with the columns "code" and "shape"; in the summary, which names it, if there is one argument only;
 * PR01 of the functions of `gradflow.symbolic` that NumPy has too: they are the array API standard's;
 * PR01 of NamedTuples and dataclasses whose fields have a docstring each, below the field: autodoc shows those;
 * PR01, PR02 of protocols, enumerations and classes with another's constructor (``__new__`` that passes all on): there is no

@@ -159,7 +159,7 @@ class LeastSquares(Problem, Protocol):
 
 
 class Batched(Problem, Protocol):
-    """Optional methods of an energy that is a sum over N samples: its mini-batches, and residuals stored for each sample.
+    """Optional methods of a sum over N samples: its mini-batches, and residuals stored for each sample.
 
     A problem without `batches` has one `batch` after the other. Only a problem whose residuals are stored between
     steps needs `gather` and `scatter`.
@@ -266,7 +266,7 @@ class ProblemAbilities:
     n_samples: int | None = None
     """Number of samples; with ``batch``, the problem can be run in mini-batches."""
     batch: Callable[[Any], Any] | None = None
-    """A method that maps indices, (B,) integers, to the problem of these samples; see `Batched`, also for the next three."""
+    """A method that maps indices, (B,) integers, to the problem of these samples; see `Batched`."""
     batches: Callable[[Any, int], Iterator[Any]] | None = None
     """A method that maps an order, (B,) integers, and a size to the problems of the blocks."""
     gather: Callable[[Array], Array] | None = None

@@ -189,7 +189,7 @@ class Burgers(SplitEnergy):
         return part
 
     def gather(self, q_full: Array) -> Array:
-        """Return this batch's residuals (N,) from those of the full problem, `q_full` (N_full,), in its own scale."""
+        """Return this batch's residuals (N,) from `q_full` (N_full,), in the scale of the batch."""
         n_full, rows = self._checked_origin(q_full)
         if self._rows is None:
             return q_full
@@ -198,7 +198,7 @@ class Burgers(SplitEnergy):
         return xp.concat([sqrt(n_full / self.n_samples) * inside, q_full[n_full:]])
 
     def scatter(self, q_full: Array, q_batch: Array) -> Array:
-        """Return a copy of `q_full` (N_full,) with this batch's residuals from `q_batch` (N,), in the full problem's scale."""
+        """Return a copy of `q_full` (N_full,), in its scale, with this batch's residuals from `q_batch` (N,)."""
         n_full, rows = self._checked_origin(q_full)
         real_array("q_batch", q_batch, {"N": self._points.y.shape[0]}, self._dtype)
         if self._rows is None:

@@ -180,9 +180,10 @@ class NetworkProblem(SplitEnergy):
         return H_v
 
     def batch(self, indices: Array | slice) -> Self:
-        """Return the same problem on some of its samples; a slice shares memory with this problem, an array copies rows.
+        """Return the same problem on some of its samples.
 
-        It raises ValueError also for the loss "relative" if the targets of the batch vanish.
+        A slice shares memory with this problem, an array copies rows. The method raises ValueError also for the loss "relative"
+        if the targets of the batch vanish.
         """
         return self._of(rows_of(indices, self.n_samples, self._X))
 
@@ -241,7 +242,7 @@ class NetworkLeastSquares(NetworkProblem):
         return NetworkLinearization(self._K, self._s, self._X, a, at, self._loss, self._scale, self.mass)
 
     def gather(self, q_full: Array) -> Array:
-        """Return this batch's rows (N k,) of the residuals `q_full` (N_full k,), sample-major, in the scale of the batch."""
+        """Return this batch's rows (N k,) of `q_full` (N_full k,), sample-major, in the scale of the batch."""
         if self._origin is None:
             real_array("q_full", q_full, {"N k": self.n_samples * self.n_outputs}, self._dtype)
             return q_full
@@ -252,7 +253,7 @@ class NetworkLeastSquares(NetworkProblem):
         return (self._loss.c / full_loss.c) * q
 
     def scatter(self, q_full: Array, q_batch: Array) -> Array:
-        """Return a copy of `q_full` (N_full k,) with this batch's rows from `q_batch` (N k,), in the full problem's scale."""
+        """Return a copy of `q_full` (N_full k,), in its scale, with this batch's rows from `q_batch` (N k,)."""
         k = self.n_outputs
         real_array("q_batch", q_batch, {"N k": self.n_samples * k}, self._dtype)
         if self._origin is None:

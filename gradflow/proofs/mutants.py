@@ -49,7 +49,7 @@ class Mutant:
 
 
 def functions_of(module: ModuleType) -> dict[str, FunctionType]:
-    """Return the functions of a module, such as a scheme's file, and the methods and properties of the classes in it."""
+    """Return the functions of a module, such as a scheme's file, and the methods and properties of its classes."""
     found: dict[str, FunctionType] = {}
     for name, value in vars(module).items():
         if isinstance(value, FunctionType) and value.__module__ == module.__name__:

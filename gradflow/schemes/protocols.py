@@ -271,9 +271,10 @@ class Evaluating(AuxiliaryScheme, Protocol):
         """
 
     def auxiliary_at(self, at: Any) -> Array:
-        """Return the auxiliary variable by its definition, from an evaluation `at`, of which the scheme defines the shapes.
+        """Return the auxiliary variable by its definition, from an evaluation `at` of any shapes.
 
-        The evaluation is from `evaluate`. The value is equal to ``auxiliary(problem, theta)`` in every bit: 0-d, (P,) or (N,).
+        The evaluation is from `evaluate`; the scheme defines the shapes of its arrays. The value is equal to
+        ``auxiliary(problem, theta)`` in every bit: 0-d, (P,) or (N,).
         """
 
     def step_at(self, problem: Problem, state: Any, dt: Scalar, at: Any) -> Any:

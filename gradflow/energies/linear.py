@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import frexp, inf, ldexp
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from ..description import found
 from ..namespace import Array, array_namespace, copied, is_array, is_number, shape_of
@@ -143,14 +143,10 @@ class Diagonal:
     """
 
     diagonal: Array
+    scalar: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "diagonal", copied(real_array("diagonal", self.diagonal, {"P": None}, low=0)))
-
-    @property
-    def scalar(self) -> None:
-        """None: not a multiple of the identity."""
-        return None
 
     def apply(self, u: Array) -> Array:
         """Return diagonal * u, shape (P,) or (N, P) as u: along the last axis."""
@@ -191,6 +187,7 @@ class Matrix:
     _values: Array = field(init=False, repr=False)
     _vectors: Array = field(init=False, repr=False)
     _last: tuple[Any, Any] = field(init=False, repr=False)
+    scalar: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         shape = shape_of(self.A) if is_array(self.A) else ()
@@ -219,11 +216,6 @@ class Matrix:
         decomposed = {"A": A, "_values": xp.where(values > 0, values, 0 * values) * scale, "_vectors": vectors}
         for name, value in {**decomposed, "_last": (None, None)}.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def scalar(self) -> None:
-        """None: not a multiple of the identity."""
-        return None
 
     def apply(self, u: Array) -> Array:
         """Return A u, shape (P,) or (N, P) as u: along the last axis."""
@@ -282,16 +274,12 @@ class Operator:
 
     apply: Callable[[Array], Array]
     solve_shifted: Callable[[Array, Scalar], Array]
+    scalar: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         for name in ("apply", "solve_shifted"):
             if not callable(getattr(self, name)):
                 raise ValueError(f"{name} must be a function, got {found(getattr(self, name))}")
-
-    @property
-    def scalar(self) -> None:
-        """None: not known to be a multiple of the identity."""
-        return None
 
 
 class Adapted(Operator):
@@ -329,11 +317,7 @@ class Shifted:
 
     part: LinearPart
     shift: float
-
-    @property
-    def scalar(self) -> None:
-        """None: not known to be a multiple of the identity."""
-        return None
+    scalar: ClassVar[None] = None
 
     def apply(self, u: Array) -> Array:
         """Return L u + c u, shape (P,) or (N, P) as u."""

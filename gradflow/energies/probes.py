@@ -16,13 +16,7 @@ __all__ = ["check_inner", "check_operator", "probe_vectors"]
 
 
 def probe_vectors(theta: Array) -> tuple[Array, Array]:
-    """Return two fixed vectors without symmetry, of the array library, shape and dtype of theta (P,).
-
-    Parameters
-    ----------
-    theta : array (P,)
-        A vector.
-    """
+    """Return two fixed vectors without symmetry, of the array library, shape and dtype of theta (P,)."""
     xp = array_namespace(theta)
     n = xp.cumulative_sum(xp.ones_like(theta))
     return xp.sin(1 + 2.4 * n), xp.cos(3 + 1.7 * n)

@@ -60,17 +60,12 @@ class Problem(Protocol):
     """
 
     def inner(self, u: Array, v: Array) -> Array:
-        """Return (u, v)_M, a 0-d array.
+        """Return (u, v)_M, a 0-d array: symmetric, bilinear, positive for u = v != 0.
 
         Parameters
         ----------
         u, v : array (P,)
             Vectors.
-
-        Returns
-        -------
-        0-d array
-            Symmetric, bilinear, positive for u = v != 0.
         """
 
     def energy(self, theta: Array) -> Array:
@@ -83,7 +78,7 @@ class Problem(Protocol):
         """
 
     def hvp(self, theta: Array, v: Array) -> Array:
-        """Return the derivative of that gradient along v, shape (P,).
+        """Return the derivative of that gradient along v, shape (P,) and of the dtype of theta.
 
         Parameters
         ----------
@@ -91,11 +86,6 @@ class Problem(Protocol):
             Parameters.
         v : array (P,)
             Direction.
-
-        Returns
-        -------
-        array (P,)
-            Of the dtype of theta.
 
         Raises
         ------

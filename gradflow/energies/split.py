@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from ..namespace import Array
 from ..refusals import real_array
@@ -54,7 +54,7 @@ class SplitEnergy:
         raise TypeError("a problem must define nonlinear_energy_and_gradient")
 
     def nonlinear_hvp(self, theta: Array, v: Array) -> Array:
-        """Return the derivative of the gradient of F along v, shape (P,).
+        """Return the derivative of the gradient of F along v, shape (P,) and of the dtype of theta.
 
         Parameters
         ----------
@@ -63,17 +63,18 @@ class SplitEnergy:
         v : array (P,)
             Direction.
 
-        Returns
-        -------
-        array (P,)
-            Of the dtype of theta.
-
         Raises
         ------
         TypeError
             If the class does not define it.
         """
         raise TypeError("a problem must define nonlinear_hvp")
+
+    def _with(self, **changes: Any) -> Self:
+        """Return a copy with some attributes changed; all others are shared, whatever pickling would leave out."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, **changes)
+        return other
 
     def energy(self, theta: Array) -> Array:
         """Return E(theta), a 0-d array."""

@@ -11,12 +11,7 @@ __all__ = ["erf", "erfc"]
 
 
 def erf(z: Array) -> Array:
-    """Return the error function of `z`, the same shape, dtype (float32 or float64) and library.
-
-    Parameters
-    ----------
-    z : array
-        Of NumPy or CuPy, any shape.
+    """Return the error function of `z`, an array of NumPy or CuPy of any shape, in its dtype, float32 or float64.
 
     Raises
     ------
@@ -27,12 +22,7 @@ def erf(z: Array) -> Array:
 
 
 def erfc(z: Array) -> Array:
-    """Return ``1 - erf(z)`` without cancellation, the same shape, dtype and library.
-
-    Parameters
-    ----------
-    z : array
-        Of NumPy or CuPy, any shape.
+    """Return ``1 - erf(z)`` without cancellation, for `z` of NumPy or CuPy, of any shape, in its dtype.
 
     Raises
     ------

@@ -50,7 +50,7 @@ from .activations import activation
 from .burgers_fields import fields, mismatch, powers, tanh_derivatives
 from .burgers_linearization import BurgersLinearization
 from .burgers_points import all_points, conditions
-from .network_problem import TIME_SCALES, runs
+from .network_problem import TIME_SCALES, runs, take
 from .two_layer import TwoLayerNet, with_bias
 
 __all__ = ["Burgers"]
@@ -181,11 +181,8 @@ class Burgers(SplitEnergy):
 
     def _of(self, rows: Array | slice) -> Self:
         """Return the problem of checked rows."""
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__)
-        X = self._inside
-        part._take_points(X[rows, :] if isinstance(rows, slice) else array_namespace(X).take(X, rows, axis=0))
-        part._rows = (self.n_samples, rows)
+        part = self._with(_rows=(self.n_samples, rows))
+        part._take_points(take(self._inside, rows))
         return part
 
     def gather(self, q_full: Array) -> Array:
@@ -194,7 +191,7 @@ class Burgers(SplitEnergy):
         if self._rows is None:
             return q_full
         xp = array_namespace(q_full)
-        inside = q_full[:n_full][rows] if isinstance(rows, slice) else xp.take(q_full[:n_full], rows)
+        inside = take(q_full[:n_full], rows)
         return xp.concat([sqrt(n_full / self.n_samples) * inside, q_full[n_full:]])
 
     def scatter(self, q_full: Array, q_batch: Array) -> Array:

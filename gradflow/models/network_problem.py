@@ -182,8 +182,8 @@ class NetworkProblem(SplitEnergy):
     def batch(self, indices: Array | slice) -> Self:
         """Return the same problem on some of its samples.
 
-        A slice shares memory with this problem, an array copies rows. The method raises ValueError also for the loss "relative"
-        if the targets of the batch vanish.
+        A slice shares memory with this problem, an array copies rows. The method raises ValueError also for the loss
+        "relative" if the targets of the batch vanish.
         """
         return self._of(rows_of(indices, self.n_samples, self._X))
 
@@ -193,11 +193,9 @@ class NetworkProblem(SplitEnergy):
 
     def _of(self, rows: Array | slice) -> Self:
         """Return the problem of checked rows."""
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__)
-        part._X = _take(self._X, rows)
-        part.n_samples, part._origin = part._X.shape[0], (self.n_samples, rows, self._loss)
-        part._set_targets(_take(self._y, rows))
+        X = take(self._X, rows)
+        part = self._with(_X=X, n_samples=X.shape[0], _origin=(self.n_samples, rows, self._loss))
+        part._set_targets(take(self._y, rows))
         return part
 
     def describe(self) -> dict[str, Any]:
@@ -249,7 +247,7 @@ class NetworkLeastSquares(NetworkProblem):
         n_full, rows, full_loss = self._origin
         real_array("q_full", q_full, {"N k": n_full * self.n_outputs}, self._dtype)
         reshape = array_namespace(q_full).reshape
-        q = reshape(_take(reshape(q_full, (n_full, -1)), rows), (-1,))
+        q = reshape(take(reshape(q_full, (n_full, -1)), rows), (-1,))
         return (self._loss.c / full_loss.c) * q
 
     def scatter(self, q_full: Array, q_batch: Array) -> Array:
@@ -275,5 +273,6 @@ def runs(order: Array, size: int, N: int, like: Array) -> Iterator[Array]:
     return (rows[i : i + size] for i in range(0, rows.shape[0] - size + 1, size))
 
 
-def _take(a: Array, rows: Array | slice) -> Array:
-    return a[rows, :] if isinstance(rows, slice) else array_namespace(a).take(a, rows, axis=0)
+def take(a: Array, rows: Array | slice) -> Array:
+    """Return the rows of an array (N, ...)."""
+    return a[rows, ...] if isinstance(rows, slice) else array_namespace(a).take(a, rows, axis=0)

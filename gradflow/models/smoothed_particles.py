@@ -151,12 +151,7 @@ class SmoothedParticles(SplitEnergy):
         return self.wrapped.inner(u, v)
 
     def at_step(self, n: int) -> Self:
-        """Return the same problem with the draws of step n.
-
-        Parameters
-        ----------
-        n : int
-            Number of the step, >= 0.
+        """Return the same problem with the draws of step n, a whole number >= 0.
 
         Raises
         ------
@@ -165,23 +160,15 @@ class SmoothedParticles(SplitEnergy):
         """
         if whole_number("n", n) == self.step:
             return self
-        other = self._copy()
-        other.step, other._kept = int(n), None
-        return other
+        return self._with(step=int(n), _kept=None)
 
     def batch(self, indices: Array | slice) -> Self:
         """Return the same problem, with the same draws, on some of its samples."""
-        return self._around(self.wrapped.batch(indices))
+        return self._with(wrapped=self.wrapped.batch(indices))
 
     def batches(self, order: Array, size: int) -> Iterator[Self]:
         """Yield `batch` of each run of `size` samples in an order, which the wrapped problem checks once if it can."""
-        return (self._around(part) for part in batches(self.wrapped, order, size))
-
-    def _around(self, wrapped: Any) -> Self:
-        """Return the same smoothing of another problem."""
-        part = self._copy()
-        part.wrapped = wrapped
-        return part
+        return (self._with(wrapped=part) for part in batches(self.wrapped, order, size))
 
     def nonlinear_energy(self, theta: Array) -> Array:
         """Return F_n(theta), equation (2), a 0-d array.
@@ -222,11 +209,6 @@ class SmoothedParticles(SplitEnergy):
             "step": self.step,
             "wrapped": describe(self.wrapped),
         }
-
-    def _copy(self) -> Self:
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        return other
 
     def _displaced(self, theta: Array) -> Iterator[Array]:
         """Yield theta + h xi_j, (P,), for the draws of this step."""

@@ -164,7 +164,7 @@ class AuxiliaryScheme(Scheme, Protocol):
     """A scheme with an auxiliary variable and a modified energy, which `Restart` and `Relaxed` can wrap."""
 
     def auxiliary(self, problem: Problem, theta: Array) -> Array:
-        """Return the auxiliary variable by its definition at theta.
+        """Return the auxiliary variable by its definition at theta: 0-d, (P,) or (N,), as the scheme has it.
 
         Parameters
         ----------
@@ -172,11 +172,6 @@ class AuxiliaryScheme(Scheme, Protocol):
             The energy.
         theta : array (P,)
             Parameters.
-
-        Returns
-        -------
-        array
-            Its shape depends on the scheme: 0-d, (P,) or (N,).
         """
 
     def modified_energy(self, problem: Problem, state: Any) -> Array:
@@ -188,15 +183,10 @@ class AuxiliaryScheme(Scheme, Protocol):
             The energy.
         state : NamedTuple
             A state of this scheme; ``aux=None`` means the value by definition.
-
-        Returns
-        -------
-        0-d array
-            In the units of the energy.
         """
 
     def law(self, problem: Problem, state: Any) -> EnergyLaw:
-        """Return how the auxiliary variable enters the modified energy of a state.
+        """Return how the auxiliary variable enters the modified energy of a state; see `gradflow.schemes.relaxation`.
 
         Parameters
         ----------
@@ -205,11 +195,6 @@ class AuxiliaryScheme(Scheme, Protocol):
         state : NamedTuple
             A state of this scheme. Its ``aux`` is the free variable; theta, and the past of a multi-step scheme, are
             fixed.
-
-        Returns
-        -------
-        Quadratic or Logarithmic
-            See `gradflow.schemes.relaxation`.
         """
 
     def energy_terms(self, problem: Problem, state: Any, new: Any, dt: Scalar) -> EnergyTerms:

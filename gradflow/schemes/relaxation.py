@@ -144,7 +144,7 @@ def xi0_quadratic(intermediate: Array, consistent: Array, slack: Array | float) 
 
 
 def xi0_linear(intermediate: Array, consistent: Array, slack: Array | float) -> Array:
-    """Return xi_0 of equation (3) for a scalar variable that enters the energy linearly.
+    """Return xi_0 of equation (3), 0-d, in [0, 1], for a scalar variable that enters the energy linearly.
 
     Parameters
     ----------
@@ -152,11 +152,6 @@ def xi0_linear(intermediate: Array, consistent: Array, slack: Array | float) -> 
         The values v~ and v^, floating.
     slack : float or 0-d array
         The slack B >= 0, in the units of v.
-
-    Returns
-    -------
-    0-d array
-        In [0, 1].
 
     Raises
     ------
@@ -173,7 +168,7 @@ def xi0_linear(intermediate: Array, consistent: Array, slack: Array | float) -> 
 
 
 def xi0_log(intermediate: Array, consistent: Array, log_slack: Array | float) -> Array:
-    """Return xi_0 of equation (4) for a positive variable v = exp(s) that is stored as s.
+    """Return xi_0 of equation (4), 0-d, in [0, 1], for a positive variable v = exp(s) that is stored as s.
 
     Parameters
     ----------
@@ -181,11 +176,6 @@ def xi0_log(intermediate: Array, consistent: Array, log_slack: Array | float) ->
         The logarithms s~ and s^, floating; exp of either may overflow.
     log_slack : float or 0-d array
         The slack as l = log(1 + B / v~) >= 0, dimensionless.
-
-    Returns
-    -------
-    0-d array
-        In [0, 1].
 
     Raises
     ------

@@ -49,7 +49,7 @@ class Map:
 
     @classmethod
     def between(cls, name: str, source: Space, target: Space) -> Map:
-        """Return a new map, with its adjoint.
+        """Return a new map, and with it its adjoint, which goes from `target` to `source`.
 
         Parameters
         ----------
@@ -57,11 +57,6 @@ class Map:
             How it is written.
         source, target : Space
             From where to where.
-
-        Returns
-        -------
-        Map
-            From `source` to `target`; its `adjoint` goes back.
         """
         forward, back = cls(name, source, target), cls(f"{name}^*", target, source)
         forward.adjoint, back.adjoint = back, forward

@@ -14,7 +14,7 @@ marks            what the kernel set knows s'(Z) from  marks                    
 delta            derivative of E by the outputs        delta                    (N, k)
 G                sensitivity of the hidden layer       G                        (N, m)
 V, b             a direction: change of W, of a        V, a_dot                 (D+1, m), (m, k)
-dots             change of S, of G, of delta           S_dot, G_dot, delta_dot  (N, m), (N, m), (N, k)
+along (V, b)     change of S, of G, of delta           S_dot, G_dot, delta_dot  (N, m), (N, m), (N, k)
 s''(Z) * (X V)   change of the slopes                  slope_dot                (N, m); None if it vanishes
 c, c^2           factor of (5), of (6)                 factor                   number
 ===============  ====================================  =======================  ===========================

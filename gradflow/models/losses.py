@@ -17,7 +17,7 @@ v       v      (N, k)
 c       c      number
 ======  =====  ======
 
-where v is a direction of f, and
+v being a direction of f. The losses are
 
 =================  ==========================================  ================================
 loss               energy                                      c

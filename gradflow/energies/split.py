@@ -16,40 +16,29 @@ class SplitEnergy:
 
     `energy`, `energy_and_gradient` and `hvp` add the energy part. Schemes without second derivatives need no
     `nonlinear_hvp`.
+
+    Raises
+    ------
+    TypeError
+        If the class does not define what is called: at `inner`, at `nonlinear_energy`,
+        at `nonlinear_energy_and_gradient`, at `nonlinear_hvp`.
     """
 
     linear: LinearPart = Zero()
     """The energy part L, self-adjoint in `inner`. A class or an instance may replace it."""
 
     def inner(self, u: Array, v: Array) -> Array:
-        """Return (u, v)_M, a 0-d array.
-
-        Raises
-        ------
-        TypeError
-            If the class does not define it.
-        """
+        """Return (u, v)_M, a 0-d array."""
         raise TypeError("a problem must define its inner product")
 
     def nonlinear_energy(self, theta: Array) -> Array:
-        """Return F(theta), 0-d and of the dtype of theta (P,).
-
-        Raises
-        ------
-        TypeError
-            If the class does not define it.
-        """
+        """Return F(theta), 0-d and of the dtype of theta (P,)."""
         raise TypeError("a problem must define nonlinear_energy")
 
     def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return F (0-d) and its gradient with respect to `inner`, shape (P,), at theta (P,).
 
         The gradient g has ``(g, v)_M`` for the derivative of F along v. Both have the dtype of theta.
-
-        Raises
-        ------
-        TypeError
-            If the class does not define it.
         """
         raise TypeError("a problem must define nonlinear_energy_and_gradient")
 
@@ -62,11 +51,6 @@ class SplitEnergy:
             Parameters.
         v : array (P,)
             Direction.
-
-        Raises
-        ------
-        TypeError
-            If the class does not define it.
         """
         raise TypeError("a problem must define nonlinear_hvp")
 

@@ -60,6 +60,8 @@ def total(*parts: Fields) -> Fields:
 class BurgersLinearization:
     """A `gradflow.energies.protocols.Linearization` of `Burgers`; made by ``problem.linearize(theta)``.
 
+    Every method raises ValueError if its argument does not have the dtype and the shape for it.
+
     Parameters
     ----------
     at : Points
@@ -90,23 +92,11 @@ class BurgersLinearization:
         return slopes(self._F, self._at)
 
     def jvp(self, d: Array) -> Array:
-        """Return J d, equation (1), shape (N,).
-
-        Raises
-        ------
-        ValueError
-            If d does not have the shape (P,) and dtype of theta.
-        """
+        """Return J d, equation (1), shape (N,)."""
         return self._at.c * self._mismatch_along(self._along(*self._direction("d", d)))
 
     def vjp(self, u: Array) -> Array:
-        """Return J^* u, equation (2), shape (P,): the adjoint of `jvp` in the problem's inner product.
-
-        Raises
-        ------
-        ValueError
-            If u does not have the shape (N,) and dtype of the residual.
-        """
+        """Return J^* u, equation (2), shape (P,): the adjoint of `jvp` in the problem's inner product."""
         real_array("u", u, {"N": self.residual.shape[0]}, self._a.dtype)
         Q, p = brackets(self._at.X, times(self._at.c * u, self._slopes), self._S, self._w)
         return self._joined(self._a * Q, p)  # (2)

@@ -33,7 +33,8 @@ class NetworkLinearization:
     """A `gradflow.energies.protocols.Linearization` of a two-layer network; made by ``problem.linearize(theta)``.
 
     The forward pass has been done; the slopes s'(Z) are evaluated on first use. Every method returns an array
-    of the dtype of theta. Memory: three arrays (N, m), of which two for the activation "relu".
+    of the dtype of theta, and raises ValueError if its argument has another dtype or shape. Memory: three arrays (N, m),
+    of which two for the activation "relu".
 
     Parameters
     ----------
@@ -76,13 +77,7 @@ class NetworkLinearization:
         return self._K.slope_of(self._at.marks, self._s)
 
     def jvp(self, d: Array) -> Array:
-        """Return J d, equation (1), shape (N k,).
-
-        Raises
-        ------
-        ValueError
-            If d does not have the shape (P,) and dtype of theta.
-        """
+        """Return J d, equation (1), shape (N k,)."""
         rows, (m, k) = self._X.shape[1], self._a.shape
         real_array("d", d, {"P": rows * m + m * k}, self._X.dtype)
         V, b = self._K.unpack(d, rows, m, k)
@@ -93,13 +88,7 @@ class NetworkLinearization:
         return array_namespace(f_dot).reshape(f_dot, (-1,))
 
     def vjp(self, u: Array) -> Array:
-        """Return J^* u, equation (2), shape (P,): the adjoint of `jvp` in the problem's inner product.
-
-        Raises
-        ------
-        ValueError
-            If u does not have the shape (N k,) and dtype of the residual.
-        """
+        """Return J^* u, equation (2), shape (P,): the adjoint of `jvp` in the problem's inner product."""
         real_array("u", u, {"N k": self.residual.shape[0]}, self._X.dtype)
         delta = array_namespace(u).reshape(u, self._at.f.shape)
         if self._factor != self._mass:

@@ -152,11 +152,10 @@ def _put(root: ast.AST, path: Way, new: ast.expr) -> None:
 
 
 def _compiled(definition: ast.FunctionDef, module: ModuleType) -> CodeType:
-    tree = ast.fix_missing_locations(ast.Module([definition], []))
     future = ast.parse("from __future__ import annotations").body
-    tree = ast.Module([*future, *tree.body], [])
+    tree = ast.fix_missing_locations(ast.Module([*future, definition], []))
     made: dict[str, Any] = dict(vars(module))
-    exec(compile(ast.fix_missing_locations(tree), str(module.__file__), "exec"), made)
+    exec(compile(tree, str(module.__file__), "exec"), made)
     code: CodeType = made[definition.name].__code__
     return code
 

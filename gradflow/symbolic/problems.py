@@ -29,11 +29,8 @@ def configured(scheme: type, **values: Any) -> Any:
     ValueError
         If it has no such field.
     """
-    instance: Any = object.__new__(scheme)
-    made = scheme()
+    instance = scheme()
     names = [field.name for field in fields(scheme)]
-    for name in names:
-        object.__setattr__(instance, name, getattr(made, name))
     for name, value in values.items():
         if name not in names:
             raise ValueError(f"{scheme.__name__} has no field {name!r}")

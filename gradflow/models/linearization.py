@@ -33,8 +33,8 @@ class NetworkLinearization:
     """A `gradflow.energies.protocols.Linearization` of a two-layer network; made by ``problem.linearize(theta)``.
 
     The forward pass has been done; the slopes s'(Z) are evaluated on first use. Every method returns an array
-    of the dtype of theta, and raises ValueError if its argument has another dtype or shape. Memory: three arrays (N, m),
-    of which two for the activation "relu".
+    of the dtype of theta, and raises ValueError if its argument has another dtype or shape. Memory: three arrays
+    (N, m), of which two for the activation "relu".
 
     Parameters
     ----------

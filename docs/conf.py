@@ -118,7 +118,7 @@ autodoc_type_aliases = {
     "Runs": "gradflow.plotting.Runs",
     "Loss": "gradflow.models.losses.Loss",
     "Kernels": "gradflow.kernels.Kernels",
-    "Law": "gradflow.datasets.coefficients.Law",
+    "Law": "gradflow.datasets.synthetic.Law",
     "Statistics": "gradflow.datasets.pool.Statistics",
     "Atom": "gradflow.symbolic.vectors.Atom",
     "Activation": "gradflow.kernels.activation.Activation",

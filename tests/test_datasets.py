@@ -29,7 +29,7 @@ from gradflow.datasets import (
     sin_cos,
 )
 from gradflow.datasets.image_files import FASHION_MNIST, MNIST, ImageSet, locate
-from gradflow.datasets.mnist import load
+from gradflow.datasets.mnist import _load as load
 
 SYNTHETIC = [sin_cos, quadratic, gaussian, functools.partial(gaussian, squared=False)]
 WITH_COEFFICIENTS = [sin_cos, quadratic]

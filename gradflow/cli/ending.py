@@ -1,13 +1,12 @@
-"""How a command ends that does not come to its end: one line on the error stream, and an exit code."""
+"""How a command ends after a mistake of the caller: one line on the error stream, and an exit code."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NoReturn
 
 import typer
 
-__all__ = ["fail", "interrupted"]
+__all__ = ["fail"]
 
 
 def fail(message: str) -> NoReturn:
@@ -25,20 +24,3 @@ def fail(message: str) -> NoReturn:
     """
     typer.echo(f"gradflow: {' '.join(message.split())}", err=True)
     raise typer.Exit(2)
-
-
-def interrupted(folder: Path) -> NoReturn:
-    """End with exit code 130 and print how to continue.
-
-    Parameters
-    ----------
-    folder : Path
-        Which holds what was done.
-
-    Raises
-    ------
-    typer.Exit
-        Always.
-    """
-    typer.echo(f"\ngradflow: interrupted; the same command goes on from what {folder} holds", err=True)
-    raise typer.Exit(130) from None

@@ -6,14 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from ..experiments import REGISTRY, Experiment
 from ..experiments.experiment import report_lines
 from ..experiments.listing import details, overview
-from .ending import fail, interrupted
+from .ending import fail
 
 __all__ = ["COMMANDS"]
 
@@ -106,7 +106,7 @@ def run(experiment: Experiment, out: Path | None, quick: bool, changes: list[str
     except (ValueError, OSError) as error:
         fail(str(error))
     except KeyboardInterrupt:
-        interrupted(folder)
+        _interrupted(folder)
     typer.echo("")
     for line in report_lines(outcome):
         typer.echo(line)
@@ -129,7 +129,7 @@ def run_all(out: Path | None, quick: bool, changes: list[str] | None) -> None:
     try:
         ended = reproduce_all(published, folder, quick=quick, say=typer.echo, progress=sys.stderr.isatty())
     except KeyboardInterrupt:
-        interrupted(folder)
+        _interrupted(folder)
     typer.echo(f"\nFigures, data, settings and reports: {folder}.")
     if not all(one.ran for one in ended):
         typer.echo(f"gradflow: not run: {', '.join(one.name for one in ended if not one.ran)}", err=True)
@@ -142,6 +142,12 @@ def parsed(change: str) -> tuple[str, str]:
     if not sign:
         raise ValueError(f"--set takes NAME=VALUE, got {change!r}")
     return name.strip(), value.strip()
+
+
+def _interrupted(folder: Path) -> NoReturn:
+    """End with exit code 130, and say how to continue from what the folder holds."""
+    typer.echo(f"\ngradflow: interrupted; the same command goes on from what {folder} holds", err=True)
+    raise typer.Exit(130) from None
 
 
 def _experiment(name: str) -> Experiment:

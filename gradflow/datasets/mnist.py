@@ -20,7 +20,7 @@ from .image_files import FASHION_MNIST, MNIST, ImageSet, locate
 
 N_TRAIN, N_TEST = 60_000, 10_000
 
-__all__ = ["LabelledImages", "fashion_mnist", "load", "mnist", "scaled"]
+__all__ = ["LabelledImages", "fashion_mnist", "mnist", "scaled"]
 
 
 def mnist(
@@ -63,7 +63,7 @@ def mnist(
     FileNotFoundError
         If the files are not found, or no mirror delivered them.
     """
-    return load(MNIST, directory, n_train, n_test, seed, dtype, download)
+    return _load(MNIST, directory, n_train, n_test, seed, dtype, download)
 
 
 def fashion_mnist(
@@ -84,10 +84,10 @@ def fashion_mnist(
     directory, n_train, n_test, seed, dtype, download : path, int, int, seed, dtype-like, bool
         The same arguments as of `mnist`.
     """
-    return load(FASHION_MNIST, directory, n_train, n_test, seed, dtype, download)
+    return _load(FASHION_MNIST, directory, n_train, n_test, seed, dtype, download)
 
 
-def load(
+def _load(
     image_set: ImageSet,
     directory: str | PathLike[str] | None,
     n_train: int | None,
@@ -96,27 +96,7 @@ def load(
     dtype: DTypeLike,
     download: bool,
 ) -> LabelledImages:
-    """Return the images of `image_set`, as `mnist` does.
-
-    Parameters
-    ----------
-    image_set : ImageSet
-        MNIST or Fashion-MNIST.
-    directory, n_train, n_test, seed, dtype, download : path, int, int, seed, dtype-like, bool
-        The same arguments as of `mnist`.
-
-    Returns
-    -------
-    LabelledImages
-        As from `mnist`.
-
-    Raises
-    ------
-    ValueError
-        As from `mnist`.
-    FileNotFoundError
-        As from `mnist`.
-    """
+    """Return the images of a set, as `mnist` does, which describes the other arguments."""
     cast = float_dtype(dtype)
     instance("download", download, (bool, np.bool_), "True or False")
     if directory is not None:

@@ -18,38 +18,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..refusals import Floats, instance, one_of, real_number, whole_number
+from ..refusals import Floats, instance, one_of
 
 Statistics: TypeAlias = Literal["pool", "train"]
 """Whose mean and standard deviation z-score the inputs."""
 
-__all__ = ["Dataset", "Statistics", "split_pool", "train_size"]
-
-
-def train_size(n_samples: int, test_fraction: float) -> int:
-    """Return how many of `n_samples` are for training: all but ``round(test_fraction * n_samples)``.
-
-    Parameters
-    ----------
-    n_samples : int
-        Size of the pool, >= 2.
-    test_fraction : float
-        Share of the test part.
-
-    Raises
-    ------
-    ValueError
-        If `test_fraction` is not inside (0, 1), or if either part would be empty.
-    """
-    n_samples = whole_number("n_samples", n_samples, 2)
-    test_fraction = real_number("test_fraction", test_fraction, 0, 1, open_low=True, open_high=True)
-    n_test = round(test_fraction * n_samples)
-    if not 0 < n_test < n_samples:
-        raise ValueError(
-            f"the train and the test part must each hold a sample: n_samples = {n_samples} with "
-            f"test_fraction = {test_fraction} gives {n_samples - n_test} and {n_test}"
-        )
-    return n_samples - n_test
+__all__ = ["Dataset", "Statistics", "split_pool"]
 
 
 def split_pool(
@@ -62,7 +36,7 @@ def split_pool(
     statistics: Statistics,
     coefficients: Mapping[str, NDArray[np.float64]],
 ) -> Dataset:
-    """Z-score the raw inputs by equation (1), cut the pool after `n_train` rows, and cast.
+    """Return the two parts of a pool: raw inputs z-scored by equation (1), cut after `n_train` rows, and cast.
 
     The samples are independent, so the first rows are as random a part as any.
 
@@ -73,7 +47,7 @@ def split_pool(
     y : (N,) float64 array
         Targets.
     n_train : int
-        Rows of the training part, from `train_size`.
+        Rows of the training part.
     dtype : numpy.dtype
         The dtype, float32 or float64, of the four arrays returned.
     standardize : bool
@@ -82,11 +56,6 @@ def split_pool(
         Whose mean and standard deviation are taken.
     coefficients : mapping of float64 arrays (D,)
         Stored as they are.
-
-    Returns
-    -------
-    Dataset
-        The two parts, and how they were made.
 
     Raises
     ------

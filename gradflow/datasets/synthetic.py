@@ -12,16 +12,21 @@ Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 t
 
 from __future__ import annotations
 
-from typing import Any
+from math import inf
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..refusals import Seed, float_dtype, generator, instance, real_number, whole_number
-from .coefficients import Law, chosen_coefficients
-from .pool import Dataset, Statistics, split_pool, train_size
+from ..description import found
+from ..namespace import copied, is_array, is_number, is_numpy
+from ..refusals import Seed, float_dtype, generator, instance, real_array, real_number, whole_number
+from .pool import Dataset, Statistics, split_pool
 
-__all__ = ["gaussian", "quadratic", "sin_cos"]
+Law: TypeAlias = Literal["uniform", "normal"]
+"""How coefficients are drawn: U(0, 1) or N(0, 1), each entry by itself."""
+
+__all__ = ["Law", "gaussian", "quadratic", "sin_cos"]
 
 
 def sin_cos(
@@ -76,7 +81,7 @@ def sin_cos(
     """
     n_train, cast = _checked(n_inputs, n_samples, test_fraction, dtype)
     inputs, weights = generator(seed).spawn(2)
-    p, q = chosen_coefficients(coefficients, "pq", n_inputs, weights, coefficient_seed)
+    p, q = _coefficients(coefficients, "pq", n_inputs, weights, coefficient_seed)
     x = inputs.random((n_samples, n_inputs))
     y = np.sin(x @ p) + np.cos(x @ q)
     return split_pool(
@@ -128,7 +133,7 @@ def quadratic(
     n_train, cast = _checked(n_inputs, n_samples, test_fraction, dtype)
     inputs, weights = generator(seed).spawn(2)
     given = coefficients if isinstance(coefficients, str) else (coefficients,)
-    (c,) = chosen_coefficients(given, "c", n_inputs, weights, coefficient_seed)
+    (c,) = _coefficients(given, "c", n_inputs, weights, coefficient_seed)
     x = 5 * inputs.random((n_samples, n_inputs))
     y = x**2 @ c
     return split_pool(x, y, n_train, dtype=cast, standardize=standardize, statistics=statistics, coefficients={"c": c})
@@ -190,4 +195,46 @@ def _checked(
 ) -> tuple[int, np.dtype[np.floating[Any]]]:
     """Check the common arguments of the three targets; return the size of the training part and the dtype."""
     whole_number("n_inputs", n_inputs, 1)
-    return train_size(n_samples, test_fraction), float_dtype(dtype)
+    n_samples = whole_number("n_samples", n_samples, 2)
+    test_fraction = real_number("test_fraction", test_fraction, 0, 1, open_low=True, open_high=True)
+    n_test = round(test_fraction * n_samples)
+    if not 0 < n_test < n_samples:
+        raise ValueError(
+            f"the train and the test part must each hold a sample: n_samples = {n_samples} with "
+            f"test_fraction = {test_fraction} gives {n_samples - n_test} and {n_test}"
+        )
+    return n_samples - n_test, float_dtype(dtype)
+
+
+def _coefficients(
+    given: Law | str | tuple[ArrayLike, ...],
+    names: str,
+    n_inputs: int,
+    rng: np.random.Generator,
+    coefficient_seed: Seed | None,
+) -> list[NDArray[np.float64]]:
+    """Return an array (n_inputs,) for each of the one-letter names: drawn from a law by one of two generators, or given."""
+    if isinstance(given, str):
+        if given not in ("uniform", "normal"):
+            raise ValueError(f"coefficients must be 'uniform', 'normal' or {', '.join(names)}, got {given!r}")
+        if coefficient_seed is not None:  # the child that draws them for `seed`, too
+            _, rng = generator(coefficient_seed, "coefficient_seed").spawn(2)
+        draw = rng.random if given == "uniform" else rng.standard_normal
+        return list(draw((len(names), n_inputs)))
+    if coefficient_seed is not None:
+        raise ValueError("coefficient_seed must be left out where coefficients are given: it draws them")
+    if not isinstance(given, (tuple, list)) or len(given) != len(names):
+        raise ValueError(f"coefficients must be the {len(names)} arrays {', '.join(names)}, got {found(given)}")
+    shape: dict[str, int | None] = {"n_inputs": n_inputs}
+    return [
+        copied(real_array(f"coefficients ({name})", _floats(values), shape, low=-inf)).astype(np.float64)
+        for name, values in zip(names, given, strict=True)
+    ]
+
+
+def _floats(values: Any) -> Any:
+    """Return a list of numbers, or an array of integers, as an array (n,) of doubles."""
+    if isinstance(values, (list, tuple)) and all(map(is_number, values)):
+        return np.array([real_number("an entry of coefficients", value) for value in values], dtype=np.float64)
+    whole = is_array(values) and is_numpy(values) and values.dtype.kind in "iu"
+    return values.astype(np.float64) if whole else values

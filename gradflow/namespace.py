@@ -140,11 +140,7 @@ def to_numpy(a: Array) -> np.ndarray[Any, Any]:
     a : array
         Of any library and shape.
     """
-    if isinstance(a, (np.ndarray, np.generic)):
-        return np.asarray(a)
-    if hasattr(a, "get"):  # CuPy refuses implicit transfers
-        return np.asarray(a.get())
-    return np.asarray(a)
+    return np.asarray(a.get() if hasattr(a, "get") else a)  # CuPy refuses implicit transfers
 
 
 def copied(a: Array) -> Array:
@@ -205,17 +201,12 @@ def _blas_pools(controller: Any, modules: int) -> Any:
 
 
 def blas_threads(n: int | None) -> AbstractContextManager[Any]:
-    """Limit the BLAS libraries of this process to `n` threads; None leaves them unchanged.
+    """Return a context manager in which BLAS uses `n` threads; at its end the former number is restored.
 
     Parameters
     ----------
     n : int or None
-        Threads, >= 1.
-
-    Returns
-    -------
-    context manager
-        It restores the former number at its end.
+        Threads, >= 1. None leaves their number unchanged.
     """
     if n is None:
         return nullcontext()
@@ -223,27 +214,16 @@ def blas_threads(n: int | None) -> AbstractContextManager[Any]:
 
 
 def no_infinity(x: Array) -> Array:
-    """Return x, with NaN for an infinity: an overflow then shows, where ``1 / x`` would be a harmless 0.
+    """Return x, of the same shape, with NaN for an infinity: an overflow then shows, where ``1 / x`` would be a harmless 0.
 
     Parameters
     ----------
     x : array
         Of any shape, or a symbol.
-
-    Returns
-    -------
-    array
-        Of the shape of x.
     """
     return x + 0 * x
 
 
 def quiet() -> AbstractContextManager[Any]:
-    """Silence floating-point warnings, for loops that report overflow as a `Status`.
-
-    Returns
-    -------
-    context manager
-        NumPy's ``errstate``.
-    """
+    """Return a context manager without floating-point warnings, for loops that report overflow as a `Status`."""
     return np.errstate(all="ignore")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from functools import wraps
 from inspect import signature
@@ -25,7 +26,6 @@ __all__ = [
     "Floats",
     "Seed",
     "as_float",
-    "check_theta",
     "evaluate",
     "float_dtype",
     "generator",
@@ -274,15 +274,10 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
     dtype : dtype-like
         The given value.
     """
-    if isinstance(
-        dtype, (str, type, np.dtype)
-    ):  # NumPy reads None as float64; here it can only be a forgotten argument
-        for known in FLOATS:
-            try:
-                if np.dtype(dtype) == known:
-                    return known
-            except (TypeError, ValueError):
-                break
+    # NumPy reads None as float64; here it can only be a forgotten argument
+    if isinstance(dtype, (str, type, np.dtype)):
+        with suppress(TypeError, ValueError):  # not a dtype, or not among these
+            return FLOATS[FLOATS.index(np.dtype(dtype))]
     raise ValueError(f"dtype must be float32 or float64, got {found(dtype)}")
 
 
@@ -382,17 +377,6 @@ def lists_arguments(kind: type) -> None:
         init(self, *args, **kwargs)
 
     setattr(kind, "__init__", checked)  # noqa: B010
-
-
-def check_theta(theta: Array) -> None:
-    """Raise ValueError unless theta is a finite vector, float32 or float64.
-
-    Parameters
-    ----------
-    theta : object
-        What was given; accepted is an array (P,), P >= 1.
-    """
-    real_array("theta0", theta, {"P": None}, low=-inf)
 
 
 def as_float(value: Any) -> float | None:

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..description import found
 from ..refusals import instance, one_of, real_number
-from .spreads import BETWEEN_0_AND_1, Recorded, draw_spread, drawn_values
+from .spreads import BETWEEN_0_AND_1, Recorded, drawn_values, finite_median, spread_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 __all__ = ["COLOURS", "DASHES", "Recorded", "Runs", "plot_histories", "plot_rows", "plot_solution", "save_figure"]
 
@@ -155,11 +157,10 @@ def plot_rows(
     one_of("x", x, ("epoch", "step", "time"))
     instance("title", title, str, "a text")
     instance("legend", legend, (bool, np.bool_), "True or False")
-    for text in instance("labels", {} if labels is None else labels, Mapping, "a mapping of texts to texts").values():
+    labels, levels = {} if labels is None else labels, {} if levels is None else levels
+    for text in instance("labels", labels, Mapping, "a mapping of texts to texts").values():
         instance("labels", text, str, "a mapping of texts to texts")
-    for marks in instance(
-        "levels", {} if levels is None else levels, Mapping, "a mapping of texts to mappings"
-    ).values():
+    for marks in instance("levels", levels, Mapping, "a mapping of texts to mappings").values():
         for value in instance("levels", marks, Mapping, "a mapping of texts to mappings").values():
             real_number("a value in levels", value)
     for groups in cases.values() or [{}]:
@@ -173,21 +174,21 @@ def plot_rows(
     size = (4.3 * columns + 0.4, (3.0 if height > 1 else 3.5) * height + 0.9)
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     panels = figure.subplots(height, columns, squeeze=False, sharey="col" if len(cases) > 1 else False).ravel()
-    says = {**LABELS, **(labels or {})}
+    says = {**LABELS, **labels}
     handles: dict[str, Any] = {}
     of_case = [(case, groups, name) for case, groups in cases.items() for name in quantities]
     for axes, (case, groups, name) in zip(panels, of_case, strict=False):
         _scale(axes, [drawn_values(run, name) for run in everything], name)  # first: it says how far up the top is
         for group, runs in groups.items():
             colour, dashes = styles[group]
-            line = draw_spread(axes, runs, x, name, end=end, colour=colour, dashes=dashes)
+            line = _draw_spread(axes, runs, x, name, end=end, colour=colour, dashes=dashes)
             if line is not None:
                 handles.setdefault(group, line)
         axes.set_xlabel(says.get(x, x))
         axes.set_ylabel(says.get(name, name.replace("_", " ")))
         if case and name == quantities[0]:
             axes.set_title(case, loc="left", fontsize="medium")
-        for text, value in (levels or {}).get(name, {}).items():
+        for text, value in levels.get(name, {}).items():
             _mark(axes, text, value)
     for axes in panels[len(of_case) :]:
         axes.remove()
@@ -282,6 +283,47 @@ def _scale(axes: Axes, drawn: list[Any], name: str) -> None:
     axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.01)
+
+
+def _draw_spread(
+    axes: Axes, runs: Sequence[Recorded], x: str, name: str, *, end: float, colour: str, dashes: Any
+) -> Line2D | None:
+    """Draw the median of runs of one kind, the range of several, and a cross where a run ended early; return a legend's line.
+
+    A run that stagnated is continued up to `end` by a thin line.
+    """
+    values_of = [drawn_values(run, name) for run in runs]
+    early = [run.status not in ("done", "converged", "stopped") for run in runs]
+    line: Line2D | None = None
+    if any(np.isfinite(values).sum() > 1 for values in values_of):
+        at, table = spread_table(runs, x, name)
+        if len(runs) > 1:
+            _fill(axes, at, table, colour)
+        (line,) = axes.plot(at, finite_median(table), color=colour, linestyle=dashes, linewidth=1.6)
+    for run, values, ended in zip(runs, values_of, early, strict=True):
+        if ended and np.isfinite(values).any():
+            last = np.flatnonzero(np.isfinite(values))[-1]
+            here, value = run.history[x][last], values[last]
+            (cross,) = axes.plot(here, value, marker="x", markersize=6, linestyle="none", color=colour, clip_on=False)
+            line = line or cross
+            if run.status == "stagnated":
+                axes.hlines(value, here, end, color=colour, linestyle=(0, (1, 3)), linewidth=1.0)
+    return line
+
+
+def _fill(axes: Axes, at: NDArray[np.float64], table: NDArray[np.float64], colour: str) -> None:
+    """Fill the range of the runs; where one is infinite, as far as beyond the end of the axes."""
+    from matplotlib.collections import PolyCollection
+
+    low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+    finite = table[np.isfinite(table)]
+    bottom, top = float(finite.min()), float(finite.max())
+    room = 20 * (top - bottom) + 1.0
+    limits = (bottom * 1e-30, min(1e300, top * 1e30)) if axes.get_yscale() == "log" else (bottom - room, top + room)
+    edges = [np.column_stack([at, np.clip(edge, *limits)]) for edge in (low, high)]
+    band = PolyCollection([np.concatenate([edges[0], edges[1][::-1]])], color=colour, alpha=0.2, linewidth=0)
+    axes.add_collection(band, autolim=False)  # what is beyond the panel shall not set its scale
+    axes.update_datalim(np.column_stack([np.tile(at, 2), np.concatenate([low, high])]))  # infinities do not count
 
 
 def _mark(axes: Axes, text: str, value: float) -> None:

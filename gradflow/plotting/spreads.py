@@ -7,16 +7,12 @@ extremes then leaves the panel where a run diverged; the curve of the median end
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
-
-__all__ = ["BETWEEN_0_AND_1", "SIGNED", "Recorded", "draw_spread", "drawn_values", "finite_median", "spread_table"]
+__all__ = ["BETWEEN_0_AND_1", "SIGNED", "Recorded", "drawn_values", "finite_median", "spread_table"]
 
 
 class Recorded(Protocol):
@@ -110,60 +106,3 @@ def finite_median(table: NDArray[np.float64]) -> NDArray[np.float64]:
     middle = np.asarray(np.nanmedian(table, axis=0))
     middle[np.isinf(middle)] = np.nan
     return middle
-
-
-def draw_spread(
-    axes: Axes, runs: Sequence[Recorded], x: str, name: str, *, end: float, colour: str, dashes: Any
-) -> Line2D | None:
-    """Draw the median of runs of one kind, the range of several, and a cross where a run ended early.
-
-    Parameters
-    ----------
-    axes : Axes
-        The panel, with its vertical scale already set.
-    runs, x, name : sequence of Solution, str, str
-        The same arguments as of `spread_table`.
-    end : float
-        Up to this x, a run that has stagnated is continued by a thin line.
-    colour : str
-        The colour of all parts.
-    dashes : str or tuple
-        The line style of the median, in Matplotlib's form.
-
-    Returns
-    -------
-    Line2D or None
-        The median, or a cross where all runs ended before they had two values; None when nothing is drawn.
-    """
-    values_of = [drawn_values(run, name) for run in runs]
-    early = [run.status not in ("done", "converged", "stopped") for run in runs]
-    line: Line2D | None = None
-    if any(np.isfinite(values).sum() > 1 for values in values_of):
-        at, table = spread_table(runs, x, name)
-        if len(runs) > 1:
-            _fill(axes, at, table, colour)
-        (line,) = axes.plot(at, finite_median(table), color=colour, linestyle=dashes, linewidth=1.6)
-    for run, values, ended in zip(runs, values_of, early, strict=True):
-        if ended and np.isfinite(values).any():
-            last = np.flatnonzero(np.isfinite(values))[-1]
-            here, value = run.history[x][last], values[last]
-            (cross,) = axes.plot(here, value, marker="x", markersize=6, linestyle="none", color=colour, clip_on=False)
-            line = line or cross
-            if run.status == "stagnated":
-                axes.hlines(value, here, end, color=colour, linestyle=(0, (1, 3)), linewidth=1.0)
-    return line
-
-
-def _fill(axes: Axes, at: NDArray[np.float64], table: NDArray[np.float64], colour: str) -> None:
-    """Fill the range of the runs; where one is infinite, as far as beyond the end of the axes."""
-    from matplotlib.collections import PolyCollection
-
-    low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
-    finite = table[np.isfinite(table)]
-    bottom, top = float(finite.min()), float(finite.max())
-    room = 20 * (top - bottom) + 1.0
-    limits = (bottom * 1e-30, min(1e300, top * 1e30)) if axes.get_yscale() == "log" else (bottom - room, top + room)
-    edges = [np.column_stack([at, np.clip(edge, *limits)]) for edge in (low, high)]
-    band = PolyCollection([np.concatenate([edges[0], edges[1][::-1]])], color=colour, alpha=0.2, linewidth=0)
-    axes.add_collection(band, autolim=False)  # what is beyond the panel shall not set its scale
-    axes.update_datalim(np.column_stack([np.tile(at, 2), np.concatenate([low, high])]))  # infinities do not count

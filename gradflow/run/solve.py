@@ -23,7 +23,7 @@ from ..energies.linear import Diagonal, LinearPart, Shift, Zero, as_linear_part
 from ..energies.probes import check_inner, check_operator, probe_vectors
 from ..energies.protocols import Problem, linear_part, norm, problem_ability
 from ..namespace import Array, blas_threads, quiet
-from ..refusals import check_theta, instance, one_of, real_number, whole_number
+from ..refusals import instance, one_of, real_array, real_number, whole_number
 from ..schemes.protocols import Scheme, scheme_ability
 from .batches import steps_per_epoch
 from .checkpoint import Checkpoint
@@ -128,7 +128,7 @@ def solve(
         Whatever a user function raises, with a note that names the step, and with the attribute ``solution``, the run
         up to the step before.
     """
-    check_theta(theta0)
+    real_array("theta0", theta0, {"P": None}, low=-inf)
     _check_parts(problem, scheme, theta0)
     batches = steps_per_epoch(problem, batch_size)
     if sum(way is not None for way in (steps, epochs, t_end)) != 1:

@@ -10,9 +10,7 @@ from contextlib import suppress
 from errno import EACCES, EAGAIN
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
 
-from .archive import pack
 from .solution import Solution
 from .storage import require_writable, solution_file
 
@@ -43,10 +41,8 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | Path | None) -> None:
-        self.file = (
-            None if path is None else solution_file(path, "checkpoint").absolute()
-        )  # the program may change its folder
-        """The file."""
+        self.file = None if path is None else solution_file(path, "checkpoint").absolute()
+        """The file; an absolute path, since the program may change its folder."""
         self.terminated = False
         """Whether SIGTERM has been received."""
         self._lock: int | None = None
@@ -85,29 +81,13 @@ class Checkpoint:
         """
         return None if self.file is None or not self.file.exists() else Solution.load(self.file)
 
-    def require_storable(self, state: Any) -> None:
-        """Raise ValueError if a state cannot be stored, before the run starts.
-
-        Parameters
-        ----------
-        state : NamedTuple
-            The initial state of the scheme.
-        """
-        if self.file is not None:
-            pack({}, {"state": state})
-
     def save(self, solution: Solution) -> str | None:
-        """Store a run and return None, or the reason for a failure, so that a full disk does not cost the result.
+        """Return None once a run is stored, or the reason for a failure: a full disk does not cost the result.
 
         Parameters
         ----------
         solution : Solution
             The run.
-
-        Returns
-        -------
-        str or None
-            A sentence for a warning.
         """
         if self.file is None:
             return None

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..description import found
-from ..energies.linear import Scalar
 from ..energies.protocols import Problem, norm
 from ..namespace import Array, shape_of
 from ..refusals import instance, one_of, real_value
 from ..schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme, scheme_ability
 from ..schemes.relaxation import Logarithmic
 
-__all__ = ["QUANTITIES", "Moment", "Record", "default_record", "recorded", "resolve"]
+__all__ = ["QUANTITIES", "Moment", "Record", "recorded", "resolve"]
 
 
 class Moment(NamedTuple):
@@ -33,8 +32,6 @@ class Moment(NamedTuple):
     """Modified energy before and after the last step, for the problem (of the batch) on which it was taken."""
     terms: EnergyTerms | None
     """The terms of the last step's energy identity."""
-    dt: Scalar
-    """The size of the last step."""
 
 
 Quantity: TypeAlias = Callable[[Moment], Any]
@@ -154,24 +151,14 @@ define is NaN. A scheme's own numbers are recorded by the names that it declares
 range of doubles is recorded as the largest double."""
 
 
-def default_record(scheme: Scheme) -> tuple[str, ...]:
-    """Return the quantities recorded by default.
-
-    Parameters
-    ----------
-    scheme : Scheme
-        The scheme.
-    """
-    return ("energy", "modified_energy") if isinstance(scheme, AuxiliaryScheme) else ("energy",)
-
-
-def resolve(record: Record, scheme: Scheme) -> dict[str, Quantity]:
+def resolve(record: Record | None, scheme: Scheme) -> dict[str, Quantity]:
     """Return name -> function of a `Moment`.
 
     Parameters
     ----------
-    record : iterable
-        Names from `QUANTITIES` or of the scheme's own ``records``, or pairs of a name and a function of the state.
+    record : iterable or None
+        Names from `QUANTITIES` or of the scheme's own ``records``, or pairs of a name and a function of the state. By
+        default the energy, and the modified energy if there is one.
     scheme : Scheme
         The scheme.
 
@@ -180,6 +167,8 @@ def resolve(record: Record, scheme: Scheme) -> dict[str, Quantity]:
     ValueError
         If a name is unknown or appears twice; later, if a function does not return a number.
     """
+    if record is None:
+        record = ("energy", "modified_energy") if isinstance(scheme, AuxiliaryScheme) else ("energy",)
     known = (*QUANTITIES, *scheme_ability(scheme, "records"))
     if isinstance(record, (str, bytes)) or not isinstance(record, Iterable) or hasattr(record, "shape"):
         raise ValueError(f"record must be a list of names or (name, function) pairs, got {found(record)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import isfinite, isnan, nan
 from typing import Any
@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from ..description import describe
-from ..energies.protocols import Problem
+from ..energies.linear import Diagonal, LinearPart, Shift, Zero
+from ..energies.probes import probe_vectors
+from ..energies.protocols import Problem, norm
 from ..namespace import Array, array_namespace, is_number, is_numpy
 from ..schemes.protocols import Scheme
+from .batches import parts
+from .loop import Run
 from .solution import Solution
 
-__all__ = ["configuration", "probe", "require_same", "resumed", "starting_values"]
+__all__ = ["configuration", "probe", "require_same", "resumed"]
 
-PROBED_STEPS = 8
-"""Number of values by which a step size function is identified."""
 NEARBY = 0.01
 """Distance of the second probed point from theta0, relative to the largest entry of theta0."""
 TOLERANCE, TOLERANCE_FLOAT32 = 1e-10, 1e-4
@@ -69,57 +71,58 @@ def configuration(problem: Problem, scheme: Scheme, theta0: Array, settings: Map
     return again
 
 
-def starting_values(problem: Problem, theta0: Array) -> tuple[float, float]:
-    """Return the energy at theta0 and the norm of its gradient.
+def probe(run: Run, linear: Iterable[tuple[str, LinearPart]]) -> dict[str, Any]:
+    """Return numbers that tell functions of the user from others, which have no identity that survives a process.
+
+    They are the energy and the norm of the gradient at theta0 and at a second point near it; of an operator, of a step
+    control and of a scheme or problem of the user, what it does there first. One point is not enough: a least-squares
+    energy at theta0 = 0 does not change when the data are permuted. The second point is the same in every process, and
+    has no symmetry. It costs one energy and gradient of all samples.
 
     Parameters
     ----------
-    problem : Problem
-        The problem of all samples.
-    theta0 : array (P,)
-        Initial parameters.
-
-    Raises
-    ------
-    ValueError
-        If the energy is not finite.
+    run : Run
+        The run at its start.
+    linear : iterable of (str, LinearPart)
+        The linear parts of problem and scheme by their names.
     """
-    E, g = problem.energy_and_gradient(theta0)
+    problem, theta0 = run.problem, run.theta0
+    first = _values(problem, theta0)
+    xp = array_namespace(theta0)
+    direction = np.random.default_rng(0).uniform(-1.0, 1.0, theta0.shape)
+    scale = float(xp.max(xp.abs(theta0))) or 1.0
+    try:
+        near = _values(problem, theta0 + _like(theta0, NEARBY * scale * direction, theta0.dtype))
+    except (ArithmeticError, ValueError):
+        near = (nan, nan)
+    numbers: dict[str, Any] = {"energy": [first[0], near[0]], "gradient_norm": [first[1], near[1]]}
+    u, _ = probe_vectors(theta0)
+
+    def size(v: Array) -> list[float]:
+        return [norm(problem.inner, v), float(problem.inner(u, v))]
+
+    for name, part in linear:
+        if not isinstance(part, (Zero, Shift, Diagonal)):
+            numbers[name] = [*size(part.apply(u)), *size(part.solve_shifted(u, 1.0))]
+    dt = float(run.controller.propose(run.control, 0))
+    if not type(run.controller).__module__.startswith("gradflow."):
+        numbers["dt"] = [dt]
+    if run.foreign:
+        first_part = next(parts(problem, None, None, 0, 1))
+        try:
+            numbers["first step"] = size(run.scheme.step(first_part, run.state, dt).theta - theta0)
+        except Exception:  # the run itself will say
+            numbers["first step"] = [nan, nan]
+    return numbers
+
+
+def _values(problem: Problem, theta: Array) -> tuple[float, float]:
+    """Return the energy and the norm of its gradient; raise ValueError unless the energy is finite."""
+    E, g = problem.energy_and_gradient(theta)
     energy, slope = float(E), float(array_namespace(g).sqrt(problem.inner(g, g)))
     if not isfinite(energy):
         raise ValueError(f"the energy at theta0 must be finite, got {energy}")
     return energy, slope
-
-
-def probe(problem: Problem, theta0: Array, start: tuple[float, float]) -> dict[str, Any]:
-    """Return the energy and the norm of the gradient at theta0 and at a second point near it.
-
-    One point is not enough: a least-squares energy at theta0 = 0 does not change when the data are permuted. The second
-    point is the same in every process, and has no symmetry. It costs one energy and gradient of all samples.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem of all samples.
-    theta0 : array (P,)
-        Initial parameters.
-    start : tuple of float
-        From `starting_values`.
-
-    Returns
-    -------
-    dict of str to list of float
-        ``energy`` and ``gradient_norm``, two values each. The second is NaN if the energy is not defined there.
-    """
-    xp = array_namespace(theta0)
-    direction = np.random.default_rng(0).uniform(-1.0, 1.0, theta0.shape)
-    scale = float(xp.max(xp.abs(theta0))) or 1.0
-    point = theta0 + _like(theta0, NEARBY * scale * direction, theta0.dtype)
-    try:
-        near = starting_values(problem, point)
-    except (ArithmeticError, ValueError):
-        near = (nan, nan)
-    return {"energy": [start[0], near[0]], "gradient_norm": [start[1], near[1]]}
 
 
 def require_same(kept: Solution, config: Mapping[str, Any], file: object) -> None:
@@ -188,10 +191,7 @@ def resumed(kept: Solution, state: Any, file: object, control: Any) -> Solution:
     _require_like(f"{file} holds a run of another state", "state", state, kept.state)
     if kept.theta.shape != state.theta.shape:
         raise ValueError(f"{file} must hold theta of the shape {state.theta.shape}, got {kept.theta.shape}")
-    types: dict[tuple[str, tuple[str, ...]], Any] = {}
-    _collect(state, types)
-    controls: dict[tuple[str, tuple[str, ...]], Any] = {}
-    _collect(control, controls)
+    types = {_kind(part): type(part) for part in (*_tuples(state), *_tuples(control))}
     numpys = is_numpy(state.theta)
 
     def array(value: Any) -> Any:
@@ -204,7 +204,7 @@ def resumed(kept: Solution, state: Any, file: object, control: Any) -> Solution:
         state=new_state,
         best=_retyped(kept.best, types, array),
         snapshots=_retyped(kept.snapshots, types, array),
-        control=_retyped(kept.control, controls, lambda number: number),
+        control=_retyped(kept.control, types, lambda number: number),
     )
 
 
@@ -256,13 +256,12 @@ def _dtype(a: Any) -> str:
     return str(a.dtype).rpartition(".")[2]
 
 
-def _collect(value: Any, types: dict[tuple[str, tuple[str, ...]], Any]) -> None:
-    """Put the types of all NamedTuples in a tree into `types`."""
+def _tuples(value: Any) -> Iterator[Any]:
+    """Yield the tuples in a tree."""
     if isinstance(value, tuple):
-        if hasattr(value, "_fields"):
-            types[_kind(value)] = type(value)
+        yield value
         for part in value:
-            _collect(part, types)
+            yield from _tuples(part)
 
 
 def _like(theta: Array, values: Any, dtype: Any) -> Array:

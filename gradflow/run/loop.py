@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf, isfinite, nan
@@ -15,15 +16,15 @@ from ..description import found
 from ..energies.protocols import Problem
 from ..namespace import Array
 from ..refusals import real_number
-from ..schemes.protocols import AuxiliaryScheme, Chaining, EnergyTerms, Scheme, scheme_ability
+from ..schemes.protocols import AuxiliaryScheme, Chaining, Scheme, scheme_ability
 from ..schemes.state import reset
-from .batches import parts, prolong, restrict
+from .batches import prolong, restrict
 from .checkpoint import Checkpoint
 from .history import QUANTITIES, Moment, Quantity, recorded
 from .progress import Bar
 from .solution import Best, Snapshot, Solution, Status
 from .states import check_state, is_finite, leaves, own_state, read_only_state, same_state, same_vector
-from .steps import MAX_REJECTED, Attempt, Controller, Schedule, Stops, next_hash, verdict_of
+from .steps import Attempt, Controller, Schedule, Verdict, hashed
 from .stopping import Ending, Tolerance, standstill, unheld
 
 __all__ = ["Run"]
@@ -34,6 +35,13 @@ PATIENCE = 10
 """Number of steps without a change in any bit of the state after which a run is tested for a standstill."""
 CHECKPOINT_SECONDS = 10.0
 """Seconds between two checkpoints."""
+MAX_REJECTED = 50
+"""Refusals in a row after which a run ends as STAGNATED."""
+SAME_TIME = 1e-6
+"""A step that would end this close before a time to be hit, relative to its size, ends there: more than what rounding adds to
+the sum of a million sizes."""
+RESUMED = ("moved", "still", "held", "sizes", "broken")
+"""What a stored run keeps of the data below in `Solution.resume`."""
 
 
 @dataclass
@@ -62,10 +70,14 @@ class Run:
     """The last finite state."""
     control: Any
     """The controller's state."""
-    stops: Stops = field(default_factory=lambda: Stops([]))
-    """Times to hit."""
-    wanted: list[float] = field(default_factory=list)
+    store: Checkpoint
+    """The file in which the run is stored."""
+    callback: Callable[[int, Any], object] | None = None
+    """Called after each step."""
+    wanted: tuple[float, ...] = ()
     """Steps or times of the snapshots."""
+    stops: tuple[float, ...] = ()
+    """Times to hit, in order."""
     stop: Tolerance | None = None
     """Stopping tolerances."""
     t_end: float | None = None
@@ -135,46 +147,34 @@ class Run:
         kept : Solution
             The stored run.
         """
-        self.state, self.done, self.clock, self.cpu = (
-            read_only_state(kept.state),
-            kept.steps,
-            kept.wall_time,
-            kept.cpu_time,
-        )
-        self.rejected, self.best, self.snapshots = kept.rejected, kept.best, list(kept.snapshots)
-        self.control = kept.control
+        self.state, self.done, self.control = read_only_state(kept.state), kept.steps, kept.control
+        self.clock, self.cpu, self.rejected, self.unsolved = kept.wall_time, kept.cpu_time, kept.rejected, kept.unsolved
+        self.best, self.snapshots = kept.best, list(kept.snapshots)
         self.rows = [dict(zip(kept.history, row, strict=True)) for row in zip(*kept.history.values(), strict=True)]
         self.elapsed = float(self.rows[-1]["time"])
         if kept.resume.get("broken"):  # there are no numbers where it broke off
             self.rows.pop()
         self.rows = [row for row in self.rows if row["step"] % self.every == 0]  # a continued run has no final record
-        self.unsolved, self.sizes = kept.unsolved, kept.resume.get("sizes", "")
+        self.sizes = kept.resume.get("sizes", "")
         self.moved, self.still, self.held = (kept.resume.get(name, 0) for name in ("moved", "still", "held"))
 
-    def go(
-        self,
-        batch_size: int | None,
-        seed: int | None,
-        callback: Callable[[int, Any], object] | None,
-        progress: bool | str,
-        store: Checkpoint,
-    ) -> None:
+    def go(self, problems: Iterator[Problem], progress: bool | str) -> None:
         """Make the steps.
 
         Parameters
         ----------
-        batch_size, seed, callback, progress : int, int, callable, bool or str
-            The arguments of `gradflow.solve`.
-        store : Checkpoint
-            The file in which the run is stored.
+        problems : iterator of Problem
+            The problem of each step.
+        progress : bool or str
+            As for `gradflow.solve`.
         """
         bar = Bar(progress, self.total, self.done)
         try:
-            if self.done % self.every == 0 and (not self.rows or self.rows[-1]["step"] != self.done):
+            if self.done % self.every == 0 and not self._is_recorded():
                 self._record()
             self._keep_snapshots()
             if self.ending is None and not self._at_end():
-                self._loop(batch_size, seed, callback, bar, store)
+                self._loop(problems, bar)
             self._finish()
         except KeyboardInterrupt as error:
             self.interrupted = error
@@ -187,18 +187,11 @@ class Run:
         finally:
             bar.close()
 
-    def _loop(
-        self,
-        batch_size: int | None,
-        seed: int | None,
-        callback: Callable[[int, Any], object] | None,
-        bar: Bar,
-        store: Checkpoint,
-    ) -> None:
+    def _loop(self, problems: Iterator[Problem], bar: Bar) -> None:
         """Take steps until the run ends."""
         chained, handed, previous = isinstance(self.scheme, Chaining), None, None
         last_save = time.monotonic()
-        for part in parts(self.problem, batch_size, seed, self.done, self.total):
+        for part in problems:
             if part is not previous:
                 handed, previous = None, part
             t0, c0 = time.perf_counter(), time.process_time()
@@ -216,8 +209,8 @@ class Run:
             left = scheme_ability(self.scheme, "unsolved")(new)
             self.unsolved, self.left = self.unsolved + bool(left), left or self.left
             if isinstance(self.controller, Schedule):
-                self.sizes = next_hash(self.sizes, self.proposed)
-            bar.update(self.rows[-1], lambda part=part: Moment(part, self.scheme, self.state, None, None, 0.0))  # type: ignore[misc]
+                self.sizes = hashed([self.proposed], self.sizes)
+            bar.update(self.rows[-1], lambda part=part: Moment(part, self.scheme, self.state, None, None))  # type: ignore[misc]
             self._keep_snapshots()
             last = self._at_end()
             if self.done % self.every == 0 or last:
@@ -226,20 +219,17 @@ class Run:
                     settled = not self.shortened and self.controller.propose(self.control, self.done) <= 2 * h
                     met = self.stop.met(self.problem, self.scheme, old, new, h, self.theta0, by_step=settled)
                     self.ending = Ending(Status.CONVERGED, f"step {self.done}: {met}") if met else None
-            if self.ending is None and callback is not None and self._asked(callback):
+            if self.ending is None and self.callback is not None and self._asked(self.callback):
                 self.ending = Ending(Status.STOPPED, f"the callback stopped the run after step {self.done}")
             if self.ending is None:
                 self._watch(part, h, last)
-            if self.ending is None and store.terminated:
+            if self.ending is None and self.store.terminated:
                 self.ending = Ending(Status.STOPPED, f"terminated after step {self.done}")
             if self.ending is not None or last:
                 return
-            if (
-                store.file is not None
-                and self.rows[-1]["step"] == self.done
-                and time.monotonic() - last_save > CHECKPOINT_SECONDS
-            ):
-                store.save(self.solution())
+            kept_at_records = self.store.file is not None and self._is_recorded()
+            if kept_at_records and time.monotonic() - last_save > CHECKPOINT_SECONDS:
+                self.store.save(self.solution())
                 last_save = time.monotonic()
 
     def _attempt(
@@ -250,7 +240,7 @@ class Run:
         for _ in range(MAX_REJECTED):
             proposed = self.controller.propose(control, self.done)
             self.proposed = real_number("the step size of the controller", proposed, 0, open_low=True)
-            h, end = self.stops.shorten(self.elapsed, self.proposed)
+            h, end = self._shorten(self.proposed)
             self.shortened = h < 0.99 * self.proposed
             if not self.elapsed < end < inf:
                 status = Status.STAGNATED if end < inf else Status.NONFINITE
@@ -268,7 +258,7 @@ class Run:
                 after, at_new = own_state(after), own_state(at_new)
             after, trouble = read_only_state(after), self._trouble(part, after)
             attempt = Attempt(part, self.scheme, before, after, h, trouble is None)
-            accepted, control = verdict_of(self.controller.judge(control, attempt))
+            accepted, control = _checked(self.controller.judge(control, attempt))
             if accepted and trouble is not None:
                 self.ending = Ending(trouble.status, f"step {self.done + 1}: {trouble.message}")
                 return None
@@ -280,6 +270,13 @@ class Run:
         why = f"the controller refused {MAX_REJECTED} steps in a row, the last of size {h:.3g}"
         self.ending = Ending(Status.STAGNATED, f"step {self.done + 1}: {why}")
         return None
+
+    def _shorten(self, h: float) -> tuple[float, float]:
+        """Return the size of a step, at most h, and the time at its end, which is exact if it is one of the times to hit."""
+        k = bisect_right(self.stops, self.elapsed)
+        if k < len(self.stops) and self.stops[k] - self.elapsed <= h * (1 + SAME_TIME):
+            return self.stops[k] - self.elapsed, self.stops[k]
+        return h, self.elapsed + h
 
     def _trouble(self, part: Problem, after: Any) -> Ending | None:
         """Return how the run ends if the state after a step is not finite, otherwise None."""
@@ -324,9 +321,13 @@ class Run:
 
     def _record(self) -> None:
         """Add a row to the history; end the run if a number in it is not finite."""
-        terms, energies, h = (None, None, 0.0) if self.last is None else _terms(self.scheme, *self.last)
-        at = Moment(self.problem, self.scheme, self.state, energies, terms, h)
-        row: dict[str, Any] = {"step": self.done, "epoch": self.done / self.batches, "time": self.elapsed}
+        terms = energies = None
+        if self.last is not None and isinstance(self.scheme, AuxiliaryScheme):
+            part, before, after, h = self.last
+            terms = self.scheme.energy_terms(part, before, after, h)
+            start = before if scheme_ability(self.scheme, "carries_auxiliary") else reset(before)
+            energies = self.scheme.modified_energy(part, start), self.scheme.modified_energy(part, after)
+        at, row = Moment(self.problem, self.scheme, self.state, energies, terms), self._place_in_time()
         bad = None
         for name, quantity in self.quantities.items():
             value = quantity(at)
@@ -338,7 +339,7 @@ class Run:
                 bad = Ending(Status.NONFINITE, f"step {self.done}: {what} is not finite")
         if bad is not None and (self.ending is None or self.ending.status in GOOD):
             self.ending = bad
-        if self.rows and self.rows[-1]["step"] == self.done:
+        if self._is_recorded():
             self.rows.pop()
         if bad is not None and self.good is not None and not isfinite(row.get("energy", 0.0)):
             self._go_back()
@@ -370,7 +371,7 @@ class Run:
 
     def _break_off(self, *, ask: bool) -> None:
         """Add the end to the history; as NaN, if the problem must not be evaluated or its evaluation fails."""
-        if self.rows and self.rows[-1]["step"] == self.done:
+        if self._is_recorded():
             return
         try:
             if ask:
@@ -379,8 +380,15 @@ class Run:
             ask = False
         if not ask:
             self.broken = True
-            here = {"step": self.done, "epoch": self.done / self.batches, "time": self.elapsed}
-            self.rows.append(here | dict.fromkeys(self.quantities, nan))
+            self.rows.append(self._place_in_time() | dict.fromkeys(self.quantities, nan))
+
+    def _place_in_time(self) -> dict[str, Any]:
+        """Return the first entries of a record."""
+        return {"step": self.done, "epoch": self.done / self.batches, "time": self.elapsed}
+
+    def _is_recorded(self) -> bool:
+        """Return whether the last record is of this step."""
+        return bool(self.rows) and bool(self.rows[-1]["step"] == self.done)
 
     def _keep_snapshots(self) -> None:
         """Keep theta if this step or time is one of the snapshots."""
@@ -394,7 +402,7 @@ class Run:
 
     def _finish(self) -> None:
         """Record the end, and set how the run ended if that is still open."""
-        if not self.rows or self.rows[-1]["step"] != self.done:
+        if not self._is_recorded():
             self._record()
         if self.ending is None:
             how = f"all {self.done} steps taken"
@@ -427,13 +435,7 @@ class Run:
         status, message = self.ending or Ending(Status.STOPPED, f"stored after step {self.done}")
         notes = self._warnings()
         state = own_state(self.state)
-        resume = {
-            "moved": self.moved,
-            "still": self.still,
-            "held": self.held,
-            "sizes": self.sizes,
-            "broken": self.broken,
-        }
+        resume = {name: getattr(self, name) for name in RESUMED}
         best = None if self.best is None else self.best._replace(theta=own_state(self.best.theta))
         return Solution(
             state.theta, state, history, status, "; ".join([message, *notes]), self.config, self.done, self.clock, self.cpu,
@@ -441,12 +443,8 @@ class Run:
         )  # fmt: skip
 
 
-def _terms(
-    scheme: Scheme, part: Problem, before: Any, after: Any, h: float
-) -> tuple[EnergyTerms | None, tuple[Array, Array] | None, float]:
-    """Return the terms of the step's energy identity, the modified energies before and after it, and its size."""
-    if not isinstance(scheme, AuxiliaryScheme):
-        return None, None, h
-    terms = scheme.energy_terms(part, before, after, h)
-    start = before if scheme_ability(scheme, "carries_auxiliary") else reset(before)
-    return terms, (scheme.modified_energy(part, start), scheme.modified_energy(part, after)), h
+def _checked(verdict: Any) -> Verdict:
+    """Return what a controller's ``judge`` returned, or raise ValueError unless it is a truth value and a state."""
+    if not isinstance(verdict, tuple) or len(verdict) != 2 or not isinstance(verdict[0], (bool, np.bool)):
+        raise ValueError(f"judge of the controller must return a Verdict, got {found(verdict)}")
+    return Verdict(bool(verdict[0]), verdict[1])

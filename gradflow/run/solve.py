@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from math import inf, nan
+from math import inf
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -19,20 +19,21 @@ from typing import Any
 import numpy as np
 
 from ..description import describe, found
-from ..energies.linear import Diagonal, LinearPart, Shift, Zero, as_linear_part
-from ..energies.probes import check_inner, check_operator, probe_vectors
-from ..energies.protocols import Problem, linear_part, norm, problem_ability
+from ..energies.linear import Diagonal, LinearPart, as_linear_part
+from ..energies.probes import check_inner, check_operator
+from ..energies.protocols import Problem, linear_part, problem_ability
 from ..namespace import Array, blas_threads, quiet
 from ..refusals import instance, one_of, real_array, real_number, whole_number
 from ..schemes.protocols import Scheme, scheme_ability
-from .batches import steps_per_epoch
+from .archive import pack
+from .batches import parts, steps_per_epoch
 from .checkpoint import Checkpoint
-from .history import Record, default_record, resolve
-from .identity import configuration, probe, require_same, resumed, starting_values
+from .history import Record, resolve
+from .identity import configuration, probe, require_same, resumed
 from .loop import Run
 from .solution import Solution, Status
 from .states import check_state, own_state, read_only_state
-from .steps import Controller, Fixed, Schedule, Stops, as_controller, sizes_of
+from .steps import Controller, Fixed, Schedule, hashed
 from .stopping import STATIONARY, Tolerance
 
 __all__ = ["solve"]
@@ -129,7 +130,7 @@ def solve(
         up to the step before.
     """
     real_array("theta0", theta0, {"P": None}, low=-inf)
-    _check_parts(problem, scheme, theta0)
+    linear = _linear_parts(problem, scheme, theta0)
     batches = steps_per_epoch(problem, batch_size)
     if sum(way is not None for way in (steps, epochs, t_end)) != 1:
         given = f"steps={steps!r}, epochs={epochs!r}, t_end={t_end!r}"
@@ -145,8 +146,8 @@ def solve(
     instance("stop", stop, (Tolerance, NoneType), "a Tolerance")
     instance("progress", progress, (bool, str), "True, False or a text")
     one_of("on_interrupt", on_interrupt, ("raise", "return"))
-    quantities = resolve(default_record(scheme) if record is None else record, scheme)
-    controller = as_controller(dt)
+    quantities = resolve(record, scheme)
+    controller = _controller(dt)
     wanted = _snapshot_places(snapshots, t_end, total)
     samples = problem_ability(problem, "n_samples") if batch_size is None else batch_size
     if threads is None and samples is not None and samples * theta0.shape[0] <= SMALL_STEP:
@@ -171,32 +172,22 @@ def solve(
         with quiet():
             state = scheme.init(problem, start)
             check_inner(problem.inner, start)
-            for name, part in _linear_parts(problem, scheme):
+            for name, part in linear:
                 check_operator(name, part, problem.inner, start, controller.propose(controller.init(), 0))
             check_state(start, None, state)
+            run = Run(
+                problem, scheme, start, controller, quantities, config, batches, every, total,
+                read_only_state(own_state(state)), controller.init(), store, callback,
+                wanted=wanted, stops=() if t_end is None else tuple(sorted({*wanted, t_end})), stop=stop, t_end=t_end,
+            )  # fmt: skip
             if store.file is not None:
-                store.require_storable(state)
-                config["probe"] = probe(problem, start, starting_values(problem, start))
-                config["probe"] |= _probe_own(problem, scheme, start, state, controller)
-        run = Run(
-            problem,
-            scheme,
-            start,
-            controller,
-            quantities,
-            config,
-            batches,
-            every,
-            total,
-            read_only_state(own_state(state)),
-            controller.init(),
-        )
-        run.stops = Stops([] if t_end is None else [t_end, *wanted])
-        run.wanted, run.stop, run.t_end = list(wanted), stop, t_end
+                pack({}, {"state": state})  # a state that cannot be stored is refused before the run starts
+                config["probe"] = probe(run, linear)
         if kept is not None:
             require_same(kept, config, checkpoint)
             kept = resumed(kept, state, checkpoint, controller.init())
-            if isinstance(controller, Schedule) and sizes_of(controller, kept.steps) != kept.resume.get("sizes"):
+            sizes = (controller.propose(None, n) for n in range(kept.steps))
+            if isinstance(controller, Schedule) and hashed(sizes) != kept.resume.get("sizes"):
                 raise ValueError(f"{checkpoint} holds a run of other settings (dt differs): choose another file")
             if kept.steps > total:
                 raise ValueError(f"{checkpoint} holds a run of {kept.steps} steps, more than the {total} asked for")
@@ -206,7 +197,7 @@ def solve(
                 return replace(kept, message=f"{kept.message} (stored in {store.file}; no step was taken)")
             run.take_up(kept)
         with quiet(), blas_threads(threads):
-            run.go(batch_size, seed, callback, progress, store)
+            run.go(parts(problem, batch_size, seed, run.done, total), progress)
         solution = run.solution()
         failure = None
         if run.done or run.failed is None:
@@ -234,12 +225,16 @@ def _snapshot_places(snapshots: Any, t_end: float | None, total: float) -> tuple
     if isinstance(snapshots, np.ndarray) and snapshots.ndim == 1:
         snapshots = snapshots.tolist()
     places = tuple(instance("snapshots", snapshots, (list, tuple, range), "a sequence of steps or times"))
-    for place in places:
-        if t_end is None:
-            whole_number("snapshots", place, 0, int(total))
-        if t_end is not None:
-            real_number("snapshots", place, 0, t_end)
-    return tuple(int(place) if t_end is None else float(place) for place in places)
+    if t_end is None:
+        return tuple(whole_number("snapshots", place, 0, int(total)) for place in places)
+    return tuple(real_number("snapshots", place, 0, t_end) for place in places)
+
+
+def _controller(dt: Any) -> Controller:
+    """Return the controller for a step size, a function of the step number, or a controller."""
+    if isinstance(dt, Controller) and not isinstance(dt, type):
+        return dt
+    return Schedule(dt) if callable(dt) and not isinstance(dt, type) else Fixed(dt)
 
 
 def _described(controller: Controller) -> Any:
@@ -249,32 +244,10 @@ def _described(controller: Controller) -> Any:
     return "a function of the step number" if isinstance(controller, Schedule) else describe(controller)
 
 
-def _probe_own(problem: Any, scheme: Any, theta: Array, state: Any, controller: Controller) -> dict[str, Any]:
-    """Return numbers that tell functions of the user from others, which have no identity that survives a process."""
-    u, _ = probe_vectors(theta)
+def _linear_parts(problem: Any, scheme: Any, theta: Array) -> list[tuple[str, LinearPart]]:
+    """Return the linear parts of a run by their names.
 
-    def size(v: Array) -> list[float]:
-        return [norm(problem.inner, v), float(problem.inner(u, v))]
-
-    own: dict[str, Any] = {}
-    for name, part in _linear_parts(problem, scheme):
-        if not isinstance(part, (Zero, Shift, Diagonal)):
-            own[name] = [*size(part.apply(u)), *size(part.solve_shifted(u, 1.0))]
-    run = Run(problem, scheme, theta, controller, {}, {}, 1, 1, 1, state, controller.init())
-    if not type(controller).__module__.startswith("gradflow."):
-        own["dt"] = [float(controller.propose(run.control, 0))]
-    if run.foreign:
-        at_step = problem_ability(problem, "at_step")
-        part, dt = problem if at_step is None else at_step(0), float(controller.propose(run.control, 0))
-        try:
-            own["first step"] = size(scheme.step(part, state, dt).theta - theta)
-        except Exception:  # the run itself will say
-            own["first step"] = [nan, nan]
-    return own
-
-
-def _check_parts(problem: Any, scheme: Any, theta: Array) -> None:
-    """Raise ValueError unless problem and scheme have their methods, and arrays of the shape and dtype of theta.
+    Raise ValueError unless problem and scheme have their methods, and arrays of the shape and dtype of theta.
 
     A mass, an energy part or a stabilization of another dtype would promote the state. One of another length would be
     broadcast.
@@ -283,21 +256,16 @@ def _check_parts(problem: Any, scheme: Any, theta: Array) -> None:
     for name, value, wanted in zip(("problem", "scheme"), (problem, scheme), methods, strict=True):
         if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in wanted):
             raise ValueError(f"{name} must be an instance with the methods {', '.join(wanted)}, got {found(value)}")
-    parts = [("mass", problem_ability(problem, "mass")), *_linear_parts(problem, scheme)]
-    for name, value in parts:
+    linear = [("linear", linear_part(problem))]
+    while scheme is not None:
+        linear.append(("stabilization", as_linear_part(scheme_ability(scheme, "stabilization"), "stabilization")))
+        scheme = scheme_ability(scheme, "base")
+    for name, value in [("mass", problem_ability(problem, "mass")), *linear]:
         array: Any = value.diagonal if isinstance(value, Diagonal) else value
         if getattr(array, "ndim", 0) and (array.shape != theta.shape or str(array.dtype) != str(theta.dtype)):
             wanted_form = f"theta's shape {theta.shape} and dtype {theta.dtype}"
             raise ValueError(f"{name} must have {wanted_form}, got {array.shape} and {array.dtype}")
-
-
-def _linear_parts(problem: Problem, scheme: Any) -> list[tuple[str, LinearPart]]:
-    """Return the linear parts of a run by their names."""
-    parts = [("linear", linear_part(problem))]
-    while scheme is not None:
-        parts.append(("stabilization", as_linear_part(scheme_ability(scheme, "stabilization"), "stabilization")))
-        scheme = scheme_ability(scheme, "base")
-    return parts
+    return linear
 
 
 def _annotate(error: BaseException, run: Run, solution: Solution, failure: str | None) -> None:
@@ -305,9 +273,10 @@ def _annotate(error: BaseException, run: Run, solution: Solution, failure: str |
     where = f"in step {run.done + 1} of gradflow.solve, or at the records of the step before"
     if run.place:
         where = f"{run.place}after step {run.done} of gradflow.solve"
-    notes = [f"raised {where}; the run up to step {run.done} is in `solution` of this exception"]
-    for note in [*notes, *([failure] if failure else [])]:
+    with suppress(Exception):
+        error.add_note(f"raised {where}; the run up to step {run.done} is in `solution` of this exception")
+    if failure is not None:
         with suppress(Exception):
-            error.add_note(note)
+            error.add_note(failure)
     with suppress(Exception):
         error.solution = solution  # type: ignore[attr-defined]

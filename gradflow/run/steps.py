@@ -27,16 +27,12 @@ Source: for (1) and (2), Hairer, Norsett & Wanner, Solving Ordinary Differential
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from math import inf, isfinite
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-
-from ..description import found
 from ..energies.protocols import Problem, norm
 from ..namespace import array_namespace
 from ..refusals import plain_numbers, real_number, whole_number
@@ -51,19 +47,9 @@ __all__ = [
     "Fixed",
     "Schedule",
     "StepSize",
-    "Stops",
     "Verdict",
-    "as_controller",
-    "next_hash",
-    "sizes_of",
-    "verdict_of",
+    "hashed",
 ]
-
-MAX_REJECTED = 50
-"""Refusals in a row after which a run ends as STAGNATED."""
-SAME_TIME = 1e-6
-"""A step that would end this close before a time to be hit, relative to its size, ends there: more than what rounding adds to
-the sum of a million sizes."""
 
 
 class Attempt(NamedTuple):
@@ -331,97 +317,19 @@ class ByEnergyRate:
         return Verdict(True, StepSize(max(self.dt_min, size)))
 
 
-class Stops:
-    """Times that a run must hit: those of snapshots, and the end.
+def hashed(sizes: Iterable[float], before: str = "") -> str:
+    """Return the hash of a sequence of sizes, "" for none.
 
     Parameters
     ----------
-    times : iterable of float
-        Times > 0, in any order.
-    """
-
-    def __init__(self, times: Iterable[float]) -> None:
-        self.times = sorted(set(times))
-
-    def shorten(self, elapsed: float, h: float) -> tuple[float, float]:
-        """Return the size of the step and the time at its end, which is exact if it is one of the times to hit.
-
-        Parameters
-        ----------
-        elapsed : float
-            Current time.
-        h : float
-            Proposed size.
-        """
-        k = bisect_right(self.times, elapsed)
-        if k < len(self.times) and self.times[k] - elapsed <= h * (1 + SAME_TIME):
-            return self.times[k] - elapsed, self.times[k]
-        return h, elapsed + h
-
-
-def next_hash(before: str, size: float) -> str:
-    """Return the hash of a sequence of sizes that is one longer.
-
-    Parameters
-    ----------
+    sizes : iterable of float
+        The sizes, or those by which a sequence is longer than another.
     before : str
-        Of the sequence without its last size.
-    size : float
-        The last size.
+        The hash of the other sequence.
     """
-    return sha256(f"{before} {size!r}".encode()).hexdigest()
-
-
-def sizes_of(schedule: Schedule, steps: int) -> str:
-    """Return the hash of the sizes of the first steps of a schedule, "" for none.
-
-    Parameters
-    ----------
-    schedule : Schedule
-        The schedule.
-    steps : int
-        How many.
-    """
-    digest = ""
-    for n in range(steps):
-        digest = next_hash(digest, schedule.propose(None, n))
-    return digest
-
-
-def verdict_of(verdict: Any) -> Verdict:
-    """Return what a controller's ``judge`` returned as a `Verdict`.
-
-    Parameters
-    ----------
-    verdict : object
-        What was returned.
-
-    Raises
-    ------
-    ValueError
-        If it is not a pair of a truth value and a state.
-    """
-    if not isinstance(verdict, tuple) or len(verdict) != 2 or not isinstance(verdict[0], (bool, np.bool)):
-        raise ValueError(f"judge of the controller must return a Verdict, got {found(verdict)}")
-    return Verdict(bool(verdict[0]), verdict[1])
-
-
-def as_controller(dt: Any) -> Controller:
-    """Return the controller for the argument ``dt`` of `solve`.
-
-    Parameters
-    ----------
-    dt : float, callable or Controller
-        A size, a function of the step number, or a controller.
-
-    Raises
-    ------
-    ValueError
-        If `dt` has another type, or is a number that is not finite and > 0.
-    """
-    if isinstance(dt, Controller) and not isinstance(dt, type):
-        return dt
-    return Schedule(dt) if callable(dt) and not isinstance(dt, type) else Fixed(dt)
+    for size in sizes:
+        before = sha256(f"{before} {size!r}".encode()).hexdigest()
+    return before
 
 
 def _checked(value: Any) -> float:

@@ -72,12 +72,12 @@ def configuration(problem: Problem, scheme: Scheme, theta0: Array, settings: Map
 
 
 def probe(run: Run, linear: Iterable[tuple[str, LinearPart]]) -> dict[str, Any]:
-    """Return numbers that tell functions of the user from others, which have no identity that survives a process.
+    """Return numbers that identify functions of the user, which have no identity outside their process.
 
-    They are the energy and the norm of the gradient at theta0 and at a second point near it; of an operator, of a step
-    control and of a scheme or problem of the user, what it does there first. One point is not enough: a least-squares
-    energy at theta0 = 0 does not change when the data are permuted. The second point is the same in every process, and
-    has no symmetry. It costs one energy and gradient of all samples.
+    They are the energy and the norm of the gradient at theta0 and at a second point near it. To these are added values
+    of operators, the first size of a step control, and the first step if scheme or problem are of the user. One point is
+    not enough: a least-squares energy at theta0 = 0 does not change when the data are permuted. The second point is the
+    same in every process, and has no symmetry. It costs one energy and gradient of all samples.
 
     Parameters
     ----------

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from io import StringIO
-from numbers import Integral
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..description import as_call
 from ..namespace import Array, is_array, is_number, quiet, to_numpy
+from ..refusals import instance, one_of, real_array, whole_number
 from .archive import pack, unpack
 from .states import is_finite, leaves
-from .storage import plain_file, previous_file, read_whole, solution_file, write_whole
+from .storage import previous_file, solution_file, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,7 +170,9 @@ class Solution:
             If there is no such file.
         """
         file = solution_file(path)
-        data = read_whole(file)
+        if file.exists() and not file.is_file():  # reading a pipe or a device might not end
+            raise ValueError(f"{file} must be a regular file")
+        data = file.read_bytes()
         try:
             values = unpack(data, PLAIN, TREES)
             _require_sound(values)
@@ -237,7 +240,7 @@ class Solution:
         ValueError
             If the path names no file.
         """
-        file = plain_file(path)
+        file = solution_file(path, suffix="")
         out = StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.history)
@@ -284,107 +287,71 @@ class Solution:
 
 def _require_sound(values: Mapping[str, Any]) -> None:
     """Raise ValueError unless the parts of a solution are of the types and shapes that it promises, and fit each other."""
-    steps, best, snapshots = values["steps"], values["best"], values["snapshots"]
-    control = values["control"]
-    _require(
-        {
-            f"status must be one of {', '.join(Status)}": values["status"] in list(Status),
-            "message must be text": isinstance(values["message"], str),
-            "config must be a mapping": isinstance(values["config"], Mapping),
-            "resume must be a mapping": isinstance(values["resume"], Mapping),
-            "steps, rejected and unsolved must be whole numbers >= 0": all(
-                type(values[name]) is int and values[name] >= 0 for name in ("steps", "rejected", "unsolved")
-            ),
-            "wall_time and cpu_time must be numbers": all(
-                type(values[name]) in (int, float) for name in ("wall_time", "cpu_time")
-            ),
-            "warnings must be texts": isinstance(values["warnings"], list)
-            and all(isinstance(text, str) for text in values["warnings"]),
-            "state must be a NamedTuple with theta": isinstance(values["state"], tuple)
-            and hasattr(values["state"], "_fields")
-            and hasattr(values["state"], "theta"),
-            "control must be None or a NamedTuple of numbers": control is None
-            or (isinstance(control, tuple) and hasattr(control, "_fields") and all(map(_is_number, control))),
-            "best must be a Best or None": best is None or isinstance(best, Best),
-            "snapshots must be a tuple of Snapshot": isinstance(snapshots, tuple)
-            and all(isinstance(shot, Snapshot) for shot in snapshots),
-        }
-    )
-    _require_finite(values["theta"], values["state"], steps)
+    theta, state, control = values["theta"], values["state"], values["control"]
+    one_of("status", values["status"], tuple(Status))
+    instance("message", values["message"], str, "text")
+    for name in ("config", "resume"):
+        instance(name, values[name], Mapping, "a mapping")
+    for name in ("steps", "rejected", "unsolved"):
+        whole_number(name, values[name])
+    for name in ("wall_time", "cpu_time"):
+        _require(is_number(values[name]), f"{name} must be a number")
+    for text in instance("warnings", values["warnings"], list, "a list of texts"):
+        instance("each of warnings", text, str, "a text")
+    _require(_is_named(state) and hasattr(state, "theta"), "state must be a NamedTuple with theta")
+    numbers = control is None or (_is_named(control) and all(map(_is_scalar, control)))
+    _require(numbers, "control must be None or a NamedTuple of numbers")
+    steps = values["steps"]
+    _require_finite(theta, state, steps)
     _require_history(values["history"], steps)
-    theta = values["theta"]
-    kept: list[tuple[str, Any, Any, Any]] = [("each of snapshots", *shot) for shot in snapshots]
-    if best is not None:
-        kept.append(("best", best.step, best.energy, best.theta))
+    best = instance("best", values["best"], (Best, NoneType), "a Best or None")
+    kept: list[tuple[str, Any, Any, Any]] = [] if best is None else [("best", best.step, best.energy, best.theta)]
+    for shot in instance("snapshots", values["snapshots"], tuple, "a tuple of Snapshot"):
+        kept.append(("each of snapshots", *instance("each of snapshots", shot, Snapshot, "a Snapshot")))
     for name, step, number, a in kept:
-        _require(
-            {
-                f"{name} must have a step from 0 to {steps}": _is_whole(step) and 0 <= step <= steps,
-                f"{name} must have a real energy or time": is_number(number) and number == number,
-                f"{name} must have theta's shape {theta.shape} and dtype {theta.dtype}": is_array(a)
-                and a.shape == theta.shape
-                and a.dtype == theta.dtype,
-            }
-        )
+        whole_number(f"the step of {name}", step, 0, steps)
+        _require(is_number(number) and number == number, f"{name} must have a real energy or time")
+        real_array(f"the theta of {name}", a, {"P": theta.shape[0]}, theta.dtype, of="theta")
 
 
 def _require_finite(theta: Any, state: Any, steps: int) -> None:
     """Raise ValueError unless theta is a finite vector, the state's own, and the state after a step is finite."""
     vector = is_array(theta) and len(theta.shape) == 1 and theta.shape[0] > 0 and to_numpy(theta).dtype.kind == "f"
-    _require({"theta must be a floating array (P,)": vector})
-    again = to_numpy(state.theta) if is_array(state.theta) else None
-    own, said = to_numpy(theta), "theta must be the theta of the state, in every bit"
-    _require(
-        {
-            said: again is not None
-            and (own.dtype, own.shape, own.tobytes()) == (again.dtype, again.shape, again.tobytes())
-        }
-    )
+    _require(vector, "theta must be a floating array (P,)")
+    both = [to_numpy(a) for a in (theta, state.theta) if is_array(a)]
+    same = len(both) == 2 and len({(a.dtype, a.shape, a.tobytes()) for a in both}) == 1
+    _require(same, "theta must be the theta of the state, in every bit")
     leaves_of_state = leaves(state) if steps else [theta]  # a scheme may start from a number that is still missing
     with quiet():  # a square may overflow although the number does not
-        finite = all(map(is_finite, leaves_of_state))
-    _require({"state must be finite": finite})
+        _require(all(map(is_finite, leaves_of_state)), "state must be finite")
 
 
 def _require_history(history: Any, steps: int) -> None:
     """Raise ValueError unless the history is of real vectors of one length, its steps and times in order."""
     vectors = isinstance(history, Mapping) and all(is_array(a) and a.dtype.kind in "iuf" for a in history.values())
     shapes = {a.shape for a in history.values()} if vectors else set()
-    _require(
-        {
-            "history must be real arrays (number of records,), at least one record": len(shapes) == 1
-            and all(len(shape) == 1 and shape[0] > 0 for shape in shapes),
-            "history must have step, epoch and time": vectors and {"step", "epoch", "time"} <= set(history),
-        }
-    )
-    step, times = history["step"], (history["epoch"], history["time"])
-    _require(
-        {
-            f"history must have increasing whole numbers >= 0 as step, to {steps}": step.dtype.kind in "iu"
-            and step[0] >= 0
-            and step[-1] == steps
-            and bool(np.all(step[1:] > step[:-1])),
-            "history must have finite numbers that do not fall as epoch and time": all(
-                bool(np.all(np.isfinite(a)) and np.all(a[1:] >= a[:-1]) and a[0] >= 0) for a in times
-            ),
-        }
-    )
+    sound = len(shapes) == 1 and all(len(shape) == 1 and shape[0] > 0 for shape in shapes)
+    _require(sound, "history must be real arrays (number of records,), at least one record")
+    _require({"step", "epoch", "time"} <= set(history), "history must have step, epoch and time")
+    step = history["step"]
+    increasing = step.dtype.kind in "iu" and step[0] >= 0 and step[-1] == steps and bool(np.all(step[1:] > step[:-1]))
+    _require(increasing, f"history must have increasing whole numbers >= 0 as step, to {steps}")
+    for a in (history["epoch"], history["time"]):
+        rising = bool(np.all(np.isfinite(a)) and np.all(a[1:] >= a[:-1]) and a[0] >= 0)
+        _require(rising, "history must have finite numbers that do not fall as epoch and time")
 
 
-def _require(wanted: Mapping[str, bool]) -> None:
-    for want, met in wanted.items():
-        if not met:
-            raise ValueError(want)
+def _require(met: bool, wanted: str) -> None:
+    if not met:
+        raise ValueError(wanted)
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+def _is_named(value: Any) -> bool:
+    return isinstance(value, tuple) and hasattr(value, "_fields")
 
 
-def _is_number(value: Any) -> bool:
+def _is_scalar(value: Any) -> bool:
     """Return whether this is a real number or a truth value, of Python or NumPy, or a 0-d array of one."""
-    return isinstance(value, (bool, np.bool)) or is_number(value) or _is_real_scalar(value)
-
-
-def _is_real_scalar(value: Any) -> bool:
+    if isinstance(value, (bool, np.bool)) or is_number(value):
+        return True
     return is_array(value) and value.shape == () and to_numpy(value).dtype.kind in "biuf"

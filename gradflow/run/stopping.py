@@ -118,17 +118,14 @@ class Tolerance:
     def _small(self, problem: Problem, old: Any, new: Any) -> str:
         """Return which tolerance on the energy or on the step a step meets, "" if it meets no tolerance."""
         if self.energy is not None or self.energy_relative is not None:
-            E = float(problem.energy(new.theta))
-            rounding = (
-                4 * float(array_namespace(new.theta).finfo(new.theta.dtype).eps) * abs(E)
-            )  # no smaller change is seen
+            E, eps = float(problem.energy(new.theta)), float(array_namespace(new.theta).finfo(new.theta.dtype).eps)
+            rounding = 4 * eps * abs(E)  # no smaller change is seen
             change = abs(float(problem.energy(new.theta) - problem.energy(old.theta))) + rounding
             if self.energy is not None and change <= self.energy:
                 return f"change of the energy in a step {change:.3g} <= {self.energy:g}"
             if self.energy_relative is not None and 0 < abs(E) < inf and change <= self.energy_relative * abs(E):
-                return (
-                    f"relative change of the energy in a step {change:.3g} / {abs(E):.3g} <= {self.energy_relative:g}"
-                )
+                quotient = f"{change:.3g} / {abs(E):.3g}"
+                return f"relative change of the energy in a step {quotient} <= {self.energy_relative:g}"
         if self.step is not None or self.step_relative is not None:
             length = norm(problem.inner, new.theta - old.theta)
             if self.step is not None and length <= self.step:
@@ -154,7 +151,9 @@ def unheld(scheme: Scheme) -> Scheme:
 
 
 def standstill(problem: Problem, scheme: Scheme, state: Any, dt: float, theta0: Any, still: int) -> Ending:
-    """Distinguish a stationary point from an iterate that a tiny step or a collapsed auxiliary variable holds in place.
+    """Return how a run ends that no longer moves: DONE, STAGNATED, INADMISSIBLE or NONFINITE.
+
+    A stationary point is distinguished from an iterate that a tiny step or a collapsed auxiliary variable holds in place.
 
     A point is stationary to rounding where the gradient has become small, relative to its value at theta0 or to what would
     change E in half of its digits, a step with a fresh auxiliary variable would change theta or E by rounding only, and no
@@ -174,11 +173,6 @@ def standstill(problem: Problem, scheme: Scheme, state: Any, dt: float, theta0: 
         Initial parameters.
     still : int
         Number of steps without a change.
-
-    Returns
-    -------
-    Ending
-        DONE, STAGNATED, INADMISSIBLE or NONFINITE.
     """
     why = scheme_ability(scheme, "undefined")(problem, state.theta)
     if why:

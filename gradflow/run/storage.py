@@ -22,64 +22,42 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-__all__ = ["plain_file", "previous_file", "read_whole", "require_writable", "solution_file", "write_whole"]
+__all__ = ["previous_file", "require_writable", "solution_file", "write_whole"]
 
 SUFFIX = ".npz"
 
 
-def solution_file(path: Any, name: str = "path") -> Path:
-    """Return the file that a path denotes: the path itself if it ends in ``.npz``, otherwise with ``.npz`` appended.
+def solution_file(path: Any, name: str = "path", suffix: str = SUFFIX) -> Path:
+    """Return the file that a path denotes: the path itself if it ends in the suffix, otherwise with the suffix appended.
 
     A separator at the end is ignored: ``ck/`` and ``ck`` both denote ``ck.npz``.
 
     Parameters
     ----------
     path : str or Path
-        As given to `gradflow.Solution.save`, `gradflow.Solution.load` or as ``checkpoint``.
+        As given to a method of `gradflow.Solution` or as ``checkpoint``.
     name : str
         The name in the error message.
+    suffix : str
+        The suffix; it may be empty.
 
     Raises
     ------
     ValueError
         If it does not name a file: it is not a path, has no stem, or is a folder.
     """
-    given = _as_path(path, name)
-    file = given if given.name.endswith(SUFFIX) else given.with_name(given.name + SUFFIX) if given.name else given
-    if file.name in ("", SUFFIX, f"..{SUFFIX}"):
-        raise ValueError(f"{name} must name a file, got {str(path)!r}")
-    if os.path.isdir(file) or (os.path.isdir(given) and not os.path.exists(file)):
-        raise ValueError(f"{name} must name a file, got the folder {str(path)!r}")
-    return file
-
-
-def plain_file(path: Any, name: str = "path") -> Path:
-    """Return the file that a path names as it is.
-
-    Parameters
-    ----------
-    path : str or Path
-        As given to `gradflow.Solution.to_csv`.
-    name : str
-        What the message calls it.
-
-    Raises
-    ------
-    ValueError
-        If it names no file: it is no path, is empty, or is a folder.
-    """
-    file = _as_path(path, name)
-    if not file.name or os.path.isdir(file):
-        raise ValueError(f"{name} must name a file, got {'the folder ' if file.is_dir() else ''}{str(path)!r}")
-    return file
-
-
-def _as_path(path: Any, name: str) -> Path:
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         raise ValueError(f"{name} must be a str or a Path, got {type(path).__name__}")
     if "\0" in os.fspath(path):
         raise ValueError(f"{name} must name a file, got {os.fspath(path)!r} with a null byte")
-    return Path(path)
+    file = given = Path(path)
+    if given.name and not given.name.endswith(suffix):
+        file = given.with_name(given.name + suffix)
+    if os.path.isdir(file) or (os.path.isdir(given) and not os.path.exists(file)):
+        raise ValueError(f"{name} must name a file, got the folder {str(path)!r}")
+    if file.name in ("", suffix, f"..{suffix}"):
+        raise ValueError(f"{name} must name a file, got {str(path)!r}")
+    return file
 
 
 def previous_file(file: Path) -> Path:
@@ -91,26 +69,6 @@ def previous_file(file: Path) -> Path:
         From `solution_file`.
     """
     return file.with_name(f"{file.name}.previous")
-
-
-def read_whole(file: Path) -> bytes:
-    """Return the bytes of a regular file; reading a pipe or a device might not end.
-
-    Parameters
-    ----------
-    file : Path
-        The file.
-
-    Raises
-    ------
-    ValueError
-        If it exists and is not a regular file.
-    FileNotFoundError
-        If it does not exist.
-    """
-    if file.exists() and not file.is_file():
-        raise ValueError(f"{file} must be a regular file")
-    return file.read_bytes()
 
 
 def write_whole(file: Path, data: bytes, *, keep: bool = False) -> None:

@@ -29,7 +29,7 @@ from gradflow.plotting.spreads import spread_table
 from gradflow.run import archive
 from gradflow.run.archive import pack, unpack
 from gradflow.run.checkpoint import Checkpoint
-from gradflow.run.identity import resumed
+from gradflow.run.identity import _resumed as resumed
 from gradflow.run.solution import PLAIN, TREES, Best, Snapshot
 from gradflow.run.storage import previous_file, solution_file, write_whole
 from gradflow.schemes import REGISTRY

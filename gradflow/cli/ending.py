@@ -10,17 +10,12 @@ __all__ = ["fail"]
 
 
 def fail(message: str) -> NoReturn:
-    """End with one line on the error stream and exit code 2, for a mistake of the caller.
+    """Raise ``typer.Exit`` with exit code 2 after one line on the error stream, for a mistake of the caller.
 
     Parameters
     ----------
     message : str
         What was wanted, and what came. Line breaks become spaces.
-
-    Raises
-    ------
-    typer.Exit
-        Always.
     """
     typer.echo(f"gradflow: {' '.join(message.split())}", err=True)
     raise typer.Exit(2)

@@ -50,7 +50,7 @@ ROOMS = ("gradflow.schemes", "gradflow.curvature", "gradflow.run")
 
 
 def pack(plain: Mapping[str, Any], trees: Mapping[str, Any]) -> bytes:
-    """Return plain values and trees as the bytes of an npz file.
+    """Return plain values and trees as the bytes of an npz file, or raise ValueError if one cannot be stored.
 
     Parameters
     ----------
@@ -58,11 +58,6 @@ def pack(plain: Mapping[str, Any], trees: Mapping[str, Any]) -> bytes:
         JSON values by name.
     trees : mapping of str to object
         Trees by name; no name may be in `plain` too.
-
-    Raises
-    ------
-    ValueError
-        If a plain value is not JSON, or something in a tree cannot be stored.
     """
     arrays: dict[str, Any] = {}
     places: dict[int, str] = {}
@@ -87,7 +82,7 @@ def pack(plain: Mapping[str, Any], trees: Mapping[str, Any]) -> bytes:
 
 
 def unpack(data: bytes, plain: Iterable[str], trees: Iterable[str]) -> dict[str, Any]:
-    """Return what `pack` was given, by name, with arrays of NumPy.
+    """Return what `pack` was given, by name, with arrays of NumPy, or raise ValueError unless `pack` returned the bytes.
 
     Parameters
     ----------
@@ -95,11 +90,6 @@ def unpack(data: bytes, plain: Iterable[str], trees: Iterable[str]) -> dict[str,
         From `pack`, or anything.
     plain, trees : iterable of str
         The names that `pack` was given.
-
-    Raises
-    ------
-    ValueError
-        If `pack` did not return these bytes.
     """
     try:
         members = _members(data)

@@ -72,13 +72,7 @@ class Checkpoint:
             raise SystemExit(128 + signal.SIGTERM)
 
     def kept(self) -> Solution | None:
-        """Return the run in the file, None if there is no file.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged.
-        """
+        """Return the run in the file, None if there is no file; a damaged file raises ValueError."""
         return None if self.file is None or not self.file.exists() else Solution.load(self.file)
 
     def save(self, solution: Solution) -> str | None:

@@ -189,17 +189,12 @@ def resolve(record: Record | None, scheme: Scheme) -> dict[str, Quantity]:
 
 
 def recorded(name: str, value: Any) -> float:
-    """Return the value of a quantity as a Python float, NaN for None.
+    """Return a quantity's value as a float, NaN for None, or raise ValueError unless it is a real number or 0-d array.
 
     Parameters
     ----------
     name, value : str, object
         The name in the error message, and the value that the quantity returned.
-
-    Raises
-    ------
-    ValueError
-        If it is not a real number or a real 0-d array.
     """
     if value is None:
         return nan

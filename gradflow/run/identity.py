@@ -20,8 +20,9 @@ from ..schemes.protocols import Scheme
 from .batches import parts
 from .loop import Run
 from .solution import Solution
+from .steps import Schedule, hashed
 
-__all__ = ["configuration", "probe", "require_same", "resumed"]
+__all__ = ["configuration", "continued", "probe"]
 
 NEARBY = 0.01
 """Distance of the second probed point from theta0, relative to the largest entry of theta0."""
@@ -40,10 +41,8 @@ def configuration(problem: Problem, scheme: Scheme, theta0: Array, settings: Map
 
     Parameters
     ----------
-    problem : Problem
-        The problem of all samples.
-    scheme : Scheme
-        The scheme.
+    problem, scheme : Problem, Scheme
+        The problem of all samples, and the scheme.
     theta0 : array (P,)
         Initial parameters.
     settings : mapping of str to object
@@ -125,18 +124,33 @@ def _values(problem: Problem, theta: Array) -> tuple[float, float]:
     return energy, slope
 
 
-def require_same(kept: Solution, config: Mapping[str, Any], file: object) -> None:
-    """Raise ValueError unless the stored run has this configuration, except for versions and rounding.
+def continued(run: Run, kept: Solution, file: object) -> Solution:
+    """Return a stored run as this process would have made it, or raise ValueError unless it is the same run.
+
+    Versions may differ, and numbers by rounding. The NamedTuples are those of the scheme and of the step control, the
+    arrays of the library of theta0.
 
     Parameters
     ----------
+    run : Run
+        The run at its start, with a probe.
     kept : Solution
-        The run in the checkpoint.
-    config : mapping
-        From `configuration`, with ``probe``.
+        The stored run.
     file : path
         The checkpoint, for the message.
     """
+    _require_same(kept, run.config, file)
+    kept = _resumed(kept, run.state, file, run.control)
+    sizes = (run.controller.propose(None, n) for n in range(kept.steps))
+    if isinstance(run.controller, Schedule) and hashed(sizes) != kept.resume.get("sizes"):
+        raise ValueError(f"{file} holds a run of other settings (dt differs): choose another file")
+    if kept.steps > run.total:
+        raise ValueError(f"{file} holds a run of {kept.steps} steps, more than the {run.total} asked for")
+    return kept
+
+
+def _require_same(kept: Solution, config: Mapping[str, Any], file: object) -> None:
+    """Raise ValueError unless the stored run has this configuration, except for versions and rounding."""
     names = [k for k in {**config, **kept.config} if k not in ("versions", "probe")]
     differing = [k for k in names if k not in config or k not in kept.config or _differ(kept.config[k], config[k])]
     if not differing:
@@ -152,27 +166,11 @@ def require_same(kept: Solution, config: Mapping[str, Any], file: object) -> Non
         raise ValueError(f"{file} holds a run of other settings ({', '.join(differing)} differ): choose another file")
 
 
-def resumed(kept: Solution, state: Any, file: object, control: Any) -> Solution:
-    """Return the kept run as this process would have made it.
+def _resumed(kept: Solution, state: Any, file: object, control: Any) -> Solution:
+    """Return a stored run with the types of the states from which scheme and step control start.
 
-    The NamedTuples are those of the scheme and of the step control, the arrays of the library of theta0.
-
-    Parameters
-    ----------
-    kept : Solution
-        The run in the checkpoint, accepted by `require_same`.
-    state : NamedTuple
-        The initial state of the scheme.
-    file : path
-        The checkpoint, for the message.
-    control : NamedTuple or None
-        What the step control starts from.
-
-    Raises
-    ------
-    ValueError
-        If the scheme or the step control has states of other fields by now, or arrays in them of another dtype or number of
-        axes, or the history has other names than those asked for.
+    Raise ValueError if the scheme or the step control has states of other fields by now, or arrays in them of another
+    dtype or number of axes, or the history has other names than those asked for.
     """
     for label, stored, first in (("scheme", kept.state, state), ("step control", kept.control, control)):
         own = type(first).__module__.startswith("gradflow.")

@@ -29,11 +29,11 @@ from .archive import pack
 from .batches import parts, steps_per_epoch
 from .checkpoint import Checkpoint
 from .history import Record, resolve
-from .identity import configuration, probe, require_same, resumed
+from .identity import configuration, continued, probe
 from .loop import Run
 from .solution import Solution, Status
 from .states import check_state, own_state, read_only_state
-from .steps import Controller, Fixed, Schedule, hashed
+from .steps import Controller, Fixed, Schedule
 from .stopping import STATIONARY, Tolerance
 
 __all__ = ["solve"]
@@ -184,13 +184,7 @@ def solve(
                 pack({}, {"state": state})  # a state that cannot be stored is refused before the run starts
                 config["probe"] = probe(run, linear)
         if kept is not None:
-            require_same(kept, config, checkpoint)
-            kept = resumed(kept, state, checkpoint, controller.init())
-            sizes = (controller.propose(None, n) for n in range(kept.steps))
-            if isinstance(controller, Schedule) and hashed(sizes) != kept.resume.get("sizes"):
-                raise ValueError(f"{checkpoint} holds a run of other settings (dt differs): choose another file")
-            if kept.steps > total:
-                raise ValueError(f"{checkpoint} holds a run of {kept.steps} steps, more than the {total} asked for")
+            kept = continued(run, kept, checkpoint)
             if kept.status is Status.DONE and (kept.steps == total or kept.history["time"][-1] == t_end):
                 return kept
             if kept.status not in (Status.DONE, Status.STOPPED) or kept.message.startswith(STATIONARY):

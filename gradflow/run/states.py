@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..description import found
-from ..namespace import Array, array_namespace, is_array, read_only
+from ..namespace import Array, array_namespace, copied, is_array, read_only
 from ..schemes.protocols import Scheme, scheme_ability
 from ..schemes.state import reset
 
@@ -43,8 +43,6 @@ def is_finite(value: Any) -> bool:
     value : object
         A leaf of a state: an array of any shape, a number or a text.
     """
-    if isinstance(value, (int, str)):
-        return True
     if isinstance(value, float):
         return isfinite(value)
     if not hasattr(value, "dtype"):
@@ -98,7 +96,7 @@ def own_state(state: Any) -> Any:
 
     def copy(a: Any) -> Any:
         if id(a) not in copies:
-            copies[id(a)] = a if isinstance(a, np.generic) else array_namespace(a).asarray(a, copy=True)
+            copies[id(a)] = a if isinstance(a, np.generic) else copied(a)
         return copies[id(a)]
 
     return _mapped(copy, state)

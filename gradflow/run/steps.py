@@ -110,20 +110,10 @@ class Controller(Protocol):
 
 @dataclass(frozen=True)
 class Fixed:
-    """Steps of one size.
-
-    Parameters
-    ----------
-    dt : float
-        The size, > 0.
-
-    Raises
-    ------
-    ValueError
-        If it is not a finite number > 0.
-    """
+    """Steps of one size."""
 
     dt: float
+    """The size, a finite number > 0; any other value raises ValueError."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dt", _checked(self.dt))
@@ -142,20 +132,10 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps whose size is a function of their number.
-
-    Parameters
-    ----------
-    function : callable
-        Maps n = 0, 1, ... to a size > 0.
-
-    Raises
-    ------
-    ValueError
-        When the function returns a value that is not a finite number > 0.
-    """
+    """Steps whose size is a function of their number."""
 
     function: Callable[[int], float]
+    """Maps n = 0, 1, ... to a finite number > 0; any other value raises ValueError."""
 
     def init(self) -> None:
         """Return None: there is nothing to remember."""

@@ -119,7 +119,7 @@ autodoc_type_aliases = {
     "Loss": "gradflow.models.losses.Loss",
     "Kernels": "gradflow.kernels.Kernels",
     "Law": "gradflow.datasets.synthetic.Law",
-    "Statistics": "gradflow.datasets.pool.Statistics",
+    "Statistics": "gradflow.datasets.synthetic.Statistics",
     "Atom": "gradflow.symbolic.vectors.Atom",
     "Activation": "gradflow.kernels.activation.Activation",
     "Axes": "matplotlib.axes.Axes",

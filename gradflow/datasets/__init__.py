@@ -10,8 +10,7 @@ from __future__ import annotations
 from .embedded import fashion_subset
 from .idx import read_idx
 from .mnist import LabelledImages, fashion_mnist, mnist
-from .pool import Dataset
-from .synthetic import gaussian, quadratic, sin_cos
+from .synthetic import Dataset, gaussian, quadratic, sin_cos
 
 __all__ = [
     "Dataset",

@@ -5,28 +5,39 @@ r"""The three synthetic regression targets of Ma, Mao & Shen.
 3. :math:`y = \exp(-10 |x|^2)` or :math:`\exp(-10 |x|)`, x normal, :math:`N(0, \sigma^2 I)`: `gaussian`.
 
 The paper prints neither p, q, c nor a seed, so a published curve can be compared in shape and size, not digit
-by digit. It z-scores the inputs and keeps 80 % of the samples for training; so do the defaults here.
+by digit. It draws one pool of samples, z-scores its inputs,
+
+.. math::
+   \hat x_{nj} = (x_{nj} - \mu_j) / \sigma_j, \qquad
+   \sigma_j^2 = \frac1n \sum_n (x_{nj} - \mu_j)^2, \tag{1}
+
+and keeps 80 % of the samples for training; so do the defaults here. The targets are computed from the raw x. All
+arithmetic is done in float64 and cast at the very end, so that a seed gives the same numbers in float32 and in float64,
+up to that one rounding.
 
 Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 to 3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..description import found
 from ..namespace import copied, is_array, is_number, is_numpy
-from ..refusals import Seed, float_dtype, generator, instance, real_array, real_number, whole_number
-from .pool import Dataset, Statistics, split_pool
+from ..refusals import Floats, Seed, float_dtype, generator, instance, one_of, real_array, real_number, whole_number
 
 Law: TypeAlias = Literal["uniform", "normal"]
 """How coefficients are drawn: U(0, 1) or N(0, 1), each entry by itself."""
 
-__all__ = ["Law", "gaussian", "quadratic", "sin_cos"]
+Statistics: TypeAlias = Literal["pool", "train"]
+"""Whose mean and standard deviation z-score the inputs."""
+
+__all__ = ["Dataset", "Law", "Statistics", "gaussian", "quadratic", "sin_cos"]
 
 
 def sin_cos(
@@ -84,7 +95,7 @@ def sin_cos(
     p, q = _coefficients(coefficients, "pq", n_inputs, weights, coefficient_seed)
     x = inputs.random((n_samples, n_inputs))
     y = np.sin(x @ p) + np.cos(x @ q)
-    return split_pool(
+    return _split(
         x,
         y,
         n_train,
@@ -136,7 +147,7 @@ def quadratic(
     (c,) = _coefficients(given, "c", n_inputs, weights, coefficient_seed)
     x = 5 * inputs.random((n_samples, n_inputs))
     y = x**2 @ c
-    return split_pool(x, y, n_train, dtype=cast, standardize=standardize, statistics=statistics, coefficients={"c": c})
+    return _split(x, y, n_train, dtype=cast, standardize=standardize, statistics=statistics, coefficients={"c": c})
 
 
 def gaussian(
@@ -187,7 +198,7 @@ def gaussian(
     x = std * inputs.standard_normal((n_samples, n_inputs))
     square = np.sum(x**2, axis=1)
     y = np.exp(-10 * (square if squared else np.sqrt(square)))
-    return split_pool(x, y, n_train, dtype=cast, standardize=standardize, statistics=statistics, coefficients={})
+    return _split(x, y, n_train, dtype=cast, standardize=standardize, statistics=statistics, coefficients={})
 
 
 def _checked(
@@ -238,3 +249,67 @@ def _floats(values: Any) -> Any:
         return np.array([real_number("an entry of coefficients", value) for value in values], dtype=np.float64)
     whole = is_array(values) and is_numpy(values) and values.dtype.kind in "iu"
     return values.astype(np.float64) if whole else values
+
+
+def _split(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    n_train: int,
+    *,
+    dtype: np.dtype[np.floating[Any]],
+    standardize: bool,
+    statistics: Statistics,
+    coefficients: Mapping[str, NDArray[np.float64]],
+) -> Dataset:
+    """Return the two parts of a pool: raw inputs z-scored by equation (1), cut after `n_train` rows, and cast.
+
+    The samples are independent, so the first rows are as random a part as any.
+    """
+    one_of("statistics", statistics, ("pool", "train"))
+    instance("standardize", standardize, (bool, np.bool_), "True or False")
+    mean, std = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    if standardize:
+        sample = x if statistics == "pool" else x[:n_train]
+        # Not std == 0: the mean of equal numbers may be off by a rounding, and std then is not zero.
+        constant = np.flatnonzero(sample.max(axis=0) == sample.min(axis=0))
+        if constant.size:
+            raise ValueError(
+                f"a constant input column has no z-score: columns {constant.tolist()} are constant over the "
+                f"{len(sample)} sample(s) of the {statistics}; take more samples or standardize=False"
+            )
+        mean, std = sample.mean(axis=0), sample.std(axis=0)
+        x = (x - mean) / std
+    x_cast, y_cast = x.astype(dtype), y[:, None].astype(dtype)
+    return Dataset(
+        x_train=x_cast[:n_train],
+        y_train=y_cast[:n_train],
+        x_test=x_cast[n_train:],
+        y_test=y_cast[n_train:],
+        coefficients=coefficients,
+        mean=mean,
+        std=std,
+    )
+
+
+class Dataset(NamedTuple):
+    """A regression problem y = f(x). All values are dimensionless.
+
+    The four sample arrays have the requested dtype; `coefficients`, `mean` and `std` describe how they were
+    made and stay in float64. The raw inputs are ``x * std + mean``, and ``(x_raw - mean) / std`` prepares new
+    ones.
+    """
+
+    x_train: Floats
+    """Training inputs, shape (N, D)."""
+    y_train: Floats
+    """Training targets, shape (N, 1)."""
+    x_test: Floats
+    """Test inputs, shape (N_test, D)."""
+    y_test: Floats
+    """Test targets, shape (N_test, 1)."""
+    coefficients: Mapping[str, NDArray[np.float64]]
+    """The coefficients of the target by their name in the paper, each of shape (D,); empty if it has none."""
+    mean: NDArray[np.float64]
+    """What was subtracted from the raw inputs, shape (D,): zeros if they were not z-scored."""
+    std: NDArray[np.float64]
+    """What they were divided by, shape (D,): ones if they were not z-scored."""

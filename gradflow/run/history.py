@@ -31,7 +31,7 @@ class Moment(NamedTuple):
     energies: tuple[Array, Array] | None
     """Modified energy before and after the last step, for the problem (of the batch) on which it was taken."""
     terms: EnergyTerms | None
-    """The terms of the last step's energy identity."""
+    """The terms of the last step's energy identity; None if it has no identity."""
 
 
 Quantity: TypeAlias = Callable[[Moment], Any]
@@ -105,27 +105,19 @@ def _gradient_norm(at: Moment) -> Any:
     return norm(at.problem.inner, at.problem.energy_and_gradient(at.state.theta)[1])
 
 
-def _linked(at: Moment) -> EnergyTerms | None:
-    """Return the terms of the last step's identity; None if it has no identity, which two NaN mark."""
-    return None if at.terms is None or all(isnan(float(term)) for term in at.terms) else at.terms
-
-
 def _dissipation(at: Moment) -> Any:
-    terms = _linked(at)
-    return None if terms is None else terms.dissipation
+    return None if at.terms is None else at.terms.dissipation
 
 
 def _numerical_dissipation(at: Moment) -> Any:
-    terms = _linked(at)
-    return None if terms is None else terms.numerical
+    return None if at.terms is None else at.terms.numerical
 
 
 def _identity_residual(at: Moment) -> Any:
     """Return the residual of the last step's energy identity, which is round-off."""
-    terms = _linked(at)
-    if terms is None or at.energies is None:
+    if at.terms is None or at.energies is None:
         return None
-    return at.energies[1] - at.energies[0] + terms.dissipation + terms.numerical
+    return at.energies[1] - at.energies[0] + at.terms.dissipation + at.terms.numerical
 
 
 def _field(name: str) -> Quantity:

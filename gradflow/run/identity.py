@@ -176,7 +176,7 @@ def _resumed(kept: Solution, state: Any, file: object, control: Any) -> Solution
         own = type(first).__module__.startswith("gradflow.")
         if first is None or (stored is None and not own):  # a controller may begin or end with nothing to remember
             continue
-        if stored is None or _kind(stored) != _kind(first):
+        if _kind(stored) != _kind(first):
             raise ValueError(
                 f"{file} holds a {_in_words(stored)}, but the {label} starts from a {_in_words(first)}: choose another file"
             )

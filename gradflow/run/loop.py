@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf, isfinite, nan
+from math import inf, isfinite, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,11 @@ class Run:
     """The exception of the user."""
 
     @cached_property
+    def chained(self) -> Chaining | None:
+        """The scheme if it hands the evaluation at the new state to the next step."""
+        return self.scheme if isinstance(self.scheme, Chaining) else None
+
+    @cached_property
     def foreign(self) -> bool:
         """Whether scheme or problem are not the library's, so that they may use arrays again that they have returned."""
         kinds: list[type] = [type(self.problem)]
@@ -189,14 +194,13 @@ class Run:
 
     def _loop(self, problems: Iterator[Problem], bar: Bar) -> None:
         """Take steps until the run ends."""
-        chained, handed, previous = isinstance(self.scheme, Chaining), None, None
-        last_save = time.monotonic()
+        handed, previous, last_save = None, None, time.monotonic()
         for part in problems:
             if part is not previous:
                 handed, previous = None, part
             t0, c0 = time.perf_counter(), time.process_time()
             before = restrict(self.scheme, part, self.state)
-            made = self._attempt(part, before, handed if chained else None, chained)
+            made = self._attempt(part, before, handed)
             self.clock, self.cpu = self.clock + time.perf_counter() - t0, self.cpu + time.process_time() - c0
             if made is None:
                 return
@@ -232,9 +236,7 @@ class Run:
                 self.store.save(self.solution())
                 last_save = time.monotonic()
 
-    def _attempt(
-        self, part: Problem, before: Any, handed: Any, chained: bool
-    ) -> tuple[Any, Any, float, float, Any] | None:
+    def _attempt(self, part: Problem, before: Any, handed: Any) -> tuple[Any, Any, float, float, Any] | None:
         """Return the state after an accepted step, its evaluation, size, end time and control; None if the run ends."""
         control, refused = self.control, 0
         for _ in range(MAX_REJECTED):
@@ -249,8 +251,8 @@ class Run:
                 )
                 return None
             at_new = None
-            if chained:
-                after, at_new = self.scheme.step_evaluated(part, before, h, handed)  # type: ignore[attr-defined]
+            if self.chained is not None:
+                after, at_new = self.chained.step_evaluated(part, before, h, handed)
             else:
                 after = self.scheme.step(part, before, h)
             check_state(self.theta0, before, after)
@@ -327,6 +329,8 @@ class Run:
             terms = self.scheme.energy_terms(part, before, after, h)
             start = before if scheme_ability(self.scheme, "carries_auxiliary") else reset(before)
             energies = self.scheme.modified_energy(part, start), self.scheme.modified_energy(part, after)
+            if all(isnan(float(term)) for term in terms):  # the scheme has no identity here
+                terms = None
         at, row = Moment(self.problem, self.scheme, self.state, energies, terms), self._place_in_time()
         bad = None
         for name, quantity in self.quantities.items():

@@ -87,16 +87,12 @@ class Tolerance:
 
         Parameters
         ----------
-        problem : Problem
-            The full problem.
-        scheme : Scheme
-            The scheme.
+        problem, scheme : Problem, Scheme
+            The full problem, and the scheme.
         old, state : NamedTuple
             The states before and after the last step.
-        dt : float
-            The size of that step.
-        theta0 : array (P,)
-            Where the run began.
+        dt, theta0 : float, array (P,)
+            The size of that step, and where the run began.
         by_step : bool
             Whether the tolerances of the energy and the step are tested; a step that was shortened to hit a time meets them
             always.
@@ -161,16 +157,12 @@ def standstill(problem: Problem, scheme: Scheme, state: Any, dt: float, theta0: 
 
     Parameters
     ----------
-    problem : Problem
-        The full problem.
-    scheme : Scheme
-        The scheme.
+    problem, scheme : Problem, Scheme
+        The full problem, and the scheme.
     state : NamedTuple
         The state that no longer changes.
-    dt : float
-        Size of the last step.
-    theta0 : array (P,)
-        Initial parameters.
+    dt, theta0 : float, array (P,)
+        The size of the last step, and where the run began.
     still : int
         Number of steps without a change.
     """

@@ -113,11 +113,6 @@ def escaped(text: str, *, keep: str = "", inside: bool = False) -> str:
     inside : bool
         Whether the result follows other text on its line, where no block can begin.
 
-    Returns
-    -------
-    str
-        Markdown.
-
     Examples
     --------
     >>> print(escaped("{download}`x` costs $5, [see](y)"))

@@ -7,9 +7,8 @@ the package.
 
 from __future__ import annotations
 
-from .embedded import fashion_subset
 from .idx import read_idx
-from .mnist import LabelledImages, fashion_mnist, mnist
+from .mnist import LabelledImages, fashion_mnist, fashion_subset, mnist
 from .synthetic import Dataset, gaussian, quadratic, sin_cos
 
 __all__ = [

@@ -1,6 +1,11 @@
 """MNIST and Fashion-MNIST: 60 000 + 10 000 images of 28 x 28 grey values in ten classes.
 
-`gradflow.datasets.image_files` says where the files are looked for.
+`gradflow.datasets.image_files` says where the files are looked for. A small part of Fashion-MNIST comes with the
+package, for examples and tests without files or network: ``fashion_subset.npz`` holds, of each of the ten classes, the
+first 100 training and the first 20 test images, all in the order of the original files (``tests/test_datasets.py``
+makes it again from the full set and compares): uint8 arrays x_train (1000, 784), labels_train (1000,), x_test
+(200, 784), labels_test (200,). Fashion-MNIST is copyright 2017 Zalando SE under the MIT licence, printed in
+``fashion_subset.LICENSE`` beside it.
 
 Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Proc. IEEE 86 (1998) 2278 (MNIST);
 H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747 (Fashion-MNIST).
@@ -8,6 +13,7 @@ H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747 (Fashion-MNIST).
 
 from __future__ import annotations
 
+from importlib.resources import files
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -20,7 +26,7 @@ from .image_files import FASHION_MNIST, MNIST, ImageSet, locate
 
 N_TRAIN, N_TEST = 60_000, 10_000
 
-__all__ = ["LabelledImages", "fashion_mnist", "mnist", "scaled"]
+__all__ = ["LabelledImages", "fashion_mnist", "fashion_subset", "mnist"]
 
 
 def mnist(
@@ -87,6 +93,39 @@ def fashion_mnist(
     return _load(FASHION_MNIST, directory, n_train, n_test, seed, dtype, download)
 
 
+def fashion_subset(dtype: DTypeLike = "float64") -> LabelledImages:
+    """Return 1000 training and 200 test images of Fashion-MNIST, 100 and 20 of each class, always the same.
+
+    Parameters
+    ----------
+    dtype : dtype-like
+        The dtype, float32 or float64, of the images.
+
+    Returns
+    -------
+    LabelledImages
+        Grey values k / 255 in [0, 1], dimensionless, shapes (1000, 784) and (200, 784); int64 labels 0 to 9.
+        The classes are mixed, as in the original files.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is not float32 or float64.
+
+    References
+    ----------
+    H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747.
+    """
+    cast = float_dtype(dtype)
+    with files(__package__).joinpath("fashion_subset.npz").open("rb") as file, np.load(file) as stored:
+        return LabelledImages(
+            x_train=_scaled(stored["x_train"], cast),
+            y_train=stored["labels_train"].astype(np.int64),
+            x_test=_scaled(stored["x_test"], cast),
+            y_test=stored["labels_test"].astype(np.int64),
+        )
+
+
 def _load(
     image_set: ImageSet,
     directory: str | PathLike[str] | None,
@@ -116,20 +155,12 @@ def _load(
         if count is not None and stream is not None:
             chosen = stream.permutation(len(labels))[:count]
             images, labels = images[chosen], labels[chosen]
-        arrays += [scaled(images, cast), labels.astype(np.int64)]
+        arrays += [_scaled(images, cast), labels.astype(np.int64)]
     return LabelledImages(*arrays)
 
 
-def scaled(images: NDArray[np.uint8], dtype: np.dtype[np.floating[Any]]) -> Floats:
-    """Return uint8 images of shape (N, ...) as rows k / 255, shape (N, pixels), of the given dtype.
-
-    Parameters
-    ----------
-    images : uint8 array (N, ...)
-        Grey values 0 to 255.
-    dtype : numpy.dtype
-        Of the result, float32 or float64.
-    """
+def _scaled(images: NDArray[np.uint8], dtype: np.dtype[np.floating[Any]]) -> Floats:
+    """Return uint8 images of shape (N, ...) as rows k / 255, shape (N, pixels), of the given dtype."""
     x: Floats = images.reshape(len(images), -1).astype(dtype)
     x /= 255  # in place: all of MNIST takes 376 MB in float64
     return x

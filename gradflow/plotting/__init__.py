@@ -293,17 +293,16 @@ def _draw_spread(
     A run that stagnated is continued up to `end` by a thin line.
     """
     values_of = [drawn_values(run, name) for run in runs]
-    early = [run.status not in ("done", "converged", "stopped") for run in runs]
     line: Line2D | None = None
     if any(np.isfinite(values).sum() > 1 for values in values_of):
         at, table = spread_table(runs, x, name)
         if len(runs) > 1:
             _fill(axes, at, table, colour)
         (line,) = axes.plot(at, finite_median(table), color=colour, linestyle=dashes, linewidth=1.6)
-    for run, values, ended in zip(runs, values_of, early, strict=True):
-        if ended and np.isfinite(values).any():
-            last = np.flatnonzero(np.isfinite(values))[-1]
-            here, value = run.history[x][last], values[last]
+    for run, values in zip(runs, values_of, strict=True):
+        finite = np.flatnonzero(np.isfinite(values))
+        if finite.size and run.status not in ("done", "converged", "stopped"):
+            here, value = run.history[x][finite[-1]], values[finite[-1]]
             (cross,) = axes.plot(here, value, marker="x", markersize=6, linestyle="none", color=colour, clip_on=False)
             line = line or cross
             if run.status == "stagnated":

@@ -50,10 +50,8 @@ def drawn_values(run: Recorded, name: str) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    run : Recorded
-        A run.
-    name : str
-        A recorded quantity.
+    run, name : Recorded, str
+        A run, and a recorded quantity.
     """
     values = np.asarray(run.history[name], dtype=np.float64)
     values = np.abs(values) if name in SIGNED else values

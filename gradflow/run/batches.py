@@ -83,10 +83,8 @@ def restrict(scheme: Scheme, part: Any, state: Any) -> Any:
 
     Parameters
     ----------
-    scheme : Scheme
-        The scheme.
-    part : Problem
-        The problem of a batch.
+    scheme, part : Scheme, Problem
+        The scheme, and the problem of a batch.
     state : NamedTuple
         The state for all samples.
     """
@@ -101,14 +99,10 @@ def prolong(scheme: Scheme, part: Any, state: Any, after: Any) -> Any:
 
     Parameters
     ----------
-    scheme : Scheme
-        The scheme.
-    part : Problem
-        The problem of a batch.
-    state : NamedTuple
-        The state for all samples, before the step.
-    after : NamedTuple
-        The state for the batch, after the step.
+    scheme, part : Scheme, Problem
+        The scheme, and the problem of a batch.
+    state, after : NamedTuple
+        The state for all samples before the step, and that for the batch after it.
     """
     scatter = problem_ability(part, "scatter")
     if not scheme_ability(scheme, "per_sample_auxiliary") or scatter is None:

@@ -9,7 +9,6 @@ import threading
 from contextlib import suppress
 from errno import EACCES, EAGAIN
 from pathlib import Path
-from types import FrameType, TracebackType
 
 from .solution import Solution
 from .storage import require_writable, solution_file
@@ -64,9 +63,7 @@ class Checkpoint:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._let_go()
         if self.terminated:
             raise SystemExit(128 + signal.SIGTERM)
@@ -91,7 +88,7 @@ class Checkpoint:
             return f"the run could not be stored in {self.file}: {error}"
         return None
 
-    def _terminate(self, number: int, frame: FrameType | None) -> None:
+    def _terminate(self, *_: object) -> None:
         self.terminated = True
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

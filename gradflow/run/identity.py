@@ -151,8 +151,11 @@ def continued(run: Run, kept: Solution, file: object) -> Solution:
 
 def _require_same(kept: Solution, config: Mapping[str, Any], file: object) -> None:
     """Raise ValueError unless the stored run has this configuration, except for versions and rounding."""
-    names = [k for k in {**config, **kept.config} if k not in ("versions", "probe")]
-    differing = [k for k in names if k not in config or k not in kept.config or _differ(kept.config[k], config[k])]
+    texts, stored = (
+        {name: json.dumps(value, sort_keys=True) for name, value in one.items() if name not in ("versions", "probe")}
+        for one in (config, kept.config)
+    )  # as text, a NaN equals itself
+    differing = [name for name in {**texts, **stored} if texts.get(name) != stored.get(name)]
     if not differing:
         if "probe" not in kept.config:
             raise ValueError(
@@ -227,20 +230,17 @@ def _retyped(value: Any, types: Mapping[tuple[str, tuple[str, ...]], Any], leaf:
 
 def _require_like(message: str, place: str, first: Any, kept: Any) -> None:
     """Raise ValueError unless a kept part of a state is of the kind of the one that the scheme starts from."""
-    if isinstance(first, tuple) and isinstance(kept, tuple):
-        fields = getattr(first, "_fields", None)
-        if fields == getattr(kept, "_fields", None):
-            for label, one, other in zip(fields or range(len(first)), first, kept, strict=False):
-                _require_like(message, f"{place}.{label}", one, other)
-            return
-        like = False
-    elif first is None:
+    fields = getattr(first, "_fields", None)
+    if isinstance(first, tuple) and isinstance(kept, tuple) and fields == getattr(kept, "_fields", None):
+        for label, one, other in zip(fields or range(len(first)), first, kept, strict=False):
+            _require_like(message, f"{place}.{label}", one, other)
+        return
+    if first is None:
         like = not isinstance(kept, str)
+    elif hasattr(first, "dtype") and hasattr(kept, "dtype"):
+        like = kept.ndim == first.ndim and _dtype(kept) == _dtype(first)
     elif hasattr(first, "dtype"):
-        if hasattr(kept, "dtype"):
-            like = kept.ndim == first.ndim and _dtype(kept) == _dtype(first)
-        else:
-            like = is_number(kept) and first.ndim == 0
+        like = is_number(kept) and first.ndim == 0
     elif isinstance(first, (int, float)):
         like = isinstance(kept, (int, float)) or (hasattr(kept, "dtype") and kept.dtype.kind in "biuf")
     else:
@@ -264,15 +264,9 @@ def _tuples(value: Any) -> Iterator[Any]:
 
 def _like(theta: Array, values: Any, dtype: Any) -> Array:
     """Return NumPy values as an array of theta's library, on its device."""
-    if is_numpy(theta):
-        return np.asarray(values, dtype=dtype)
     from array_api_compat import device
 
     return array_namespace(theta).asarray(np.asarray(values), dtype=dtype, device=device(theta))
-
-
-def _differ(old: Any, new: Any) -> bool:
-    return json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True)  # as text, a NaN equals itself
 
 
 def _near(old: Any, new: list[float], bound: float) -> bool:

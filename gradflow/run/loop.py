@@ -214,7 +214,7 @@ class Run:
             self.unsolved, self.left = self.unsolved + bool(left), left or self.left
             if isinstance(self.controller, Schedule):
                 self.sizes = hashed([self.proposed], self.sizes)
-            bar.update(self.rows[-1], lambda part=part: Moment(part, self.scheme, self.state, None, None))  # type: ignore[misc]
+            bar.update(self.rows[-1], Moment(part, self.scheme, self.state, None, None))
             self._keep_snapshots()
             last = self._at_end()
             if self.done % self.every == 0 or last:
@@ -231,8 +231,8 @@ class Run:
                 self.ending = Ending(Status.STOPPED, f"terminated after step {self.done}")
             if self.ending is not None or last:
                 return
-            kept_at_records = self.store.file is not None and self._is_recorded()
-            if kept_at_records and time.monotonic() - last_save > CHECKPOINT_SECONDS:
+            storable = self.store.file is not None and self._is_recorded()
+            if storable and time.monotonic() - last_save > CHECKPOINT_SECONDS:
                 self.store.save(self.solution())
                 last_save = time.monotonic()
 
@@ -434,7 +434,7 @@ class Run:
 
     def solution(self) -> Solution:
         """Return the run so far."""
-        names = list(self.rows[0]) if self.rows else ["step", "epoch", "time", *self.quantities]
+        names = [*self._place_in_time(), *self.quantities]
         history = {name: np.asarray([row[name] for row in self.rows]) for name in names}
         status, message = self.ending or Ending(Status.STOPPED, f"stored after step {self.done}")
         notes = self._warnings()

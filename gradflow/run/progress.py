@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -23,10 +22,8 @@ class Bar:
     ----------
     progress : bool or str
         Whether to show a bar, or its label.
-    total : float
-        Total number of steps, infinite if not known.
-    done : int
-        Steps already taken.
+    total, done : float, int
+        Total number of steps, infinite if not known, and steps already taken.
     """
 
     def __init__(self, progress: bool | str, total: float, done: int) -> None:
@@ -38,15 +35,13 @@ class Bar:
             label = progress if isinstance(progress, str) else None
             self._bar = tqdm(total=None if total == inf else total, initial=done, desc=label, mininterval=0.2)
 
-    def update(self, row: dict[str, Any], moment: Callable[[], Moment]) -> None:
+    def update(self, row: dict[str, Any], at: Moment) -> None:
         """Count a step; every half second, show the last record's energy and the ``auxiliary_ratio``.
 
         Parameters
         ----------
-        row : dict
-            The last record.
-        moment : callable
-            Returns the moment at which the ratio is evaluated.
+        row, at : dict, Moment
+            The last record, and the moment at which the ratio is evaluated.
         """
         if self._bar is None:
             return
@@ -55,7 +50,6 @@ class Bar:
             return
         self._last = time.monotonic()
         shown = [f"E {row['energy']:.3e}"] if "energy" in row else []
-        at = moment()
         ratio = QUANTITIES["auxiliary_ratio"](at) if scheme_ability(at.scheme, "carries_auxiliary") else None
         if ratio is not None:
             shown.append(f"r/R {ratio:.3g}")

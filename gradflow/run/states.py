@@ -139,13 +139,13 @@ def _check_parts_of_state(name: str, before: Any, after: Any) -> None:
         for label, old, new in zip(fields, before, after, strict=False):
             if old is not new:
                 _check_parts_of_state(f"{name}.{label}", old, new)
-    elif hasattr(before, "dtype") and hasattr(after, "dtype"):
-        kept = before.dtype == after.dtype and before.ndim == after.ndim
-        if not kept:
-            raise ValueError(
-                f"a step must keep the state's dtypes, got {name} of {after.ndim} axes and {after.dtype} "
-                f"after {before.ndim} and {before.dtype}"
-            )
+        return
+    arrays = hasattr(before, "dtype") and hasattr(after, "dtype")
+    if arrays and (before.dtype != after.dtype or before.ndim != after.ndim):
+        raise ValueError(
+            f"a step must keep the state's dtypes, got {name} of {after.ndim} axes and {after.dtype} "
+            f"after {before.ndim} and {before.dtype}"
+        )
 
 
 def same_vector(old: Array, new: Array) -> bool:
@@ -174,11 +174,7 @@ def same_state(scheme: Scheme, old: Any, new: Any) -> bool:
     """
     if not scheme_ability(scheme, "carries_auxiliary"):
         old, new = reset(old), reset(new)
-    if isinstance(old, tuple):
-        if not isinstance(new, tuple) or len(old) != len(new):
-            return False
-        return all(_equal(a, b) for a, b in zip(leaves(old), leaves(new), strict=False))
-    return False
+    return len(old) == len(new) and all(_equal(a, b) for a, b in zip(leaves(old), leaves(new), strict=False))
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -78,10 +78,8 @@ def write_whole(file: Path, data: bytes, *, keep: bool = False) -> None:
 
     Parameters
     ----------
-    file : Path
-        The file.
-    data : bytes
-        Its new content.
+    file, data : Path, bytes
+        The file, and its new content.
     keep : bool
         Whether the old file is kept under the name `previous_file`.
 

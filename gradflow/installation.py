@@ -7,6 +7,8 @@ import platform
 from collections.abc import Iterator
 from importlib import metadata
 
+import numpy as np
+
 from .kernels import KERNELS, kernel_name, select
 from .version import __version__
 
@@ -31,7 +33,8 @@ def installation() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     for package in PACKAGES:
         yield package, _version(package)
-    yield "BLAS", _blas()
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    yield "BLAS", f"{blas['name']} {blas['version']}"
     yield "processors", f"{os.cpu_count()}"
     for variable in THREADS:
         if variable in os.environ:
@@ -55,13 +58,6 @@ def _version(package: str) -> str:
         except metadata.PackageNotFoundError:
             continue
     return "not installed"
-
-
-def _blas() -> str:
-    import numpy as np
-
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{blas['name']} {blas['version']}"
 
 
 def _devices() -> str:

@@ -239,10 +239,8 @@ def instance(name: str, value: Any, kinds: Any, wanted: str) -> Any:
     ----------
     name, value : str, object
         The name in the error message, and the given value.
-    kinds : type or tuple of types
-        The accepted values.
-    wanted : str
-        The types in words.
+    kinds, wanted : type or tuple of types, str
+        The accepted types, and these in words.
     """
     if not isinstance(value, kinds):
         raise ValueError(f"{name} must be {wanted}, got {found(value)}")

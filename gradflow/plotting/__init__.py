@@ -73,7 +73,7 @@ def plot_solution(solution: Recorded, *quantities: str) -> Figure:
     ValueError
         If a quantity was not recorded.
     """
-    _checked_run("solution", solution)
+    instance("solution", solution, Recorded, "a Solution")
     recorded = [q for q in solution.history if q not in ("step", "epoch", "time")]
     scheme = solution.config.get("scheme")
     label = str(scheme.get("type", "run")) if isinstance(scheme, Mapping) else "run"
@@ -235,15 +235,6 @@ def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     return png, svg
 
 
-def _checked_run(name: str, run: Any) -> Recorded:
-    """Return the run, or raise ValueError unless it has what is drawn of it."""
-    parts = ("history", "status", "message", "config", "steps")
-    if isinstance(run, type) or not all(hasattr(run, part) for part in parts):
-        raise ValueError(f"{name} must be a Solution, got {found(run)}")
-    recorded: Recorded = run
-    return recorded
-
-
 def _checked_rows(rows: Any) -> dict[str, dict[str, list[Recorded]]]:
     """Return the runs by row and group, each group as a list; raise ValueError unless they are runs by texts."""
     cases: dict[str, dict[str, list[Recorded]]] = {}
@@ -253,7 +244,7 @@ def _checked_rows(rows: Any) -> dict[str, dict[str, list[Recorded]]]:
         for name, runs in instance("rows", groups, Mapping, "a mapping of texts to mappings of runs").items():
             instance("a key of solutions", name, str, "a text")
             listed = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
-            cases[case][name] = [_checked_run("each of solutions", run) for run in listed]
+            cases[case][name] = [instance("each of solutions", run, Recorded, "a Solution") for run in listed]
     return cases
 
 

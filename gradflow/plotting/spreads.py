@@ -7,7 +7,7 @@ extremes then leaves the panel where a run diverged; the curve of the median end
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["BETWEEN_0_AND_1", "SIGNED", "Recorded", "drawn_values", "finite_median", "spread_table"]
 
 
+@runtime_checkable
 class Recorded(Protocol):
     """What is drawn of a run; a `gradflow.Solution` has it."""
 
@@ -65,10 +66,8 @@ def spread_table(runs: Sequence[Recorded], x: str, name: str) -> tuple[NDArray[n
     ----------
     runs : sequence of Recorded
         Runs of one kind, recorded at the same places.
-    x : {"epoch", "step", "time"}
-        Where.
-    name : str
-        A recorded quantity.
+    x, name : {"epoch", "step", "time"}, str
+        Where, and a recorded quantity.
 
     Returns
     -------

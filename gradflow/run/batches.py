@@ -17,19 +17,14 @@ __all__ = ["parts", "prolong", "restrict", "steps_per_epoch"]
 
 
 def steps_per_epoch(problem: Problem, batch_size: int | None) -> int:
-    """Return the number of whole batches in an epoch, 1 for the full batch.
+    """Return the number of whole batches in an epoch, 1 for the full batch, or raise ValueError if there is none.
 
     Parameters
     ----------
     problem : Problem
         With ``n_samples`` and ``batch``, if `batch_size` is given.
     batch_size : int or None
-        Samples in a batch; None for the full batch.
-
-    Raises
-    ------
-    ValueError
-        If the problem has no batches, or fewer samples than a batch.
+        Samples in a batch, from 1 to ``n_samples``; None for the full batch.
     """
     if batch_size is None:
         return 1

@@ -105,12 +105,9 @@ def _gradient_norm(at: Moment) -> Any:
     return norm(at.problem.inner, at.problem.energy_and_gradient(at.state.theta)[1])
 
 
-def _dissipation(at: Moment) -> Any:
-    return None if at.terms is None else at.terms.dissipation
-
-
-def _numerical_dissipation(at: Moment) -> Any:
-    return None if at.terms is None else at.terms.numerical
+def _term(name: str) -> Quantity:
+    """Return a term of the last step's energy identity as a quantity."""
+    return lambda at: None if at.terms is None else getattr(at.terms, name)
 
 
 def _identity_residual(at: Moment) -> Any:
@@ -131,8 +128,8 @@ QUANTITIES: dict[str, Quantity] = {
     "auxiliary_ratio": _auxiliary_ratio,
     "auxiliary_gap": _auxiliary_gap,
     "gradient_norm": _gradient_norm,
-    "dissipation": _dissipation,
-    "numerical_dissipation": _numerical_dissipation,
+    "dissipation": _term("dissipation"),
+    "numerical_dissipation": _term("numerical"),
     "identity_residual": _identity_residual,
     "xi0": _field("xi0"),
 }
@@ -144,7 +141,7 @@ range of doubles is recorded as the largest double."""
 
 
 def resolve(record: Record | None, scheme: Scheme) -> dict[str, Quantity]:
-    """Return name -> function of a `Moment`.
+    """Return name -> function of a `Moment`, or raise ValueError if a name is unknown or appears twice.
 
     Parameters
     ----------
@@ -153,11 +150,6 @@ def resolve(record: Record | None, scheme: Scheme) -> dict[str, Quantity]:
         default the energy, and the modified energy if there is one.
     scheme : Scheme
         The scheme.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown or appears twice; later, if a function does not return a number.
     """
     if record is None:
         record = ("energy", "modified_energy") if isinstance(scheme, AuxiliaryScheme) else ("energy",)

@@ -35,7 +35,7 @@ In float32 two energies that differ by less than 1e-4 cannot be distinguished.""
 
 
 def configuration(problem: Problem, scheme: Scheme, theta0: Array, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what identifies a run, as JSON values.
+    """Return what identifies a run, or raise ValueError if the problem or the scheme describes itself by more than JSON.
 
     A function has no identity outside its process; `probe` identifies it by its values.
 
@@ -47,11 +47,6 @@ def configuration(problem: Problem, scheme: Scheme, theta0: Array, settings: Map
         Initial parameters.
     settings : mapping of str to object
         The settings that identify the run: step size, batches, seed, tolerances, recorded quantities.
-
-    Raises
-    ------
-    ValueError
-        If the problem or the scheme describes itself by values that are not JSON.
     """
     from ..version import __version__
 

@@ -116,7 +116,7 @@ class Fixed:
     """The size, a finite number > 0; any other value raises ValueError."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dt", _checked(self.dt))
+        object.__setattr__(self, "dt", real_number("dt", self.dt, 0, open_low=True))
 
     def init(self) -> None:
         """Return None: there is nothing to remember."""
@@ -142,7 +142,7 @@ class Schedule:
 
     def propose(self, control: None, n: int) -> float:
         """Return the size of step n."""
-        return _checked(self.function(n))
+        return real_number("dt", self.function(n), 0, open_low=True)
 
     def judge(self, control: None, attempt: Attempt) -> Verdict:
         """Accept."""
@@ -310,10 +310,6 @@ def hashed(sizes: Iterable[float], before: str = "") -> str:
     for size in sizes:
         before = sha256(f"{before} {size!r}".encode()).hexdigest()
     return before
-
-
-def _checked(value: Any) -> float:
-    return real_number("dt", value, 0, open_low=True)
 
 
 def _check_bounds(low: float, high: float) -> None:

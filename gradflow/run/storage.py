@@ -30,7 +30,8 @@ SUFFIX = ".npz"
 def solution_file(path: Any, name: str = "path", suffix: str = SUFFIX) -> Path:
     """Return the file that a path denotes: the path itself if it ends in the suffix, otherwise with the suffix appended.
 
-    A separator at the end is ignored: ``ck/`` and ``ck`` both denote ``ck.npz``.
+    A separator at the end is ignored: ``ck/`` and ``ck`` both denote ``ck.npz``. Raise ValueError if it does not name a
+    file: it is not a path, has no stem, or is a folder.
 
     Parameters
     ----------
@@ -40,11 +41,6 @@ def solution_file(path: Any, name: str = "path", suffix: str = SUFFIX) -> Path:
         The name in the error message.
     suffix : str
         The suffix; it may be empty.
-
-    Raises
-    ------
-    ValueError
-        If it does not name a file: it is not a path, has no stem, or is a folder.
     """
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         raise ValueError(f"{name} must be a str or a Path, got {type(path).__name__}")

@@ -169,16 +169,12 @@ def real_array(
         The name in the error message, and the given value.
     shape : mapping of str to int or None
         The length of each axis by its letter; None for any length >= `least`.
-    dtype : dtype, optional
-        The dtype; by default float32 or float64.
-    of : str
-        Whose dtype that is, for the message.
+    dtype, of : dtype, str
+        The dtype, by default float32 or float64, and whose it is, for the message.
     least : int
         The smallest length of an axis whose length is free.
-    low : float, optional
-        If given, entries must be finite and >= low.
-    open_low : bool
-        Whether `low` is excluded.
+    low, open_low : float, bool
+        If `low` is given, entries must be finite and >= low, or > low if it is excluded.
     """
     if type(a) is not np.ndarray or a.dtype is not dtype or a.shape != tuple(shape.values()):
         _check_shape(name, a, shape, least)
@@ -301,10 +297,8 @@ def rows_of(indices: Any, N: int, like: Array) -> Array | slice:
     ----------
     indices : slice, array or list
         The given value; an integer array (B,) is copied.
-    N : int
-        Number of samples.
-    like : array
-        Of the library wanted, of any shape.
+    N, like : int, array
+        Number of samples, and an array of the library wanted, of any shape.
     """
     if isinstance(indices, list):
         indices = np.array([whole_number("each of indices", i) for i in indices], dtype=np.int64)

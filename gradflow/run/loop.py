@@ -124,10 +124,8 @@ class Run:
     """Problem, states before and after, and size of the last step."""
     ending: Ending | None = None
     """How the run ends; None while it is in progress."""
-    interrupted: KeyboardInterrupt | None = None
-    """The interruption."""
-    failed: BaseException | None = None
-    """The exception of the user."""
+    error: BaseException | None = None
+    """The exception that broke the run off: an interruption, or what a function of the user raised."""
 
     @cached_property
     def chained(self) -> Chaining | None:
@@ -168,10 +166,8 @@ class Run:
 
         Parameters
         ----------
-        problems : iterator of Problem
-            The problem of each step.
-        progress : bool or str
-            As for `gradflow.solve`.
+        problems, progress : iterator of Problem, bool or str
+            The problem of each step, and whether a bar is shown, or its label.
         """
         bar = Bar(progress, self.total, self.done)
         try:
@@ -181,14 +177,11 @@ class Run:
             if self.ending is None and not self._at_end():
                 self._loop(problems, bar)
             self._finish()
-        except KeyboardInterrupt as error:
-            self.interrupted = error
-            self.ending = Ending(Status.STOPPED, f"interrupted after step {self.done}")
-            self._break_off(ask=True)
         except BaseException as error:  # sys.exit() too loses no run
-            self.failed = error
-            self.ending = Ending(Status.STOPPED, f"{type(error).__name__} after step {self.done}: {error}")
-            self._break_off(ask=False)
+            self.error, pressed = error, isinstance(error, KeyboardInterrupt)
+            raised = f"{type(error).__name__} after step {self.done}: {error}"
+            self.ending = Ending(Status.STOPPED, f"interrupted after step {self.done}" if pressed else raised)
+            self._break_off(ask=pressed)
         finally:
             bar.close()
 

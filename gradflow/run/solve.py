@@ -194,17 +194,17 @@ def solve(
             run.go(parts(problem, batch_size, seed, run.done, total), progress)
         solution = run.solution()
         failure = None
-        if run.done or run.failed is None:
+        if run.done or run.error is None or isinstance(run.error, KeyboardInterrupt):
             try:
                 failure = store.save(solution)
             except KeyboardInterrupt as press:
-                run.interrupted, failure = press, store.save(solution)
+                run.error, failure = press if run.error is None else run.error, store.save(solution)
         if failure is not None:
             solution = replace(solution, warnings=(*solution.warnings, failure))
-        error = run.failed if run.failed is not None else run.interrupted if on_interrupt == "raise" else None
-        if error is not None:
-            _annotate(error, run, solution, failure)
-            raise error
+        returned = on_interrupt == "return" and isinstance(run.error, KeyboardInterrupt)
+        if run.error is not None and not returned:
+            _annotate(run.error, run, solution, failure)
+            raise run.error
         if failure is not None:
             try:
                 warnings.warn(failure, RuntimeWarning, stacklevel=2)

@@ -214,7 +214,7 @@ def blas_threads(n: int | None) -> AbstractContextManager[Any]:
 
 
 def no_infinity(x: Array) -> Array:
-    """Return x, of the same shape, with NaN for an infinity: an overflow then shows, where ``1 / x`` would be a harmless 0.
+    """Return x, of the same shape, with NaN for an infinity: an overflow then shows, and ``1 / x`` is not 0.
 
     Parameters
     ----------

@@ -224,7 +224,7 @@ def _coefficients(
     rng: np.random.Generator,
     coefficient_seed: Seed | None,
 ) -> list[NDArray[np.float64]]:
-    """Return an array (n_inputs,) for each of the one-letter names: drawn from a law by one of two generators, or given."""
+    """Return an array (n_inputs,) for each of the one-letter names, drawn from a law or given."""
     if isinstance(given, str):
         if given not in ("uniform", "normal"):
             raise ValueError(f"coefficients must be 'uniform', 'normal' or {', '.join(names)}, got {given!r}")

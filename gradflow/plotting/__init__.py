@@ -279,9 +279,9 @@ def _scale(axes: Axes, drawn: list[Any], name: str) -> None:
 def _draw_spread(
     axes: Axes, runs: Sequence[Recorded], x: str, name: str, *, end: float, colour: str, dashes: Any
 ) -> Line2D | None:
-    """Draw the median of runs of one kind, the range of several, and a cross where a run ended early; return a legend's line.
+    """Draw the median of runs of one kind, the range of several, and a cross where a run ended early.
 
-    A run that stagnated is continued up to `end` by a thin line.
+    A run that stagnated is continued up to `end` by a thin line. Return the line for the legend, if anything is drawn.
     """
     values_of = [drawn_values(run, name) for run in runs]
     line: Line2D | None = None

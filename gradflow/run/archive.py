@@ -82,7 +82,7 @@ def pack(plain: Mapping[str, Any], trees: Mapping[str, Any]) -> bytes:
 
 
 def unpack(data: bytes, plain: Iterable[str], trees: Iterable[str]) -> dict[str, Any]:
-    """Return what `pack` was given, by name, with arrays of NumPy, or raise ValueError unless `pack` returned the bytes.
+    """Return what `pack` was given, by name, with NumPy arrays, or raise ValueError for bytes of another origin.
 
     Parameters
     ----------

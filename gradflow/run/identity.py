@@ -35,7 +35,7 @@ In float32 two energies that differ by less than 1e-4 cannot be distinguished.""
 
 
 def configuration(problem: Problem, scheme: Scheme, theta0: Array, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what identifies a run, or raise ValueError if the problem or the scheme describes itself by more than JSON.
+    """Return what identifies a run, or raise ValueError if problem or scheme are not described by JSON values.
 
     A function has no identity outside its process; `probe` identifies it by its values.
 
@@ -69,9 +69,9 @@ def probe(run: Run, linear: Iterable[tuple[str, LinearPart]]) -> dict[str, Any]:
     """Return numbers that identify functions of the user, which have no identity outside their process.
 
     They are the energy and the norm of the gradient at theta0 and at a second point near it. To these are added values
-    of operators, the first size of a step control, and the first step if scheme or problem are of the user. One point is
-    not enough: a least-squares energy at theta0 = 0 does not change when the data are permuted. The second point is the
-    same in every process, and has no symmetry. It costs one energy and gradient of all samples.
+    of operators, the first size of a user's step control, and the first step of a user's scheme or problem. One point
+    is not enough: a least-squares energy at theta0 = 0 does not change when the data are permuted. The second point is
+    the same in every process, and has no symmetry. It costs one energy and gradient of all samples.
 
     Parameters
     ----------

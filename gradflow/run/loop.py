@@ -38,8 +38,8 @@ CHECKPOINT_SECONDS = 10.0
 MAX_REJECTED = 50
 """Refusals in a row after which a run ends as STAGNATED."""
 SAME_TIME = 1e-6
-"""A step that would end this close before a time to be hit, relative to its size, ends there: more than what rounding adds to
-the sum of a million sizes."""
+"""A step that would end this close before a time to be hit, relative to its size, ends there: more than what rounding
+adds to the sum of a million sizes."""
 RESUMED = ("moved", "still", "held", "sizes", "broken")
 """What a stored run keeps of the data below in `Solution.resume`."""
 
@@ -267,7 +267,7 @@ class Run:
         return None
 
     def _shorten(self, h: float) -> tuple[float, float]:
-        """Return the size of a step, at most h, and the time at its end, which is exact if it is one of the times to hit."""
+        """Return the size of a step, about h at most, and the time at its end, exact if it is one of the times to hit."""
         k = bisect_right(self.stops, self.elapsed)
         if k < len(self.stops) and self.stops[k] - self.elapsed <= h * (1 + SAME_TIME):
             return self.stops[k] - self.elapsed, self.stops[k]

@@ -149,7 +149,7 @@ def unheld(scheme: Scheme) -> Scheme:
 def standstill(problem: Problem, scheme: Scheme, state: Any, dt: float, theta0: Any, still: int) -> Ending:
     """Return how a run ends that no longer moves: DONE, STAGNATED, INADMISSIBLE or NONFINITE.
 
-    A stationary point is distinguished from an iterate that a tiny step or a collapsed auxiliary variable holds in place.
+    A stationary point is distinguished from an iterate held in place by a tiny step or a collapsed auxiliary variable.
 
     A point is stationary to rounding where the gradient has become small, relative to its value at theta0 or to what would
     change E in half of its digits, a step with a fresh auxiliary variable would change theta or E by rounding only, and no

@@ -28,7 +28,7 @@ SUFFIX = ".npz"
 
 
 def solution_file(path: Any, name: str = "path", suffix: str = SUFFIX) -> Path:
-    """Return the file that a path denotes: the path itself if it ends in the suffix, otherwise with the suffix appended.
+    """Return the file that a path denotes: the path itself if it ends in the suffix, otherwise with the suffix added.
 
     A separator at the end is ignored: ``ck/`` and ``ck`` both denote ``ck.npz``. Raise ValueError if it does not name a
     file: it is not a path, has no stem, or is a folder.

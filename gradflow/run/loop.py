@@ -267,7 +267,7 @@ class Run:
         return None
 
     def _shorten(self, h: float) -> tuple[float, float]:
-        """Return the size of a step, about h at most, and the time at its end, exact if it is one of the times to hit."""
+        """Return the size of a step, about h at most, and the time at its end, exact if it is a time to hit."""
         k = bisect_right(self.stops, self.elapsed)
         if k < len(self.stops) and self.stops[k] - self.elapsed <= h * (1 + SAME_TIME):
             return self.stops[k] - self.elapsed, self.stops[k]

@@ -991,11 +991,12 @@ def test_a_second_termination_ends_the_process_at_once(tmp_path):
         assert process.wait(5) == -signal.SIGTERM
 
 
-def test_an_interruption_at_any_line_finds_a_step_taken_or_not_taken():
-    """The state and the number of steps in a returned or stored result belong together."""
+@pytest.mark.parametrize("dt", [0.1, lambda n: 0.1 / (1 + n)], ids=["number", "function"])
+def test_an_interruption_at_any_line_finds_a_step_taken_or_not_taken(dt):
+    """The state, the number of steps and the hash of their sizes in a returned or stored result belong together."""
     loop = sys.modules["gradflow.run.loop"].__file__
     problem, scheme, steps = parabola(), gf.HeavyBall(), 3
-    whole = [gf.solve(problem, scheme, START, dt=0.1, steps=n) for n in range(steps + 1)]
+    whole = [gf.solve(problem, scheme, START, dt=dt, steps=n) for n in range(steps + 1)]
     left, n, returned, old = [0], 0, 0, sys.gettrace()
 
     def trace(frame, event, _):
@@ -1011,7 +1012,7 @@ def test_an_interruption_at_any_line_finds_a_step_taken_or_not_taken():
         left[0] = n
         try:
             sys.settrace(trace)
-            end = gf.solve(problem, scheme, START, dt=0.1, steps=steps, on_interrupt="return")
+            end = gf.solve(problem, scheme, START, dt=dt, steps=steps, on_interrupt="return")
         except KeyboardInterrupt:  # before or after the steps
             continue
         finally:
@@ -1019,6 +1020,7 @@ def test_an_interruption_at_any_line_finds_a_step_taken_or_not_taken():
         returned += end.status is gf.Status.STOPPED
         assert bits(end.state) == bits(whole[end.steps].state)
         assert bits(end.history) == bits(whole[end.steps].history)
+        assert end.resume["sizes"] == whole[end.steps].resume["sizes"]
     assert returned > 20
 
 

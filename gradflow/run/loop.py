@@ -200,13 +200,13 @@ class Run:
             after, handed, h, end, control = made
             old, new = self.state, prolong(self.scheme, part, self.state, after)
             self.last = (part, before, after, h)
-            # in one statement: an interruption never finds the state of one step with the number of another
-            self.state, self.done, self.elapsed, self.control = new, self.done + 1, end, control
-            self._count(old)
             left = scheme_ability(self.scheme, "unsolved")(new)
-            self.unsolved, self.left = self.unsolved + bool(left), left or self.left
-            if isinstance(self.controller, Schedule):
-                self.sizes = hashed([self.proposed], self.sizes)
+            unsolved, left = self.unsolved + bool(left), left or self.left
+            sizes = hashed([self.proposed], self.sizes) if isinstance(self.controller, Schedule) else self.sizes
+            # in one statement: an interruption never finds the state of one step with the number of another
+            self.state, self.done, self.elapsed, self.control, self.sizes = new, self.done + 1, end, control, sizes
+            self.unsolved, self.left = unsolved, left
+            self._count(old)
             bar.update(self.rows[-1], Moment(part, self.scheme, self.state, None, None))
             self._keep_snapshots()
             last = self._at_end()
@@ -255,6 +255,7 @@ class Run:
             attempt = Attempt(part, self.scheme, before, after, h, trouble is None)
             accepted, control = _checked(self.controller.judge(control, attempt))
             if accepted and trouble is not None:
+                self.rejected += refused
                 self.ending = Ending(trouble.status, f"step {self.done + 1}: {trouble.message}")
                 return None
             if accepted:

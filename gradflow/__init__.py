@@ -12,8 +12,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from . import datasets
+from . import curvature, datasets
 from .energies.dense import DenseLeastSquares
+from .energies.derivatives import check_derivatives
 from .energies.function import FunctionProblem
 from .energies.linear import Diagonal, LinearPart, Matrix, Operator, Shift, Zero
 from .energies.protocols import LeastSquares, Linearization, Problem
@@ -31,18 +32,25 @@ from .schemes import (
     AdaptiveIEQ,
     AdaptiveSAV,
     AuxiliaryScheme,
+    CubicRegularization,
     ElementwiseSAV,
     ExpSAV,
+    GaussNewton,
     GradientDescent,
     HeavyBall,
     ImplicitEuler,
+    LevenbergMarquardt,
     Nesterov,
+    Newton,
     Relaxed,
     Restart,
     RMSProp,
     RungeKutta4,
+    SaddleFreeNewton,
     Scheme,
+    SecondOrder,
     SourceSAV,
+    TrustRegion,
 )
 from .schemes.relaxation import xi0_linear, xi0_log, xi0_quadratic
 from .schemes.state import AuxState, FlowState
@@ -61,20 +69,24 @@ __all__ = [
     "ByEnergyRate",
     "ByError",
     "Classification",
+    "CubicRegularization",
     "DenseLeastSquares",
     "Diagonal",
     "ElementwiseSAV",
     "ExpSAV",
     "FlowState",
     "FunctionProblem",
+    "GaussNewton",
     "GradientDescent",
     "HeavyBall",
     "ImplicitEuler",
     "LeastSquares",
+    "LevenbergMarquardt",
     "LinearPart",
     "Linearization",
     "Matrix",
     "Nesterov",
+    "Newton",
     "Operator",
     "Problem",
     "RMSProp",
@@ -82,7 +94,9 @@ __all__ = [
     "Relaxed",
     "Restart",
     "RungeKutta4",
+    "SaddleFreeNewton",
     "Scheme",
+    "SecondOrder",
     "Shift",
     "SmoothedParticles",
     "Solution",
@@ -90,9 +104,12 @@ __all__ = [
     "SplitEnergy",
     "Status",
     "Tolerance",
+    "TrustRegion",
     "TwoLayerNet",
     "Zero",
     "__version__",
+    "check_derivatives",
+    "curvature",
     "datasets",
     "solve",
     "xi0_linear",

@@ -8,6 +8,7 @@ from pkgutil import iter_modules
 import numpy as np
 import pytest
 
+from gradflow.curvature import GaussNewton, Identity, NielsenDamping
 from gradflow.energies.function import FunctionProblem
 from gradflow.energies.linear import Shift
 from gradflow.schemes import REGISTRY, SAV, ImplicitEuler
@@ -17,6 +18,7 @@ WRAPPERS = ("Restart", "Relaxed")
 NUMBERS = {  # what has None for its default, or a default at which the step does not see it
     ("ImplicitEuler", "tol"): 1e-6,
     ("IEQ", "tol"): 1e-6,
+    ("SecondOrder", "tol"): 1e-6,
     **{(name, "stabilization"): 0.25 for name in REGISTRY},
 }
 
@@ -124,6 +126,14 @@ DEFAULTS = {
     "AdaptiveSAV": {"C": 1.0, "stabilization": 0.0, "reading": "norm", "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
     "IEQ": {"stabilization": 0.0, "solver": "auto", "tol": None},
     "AdaptiveIEQ": {"eps": 1e-8, "form": "invariant"},
+    "SecondOrder": {
+        "curvature": GaussNewton(),
+        "metric": Identity(),
+        "globalization": NielsenDamping(),
+        "solver": "auto",
+        "spectrum": "exact",
+        "tol": None,
+    },
     "Restart": {},
     "Relaxed": {"eta": 0.99, "orientation": "literature", "budget": "dissipation"},
 }

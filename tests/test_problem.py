@@ -62,7 +62,7 @@ def test_a_custom_inner_product_is_the_only_one_used():
         (lambda: gf.FunctionProblem(1.0, lambda t: t), "energy must be a function of theta, got 1.0"),
         (lambda: gf.FunctionProblem(lambda t: t, lambda t: t, hvp=3), "hvp must be a function of two vectors"),
         (lambda: gf.FunctionProblem(lambda t: t, lambda t: t, inner=np.dot, mass=1.0), "inner or mass, not both"),
-        (lambda: gf.DenseLeastSquares(lambda t: t, None), "jacobian must be a function"),
+        (lambda: gf.DenseLeastSquares(lambda t: t, 1.0), "jacobian must be a function"),
         (lambda: gf.DenseLeastSquares(lambda t: t, lambda t: t, mass=0.0), "mass must be a finite number > 0"),
         (lambda: gf.DenseLeastSquares(lambda t: t, lambda t: t, mass=np.array([1.0, -1.0])), "entries > 0"),
         (lambda: gf.DenseLeastSquares(lambda t: t, lambda t: t, linear=-1.0), "linear must be a finite number >= 0"),

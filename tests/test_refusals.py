@@ -153,7 +153,7 @@ def of_constructors():
     yield "FunctionProblem", own, {}, functions | {"linear": NONNEGATIVE}
     mass = {"mass": FREE | DOUBLES | POSITIVE | NONE}
     yield "FunctionProblem, mass", lambda mass: own(inner=None, mass=mass), {"mass": T3}, mass
-    functions = {"residual": CALLABLE, "jacobian": CALLABLE, "linear": NONNEGATIVE}
+    functions = {"residual": CALLABLE, "jacobian": CALLABLE | NONE, "linear": NONNEGATIVE}
     yield "DenseLeastSquares", dense, {"mass": T3}, functions | mass
     yield "Diagonal", gf.Diagonal, {"diagonal": T3}, {"diagonal": FREE | DOUBLES}
     yield "Shift", gf.Shift, {"shift": 1.0}, {"shift": NONNEGATIVE}
@@ -205,6 +205,32 @@ def of_schemes():
         gf.AdaptiveIEQ: {"form": OBJECT} | eps,
     }.items():
         yield scheme.__name__, scheme, {}, right
+    parts = {"curvature": OBJECT, "metric": OBJECT, "globalization": OBJECT}
+    solver = {"solver": OBJECT}
+    yield "SecondOrder", gf.SecondOrder, {}, parts | solver | {"spectrum": OBJECT, "tol": POSITIVE | NONE}
+    yield "LevenbergMarquardt", gf.LevenbergMarquardt, {}, {"globalization": OBJECT, "metric": OBJECT} | solver
+    for method in (gf.Newton, gf.GaussNewton, gf.SaddleFreeNewton):
+        yield method.__name__, method, {}, {"damping": NONNEGATIVE} | solver
+    region = {"radius": POSITIVE | NONE, "curvature": OBJECT, "metric": OBJECT} | solver
+    yield "TrustRegion", gf.TrustRegion, {}, region
+    cubic = {"weight": POSITIVE, "curvature": OBJECT} | solver
+    yield "CubicRegularization", gf.CubicRegularization, {}, cubic
+    damping = {"start_relative": POSITIVE, "accept": BELOW_1}
+    for name, right in {
+        "FixedDamping": {"damping": NONNEGATIVE},
+        "MarquardtDamping": damping | {"factor": {"2", "1.5"}},
+        "NielsenDamping": damping,
+        "TrustRegion": {"radius": POSITIVE | NONE, "most": POSITIVE | NONE, "accept": ZERO},
+        "Cubic": {"weight": POSITIVE, "accept": ZERO},
+        "CurvatureDiagonal": {"running": {"True", "False"}, "floor": {"0.5"}},
+    }.items():
+        yield f"curvature.{name}", getattr(gf.curvature, name), {}, right
+    yield (
+        "check_derivatives",
+        gf.check_derivatives,
+        {"problem": own(), "theta": T3},
+        {"problem": OBJECT, "theta": FREE | DOUBLES},
+    )
     yield "Restart", gf.Restart, {"base": gf.SAV()}, {"base": OBJECT}
     relaxed = {"base": OBJECT, "eta": BELOW_1, "orientation": OBJECT, "budget": OBJECT}
     yield "Relaxed", gf.Relaxed, {"base": gf.SAV()}, relaxed

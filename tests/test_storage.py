@@ -77,7 +77,7 @@ def bits(value):
 
 
 def solution_bits(solution):
-    return bits({**vars(solution), "history": dict(solution.history), "config": dict(solution.config)})
+    return bits({**vars(solution), "problem": None, "history": dict(solution.history), "config": dict(solution.config)})
 
 
 def rich_solution():

@@ -1,6 +1,24 @@
-"""Operators built from a linearisation, and the damped solves with them."""
+"""Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
 from .damped_step import SOLVERS, damped_step
+from .gauss_newton import GaussNewton
+from .globalization import Cubic, FixedDamping, MarquardtDamping, NielsenDamping, TrustRegion
+from .hessian import Hessian
+from .metric import CurvatureDiagonal, Identity
 from .minimising_movement import Increment, minimising_movement
 
-__all__ = ["SOLVERS", "Increment", "damped_step", "minimising_movement"]
+__all__ = [
+    "SOLVERS",
+    "Cubic",
+    "CurvatureDiagonal",
+    "FixedDamping",
+    "GaussNewton",
+    "Hessian",
+    "Identity",
+    "Increment",
+    "MarquardtDamping",
+    "NielsenDamping",
+    "TrustRegion",
+    "damped_step",
+    "minimising_movement",
+]

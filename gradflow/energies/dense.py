@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from ..description import describe
 from ..namespace import Array, array_namespace, copied
 from ..refusals import evaluate, instance, mass_of, real_array
+from .derivatives import complex_step, derivative_of, differences, jacobian_by
 from .linear import LinearPart, as_linear_part
 from .protocols import Work
 from .split import SplitEnergy, weighted_dot
@@ -22,14 +24,19 @@ class DenseLinearization:
     ----------
     residual : array (N,)
         The residual q.
-    J : array (N, P)
-        Partial derivatives of q.
+    J : array (N, P) or callable
+        Partial derivatives of q, or a function without arguments that returns them. It is called once, when they are
+        needed.
     mass : float or array (P,)
         Diagonal of the inner product.
     """
 
-    def __init__(self, residual: Array, J: Array, mass: Array | float = 1.0) -> None:
-        self.residual, self._J, self._mass = residual, J, mass
+    def __init__(self, residual: Array, J: Array | Callable[[], Array], mass: Array | float = 1.0) -> None:
+        self.residual, self._given, self._mass = residual, J, mass
+
+    @cached_property
+    def _J(self) -> Array:
+        return self._given() if callable(self._given) else self._given
 
     def jvp(self, d: Array) -> Array:
         """Return J d, shape (N,)."""
@@ -76,8 +83,10 @@ class DenseLeastSquares(SplitEnergy):
     ----------
     residual : callable
         Maps theta (P,) to q, shape (N,), N >= 1.
-    jacobian : callable
-        Maps theta (P,) to J, shape (N, P), the partial derivatives, without the inner product.
+    jacobian : callable, optional
+        Maps theta (P,) to J, shape (N, P), the partial derivatives, without the inner product. Without it, J is found by
+        the complex step if the residual takes complex arguments and is analytic, and by central differences otherwise;
+        `derivative` says which.
     linear : LinearPart or float, optional
         The energy part L of equation (2), self-adjoint in the inner product.
     mass : float or array (P,), optional
@@ -93,16 +102,23 @@ class DenseLeastSquares(SplitEnergy):
     def __init__(
         self,
         residual: Callable[[Array], Array],
-        jacobian: Callable[[Array], Array],
+        jacobian: Callable[[Array], Array] | None = None,
         *,
         linear: LinearPart | float = 0.0,
         mass: float | Array | None = None,
     ) -> None:
         self._residual = instance("residual", residual, Callable, "a function of theta")
-        self._jacobian = instance("jacobian", jacobian, Callable, "a function of theta")
+        self._jacobian = None
+        if jacobian is not None:
+            self._jacobian = instance("jacobian", jacobian, Callable, "a function of theta")
         self.linear = as_linear_part(linear, "linear")
         self.mass: float | Array = mass_of(mass)
+        self.derivative = "differences" if self._jacobian is None else "given"
+        """Where J comes from: given, complex step or differences; known after the first J."""
+        self.calls = {"residual": 0, "jacobian": 0}
+        """Calls of the functions so far; those for a J by differences or the complex step count as of the residual."""
         self._lengths: dict[int, int] = {}
+        self._asked = False
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M, a 0-d array."""
@@ -110,6 +126,7 @@ class DenseLeastSquares(SplitEnergy):
 
     def _residual_at(self, theta: Array) -> Array:
         """Return a copy of q, (N,): `jacobian` may call `residual`, which may reuse its array."""
+        self.calls["residual"] += 1
         q = evaluate("residual", self._residual, real_array("theta", theta, {"P": None}))
         N = self._lengths.get(theta.shape[0])  # that of the first call
         q = copied(real_array("residual(theta)", q, {"N": N}, theta.dtype, of="theta"))
@@ -117,8 +134,24 @@ class DenseLeastSquares(SplitEnergy):
         return q
 
     def _jacobian_at(self, theta: Array, q: Array) -> Array:
+        if self._jacobian is None:
+            return self._found_jacobian(theta)
+        self.calls["jacobian"] += 1
         J, shape = evaluate("jacobian", self._jacobian, theta), {"N": q.shape[0], "P": theta.shape[0]}
         return real_array("jacobian(theta)", J, shape, theta.dtype, of="theta")
+
+    def _found_jacobian(self, theta: Array) -> Array:
+        """Return J, (N, P), from values of the residual."""
+        if not self._asked:
+            self.derivative, self._asked = derivative_of(self._counted, theta), True
+        if self.derivative == "complex step":
+            return jacobian_by(complex_step, self._counted, theta)
+        return jacobian_by(differences, self._residual_at, theta)
+
+    def _counted(self, theta: Array) -> Array:
+        """Return the residual for real or complex theta, (N,), unchecked."""
+        self.calls["residual"] += 1
+        return self._residual(theta)
 
     def linearize(self, theta: Array) -> DenseLinearization:
         """Return the residual (N,) and the Jacobian (N, P) at theta.
@@ -128,8 +161,20 @@ class DenseLeastSquares(SplitEnergy):
         ValueError
             If the value of a function has a wrong shape or dtype.
         """
+        at = self.linearize_later(theta)
+        at.jacobian()
+        return at
+
+    def linearize_later(self, theta: Array) -> DenseLinearization:
+        """Return the residual (N,) at theta, and the Jacobian (N, P), which is evaluated when it is first needed.
+
+        Raises
+        ------
+        ValueError
+            As `linearize`; of the Jacobian, when it is needed.
+        """
         q = self._residual_at(theta)
-        return DenseLinearization(q, copied(self._jacobian_at(theta, q)), self.mass)
+        return DenseLinearization(q, lambda: copied(self._jacobian_at(theta, q)), self.mass)
 
     def nonlinear_energy(self, theta: Array) -> Array:
         """Return F(theta), a 0-d array.

@@ -253,6 +253,8 @@ class ProblemAbilities:
     """The factor c of a residual ``q = c (f - y)``."""
     linearize: Callable[[Array], Linearization] | None = None
     """The method of `LeastSquares`."""
+    linearize_later: Callable[[Array], Linearization] | None = None
+    """As ``linearize``; what the residual alone does not need may be evaluated when it is first used."""
     n_samples: int | None = None
     """Number of samples; with ``batch``, the problem can be run in mini-batches."""
     batch: Callable[[Any], Any] | None = None

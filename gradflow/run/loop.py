@@ -202,18 +202,20 @@ class Run:
             self.last = (part, before, after, h)
             left = scheme_ability(self.scheme, "unsolved")(new)
             unsolved, left = self.unsolved + bool(left), left or self.left
+            rejected = self.rejected + bool(scheme_ability(self.scheme, "rejected")(new))
             sizes = hashed([self.proposed], self.sizes) if isinstance(self.controller, Schedule) else self.sizes
             # in one statement: an interruption never finds the state of one step with the number of another
             self.state, self.done, self.elapsed, self.control, self.sizes = new, self.done + 1, end, control, sizes
-            self.unsolved, self.left = unsolved, left
+            self.unsolved, self.left, self.rejected = unsolved, left, rejected
             self._count(old)
             bar.update(self.rows[-1], Moment(part, self.scheme, self.state, None, None))
+            free = not (self.shortened or scheme_ability(self.scheme, "shortened")(new))
             self._keep_snapshots()
             last = self._at_end()
             if self.done % self.every == 0 or last:
                 self._record()
                 if self.stop is not None and self.ending is None:
-                    settled = not self.shortened and self.controller.propose(self.control, self.done) <= 2 * h
+                    settled = free and self.controller.propose(self.control, self.done) <= 2 * h
                     met = self.stop.met(self.problem, self.scheme, old, new, h, self.theta0, by_step=settled)
                     self.ending = Ending(Status.CONVERGED, f"step {self.done}: {met}") if met else None
             if self.ending is None and self.callback is not None and self._asked(self.callback):
@@ -250,7 +252,7 @@ class Run:
                 after = self.scheme.step(part, before, h)
             check_state(self.theta0, before, after)
             if self.foreign:  # it may use its arrays again
-                after, at_new = own_state(after), own_state(at_new)
+                after, at_new = own_state(after), own_state(at_new) if isinstance(at_new, tuple) else None
             after, trouble = read_only_state(after), self._trouble(part, after)
             attempt = Attempt(part, self.scheme, before, after, h, trouble is None)
             accepted, control = _checked(self.controller.judge(control, attempt))
@@ -437,7 +439,7 @@ class Run:
         best = None if self.best is None else self.best._replace(theta=own_state(self.best.theta))
         return Solution(
             state.theta, state, history, status, "; ".join([message, *notes]), self.config, self.done, self.clock, self.cpu,
-            best, tuple(self.snapshots), notes, self.rejected, self.unsolved, self.control, resume,
+            best, tuple(self.snapshots), notes, self.rejected, self.unsolved, self.control, resume, self.problem,
         )  # fmt: skip
 
 

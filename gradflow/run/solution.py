@@ -17,6 +17,7 @@ from ..description import as_call
 from ..namespace import Array, is_array, is_number, quiet, to_numpy
 from ..refusals import instance, one_of, real_array, whole_number
 from .archive import pack, unpack
+from .fit import Covariance, covariance, table
 from .states import is_finite, leaves
 from .storage import previous_file, solution_file, write_whole
 
@@ -106,6 +107,11 @@ class Solution:
     """The state of the step control, a NamedTuple of numbers; None without one."""
     resume: Mapping[str, Any] = field(default_factory=dict)
     """What the loop must know besides to go on: counters, as JSON values."""
+    problem: Any = field(default=None, compare=False)
+    """The problem that was solved; None in a run that was loaded, or sent to another process."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"problem": None}
 
     def check(self) -> Solution:
         """Return the solution itself; raise ``RuntimeError`` unless it is DONE, CONVERGED or STOPPED."""
@@ -203,11 +209,36 @@ class Solution:
             "seconds": f"{self.wall_time:.3g} on the clock, {self.cpu_time:.3g} of processor time",
         }
         text = [f"{name:8} {value}" for name, value in lines.items()]
+        calls = getattr(self.problem, "calls", None)
+        if calls is not None:
+            counts = ", ".join(f"{n} of the {name}" for name, n in calls.items())
+            text.append(f"{'calls':8} {counts}; derivative: {self.problem.derivative}")
+            text += table(self.problem, self.theta)
         return "\n".join([*text, *(f"warning  {warning}" for warning in self.warnings)])
 
     @property
     def _records(self) -> int:
         return max(map(len, self.history.values()), default=0)
+
+    def covariance(self, kind: str = "gauss-newton", *, problem: Any = None) -> Covariance:
+        """Return the covariance of fitted parameters, with their standard errors; see `gradflow.run.fit`.
+
+        Parameters
+        ----------
+        kind : {"gauss-newton", "sandwich"}
+            For errors of one variance, which is estimated, or of any variances.
+        problem : LeastSquares, optional
+            The problem. It must be given for a run that was loaded or sent to another process.
+
+        Raises
+        ------
+        ValueError
+            If the problem is not at hand, is not one of least squares, or does not determine all parameters.
+        """
+        problem = self.problem if problem is None else problem
+        if problem is None:
+            raise ValueError("a stored run does not hold its problem: call covariance(problem=...)")
+        return covariance(problem, self.theta, kind)
 
     def _energies(self) -> str:
         """Return the first, the last and the lowest recorded energy in words."""

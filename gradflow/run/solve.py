@@ -50,7 +50,7 @@ def solve(
     scheme: Scheme,
     theta0: Array,
     *,
-    dt: float | Callable[[int], float] | Controller,
+    dt: float | Callable[[int], float] | Controller | None = None,
     steps: int | None = None,
     epochs: int | None = None,
     t_end: float | None = None,
@@ -78,9 +78,10 @@ def solve(
         Any scheme of the library, or yours.
     theta0 : array (P,)
         Initial parameters, floating, finite. Copied.
-    dt : float, callable or controller
+    dt : float, callable or controller, optional
         Step size > 0 (a time; the learning rate of first-order methods), a function of the step number 0, 1, ..., or a
-        controller such as `ByError`.
+        controller such as `ByError`. It may be left out if the scheme has a usual one: 1, the full step, for second-order
+        methods.
     steps, epochs, t_end : int, int, float
         Length of the run; give exactly one of the three. An epoch is one pass through the data, or one step without
         `batch_size`. The time `t_end` is hit exactly: the last step is shortened.
@@ -147,6 +148,9 @@ def solve(
     instance("progress", progress, (bool, str), "True, False or a text")
     one_of("on_interrupt", on_interrupt, ("raise", "return"))
     quantities = resolve(record, scheme)
+    dt = scheme_ability(scheme, "usual_dt") if dt is None else dt
+    if dt is None:
+        raise ValueError(f"dt must be given: {type(scheme).__name__} has no usual step size")
     controller = _controller(dt)
     wanted = _snapshot_places(snapshots, t_end, total)
     samples = problem_ability(problem, "n_samples") if batch_size is None else batch_size

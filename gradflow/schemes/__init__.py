@@ -20,6 +20,15 @@ from .restart import Restart
 from .rmsprop import RMSProp
 from .runge_kutta4 import RungeKutta4
 from .sav import SAV
+from .second_order import SecondOrder, SecondOrderState
+from .second_order_methods import (
+    CubicRegularization,
+    GaussNewton,
+    LevenbergMarquardt,
+    Newton,
+    SaddleFreeNewton,
+    TrustRegion,
+)
 from .source_sav import SourceSAV
 
 __all__ = [
@@ -32,21 +41,29 @@ __all__ = [
     "AdaptiveSAV",
     "AdaptiveState",
     "AuxiliaryScheme",
+    "CubicRegularization",
     "ElementwiseSAV",
     "EnergyTerms",
     "ExpSAV",
+    "GaussNewton",
     "GradientDescent",
     "HeavyBall",
     "ImplicitEuler",
     "ImplicitEulerState",
+    "LevenbergMarquardt",
     "Nesterov",
+    "Newton",
     "RMSProp",
     "Relaxed",
     "RelaxedState",
     "Restart",
     "RungeKutta4",
+    "SaddleFreeNewton",
     "Scheme",
+    "SecondOrder",
+    "SecondOrderState",
     "SourceSAV",
+    "TrustRegion",
 ]
 
 REGISTRY: dict[str, type] = {
@@ -67,6 +84,7 @@ REGISTRY: dict[str, type] = {
         AdaptiveSAV,
         IEQ,
         AdaptiveIEQ,
+        SecondOrder,
         Restart,
         Relaxed,
     )

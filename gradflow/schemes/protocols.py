@@ -102,6 +102,8 @@ class SchemeAbilities:
     """The operator S that the scheme adds implicitly and subtracts explicitly."""
     base: Any = None
     """The scheme that a wrapper wraps."""
+    usual_dt: ClassVar[float | None] = None
+    """The step size of a run that is given none; None if it must be given."""
     records: ClassVar[tuple[str, ...]] = ()
     """Fields of the state, numbers or 0-d arrays, that ``solve(record=...)`` takes by name."""
 
@@ -126,6 +128,30 @@ class SchemeAbilities:
         `solve` counts these steps and reports them in ``Solution.warnings``.
         """
         return ""
+
+    def rejected(self, state: Any) -> bool:
+        """Return whether the last step was a trial that the scheme rejected, so that theta did not move.
+
+        `solve` counts these steps in ``Solution.rejected``.
+
+        Parameters
+        ----------
+        state : NamedTuple
+            From `step`.
+        """
+        return False
+
+    def shortened(self, state: Any) -> bool:
+        """Return whether the scheme itself shortened or rejected the last step: its length says nothing of convergence.
+
+        `solve` tests no tolerance on the step or the energy after such a step.
+
+        Parameters
+        ----------
+        state : NamedTuple
+            From `step`.
+        """
+        return False
 
     def increment(self, problem: Problem, state: Any, new: Any, dt: Scalar) -> Array:
         """Return ``|d|_M^2 / dt``, 0-d, with d the increment of theta; ``budget="increment"`` may spend it.

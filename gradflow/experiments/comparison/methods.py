@@ -7,7 +7,9 @@ Left out are
 * SourceSAV, restarted SAV with another name for its variable, as far as theta goes: r cancels from its step;
 * vanilla and restarted A-SAV: adaptive SAV is published with relaxation, and so it is run;
 * RK4 and implicit Euler, which follow the flow for reference: one takes four gradients in a step, the other solves a
-  nonlinear system.
+  nonlinear system;
+* the second-order methods but restarted IEQ, which is damped Gauss-Newton: on batches, a damping or radius that follows
+  the decrease of one batch says little about the next.
 
 The constant is what a method's energy is shifted or divided by: C of the SAV schemes, kappa of the exponential one.
 Their other constant, the stabilization lambda, adds nothing to dt. For SAV in its three forms, ExpSAV and element-wise

@@ -1,0 +1,137 @@
+r"""The Gauss-Newton curvature of a least-squares problem.
+
+For ``E = (theta, L theta)_M / 2 + |q|^2 / 2`` and the Jacobian J of q, with its adjoint ``J^*`` in the inner product,
+
+.. math:: G = J^* J + L, \qquad g = J^* q + L\theta.                                                    \tag{1}
+
+The Hessian has the additional term ``sum_i q_i (q_i)''``, which vanishes where the residual is zero or affine. A root is
+
+.. math:: R = \begin{pmatrix} J \\ (M L)^{1/2} \end{pmatrix}, \qquad
+          r = \begin{pmatrix} q \\ (M L)^{1/2}\theta \end{pmatrix}                                      \tag{2}
+
+for a diagonal L.
+
+Source: Nocedal & Wright, Numerical Optimization (2006), section 10.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..energies.linear import Diagonal
+from ..energies.protocols import Linearization, Problem, problem_ability
+from ..namespace import Array, array_namespace, copied
+from .model import Model, Root
+
+__all__ = ["GaussNewton", "GaussNewtonModel"]
+
+
+class GaussNewtonModel(Model):
+    """The model with the curvature (1).
+
+    Parameters
+    ----------
+    problem : LeastSquares
+        The energy.
+    theta : array (P,)
+        Where the model is made.
+    """
+
+    definite = True
+    residual: Array
+    """The residual q, (N,)."""
+
+    def __init__(self, problem: Problem, theta: Array) -> None:
+        super().__init__(problem, theta)
+        linearize = problem_ability(problem, "linearize_later") or problem_ability(problem, "linearize")
+        self.at: Linearization = linearize(theta)
+        self.residual = copied(self.at.residual)  # a problem of one's own may reuse the array
+
+    @cached_property
+    def _linear_term(self) -> Array | None:
+        """L theta, (P,); None for zero."""
+        return None if self.linear.scalar == 0 else self.linear.apply(self.theta)
+
+    @cached_property
+    def energy(self) -> Array:
+        """E(theta), 0-d."""
+        F = self.residual @ self.residual / 2
+        return F if self._linear_term is None else F + self.problem.inner(self.theta, self._linear_term) / 2
+
+    @cached_property
+    def gradient(self) -> Array:
+        """The gradient g of (1), (P,)."""
+        g = self.at.vjp(self.residual)
+        return g if self._linear_term is None else g + self._linear_term
+
+    def apply(self, v: Array) -> Array:
+        """Return G v of (1), (P,).
+
+        Parameters
+        ----------
+        v : array (P,)
+            A direction.
+        """
+        u = self.at.vjp(self.at.jvp(v))
+        return u if self._linear_term is None else u + self.linear.apply(v)
+
+    def matrix(self) -> Array:
+        """Return B = J^T J + M L, (P, P), symmetric."""
+        J, xp = self.at.jacobian(), array_namespace(self.theta)
+        B = J.T @ J
+        if self._linear_term is None:
+            return B
+        L = self.linear.apply(xp.eye(J.shape[1], dtype=J.dtype)) * self.known_mass("a matrix of the curvature")
+        return B + (L + L.T) / 2
+
+    def diagonal(self) -> Array:
+        """Return the diagonal of G, (P,)."""
+        J, xp = self.at.jacobian(), array_namespace(self.theta)
+        own = xp.sum(J * J, axis=0) / self.known_mass("the diagonal of the curvature")
+        L = self._linear_diagonal
+        if L is not None:
+            return own + L
+        return own + xp.linalg.diagonal(self.linear.apply(xp.eye(J.shape[1], dtype=J.dtype)))
+
+    @property
+    def _linear_diagonal(self) -> Array | float | None:
+        """L, if it is a number or diagonal."""
+        return self.linear.diagonal if isinstance(self.linear, Diagonal) else self.linear.scalar
+
+    @property
+    def has_root(self) -> bool:
+        """Whether `root` is known: L is a number or diagonal."""
+        return self._linear_diagonal is not None
+
+    def root(self) -> Root | None:
+        """Return (2); None if L is not diagonal."""
+        L = self._linear_diagonal
+        if L is None:
+            return None
+        J, xp = self.at.jacobian(), array_namespace(self.theta)
+        if self._linear_term is None:
+            return Root(J, self.residual)
+        s = xp.sqrt(xp.ones(J.shape[1], dtype=J.dtype) * L * self.known_mass("a root of the curvature"))
+        return Root(
+            xp.concat([J, s[:, None] * xp.eye(J.shape[1], dtype=J.dtype)]), xp.concat([self.residual, s * self.theta])
+        )
+
+
+@dataclass(frozen=True)
+class GaussNewton:
+    """The Gauss-Newton curvature (1). It needs a problem with ``linearize``."""
+
+    def at(self, problem: Problem, theta: Array) -> GaussNewtonModel:
+        """Return the model at theta.
+
+        Raises
+        ------
+        ValueError
+            If the problem is not one of least squares.
+        """
+        if problem_ability(problem, "linearize") is None:
+            raise ValueError(
+                f"GaussNewton needs a least-squares problem, got {type(problem).__name__} without linearize"
+            )
+        return GaussNewtonModel(problem, theta)

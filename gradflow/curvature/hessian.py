@@ -1,0 +1,55 @@
+r"""The exact Hessian as a curvature.
+
+``G v`` is the derivative of the gradient along v, the problem's ``hvp``: the error of the model is ``O(|d|^3)``, with any
+other curvature ``O(|d|^2)``. G need not be positive semi-definite.
+
+Source: Pearlmutter, Neural Comput. 6 (1994) 147.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..energies.protocols import Problem
+from ..namespace import Array
+from .model import Model
+
+__all__ = ["Hessian", "HessianModel"]
+
+
+class HessianModel(Model):
+    """The model with the Hessian, from the problem's ``energy_and_gradient`` and ``hvp``."""
+
+    @cached_property
+    def _energy_and_gradient(self) -> tuple[Array, Array]:
+        return self.problem.energy_and_gradient(self.theta)
+
+    @property
+    def energy(self) -> Array:
+        """E(theta), 0-d."""
+        return self._energy_and_gradient[0]
+
+    @property
+    def gradient(self) -> Array:
+        """The gradient, (P,), in the problem's inner product."""
+        return self._energy_and_gradient[1]
+
+    def apply(self, v: Array) -> Array:
+        """Return the derivative of the gradient along v, (P,).
+
+        Parameters
+        ----------
+        v : array (P,)
+            A direction.
+        """
+        return self.problem.hvp(self.theta, v)
+
+
+@dataclass(frozen=True)
+class Hessian:
+    """The exact Hessian. It needs a problem with ``hvp``."""
+
+    def at(self, problem: Problem, theta: Array) -> HessianModel:
+        """Return the model at theta."""
+        return HessianModel(problem, theta)

@@ -1,0 +1,192 @@
+r"""The quadratic model of an energy, and the curvatures that give it one.
+
+Near theta, second-order methods replace the energy by
+
+.. math:: m(d) = E(\theta) + (g, d)_M + \tfrac12 (d, G d)_M,                                            \tag{1}
+
+with the gradient g and an operator G that is self-adjoint in the problem's inner product: the Hessian, or an
+approximation of it. A `Curvature` chooses G; its `at` returns the model at one theta.
+
+In coordinates, ``(u, G v)_M = u^T B v`` with the symmetric matrix ``B = M G``, M the diagonal of the inner product. A
+model with ``G = R^* R``, where R maps to K residuals r with ``g = R^* r``, has a *root*. Its curvature is positive
+semi-definite, its solvers need no square of the condition number, and they work on the side of the K residuals where K
+is smaller than P.
+
+The metric. The length of a step is ``|d|_D^2 = (d, D d)_M`` with a positive diagonal operator D; `weights` is its
+diagonal, None for the identity. `gradflow.curvature.metric` has the usual ones.
+
+A model is also a linear operator in the sense of SciPy: ``scipy.sparse.linalg.aslinearoperator(model)`` applies G.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+from ..energies.linear import LinearPart
+from ..energies.protocols import Problem, linear_part, problem_ability
+from ..namespace import Array, array_namespace
+
+__all__ = ["Curvature", "Model", "Root", "decrease"]
+
+
+class Root(NamedTuple):
+    """A root of the curvature in coordinates: ``B = R^T R`` and ``M g = R^T r``."""
+
+    R: Array
+    """(K, P)."""
+    r: Array
+    """(K,)."""
+
+
+class Model:
+    """A model (1) at one theta. A derived class defines `energy`, `gradient` and `apply`.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    theta : array (P,)
+        Where the model is made.
+    """
+
+    definite = False
+    """Whether G is positive semi-definite for certain."""
+    residual: Array | None = None
+    """The residual q, (N,), of a problem with ``F = |q|^2 / 2``."""
+
+    def __init__(self, problem: Problem, theta: Array) -> None:
+        self.problem, self.theta = problem, theta
+        self.forms: dict[Any, Any] = {}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(P, P)."""
+        return self.theta.shape[0], self.theta.shape[0]
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of theta."""
+        return self.theta.dtype
+
+    @cached_property
+    def mass(self) -> Array | float | None:
+        """The diagonal M of the inner product, a number or (P,); None if it is not diagonal or not known."""
+        mass: Array | float | None = problem_ability(self.problem, "mass")
+        return mass
+
+    @cached_property
+    def linear(self) -> LinearPart:
+        """The energy part L of the problem."""
+        return linear_part(self.problem)
+
+    @property
+    def energy(self) -> Array:
+        """E(theta), 0-d. The base class raises NotImplementedError."""
+        raise NotImplementedError(self.__class__.__name__)
+
+    @property
+    def gradient(self) -> Array:
+        """The gradient g, (P,), in the problem's inner product. The base class raises NotImplementedError."""
+        raise NotImplementedError(self.__class__.__name__)
+
+    def apply(self, v: Array) -> Array:
+        """Return G v, (P,). The base class raises NotImplementedError.
+
+        Parameters
+        ----------
+        v : array (P,)
+            A direction.
+        """
+        raise NotImplementedError(self.__class__.__name__)
+
+    def matvec(self, v: Array) -> Array:
+        """Return G v, of the shape of v, as SciPy's operators do.
+
+        Parameters
+        ----------
+        v : array (P,) or (P, 1)
+            A direction.
+        """
+        return self.apply(v) if v.ndim == 1 else self.apply(v[:, 0])[:, None]
+
+    def rmatvec(self, v: Array) -> Array:
+        """Return the transpose of G in coordinates, M G M^{-1}, applied to v, of the shape of v.
+
+        Parameters
+        ----------
+        v : array (P,) or (P, 1)
+            A vector.
+        """
+        mass = self.known_mass("the transpose of G")
+        mass = mass if v.ndim == 1 or isinstance(mass, (int, float)) else mass[:, None]
+        return mass * self.matvec(v / mass)
+
+    def known_mass(self, what: str) -> Array | float:
+        """Return `mass`, a number or (P,); raise ValueError where it is not known.
+
+        Parameters
+        ----------
+        what : str
+            What needs it, for the message.
+        """
+        if self.mass is None:
+            raise ValueError(f"{what} needs a problem with a diagonal inner product, declared as `mass`")
+        return self.mass
+
+    def matrix(self) -> Array:
+        """Return B = M G, (P, P), symmetric: P products with G."""
+        xp = array_namespace(self.theta)
+        P = self.shape[0]
+        indices = xp.arange(P)
+        columns = [self.apply(xp.astype(indices == j, self.dtype)) for j in range(P)]
+        B = xp.stack(columns) * self.known_mass("a matrix of the curvature")  # row j is G e_j, weighted
+        return (B + B.T) / 2
+
+    def diagonal(self) -> Array:
+        """Return the diagonal of G, (P,)."""
+        xp = array_namespace(self.theta)
+        return xp.linalg.diagonal(self.matrix()) / self.known_mass("the diagonal of the curvature")
+
+    def root(self) -> Root | None:
+        """Return a root of G, or None if there is none."""
+        return None
+
+
+class Curvature(Protocol):
+    """A choice of G in (1); implementations are frozen dataclasses."""
+
+    def at(self, problem: Problem, theta: Array) -> Model:
+        """Return the model at theta.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Parameters.
+
+        Raises
+        ------
+        ValueError
+            If the problem lacks what this curvature needs.
+        """
+
+
+def decrease(old: Model, new: Model) -> Array:
+    """Return E(old) - E(new), 0-d, with the digits that a difference of squares would lose.
+
+    For two residuals it is ``(q - q') . (q + q') / 2``, plus the same for the energy part.
+
+    Parameters
+    ----------
+    old, new : Model
+        Models of one problem at two points.
+    """
+    if old.residual is None or new.residual is None:
+        return old.energy - new.energy
+    drop = (old.residual - new.residual) @ (old.residual + new.residual) / 2
+    L = old.linear
+    if L.scalar == 0:
+        return drop
+    return drop + old.problem.inner(old.theta - new.theta, L.apply(old.theta + new.theta)) / 2

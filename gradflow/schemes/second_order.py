@@ -1,0 +1,267 @@
+r"""Second-order methods: one framework for Newton, Gauss-Newton, Levenberg-Marquardt, trust regions and the cubic model.
+
+With a curvature G, a metric D (`gradflow.curvature.metric`) and the inner product M of the problem, the increment d of a
+step solves
+
+.. math:: (G + \nu D)\,d = -g,                                                                          \tag{1}
+
+where the multiplier ``nu >= 0`` is given (damping), or follows from a bound of ``|d|_D`` (trust region) or a cubic term
+(`gradflow.curvature.subproblem`). A step is one of explicit Euler for ``theta' = -(G + nu D)^{-1} g``:
+
+.. math:: \theta_{\text{trial}} = \theta^n + \Delta t\, d,                                              \tag{2}
+
+the full step of the model for ``dt = 1``, the default of `solve`. The model predicts the decrease
+
+.. math:: p = -\Delta t\,(g, d)_M - \tfrac12\Delta t^2 (d, G d)_M
+            = \Delta t\,\bigl(1 - \tfrac12\Delta t\bigr)(d, (G + \nu D) d)_M + \tfrac12\Delta t^2\nu\,|d|_D^2,    \tag{3}
+
+which is nonnegative for ``dt <= 2`` if ``G + nu D`` is positive semi-definite. The trial is accepted if
+
+.. math:: \rho = \frac{E(\theta^n) - E(\theta_{\text{trial}})}{p} > \rho_0:                              \tag{4}
+
+an accepted step decreases the true energy by at least ``rho_0 p``. A rejected trial leaves theta and changes the damping,
+the radius or the weight of the cubic term; it is a step of its own, and no standstill.
+
+With the Gauss-Newton curvature, ``D = I``, ``nu = 1 / tau`` and ``dt = 1``, (2) is the step of restarted `IEQ` of size
+tau, and p is the guaranteed decrease of its modified energy.
+
+Close to a minimum, both decreases are rounding errors of E. Where neither exceeds ``64 eps |E|``, a trial that does not
+increase E is accepted, whatever the ratio. A trial that rounds to theta itself leaves the state as it is.
+
+===========  =============  =====
+symbol       code           shape
+===========  =============  =====
+theta        theta          (P,)
+d            d              (P,)
+(g, d)_M     slope          0-d
+(d, G d)_M   bend           0-d
+nu           damping        0-d
+p            predicted      0-d
+rho          ratio          0-d
+===========  =============  =====
+
+Source: Nocedal & Wright, Numerical Optimization (2006), chapters 4 and 10; Conn, Gould & Toint, Trust-Region Methods (2000),
+chapter 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, ClassVar, NamedTuple
+
+from ..curvature.gauss_newton import GaussNewton
+from ..curvature.globalization import Control, Globalization, NielsenDamping
+from ..curvature.metric import Identity, Metric
+from ..curvature.model import Curvature, Model, decrease
+from ..curvature.spectral import SOLVERS, SPECTRA, minimise
+from ..energies.linear import Scalar
+from ..energies.protocols import Problem
+from ..namespace import Array, array_namespace
+from ..refusals import one_of, plain_numbers, real_number
+
+__all__ = ["SecondOrder", "SecondOrderState", "second_order_update"]
+
+ROUNDING = (
+    64.0  # decreases up to this multiple of eps |E| are rounding errors: those of a sum of squares, and of its terms
+)
+
+
+class SecondOrderState(NamedTuple):
+    """State of a second-order method. Flags are 0 or 1; numbers of the last trial are 0 before the first."""
+
+    theta: Array
+    """Parameters, (P,)."""
+    control: Control
+    """Damping, radius or weight of the next trial; 0 before the first."""
+    weights: Array
+    """Diagonal of D, (P,); 1, 0-d, for the identity."""
+    size: Array
+    """Damping, radius or weight of the last trial, 0-d."""
+    damping: Array
+    """The multiplier nu of the last trial, 0-d."""
+    length: Array
+    """``|d|_D`` of the last trial, 0-d."""
+    predicted: Array
+    """Predicted decrease (3), 0-d."""
+    share: Array
+    """Predicted decrease over that of the minimiser of the model, 0-d; 0 if the model has none."""
+    actual: Array
+    """Actual decrease, 0-d; 0 if the energy of the trial is not finite."""
+    ratio: Array
+    """The ratio (4), 0-d; -1 if the energy of the trial is not finite."""
+    exhausted: Array
+    """Whether the decrease at the minimiser of the model is a rounding error of the energy, 0-d."""
+    accepted: Array
+    """Whether the last trial was accepted, 0-d."""
+    boundary: Array
+    """Whether the trust region ended the last trial, 0-d."""
+    negative_curvature: Array
+    """Whether a negative eigenvalue of the last model was seen, 0-d."""
+    products: Array
+    """Products with the curvature for the last trial, 0-d; 0 if a matrix was decomposed."""
+
+
+def second_order_update(theta: Array, d: Array, slope: Array, bend: Array, *, dt: Scalar) -> tuple[Array, Array]:
+    """Return theta_trial (P,) of equation (2) and the predicted decrease (0-d) of (3).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters at the old time.
+    d : array (P,)
+        The increment of (1).
+    slope : 0-d array
+        (g, d)_M.
+    bend : 0-d array
+        (d, G d)_M.
+    dt : float or 0-d array
+        Step size, > 0; 1 for the full step.
+    """
+    return theta + dt * d, -dt * slope - dt**2 * bend / 2  # (2), (3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondOrder:
+    """A second-order method, equations (1) to (4), from its parts.
+
+    Parameters
+    ----------
+    curvature : Curvature
+        G: `gradflow.curvature.GaussNewton`, `gradflow.curvature.Hessian`, or yours.
+    metric : Metric
+        D: `gradflow.curvature.Identity`, `gradflow.curvature.CurvatureDiagonal`.
+    globalization : Globalization
+        What determines nu: `gradflow.curvature.FixedDamping`, `gradflow.curvature.NielsenDamping`, ...
+    solver : {"auto", "svd", "gram", "eigh", "lanczos"}
+        How the model is brought to its eigenbasis; see `gradflow.curvature.spectral`.
+    spectrum : {"exact", "absolute"}
+        Whether (1) has G, or ``|G|``, the operator with the absolute eigenvalues: directions of negative curvature are then
+        left, where Newton's method is attracted. The prediction (3) has G.
+    tol : float, optional
+        For lanczos, the residual of (1) to reach, relative to the gradient.
+
+    Raises
+    ------
+    ValueError
+        If a part is not what its protocol wants, the solver is unknown or the tolerance is not positive; at `init`, if
+        the energy is not finite or the problem lacks what the curvature needs.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> rosenbrock = gf.DenseLeastSquares(
+    ...     lambda t: np.array([10 * (t[1] - t[0] ** 2), 1 - t[0]]), lambda t: np.array([[-20 * t[0], 10.0], [-1.0, 0.0]])
+    ... )
+    >>> method = gf.SecondOrder(curvature=gf.curvature.GaussNewton(), globalization=gf.curvature.NielsenDamping())
+    >>> solution = gf.solve(rosenbrock, method, np.array([-1.2, 1.0]), steps=100, stop=gf.Tolerance(gradient=1e-12))
+    >>> solution.status, bool(abs(solution.theta - 1).max() < 1e-12)
+    (<Status.CONVERGED: 'converged'>, True)
+    """
+
+    curvature: Curvature = GaussNewton()
+    metric: Metric = Identity()
+    globalization: Globalization = NielsenDamping()
+    solver: str = "auto"
+    spectrum: str = "exact"
+    tol: float | None = None
+
+    records: ClassVar[tuple[str, ...]] = (
+        "size", "damping", "length", "predicted", "share", "actual", "ratio", "exhausted", "accepted", "boundary", "negative_curvature", "products",
+    )  # fmt: skip
+    usual_dt: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        for name, members in (
+            ("curvature", ("at",)),
+            ("metric", ("start", "weights")),
+            ("globalization", ("start", "solve", "after")),
+        ):
+            part = getattr(self, name)
+            missing = [member for member in members if not callable(getattr(part, member, None))]
+            if isinstance(part, type) or missing:
+                raise ValueError(
+                    f"{name} must be an object of gradflow.curvature with {', '.join(members)}, got {part!r}"
+                )
+        one_of("solver", self.solver, SOLVERS)
+        one_of("spectrum", self.spectrum, SPECTRA)
+        if self.tol is not None:
+            real_number("tol", self.tol, 0, open_low=True)
+
+    def init(self, problem: Problem, theta: Array) -> SecondOrderState:
+        """Return the state before the first trial."""
+        model = self.curvature.at(problem, theta)
+        if not isfinite(float(model.energy)):
+            raise ValueError(f"the energy at theta0 must be finite, got {float(model.energy)}")
+        zero = 0 * theta[0]
+        return SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(12)))
+
+    def rejected(self, state: SecondOrderState) -> bool:
+        """Return whether the last trial was rejected: theta was left as it was."""
+        return not bool(state.accepted)
+
+    def shortened(self, state: SecondOrderState) -> bool:
+        """Return whether the step got less than half of the decrease that the model has to offer, by damping or a rejection.
+
+        Where the model has no decrease to offer beyond rounding errors, the answer is no: the run has come to its end.
+        """
+        return not bool(state.exhausted) and (bool(state.share < 0.5) or not bool(state.accepted))
+
+    def step(self, problem: Problem, state: SecondOrderState, dt: Scalar) -> SecondOrderState:
+        """Return the state after one trial."""
+        return self.step_evaluated(problem, state, dt, None)[0]
+
+    def step_evaluated(
+        self, problem: Problem, state: SecondOrderState, dt: Scalar, at: Any
+    ) -> tuple[SecondOrderState, Any]:
+        """Return ``step(problem, state, dt)`` and the model at its theta, for the next step."""
+        model: Model = self.curvature.at(problem, state.theta) if at is None else at
+        xp, zero = array_namespace(state.theta), 0 * state.theta[0]
+        begins = not bool(state.control.size > 0)
+        fresh = begins or bool(state.accepted)
+        weights = self.metric.weights(model, state.weights) if fresh else state.weights
+        control = state.control
+
+        def subproblem(form: Any) -> Any:
+            nonlocal control
+            if begins:
+                length = problem.inner(state.theta, weights * state.theta) ** 0.5
+                control = self.globalization.start(form, zero + length)
+            return self.globalization.solve(form, control.size)
+
+        step = minimise(
+            model, weights if weights.shape else None, subproblem, self.solver, tol=self.tol, spectrum=self.spectrum
+        )
+        trial, predicted = second_order_update(state.theta, step.d, step.slope, step.bend, dt=dt)
+        new = self.curvature.at(problem, trial)
+        finite = bool(xp.isfinite(new.energy)) and bool(xp.all(xp.isfinite(trial)))
+        actual = decrease(model, new) if finite else zero
+        noise = ROUNDING * float(xp.finfo(state.theta.dtype).eps) * abs(float(model.energy))
+        ratio = _ratio(actual, predicted, noise) if finite else zero - 1
+        exhausted, still = float(step.most) <= noise, bool(xp.all(trial == state.theta))
+        threshold = self.globalization.accept
+        accepted = threshold is None or bool(ratio > threshold)
+        after = SecondOrderState(
+            trial if accepted else state.theta, control if still else self.globalization.after(control, step, ratio), weights, control.size,
+            step.nu, step.length, predicted, _share(predicted, step.most), actual, ratio, zero + float(exhausted),
+            zero + float(accepted), zero + float(step.boundary),
+            zero + float(step.negative), zero + step.products,
+        )  # fmt: skip
+        return after, new if accepted else model
+
+
+def _ratio(actual: Array, predicted: Array, noise: float) -> Array:
+    """Return (4), 0-d; 1 if both decreases are at most `noise` and E does not rise; -1 where no decrease is predicted."""
+    xp = array_namespace(actual)
+    if noise > 0 and 0 <= float(actual) <= noise and abs(float(predicted)) <= noise:
+        return xp.ones_like(actual)
+    usable, one = predicted > 0, xp.ones_like(actual)
+    return xp.where(usable, actual / xp.where(usable, predicted, one), -one)
+
+
+def _share(predicted: Array, most: Array) -> Array:
+    """Return predicted / most, 0-d; 0 if the model is unbounded below."""
+    xp = array_namespace(predicted)
+    bounded = xp.isfinite(most) & (most > 0)
+    return xp.where(bounded, predicted / xp.where(bounded, most, xp.ones_like(most)), xp.zeros_like(predicted))

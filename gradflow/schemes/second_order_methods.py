@@ -1,0 +1,160 @@
+"""The second-order methods by their names: each is `SecondOrder` with its parts spelled out.
+
+=======================  ==============  ===================  =================  ==========
+method                   curvature       metric               globalisation      spectrum
+=======================  ==============  ===================  =================  ==========
+`Newton`                 Hessian         Identity             FixedDamping       exact
+`GaussNewton`            GaussNewton     Identity             FixedDamping       exact
+`LevenbergMarquardt`     GaussNewton     CurvatureDiagonal    TrustRegion        exact
+`TrustRegion`            Hessian         Identity             TrustRegion        exact
+`CubicRegularization`    Hessian         Identity             Cubic              exact
+`SaddleFreeNewton`       Hessian         Identity             FixedDamping       absolute
+=======================  ==============  ===================  =================  ==========
+"""
+
+from __future__ import annotations
+
+from ..curvature import globalization
+from ..curvature.gauss_newton import GaussNewton as GaussNewtonCurvature
+from ..curvature.globalization import Cubic, FixedDamping, Globalization
+from ..curvature.hessian import Hessian
+from ..curvature.metric import CurvatureDiagonal, Identity, Metric
+from ..curvature.model import Curvature
+from .second_order import SecondOrder
+
+__all__ = [
+    "CubicRegularization",
+    "GaussNewton",
+    "LevenbergMarquardt",
+    "Newton",
+    "SaddleFreeNewton",
+    "TrustRegion",
+]
+
+
+def Newton(*, damping: float = 0.0, solver: str = "auto") -> SecondOrder:
+    """Return Newton's method: ``(H + damping I) d = -g``.
+
+    It is attracted by every stationary point, a saddle or a maximum too, and a step may increase the energy.
+
+    Parameters
+    ----------
+    damping : float
+        A constant multiplier >= 0, 1 / time.
+    solver : str
+        As in `SecondOrder`.
+    """
+    return SecondOrder(curvature=Hessian(), globalization=FixedDamping(damping), solver=solver)
+
+
+def GaussNewton(*, damping: float = 0.0, solver: str = "auto") -> SecondOrder:
+    """Return the Gauss-Newton method: ``(J^* J + L + damping I) d = -g``.
+
+    Without damping, the shortest solution is taken where J is rank-deficient. With ``damping = 1 / dt`` it is
+    ``Restart(IEQ())`` with step size dt.
+
+    Parameters
+    ----------
+    damping : float
+        A constant multiplier >= 0, 1 / time.
+    solver : str
+        As in `SecondOrder`.
+    """
+    return SecondOrder(curvature=GaussNewtonCurvature(), globalization=FixedDamping(damping), solver=solver)
+
+
+def LevenbergMarquardt(
+    *,
+    globalization: Globalization = globalization.TrustRegion(),
+    metric: Metric = CurvatureDiagonal(),
+    solver: str = "auto",
+) -> SecondOrder:
+    """Return the Levenberg-Marquardt method for least squares.
+
+    By default the damping is the multiplier of a trust region, scaled by the running maximum of ``diag J^T J``, as in MINPACK:
+    a damping that is adapted by itself stalls on more problems (MGH10 and Nelson of the NIST problems).
+
+    Parameters
+    ----------
+    globalization : Globalization
+        `gradflow.curvature.TrustRegion`, or `gradflow.curvature.NielsenDamping` or `gradflow.curvature.MarquardtDamping`
+        for the methods of these names.
+    metric : Metric
+        What is damped: `gradflow.curvature.CurvatureDiagonal`, or `gradflow.curvature.Identity` for Levenberg's method.
+    solver : str
+        As in `SecondOrder`.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> t = np.arange(1.0, 7.0)
+    >>> y = np.array([2.7, 3.7, 5.0, 6.7, 9.1, 12.2])
+    >>> fit = gf.DenseLeastSquares(lambda b: b[0] * np.exp(b[1] * t) - y)
+    >>> solution = gf.solve(fit, gf.LevenbergMarquardt(), np.ones(2), steps=50, stop=gf.Tolerance(step_relative=1e-8))
+    >>> solution.status, np.round(solution.theta, 3)
+    (<Status.CONVERGED: 'converged'>, array([2.03 , 0.299]))
+    """
+    return SecondOrder(curvature=GaussNewtonCurvature(), metric=metric, globalization=globalization, solver=solver)
+
+
+def TrustRegion(
+    *, radius: float | None = None, curvature: Curvature = Hessian(), metric: Metric = Identity(), solver: str = "auto"
+) -> SecondOrder:
+    """Return the trust-region method with exact subproblems, the hard case included; with ``solver="lanczos"``, GLTR.
+
+    Parameters
+    ----------
+    radius : float, optional
+        The first radius, > 0; by default the length of theta.
+    curvature : Curvature
+        As in `SecondOrder`.
+    metric : Metric
+        The shape of the region.
+    solver : str
+        As in `SecondOrder`.
+    """
+    region = globalization.TrustRegion(radius=radius)
+    return SecondOrder(curvature=curvature, metric=metric, globalization=region, solver=solver)
+
+
+def CubicRegularization(*, weight: float = 1.0, curvature: Curvature = Hessian(), solver: str = "auto") -> SecondOrder:
+    """Return adaptive cubic regularisation (ARC).
+
+    Parameters
+    ----------
+    weight : float
+        The first weight sigma of the cubic term, > 0.
+    curvature : Curvature
+        As in `SecondOrder`.
+    solver : str
+        As in `SecondOrder`.
+    """
+    return SecondOrder(curvature=curvature, globalization=Cubic(weight=weight), solver=solver)
+
+
+def SaddleFreeNewton(*, damping: float = 1e-3, solver: str = "auto") -> SecondOrder:
+    """Return saddle-free Newton: ``(|H| + damping I) d = -g``, which is repelled by saddles.
+
+    Parameters
+    ----------
+    damping : float
+        A constant multiplier >= 0, 1 / time; it bounds the step where an eigenvalue vanishes.
+    solver : str
+        As in `SecondOrder`.
+
+    Examples
+    --------
+    The double well ``x^2 / 2 + y^4 / 4 - y^2 / 2`` has a saddle at the origin and minima at ``y = 1, -1``:
+
+    >>> import numpy as np, gradflow as gf
+    >>> well = gf.FunctionProblem(
+    ...     lambda t: t[0] ** 2 / 2 + t[1] ** 4 / 4 - t[1] ** 2 / 2,
+    ...     lambda t: np.array([t[0], t[1] ** 3 - t[1]]),
+    ...     hvp=lambda t, v: np.array([v[0], (3 * t[1] ** 2 - 1) * v[1]]),
+    ... )
+    >>> start = np.array([1.0, 0.3])
+    >>> ends = [gf.solve(well, method, start, steps=50).theta for method in (gf.Newton(), gf.SaddleFreeNewton())]
+    >>> np.round(np.abs(ends), 6).tolist()
+    [[0.0, 0.0], [0.0, 1.0]]
+    """
+    return SecondOrder(curvature=Hessian(), globalization=FixedDamping(damping), spectrum="absolute", solver=solver)

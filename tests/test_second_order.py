@@ -1,0 +1,425 @@
+"""Second-order methods: subproblems, eigenbases, metrics, globalisation, derivatives of user functions."""
+
+import numpy as np
+import pytest
+from scipy.sparse.linalg import aslinearoperator, eigsh
+
+import gradflow as gf
+from cases import residual_case
+from gradflow.curvature.gauss_newton import GaussNewton
+from gradflow.curvature.hessian import Hessian
+from gradflow.curvature.model import decrease
+from gradflow.curvature.spectral import minimise
+from gradflow.curvature.subproblem import cubic, damped, trust_region
+from smooth_problems import SPLITS, smooth_problem
+
+C = gf.curvature
+GLOBALIZATIONS = {
+    "fixed": C.FixedDamping(0.1),
+    "Marquardt": C.MarquardtDamping(),
+    "Nielsen": C.NielsenDamping(),
+    "region": C.TrustRegion(radius=0.3),
+    "cubic": C.Cubic(weight=3.0),
+}
+CURVATURES = {"GaussNewton": GaussNewton(), "Hessian": Hessian()}
+
+
+# -- Subproblems in the eigenbasis --------------------------------------------------------------------------------
+
+
+def random_model(rng, kind):
+    """Return gamma and mu: any, the hard case, nearly the hard case, semi-definite, a multiple least eigenvalue."""
+    K = rng.integers(1, 8)
+    mu, gamma = (rng.standard_normal(K) * 10 ** rng.uniform(-3, 3) for _ in range(2))
+    least = np.argmin(mu)
+    if kind == "hard":
+        mu[least] = -abs(mu[least])
+        gamma[least] = 0
+    elif kind == "nearly hard":
+        gamma[least] *= 1e-14
+    elif kind == "semi-definite":
+        mu = np.where(rng.random(K) < 0.3, 0.0, abs(mu))
+    elif kind == "multiple":
+        mu = np.minimum(mu, mu[0])
+    return gamma, mu, 10 ** rng.uniform(-3, 3)
+
+
+def model_value(gamma, mu, z):
+    return gamma @ z + z @ (mu * z) / 2
+
+
+@pytest.mark.parametrize("kind", ["any", "hard", "nearly hard", "semi-definite", "multiple"])
+def test_the_solutions_of_10_000_subproblems_satisfy_the_conditions_of_optimality(kind):
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        gamma, mu, size = random_model(rng, kind)
+        scale = np.abs(mu).max() + 1e-300
+        z, nu, boundary = trust_region(gamma, mu, size)
+        length = np.linalg.norm(z)
+        # backward error of (mu + nu) z = -gamma
+        assert np.linalg.norm((mu + nu) * z + gamma) <= 1e-10 * (np.linalg.norm(gamma) + (scale + nu) * length)
+        assert nu >= 0
+        assert np.min(mu) + nu >= -1e-10 * scale
+        assert length <= size * (1 + 1e-10)
+        assert nu <= 1e-10 * scale or abs(length - size) <= 1e-10 * size
+        assert boundary == (nu > 0)
+        s, sigma, _ = *cubic(gamma, mu, size)[:2], None
+        length = np.linalg.norm(s)
+        assert np.linalg.norm((mu + sigma) * s + gamma) <= 1e-10 * (np.linalg.norm(gamma) + (scale + sigma) * length)
+        assert abs(sigma - size * length) <= 1e-10 * sigma + 1e-300
+        assert np.min(mu) + sigma >= -1e-10 * scale
+
+
+def test_no_random_point_is_below_the_minimum_of_a_region():
+    rng = np.random.default_rng(1)
+    for kind in ("any", "hard", "multiple"):
+        for _ in range(100):
+            gamma, mu, size = random_model(rng, kind)
+            z, _, _ = trust_region(gamma, mu, size)
+            others = rng.standard_normal((200, len(mu)))
+            others *= size * rng.random((200, 1)) / np.linalg.norm(others, axis=1, keepdims=True)
+            lowest = min(model_value(gamma, mu, u) for u in others)
+            assert model_value(gamma, mu, z) <= lowest + 1e-12 * (abs(lowest) + size * np.abs(gamma).max())
+
+
+def test_the_published_hard_case():
+    """diag(-1, 2, 3), g = (0, 1, 1), radius 5: the minimum is -12.7917 (Conn, Gould & Toint give the conditions)."""
+    gamma, mu = np.array([0.0, 1.0, 1.0]), np.array([-1.0, 2.0, 3.0])
+    z, nu, boundary = trust_region(gamma, mu, 5.0)
+    assert boundary
+    assert nu == 1
+    np.testing.assert_allclose(z[1:], [-1 / 3, -1 / 4])
+    np.testing.assert_allclose(model_value(gamma, mu, z), -12.5 - (1 / 3 + 1 / 4) / 2, rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_numbers_of_every_size(dtype):
+    """Squares that overflow or underflow do not show."""
+    largest = {"float64": 1e200, "float32": 1e25}[dtype]
+    for size in (largest, 1 / largest):
+        gamma, mu = np.array([size, size], dtype), np.array([1.0, 2.0], dtype)
+        for radius in (size / 100, 100 * size):
+            z = trust_region(gamma, mu, radius)[0]
+            assert z.dtype == dtype
+            assert np.all(np.isfinite(z))
+            assert np.max(np.abs(z)) <= radius * (1 + 1e-6)
+
+
+def test_damping_leaves_out_what_is_zero_to_rounding():
+    gamma, mu = np.array([1.0, 1e-30]), np.array([2.0, 1e-40])
+    np.testing.assert_array_equal(damped(gamma, mu, np.float64(0.0), tiny=1e-20).z, [-0.5, 0.0])
+    np.testing.assert_allclose(damped(gamma, mu, np.float64(1.0), tiny=1e-20).z, [-1 / 3, -1e-30])
+
+
+# -- Models and their eigenbases ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("curvature", CURVATURES)
+def test_a_curvature_is_its_dense_definition(split, curvature):
+    problem, theta = smooth_problem(split)
+    model = CURVATURES[curvature].at(problem, theta)
+    P, mass = theta.shape[0], problem.mass * np.ones(theta.shape[0])
+    eye = np.eye(P)
+    L = np.array([problem.linear.apply(e) for e in eye]) * mass[:, None]
+    J = problem.linearize(theta).jacobian()
+    B = J.T @ J + L if curvature == "GaussNewton" else np.array([problem.hvp(theta, e) * mass for e in eye])
+    np.testing.assert_allclose(model.matrix(), B, atol=1e-10)
+    np.testing.assert_allclose(model.diagonal(), np.diag(B) / mass, atol=1e-10)
+    np.testing.assert_array_equal(model.matrix(), model.matrix().T)
+    if model.definite:
+        assert np.linalg.eigvalsh(model.matrix())[0] > -1e-12
+        R, r = model.root()
+        np.testing.assert_allclose(R.T @ R, B, atol=1e-12)
+        np.testing.assert_allclose(R.T @ r, mass * model.gradient, atol=1e-12)
+    np.testing.assert_allclose(model.energy, problem.energy(theta), rtol=1e-14)
+    np.testing.assert_allclose(model.gradient, problem.energy_and_gradient(theta)[1], rtol=1e-13)
+    # SciPy's operator: G, self-adjoint in the inner product
+    G = aslinearoperator(model)
+    np.testing.assert_allclose(G @ eye, B / mass[:, None], atol=1e-10)
+    np.testing.assert_allclose(G.rmatmat(eye), (B / mass[:, None]).T, atol=1e-10)
+
+
+def test_scipy_finds_the_eigenvalues_of_a_network():
+    net = gf.TwoLayerNet(3, 20, activation="tanh")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((30, 3))
+    problem = gf.Regression(net, x, np.sin(x.sum(1)), time_scale="autograd")
+    model = Hessian().at(problem, net.init(0))
+    found = eigsh(aslinearoperator(model), k=2, which="BE", return_eigenvectors=False, v0=np.ones(net.n_parameters))
+    exact = np.linalg.eigvalsh(model.matrix())
+    np.testing.assert_allclose(np.sort(found), [exact[0], exact[-1]], rtol=1e-8)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("metric", [C.Identity(), C.CurvatureDiagonal()], ids=["identity", "diagonal"])
+@pytest.mark.parametrize("name", GLOBALIZATIONS)
+@pytest.mark.parametrize("curvature", CURVATURES)
+def test_the_solvers_agree(curvature, name, metric, split):
+    """Every eigenbasis gives the same step: singular values, the Gram matrix, the matrix, a Krylov space."""
+    problem, theta = smooth_problem(split, N=3 if split == "plain" else 6)
+    solvers = ["eigh", "lanczos"] + (["svd"] if curvature == "GaussNewton" else [])
+    if curvature == "GaussNewton" and isinstance(metric, C.Identity) and split in ("plain", "mass"):
+        solvers.append("gram")
+    states = []
+    for solver in solvers:
+        scheme = gf.SecondOrder(
+            curvature=CURVATURES[curvature], metric=metric, globalization=GLOBALIZATIONS[name], solver=solver, tol=1e-13
+        )
+        states.append(scheme.step(problem, scheme.init(problem, theta), 1.0))
+    for state in states[1:]:
+        np.testing.assert_allclose(state.theta, states[0].theta, rtol=0, atol=1e-9)
+        for field in ("damping", "length", "predicted", "actual", "ratio", "accepted", "boundary"):
+            np.testing.assert_allclose(getattr(state, field), getattr(states[0], field), rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("dual", [True, False])
+def test_a_step_solves_its_equation(dual):
+    """(G + nu D) d = -g to 1e-12, by the dense matrices, with more residuals or more parameters."""
+    case = residual_case(0, *((8, 5) if dual else (5, 8)), linear="diagonal", mass="diagonal")
+    model = GaussNewton().at(case.problem, case.theta)
+    weights = C.CurvatureDiagonal().weights(model, C.CurvatureDiagonal().start(case.theta))
+    for solver in ("svd", "eigh", "lanczos"):
+        step = minimise(model, weights, lambda form: damped(form.gamma, form.mu, np.float64(0.3)), solver, tol=1e-14)
+        G = model.matrix() / case.problem.mass[:, None]
+        residual = G @ step.d + 0.3 * weights * step.d + model.gradient
+        assert np.abs(residual).max() < 1e-12
+        np.testing.assert_allclose(step.slope, case.problem.inner(model.gradient, step.d), rtol=1e-10)
+        np.testing.assert_allclose(step.bend, case.problem.inner(step.d, G @ step.d), rtol=1e-10)
+        np.testing.assert_allclose(step.length**2, case.problem.inner(step.d, weights * step.d), rtol=1e-10)
+
+
+def test_the_normal_equations_are_not_formed():
+    """Läuchli's matrix with eps = 1e-9: J^T J is singular in float64, and J is not."""
+    eps = 1e-9
+    J = np.vstack([np.ones(3), eps * np.eye(3)])
+    problem = gf.DenseLeastSquares(lambda t: J @ t - J @ np.array([1.0, 2.0, 3.0]), lambda t: J)
+    end = gf.solve(problem, gf.GaussNewton(), np.zeros(3), steps=3).theta
+    np.testing.assert_allclose(end, [1, 2, 3], atol=1e-5)
+
+
+# -- The step ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", [C.Identity(), C.CurvatureDiagonal(), C.CurvatureDiagonal(running=False)])
+@pytest.mark.parametrize("name", [n for n in GLOBALIZATIONS if n != "fixed"])
+@pytest.mark.parametrize("curvature", CURVATURES)
+@pytest.mark.parametrize("dt", [1.0, 0.5, 1.9])
+def test_an_accepted_step_has_a_share_of_the_predicted_decrease(curvature, name, metric, dt):
+    problem, theta = smooth_problem("energy-part-and-mass", scale=2.0)
+    globalization = GLOBALIZATIONS[name]
+    scheme = gf.SecondOrder(curvature=CURVATURES[curvature], metric=metric, globalization=globalization)
+    state, rejected = scheme.init(problem, theta), 0
+    for _ in range(40):
+        new = scheme.step(problem, state, dt)
+        drop = problem.energy(state.theta) - problem.energy(new.theta)
+        if new.accepted:
+            rounding = 64 * np.finfo(float).eps * problem.energy(state.theta)
+            assert drop >= globalization.accept * new.predicted - rounding
+            assert new.predicted >= 0
+            np.testing.assert_allclose(drop, new.actual, atol=rounding)
+        else:
+            rejected += 1
+            assert new.theta is state.theta
+            assert new.control.size != state.control.size or np.abs(new.length) < 1e-14
+        state = new
+    assert problem.energy(state.theta) < 0.9 * problem.energy(theta)
+
+
+@pytest.mark.parametrize("linear", ["none", "shift", "diagonal"])
+@pytest.mark.parametrize("mass", ["euclidean", "mean_field", "diagonal"])
+def test_damped_gauss_newton_is_restarted_ieq(linear, mass):
+    case = residual_case(3, 5, 7, linear=linear, mass=mass)
+    for dt in (0.1, 10.0):
+        one = gf.solve(case.problem, gf.GaussNewton(damping=1 / dt), case.theta, steps=4).theta
+        other = gf.solve(case.problem, gf.Restart(gf.IEQ()), case.theta, dt=dt, steps=4).theta
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_the_diagonal_of_the_curvature_makes_a_method_invariant_to_scales():
+    """theta_i -> c_i theta_i: with Marquardt's or Moré's metric the iterates are the same, with the identity they are not."""
+    case = residual_case(1, 4, 9)
+    scales = np.array([0.1, 1.0, 10.0, 100.0])
+    scaled = gf.DenseLeastSquares(
+        lambda t: np.sin(case.J @ (scales * t)) - case.b,
+        lambda t: np.cos(case.J @ (scales * t))[:, None] * case.J * scales,
+    )
+    for metric, same in (
+        (C.CurvatureDiagonal(), True),
+        (C.CurvatureDiagonal(running=False), True),
+        (C.Identity(), False),
+    ):
+        method = gf.LevenbergMarquardt(metric=metric, globalization=C.NielsenDamping())
+        one = gf.solve(case.problem, method, case.theta, steps=6).theta
+        other = scales * gf.solve(scaled, method, case.theta / scales, steps=6).theta
+        assert np.allclose(one, other, rtol=1e-8) is same
+
+
+def test_a_gauss_newton_step_solves_an_affine_problem():
+    case = residual_case(0, 4, 9)
+    affine = gf.DenseLeastSquares(lambda t: case.J @ t - case.b, lambda t: case.J)
+    end = gf.solve(affine, gf.GaussNewton(), case.theta, steps=1).theta
+    np.testing.assert_allclose(end, np.linalg.lstsq(case.J, case.b)[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_network_with_dead_units_and_more_parameters_than_samples(activation):
+    """Directions that the loss does not feel are left alone: ReLU units that are dead, and P - N more."""
+    net = gf.TwoLayerNet(2, 8, activation=activation)
+    rng = np.random.default_rng(0)
+    x = rng.random((6, 2))
+    problem = gf.Regression(net, x, np.sin(3 * x.sum(1)))
+    theta = net.init(0)
+    W, _ = net.unpack(theta)
+    W[:, :2] = -1.0  # dead on positive inputs
+    for method in (
+        gf.LevenbergMarquardt(),
+        gf.GaussNewton(damping=1e-3),
+        gf.LevenbergMarquardt(solver="gram", metric=C.Identity()),
+    ):
+        run = gf.solve(problem, method, theta, steps=60)
+        assert np.all(np.isfinite(run.theta))
+        assert run.history["energy"][-1] < 0.1 * run.history["energy"][0]
+        if activation == "relu":
+            np.testing.assert_allclose(net.unpack(run.theta)[0][:, :2], -1.0, atol=1e-8)
+
+
+def test_a_mini_batch_run_has_the_numbers_of_its_batches():
+    net = gf.TwoLayerNet(3, 10, activation="tanh")
+    x = np.random.default_rng(0).standard_normal((40, 3))
+    problem = gf.Regression(net, x, np.sin(x.sum(1)))
+    run = gf.solve(
+        problem, gf.LevenbergMarquardt(), net.init(0), epochs=6, batch_size=20, seed=0, record=["energy", "ratio"]
+    )
+    assert run.history["energy"][-1] < 0.1 * run.history["energy"][0]
+    assert np.all(np.isfinite(run.history["ratio"]))
+
+
+# -- What a run says ----------------------------------------------------------------------------------------------
+
+
+def test_rejected_trials_are_counted_and_are_no_standstill():
+    """From a point where the model is wrong many trials are rejected in a row; the run goes on."""
+    problem = gf.DenseLeastSquares(lambda t: np.arctan(t), lambda t: np.diag(1 / (1 + t**2)))
+    method = gf.LevenbergMarquardt(globalization=C.MarquardtDamping(start_relative=1e-15, factor=2.0))
+    run = gf.solve(
+        problem,
+        method,
+        np.array([50.0]),
+        steps=200,
+        stop=gf.Tolerance(step=1e-12),
+        record=["energy", "accepted"],
+        every=1,
+    )
+    assert run.status is gf.Status.CONVERGED
+    assert run.rejected == np.sum(run.history["accepted"][1:] == 0) >= 10
+    assert abs(run.theta[0]) < 1e-10
+
+
+def test_a_short_step_is_no_convergence_if_the_method_made_it_short():
+    case = residual_case(0, 3, 6)
+    stop = gf.Tolerance(step=1e-3)
+    region = gf.LevenbergMarquardt(globalization=C.TrustRegion(radius=1e-6), metric=C.Identity())
+    damping = gf.LevenbergMarquardt(globalization=C.NielsenDamping(start_relative=1e6))
+    for method in (region, damping):
+        run = gf.solve(case.problem, method, case.theta, steps=200, stop=stop)
+        assert run.status is gf.Status.CONVERGED
+        assert np.linalg.norm(case.problem.energy_and_gradient(run.theta)[1]) < 1e-2
+    fixed = gf.solve(case.problem, gf.GaussNewton(damping=1e6), case.theta, steps=5, stop=stop)
+    assert fixed.status is gf.Status.DONE  # each step is short, and none of them because of the minimum
+
+
+def test_a_run_from_a_minimum_is_done():
+    problem = gf.DenseLeastSquares(lambda t: t, lambda t: np.eye(2))
+    for method in (
+        gf.LevenbergMarquardt(),
+        gf.GaussNewton(),
+        gf.LevenbergMarquardt(metric=C.Identity()),
+    ):
+        run = gf.solve(problem, method, np.zeros(2), steps=30)
+        assert run.status is gf.Status.DONE
+        assert np.all(run.theta == 0)
+
+
+def test_the_step_size_may_be_left_out_only_where_there_is_a_usual_one():
+    problem, theta = smooth_problem()
+    assert gf.solve(problem, gf.GaussNewton(), theta, steps=2).history["time"][-1] == 2
+    with pytest.raises(ValueError, match="dt must be given: SAV has no usual step size"):
+        gf.solve(problem, gf.SAV(), theta, steps=2)
+
+
+def test_the_decrease_of_a_sum_of_squares_keeps_its_digits():
+    """f = (1 + x^2) / 2 near 0: E(x) - E(0) is x^2 / 2 to full precision, where 1 + x^2 is 1."""
+    problem = gf.DenseLeastSquares(lambda t: np.array([1.0, t[0]]), lambda t: np.array([[0.0], [1.0]]))
+    old, new = (GaussNewton().at(problem, np.array([x])) for x in (1e-9, 5e-10))
+    assert old.energy == new.energy
+    np.testing.assert_allclose(decrease(old, new), (1e-18 - 0.25e-18) / 2, rtol=1e-14)
+
+
+# -- Derivatives of user functions --------------------------------------------------------------------------------
+
+RESIDUALS = {
+    "analytic": (lambda t: np.array([np.exp(t[0]) * t[1], t[0] ** 3, np.sin(t[1])]), "complex step"),
+    "absolute value": (
+        lambda t: np.array([np.abs(t[0]) * t[1], t[0] + 0j if np.iscomplexobj(t) else t[0]]),
+        "differences",
+    ),
+    "real part": (lambda t: np.array([np.real(t[0]), t[1] ** 2]), "differences"),
+    "conjugate": (lambda t: np.array([np.conj(t[0]) * t[1], t[1] ** 2]), "differences"),
+    "cast": (lambda t: np.asarray(t, dtype=float) ** 2, "differences"),
+    "math": (lambda t: np.array([float(t[0]) ** 2, float(t[1])]), "differences"),
+    "stiff": (lambda t: np.array([np.exp(100 * t[0]), t[1]]), "complex step"),
+}
+
+
+@pytest.mark.parametrize("name", RESIDUALS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_complex_step_is_taken_where_the_residual_is_analytic(name, dtype):
+    residual, wanted = RESIDUALS[name]
+    typed = lambda t: residual(t).astype(np.result_type(t.dtype, np.float32))  # noqa: E731
+    theta = np.array([0.3, -0.7], dtype)
+    problem = gf.DenseLeastSquares(typed)
+    J = problem.linearize(theta).jacobian()
+    assert J.dtype == dtype
+    if name != "stiff" or dtype == "float64":
+        assert problem.derivative == wanted
+    h = 1e-6
+    shift = h * np.eye(2)
+    exact = np.stack(
+        [(residual(theta.astype(float) + e) - residual(theta.astype(float) - e)) / (2 * h) for e in shift], 1
+    )
+    rtol = {"float64": 1e-6, "float32": 1e-2}[dtype]
+    np.testing.assert_allclose(J, exact, rtol=rtol, atol=rtol * np.abs(exact).max())
+    assert gf.check_derivatives(problem, theta)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_wrong_entry_of_a_jacobian_or_gradient_is_found(size):
+    case = residual_case(0, 4, 6)
+    J = lambda t: np.cos(case.J @ t / size)[:, None] * case.J / size  # noqa: E731
+    wrong = lambda t: J(t) + 1e-4 / size * (np.arange(24).reshape(6, 4) == 13)  # noqa: E731
+    theta = case.theta * size
+    right, broken = (gf.DenseLeastSquares(lambda t: np.sin(case.J @ t / size), f) for f in (J, wrong))
+    assert gf.check_derivatives(right, theta)
+    found = gf.check_derivatives(broken, theta)
+    assert not found
+    assert found.worst == (3, 1)
+    for mass in (None, 3.0, np.array([1.0, 2.0, 3.0])):
+        over = 1.0 if mass is None else mass
+        good = gf.FunctionProblem(lambda t: np.sum(t**4) / 4, lambda t: t**3 / over, mass=mass)  # noqa: B023
+        bad = gf.FunctionProblem(lambda t: np.sum(t**4) / 4, lambda t: t**3 / over + [0, 1e-3, 0], mass=mass)  # noqa: B023
+        assert gf.check_derivatives(good, np.array([1.0, 2.0, -1.0]))
+        assert gf.check_derivatives(bad, np.array([1.0, 2.0, -1.0])).worst == (1,)
+
+
+def test_a_covariance_needs_its_problem(tmp_path):
+    case = residual_case(0, 3, 9)
+    run = gf.solve(case.problem, gf.LevenbergMarquardt(), case.theta, steps=30)
+    loaded = gf.Solution.load(run.save(tmp_path / "run"))
+    with pytest.raises(ValueError, match=r"covariance\(problem=...\)"):
+        loaded.covariance()
+    again = loaded.covariance(problem=case.problem)
+    np.testing.assert_array_equal(again.matrix, run.covariance().matrix)
+    assert "standard error" in run.summary()
+    assert "calls" in run.summary()
+    assert "calls" not in loaded.summary()

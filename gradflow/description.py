@@ -85,6 +85,8 @@ def found(value: object) -> str:
     value : object
         The given value.
     """
+    if isinstance(value, type) and value.__module__.startswith("gradflow."):
+        return f"the class {value.__name__}, not an instance"
     if value is None or isinstance(value, (int, float, complex, str, type, np.generic, np.dtype)):
         try:
             text = repr(value)

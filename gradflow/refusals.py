@@ -14,7 +14,7 @@ from functools import wraps
 from inspect import signature
 from math import inf, isfinite
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -49,6 +49,7 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 Seed: TypeAlias = int | np.random.Generator
 """A seed or a generator of random numbers."""
 
+Kind = TypeVar("Kind")
 LARGEST = 2**63 - 1
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 WROTE = re.compile(
@@ -348,8 +349,8 @@ def plain_numbers(scheme: Any) -> None:
             object.__setattr__(scheme, field.name, int(value) if isinstance(value, Integral) else number)
 
 
-def lists_arguments(kind: type) -> None:
-    """Make the constructor of a class list its arguments in the error for an unknown one.
+def lists_arguments(kind: type[Kind]) -> type[Kind]:
+    """Return a class whose constructor lists its arguments in the error for a wrong one; a decorator.
 
     Parameters
     ----------
@@ -369,6 +370,7 @@ def lists_arguments(kind: type) -> None:
         init(self, *args, **kwargs)
 
     setattr(kind, "__init__", checked)  # noqa: B010
+    return kind
 
 
 def as_float(value: Any) -> float | None:

@@ -203,7 +203,7 @@ class Solution:
             "scheme": as_call(self.config.get("scheme", "unknown")),
             "problem": as_call(self.config.get("problem", "unknown")),
             "status": f"{self.status}: {self.message}",
-            "steps": f"{self.steps}, {self.rejected} rejected" if self.rejected else f"{self.steps}",
+            "steps": self._steps(),
             "time": f"{self.history['time'][-1]:.6g}" if "time" in self.history and self._records else "unknown",
             "energy": self._energies(),
             "seconds": f"{self.wall_time:.3g} on the clock, {self.cpu_time:.3g} of processor time",
@@ -215,6 +215,14 @@ class Solution:
             text.append(f"{'calls':8} {counts}; derivative: {self.problem.derivative}")
             text += table(self.problem, self.theta)
         return "\n".join([*text, *(f"warning  {warning}" for warning in self.warnings)])
+
+    def _steps(self) -> str:
+        """Return number, size and batches of the steps in words."""
+        dt, size = self.config.get("dt"), self.config.get("batch_size")
+        words = [f"{self.steps}"] + [f"{self.rejected} rejected"] * bool(self.rejected)
+        words += [f"dt = {dt:g}" if isinstance(dt, (int, float)) else f"dt: {as_call(dt)}"] * (dt is not None)
+        words += [f"batches of {size}, seed {self.config.get('seed')}"] * (size is not None)
+        return ", ".join(words)
 
     @property
     def _records(self) -> int:

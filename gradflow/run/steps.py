@@ -35,7 +35,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..energies.protocols import Problem, norm
 from ..namespace import array_namespace
-from ..refusals import plain_numbers, real_number, whole_number
+from ..refusals import lists_arguments, plain_numbers, real_number, whole_number
 from ..schemes.protocols import AuxiliaryScheme, Scheme
 from .states import own_state
 
@@ -156,6 +156,7 @@ class StepSize(NamedTuple):
     """The size of the next step."""
 
 
+@lists_arguments
 @dataclass(frozen=True, kw_only=True)
 class ByError:
     """Steps whose error, estimated by halving them, stays below a tolerance, equations (1) and (2).
@@ -247,6 +248,7 @@ class ByError:
         return Verdict(accepted, StepSize(dt))
 
 
+@lists_arguments
 @dataclass(frozen=True, kw_only=True)
 class ByEnergyRate:
     """Steps that are short while the energy changes fast, equation (3).

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..energies.protocols import Problem, norm
 from ..namespace import array_namespace
-from ..refusals import plain_numbers, real_number
+from ..refusals import lists_arguments, plain_numbers, real_number
 from ..schemes import Restart
 from ..schemes.protocols import AuxiliaryScheme, Scheme, scheme_ability
 from .solution import Status
@@ -29,6 +29,7 @@ class Ending(NamedTuple):
     """The status, in a sentence."""
 
 
+@lists_arguments
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
     """Stopping tolerances; a run ends ``CONVERGED`` when one of them is met.

@@ -423,3 +423,37 @@ def test_a_covariance_needs_its_problem(tmp_path):
     assert "standard error" in run.summary()
     assert "calls" in run.summary()
     assert "calls" not in loaded.summary()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e200, -1e300])
+@pytest.mark.parametrize("kind", ["jacobian", "hvp", "gradient"])
+def test_derivatives_that_are_not_finite_end_a_run_with_a_status(kind, value):
+    """At the start, or from a point on: no exception from inside a library, and theta stays finite."""
+    at = lambda t: value if t[0] < 0.5 else 1.0  # noqa: E731
+    if kind == "jacobian":
+        problem, curvature = gf.DenseLeastSquares(lambda t: 1.0 * t, lambda t: at(t) * np.eye(2)), GaussNewton()
+    else:
+        gradient, hvp = (at, lambda t: 1.0) if kind == "gradient" else (lambda t: 1.0, at)
+        problem = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: gradient(t) * t, hvp=lambda t, v: hvp(t) * v)
+        curvature = Hessian()
+    for solver in ("svd", "gram", "eigh", "lanczos") if kind == "jacobian" else ("eigh", "lanczos"):
+        for globalization in GLOBALIZATIONS.values():
+            scheme = gf.SecondOrder(curvature=curvature, globalization=globalization, solver=solver)
+            for start in ([0.1, 0.2], [1.0, 1.0]):
+                run = gf.solve(problem, scheme, np.array(start), steps=20)
+                assert np.all(np.isfinite(run.theta))
+                assert run.status is not gf.Status.CONVERGED
+                assert run.status is gf.Status.NONFINITE or np.isfinite(at(run.theta))
+
+
+def test_subproblems_of_extreme_numbers_raise_nothing():
+    rng = np.random.default_rng(0)
+    numbers = [0, 1, -1, 1e-300, -1e-300, 1e300, -1e300, 1e-160, 1e160, 5e-324, 1e-8, -3.0]
+    for _ in range(3000):
+        gamma, mu = (rng.choice(numbers, 1 + rng.integers(4)) for _ in range(2))
+        K = min(len(gamma), len(mu))
+        size = float(rng.choice([1e-300, 1e-160, 1e-8, 1, 1e8, 1e160, 1e300]))
+        z, nu, _ = trust_region(gamma[:K], mu[:K], size)
+        assert np.max(np.abs(z)) <= size * (1 + 1e-9)
+        assert np.isfinite(nu)
+        cubic(gamma[:K], mu[:K], size)  # its minimum may be outside of the range of numbers

@@ -146,7 +146,7 @@ def minimise(
     else:
         kept = model.forms.get(solver)
         if kept is None or kept[0] is not weights:
-            made = {"svd": _svd, "gram": _gram, "eigh": _eigh}[solver](model, weights)
+            made = _made({"svd": _svd, "gram": _gram, "eigh": _eigh}[solver], model, weights)
             kept = model.forms[solver] = weights, _felt(made) if model.definite else made
         form = kept[1]
         solution = subproblem(form)
@@ -172,6 +172,25 @@ def _most(form: Form) -> Array:
     return xp.sum(xp.where(felt, form.gamma**2 / xp.where(felt, form.mu, 1 + 0 * form.mu), 0 * form.gamma)) / 2
 
 
+def _made(make: Callable[[Model, Array | None], Form], model: Model, weights: Array | None) -> Form:
+    """Return a form; one of NaN if the model is not finite, so that the step is not finite and `solve` reports it."""
+    try:
+        form = make(model, weights)
+        xp = array_namespace(form.mu)
+        if bool(xp.all(xp.isfinite(form.mu)) & xp.all(xp.isfinite(form.gamma))):
+            return form
+    except Exception as error:  # every library has its own LinAlgError
+        if "LinAlgError" not in type(error).__name__:
+            raise
+    return _nothing(model)
+
+
+def _nothing(model: Model) -> Form:
+    """Return a form of NaN."""
+    nan = float("nan") * model.theta[:1]
+    return Form(nan, nan, lambda z: z[0] + 0 * model.theta, 0.0)
+
+
 def _felt(form: Form) -> Form:
     """Return a semi-definite form without the components that are zero to rounding: g has none, as it is in the range of G."""
     xp = array_namespace(form.mu)
@@ -193,8 +212,8 @@ def _svd(model: Model, weights: Array | None) -> Form:
         raise ValueError("solver='svd' needs a curvature with a root, and a linear part that is a number or diagonal")
     xp, S = array_namespace(root.R), _scale(model, weights, "solver='svd'")
     U, sigma, Vt = xp.linalg.svd(root.R / S, full_matrices=False)
-    tiny = (float(xp.finfo(sigma.dtype).eps) * max(root.R.shape) * float(xp.max(sigma))) ** 2
-    return Form(sigma * (U.T @ root.r), sigma * sigma, lambda z: (Vt.T @ z) / S, tiny)
+    tiny = float(xp.finfo(sigma.dtype).eps) * max(root.R.shape) * float(xp.max(sigma))
+    return Form(sigma * (U.T @ root.r), sigma * sigma, lambda z: (Vt.T @ z) / S, tiny * tiny)
 
 
 def _gram(model: Model, weights: Array | None) -> Form:

@@ -25,7 +25,7 @@ and each method is a problem for one number, the multiplier nu:
 The secular equation. With ``mu_1 = min mu_i`` and ``nu_0 = max(-mu_1, 0)``, the unknown is the excess ``s = nu - nu_0``.
 The denominators of (3) are ``b_i + s`` with ``b_i = mu_i + nu_0 >= 0``, computed as a difference from ``mu_1``, so that a
 small s keeps its digits. ``|z(s)|`` decreases, and the length that (4) or (5) wants does not: the root is unique. It is
-found in ``log s``.
+found in ``log s``, after gamma and mu have been divided by their sizes.
 
 The hard case. If gamma vanishes in the eigenspace of a ``mu_1 < 0``, and ``|z(s)|`` stays below the wanted length down to
 s = 0, then s = 0, and z is completed by a vector of that eigenspace. Both signs of it are solutions; the positive one is
@@ -52,11 +52,11 @@ from collections.abc import Callable
 from math import exp, inf, log, sqrt
 from typing import NamedTuple
 
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, quiet
 
 __all__ = ["Coefficients", "cubic", "damped", "trust_region"]
 
-SMALLEST = -650.0  # logarithm of the smallest s that is told from 0
+SMALLEST = 1e-300  # lengths and excesses below are not distinguished from 0
 
 
 class Coefficients(NamedTuple):
@@ -102,7 +102,14 @@ def trust_region(gamma: Array, mu: Array, radius: float) -> Coefficients:
     radius : float
         The radius delta, > 0.
     """
-    return _minimiser(gamma, mu, lambda nu: radius, most=_length(gamma) / radius)
+    xp, G, M = array_namespace(gamma, mu), _largest(gamma), _largest(mu)
+    radius = min(radius, float(xp.finfo(mu.dtype).max))
+    if M * radius <= G:
+        scaled, unit = (gamma / G, mu * radius / G) if G > 0 else (gamma, mu), G / radius
+    else:
+        scaled, unit = (gamma / M / radius if M * radius == inf else gamma / (M * radius), mu / M), M
+    y = _minimiser(*scaled, lambda nu: 1.0)
+    return Coefficients(radius * y.z, _finite(y.nu * unit), y.boundary)
 
 
 def cubic(gamma: Array, mu: Array, sigma: float) -> Coefficients:
@@ -115,14 +122,26 @@ def cubic(gamma: Array, mu: Array, sigma: float) -> Coefficients:
     sigma : float
         The weight sigma of the cubic term, > 0.
     """
-    solution = _minimiser(gamma, mu, lambda nu: nu / sigma, most=sqrt(sigma) * sqrt(_length(gamma)))
-    return solution._replace(boundary=False)
+    xp, least = array_namespace(gamma, mu), float(array_namespace(mu).min(mu))
+    if least > 0:
+        with quiet():  # z may overflow
+            z = -gamma / mu
+        if sigma * _length(z) <= float(xp.finfo(mu.dtype).eps) * least:  # nu is below the rounding of mu
+            return Coefficients(z, 0 * gamma[0] + sigma * _length(z), False)
+    root, size = sqrt(sigma), _largest(gamma)
+    unit = max(_largest(mu), root * sqrt(size))
+    if unit == 0:
+        return Coefficients(0 * gamma, 0 * gamma[0], False)
+    length = unit / root  # the unit of z is length / root
+    y = _minimiser(gamma / length / length if size > 0 else gamma, mu / unit, lambda nu: nu)
+    with quiet():  # the minimum may lie outside of the range of the dtype
+        return Coefficients(y.z * length / root, _finite(y.nu * unit), False)
 
 
-def _minimiser(gamma: Array, mu: Array, wanted: Callable[[float], float], *, most: float) -> Coefficients:
+def _minimiser(gamma: Array, mu: Array, wanted: Callable[[float], float]) -> Coefficients:
     """Return the solution of (3) of the length that a multiplier wants, or a shorter one with nu = 0.
 
-    `most` is a bound of s, from ``|z| <= |gamma| / s``.
+    No entry of gamma or mu exceeds 1, and the length wanted is 1 or nu.
     """
     xp = array_namespace(gamma, mu)
     least = float(xp.min(mu))
@@ -136,29 +155,44 @@ def _minimiser(gamma: Array, mu: Array, wanted: Callable[[float], float], *, mos
 
     def excess(log_s: float) -> float:
         s = exp(log_s)
-        return log(_length(z_of(s))) - log(wanted(nu_0 + s))
+        return log(max(_length(z_of(s)), SMALLEST)) - log(wanted(nu_0 + s))
 
-    z, endless = z_of(0.0), bool(xp.any(flat & (gamma != 0)))
-    if not endless and _length(z) <= wanted(nu_0):
+    with quiet():  # z(0) may be infinite
+        z, endless = z_of(0.0), bool(xp.any(flat & (gamma != 0)))
+        length = _length(z)
+    if not endless and length <= wanted(nu_0):
         if nu_0 > 0:  # the hard case
-            missing = sqrt(max(wanted(nu_0) ** 2 - _length(z) ** 2, 0.0))
+            missing = sqrt(max(wanted(nu_0) ** 2 - length**2, 0.0))
             first = xp.argmax(xp.astype(flat, xp.int64))
             z = xp.where(xp.arange(mu.shape[0]) == first, missing + 0 * z, z)
         return Coefficients(z, 0 * gamma[0] + nu_0, nu_0 > 0)
     from scipy.optimize import brentq
 
-    high = log(most) + 1e-3
+    size = max(_length(gamma), SMALLEST)  # s is at most |gamma| over the length
+    high = (log(size) if wanted(0.0) > 0 else log(size) / 2) + 1e-3
     low = high - 1.0
-    while excess(low) <= 0 and low > SMALLEST:
-        low -= 4.0
-    s = exp(brentq(excess, low, high, xtol=1e-15, rtol=1e-15)) if low > SMALLEST else 0.0
-    return Coefficients(z_of(s), 0 * gamma[0] + (nu_0 + s), True)
+    with quiet():
+        while excess(low) <= 0 and low > log(SMALLEST):
+            low -= 4.0
+        s = exp(brentq(excess, low, high, xtol=1e-15, rtol=1e-15)) if excess(low) > 0 > excess(high) else exp(low)
+        return Coefficients(z_of(s), 0 * gamma[0] + (nu_0 + s), True)
+
+
+def _largest(v: Array) -> float:
+    """Return the largest absolute value."""
+    xp = array_namespace(v)
+    return float(xp.max(xp.abs(v)))
+
+
+def _finite(nu: Array) -> Array:
+    """Return a multiplier within the range of its dtype, 0-d."""
+    xp = array_namespace(nu)
+    return xp.clip(nu, 0.0, float(xp.finfo(nu.dtype).max))
 
 
 def _length(z: Array) -> float:
     """Return ``|z|`` without overflow of the squares."""
-    xp = array_namespace(z)
-    largest = float(xp.max(xp.abs(z)))
+    largest = _largest(z)
     if not 0 < largest < inf:
         return largest
     scaled = z / largest

@@ -59,6 +59,7 @@ exclude_patterns = [
     "**.ipynb_checkpoints",
 ]
 nitpicky = True
+nitpick_ignore = [("py:class", "gradflow.refusals.Kind")]  # a type variable
 
 # -- Text --------------------------------------------------------------------------------------------------------
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath", "fieldlist"]

@@ -404,9 +404,18 @@ def bartlett_identities():
     assert is_zero(mean(-sp.diff(s, w)) + 1 / w**2)
 
 
-@check("identity", "the exponential distribution of mean w; every data mean")
+@check(
+    "identity",
+    "every smooth family on 3 outcomes and every q, one direction of w; the exponential distribution of mean w",
+)
 def mean_hessian_under_the_data():
-    """Exponential distribution: E_q of the Hessian is (2 w* - w)/w^3, which is F = 1/w^2 at w = w* and nowhere else."""
+    """E_q[-(log p)''] - F is a sum of (q_i - p_i) h_i: 0 for data of the model at its w. Exponential distribution: (2 w* - w)/w^3, which is F = 1/w^2 at w = w* and nowhere else."""
+    d, e, q = vector("d"), vector("e"), vector("q")
+    first, second, data = [*d, -d[0] - d[1]], [*e, -e[0] - e[1]], [*q, 1 - q[0] - q[1]]
+    hessian = [(first[i] / P3[i]) ** 2 - second[i] / P3[i] for i in range(3)]
+    fisher = sum(first[i] ** 2 / P3[i] for i in range(3))
+    gap = sum(data[i] * hessian[i] for i in range(3)) - fisher
+    assert is_zero(gap - sum((data[i] - P3[i]) * hessian[i] for i in range(3)))
     w, star, x = sp.symbols("w w_star x", positive=True)
     H = sp.diff(sp.log(w) + x / w, w, 2)
     mean = H.subs(x, star)  # H is affine in x

@@ -170,16 +170,16 @@ def steps_of_adam():
     assert is_zero((late / size).subs({b1: R(9, 10), b2: R(999, 1000)}) ** 2 - 10)
 
 
-@check("identity", "every dimension and inner product, every G and D")
+@check("identity", "every dimension and inner product, every operator K; 3 vectors of the basis")
 def one_krylov_space_for_all_radii():
-    """(G + nu D) D^{-1} moves the Krylov space of G D^{-1} and g into itself: one basis serves every multiplier, hence every radius."""
+    """With K = G D^{-1}: K + nu maps a vector of the Krylov space of K and g into the next one, for every nu: one basis serves every multiplier, hence every radius."""
     P = Space("P")
-    G = P.operator("G")
+    K = P.operator("K")
     g = P.vector("g")
     nu, c0, c1, c2 = sp.symbols("nu c0 c1 c2", real=True)
-    x = c0 * g + c1 * G(g) + c2 * G(G(g))
-    image = G(x) + nu * x
-    in_basis = nu * c0 * g + (c0 + nu * c1) * G(g) + (c1 + nu * c2) * G(G(g)) + c2 * G(G(G(g)))
+    x = c0 * g + c1 * K(g) + c2 * K(K(g))
+    image = K(x) + nu * x
+    in_basis = nu * c0 * g + (c0 + nu * c1) * K(g) + (c1 + nu * c2) * K(K(g)) + c2 * K(K(K(g)))
     assert is_zero(image - in_basis)
 
 

@@ -48,11 +48,11 @@ class Claim:
     method: str
     """How it is settled, a key of `METHODS`; empty where unchecked."""
     reason: str
-    """Why a claim is unchecked: a quotation, or a reported experiment."""
+    """Why a claim is unchecked: a quotation, a reported experiment, or no criterion to decide it by."""
 
 
 def read_claims(folder: Path) -> list[Claim]:
-    """Return the claims of all TOML files in a folder, in the order of their ids.
+    """Return the claims of all TOML files in a folder, in the order of their ids, numbers by their size.
 
     Raises
     ------
@@ -78,7 +78,12 @@ def read_claims(folder: Path) -> list[Claim]:
             claims[claim.id] = claim
     if not claims:
         raise ValueError(f"no claims in {folder}")
-    return [claims[key] for key in sorted(claims)]
+    return [claims[key] for key in sorted(claims, key=_parts)]
+
+
+def _parts(name: str) -> list[str | int]:
+    """Return the words and numbers of an id: C004-100 comes after C004-99."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def _read_toml(path: Path, folder: Path) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def claims_page(claims: list[Claim], folder: Path) -> str:
         "How a claim is settled:",
         "",
         *(f"* **{name}**: {meaning};" for name, meaning in METHODS.items()),
-        "* **unchecked**: a quotation from the literature, or a reported experiment.",
+        "* **unchecked**: a quotation from the literature, a reported experiment, or a statement without a criterion.",
         "",
         "{#claims-filter}",
         "Of the claims below, each stands under its source.",

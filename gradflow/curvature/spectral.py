@@ -4,17 +4,19 @@ A model has the curvature G and steps are measured by D (`gradflow.curvature.mod
 diagonal form of `gradflow.curvature.subproblem` and solves there. In coordinates, with the diagonal
 ``S = (M D)^{1/2}``:
 
+* **own**: that which the structure of the model gives, such as one for each block.
 * **svd**: of a root, ``R S^{-1} = U diag(sigma) V^T``. Then ``mu = sigma^2`` and ``gamma = sigma U^T r``. The condition
-  number of R is not squared.
-* **gram**: for D = I and L = 0, from the (N, N) matrix ``J J^* = U diag(mu) U^T``, which may have a closed form. Then
-  ``gamma = mu^{1/2} U^T q`` and ``d = J^* U mu^{-1/2} z``. No Jacobian is stored.
+  number of R is not squared. Without a residual r, ``gamma = V^T S^{-1} M g``.
+* **gram**: for D = I and L = 0, from the (K, K) matrix ``R R^* = U diag(mu) U^T``, which may have a closed form. Then
+  ``gamma = mu^{1/2} U^T r``, or ``mu^{-1/2} U^T R g``, and ``d = R^* U mu^{-1/2} z``. R is not stored.
 * **eigh**: of ``S^{-1} B S^{-1} = V diag(mu) V^T``, with ``gamma = V^T S^{-1} M g``.
 * **lanczos**: of the projection on the Krylov space of ``D^{-1} G`` and ``D^{-1} g``, with full reorthogonalisation. Only
   products with G are needed, and M need not be diagonal. The space grows until the residual of the equation for d,
   relative to g, is at most `tol`. It holds no vector that is orthogonal to g and to all ``(D^{-1} G)^k D^{-1} g``: the
   hard case is not seen.
 
-In each, ``d = S^{-1} V z`` or its counterpart, computed by `Form.lift`.
+In svd and gram, the part of g that is orthogonal to the rows of R is one more vector of the basis, with the eigenvalue 0:
+g need not be in the range of G, as for the Fisher matrix of drawn labels. In each, ``d = S^{-1} V z`` or its counterpart, computed by `Form.lift`.
 
 Source: Gould, Lucidi, Roma & Toint, SIAM J. Optim. 9 (1999) 504, for the Krylov space; Björck, Numerical Methods for Least
 Squares Problems (1996), section 2.6.
@@ -28,13 +30,12 @@ from typing import NamedTuple, TypeAlias
 
 from ..namespace import Array, array_namespace
 from ..refusals import one_of
-from .gauss_newton import GaussNewtonModel
 from .model import Model
 from .subproblem import Coefficients
 
 __all__ = ["SOLVERS", "SPECTRA", "Form", "Step", "Subproblem", "choose_form", "minimise"]
 
-SOLVERS = ("auto", "svd", "gram", "eigh", "lanczos")
+SOLVERS = ("auto", "own", "svd", "gram", "eigh", "lanczos")
 """How the eigenbasis is made, and ``auto``, which chooses."""
 SPECTRA = ("exact", "absolute")
 """The eigenvalues that a subproblem is given."""
@@ -96,12 +97,13 @@ def choose_form(model: Model, weights: Array | None) -> str:
     P = model.shape[0]
     if model.mass is None:
         return "lanczos"
-    if isinstance(model, GaussNewtonModel):
-        N = model.residual.shape[0]
-        if N * P <= ROOT_LIMIT and N * P * min(N, P) <= SVD_LIMIT and model.has_root:
-            return "svd"
-        if weights is None and model.linear.scalar == 0 and N <= DENSE_LIMIT:
-            return "gram"
+    if model.has_own_form(weights):
+        return "own"
+    N = model.rows
+    if N is not None and N * P <= ROOT_LIMIT and N * P * min(N, P) <= SVD_LIMIT:
+        return "svd"
+    if model.has_gram and weights is None and N is not None and N <= DENSE_LIMIT:
+        return "gram"
     return "eigh" if P <= DENSE_LIMIT else "lanczos"
 
 
@@ -124,7 +126,7 @@ def minimise(
         Diagonal of D, entries > 0; None for the identity.
     subproblem : callable
         Maps a `Form` to its solution.
-    solver : {"auto", "svd", "gram", "eigh", "lanczos"}
+    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos"}
         How the eigenbasis is made.
     tol : float, optional
         For lanczos, the residual to reach, relative to the gradient; by default 1e-10 in float64 and 1e-5 in float32.
@@ -146,8 +148,8 @@ def minimise(
     else:
         kept = model.forms.get(solver)
         if kept is None or kept[0] is not weights:
-            made = {"svd": _svd, "gram": _gram, "eigh": _eigh}[solver](model, weights)
-            kept = model.forms[solver] = weights, _felt(made) if model.definite else made
+            made = {"own": _own, "svd": _svd, "gram": _gram, "eigh": _eigh}[solver](model, weights)
+            kept = model.forms[solver] = weights, _felt(made, model.in_range) if model.definite else made
         form = kept[1]
         solution = subproblem(form)
     z, xp = solution.z, array_namespace(form.mu)
@@ -166,17 +168,21 @@ def minimise(
 
 
 def _most(form: Form) -> Array:
-    """Return the decrease of a semi-definite model at its minimiser, 0-d."""
+    """Return the decrease of a semi-definite model at its minimiser, 0-d; infinite if g has a component where G is zero."""
     xp = array_namespace(form.mu)
     felt = form.mu > form.tiny
+    rest = xp.where(felt, 0 * form.gamma, form.gamma)
+    if float(rest @ rest) > float(xp.finfo(rest.dtype).eps) * float(form.gamma @ form.gamma):
+        return xp.asarray(float("inf"), dtype=form.mu.dtype)
     return xp.sum(xp.where(felt, form.gamma**2 / xp.where(felt, form.mu, 1 + 0 * form.mu), 0 * form.gamma)) / 2
 
 
-def _felt(form: Form) -> Form:
-    """Return a semi-definite form without the components that are zero to rounding: g has none, as it is in the range of G."""
+def _felt(form: Form, in_range: bool) -> Form:
+    """Return a semi-definite form with eigenvalues zero that are so to rounding; if g is in the range of G, it has no part there."""
     xp = array_namespace(form.mu)
     felt = form.mu > form.tiny
-    return form._replace(gamma=xp.where(felt, form.gamma, 0 * form.gamma), mu=xp.where(felt, form.mu, 0 * form.mu))
+    gamma = xp.where(felt, form.gamma, 0 * form.gamma) if in_range else form.gamma
+    return form._replace(gamma=gamma, mu=xp.where(felt, form.mu, 0 * form.mu))
 
 
 def _scale(model: Model, weights: Array | None, what: str) -> Array | float:
@@ -187,6 +193,13 @@ def _scale(model: Model, weights: Array | None, what: str) -> Array | float:
     return mass**0.5
 
 
+def _own(model: Model, weights: Array | None) -> Form:
+    if not model.has_own_form(weights):
+        raise ValueError("solver='own' needs a curvature of blocks; one of Kronecker factors also needs metric=Identity()")
+    form: Form = model.own_form(weights)
+    return form
+
+
 def _svd(model: Model, weights: Array | None) -> Form:
     root = model.root()
     if root is None:
@@ -194,20 +207,62 @@ def _svd(model: Model, weights: Array | None) -> Form:
     xp, S = array_namespace(root.R), _scale(model, weights, "solver='svd'")
     U, sigma, Vt = xp.linalg.svd(root.R / S, full_matrices=False)
     tiny = (float(xp.finfo(sigma.dtype).eps) * max(root.R.shape) * float(xp.max(sigma))) ** 2
-    return Form(sigma * (U.T @ root.r), sigma * sigma, lambda z: (Vt.T @ z) / S, tiny)
+    if root.r is not None:
+        return Form(sigma * (U.T @ root.r), sigma * sigma, lambda z: (Vt.T @ z) / S, tiny)
+    g = model.gradient * model.known_mass("solver='svd'") / S
+    gamma = Vt @ g
+    beside, length = _beside(g, lambda u: u - Vt.T @ (Vt @ u), lambda u: u @ u)
+    if length == 0:
+        return Form(gamma, sigma * sigma, lambda z: (Vt.T @ z) / S, tiny)
+    return Form(
+        xp.concat([gamma, xp.ones_like(gamma[:1]) * length]),
+        xp.concat([sigma * sigma, xp.zeros_like(sigma[:1])]),
+        lambda z: (Vt.T @ z[:-1] + z[-1] * beside) / S,
+        tiny,
+    )
+
+
+def _beside(g: Array, without: Callable[[Array], Array], square: Callable[[Array], Array]) -> tuple[Array, float]:
+    """Return the unit vector, (P,), and the length of what a projection leaves of g; the length is 0 for a rounding error."""
+    eps = float(array_namespace(g).finfo(g.dtype).eps)
+    rest = without(without(g))  # twice is enough
+    length = float(square(rest)) ** 0.5
+    if not length > 64 * eps * float(square(g)) ** 0.5:
+        return rest, 0.0
+    return rest / length, length
 
 
 def _gram(model: Model, weights: Array | None) -> Form:
-    if not isinstance(model, GaussNewtonModel) or weights is not None or model.linear.scalar != 0:
-        raise ValueError("solver='gram' needs the Gauss-Newton curvature, the identity metric and no linear part")
-    K, q = model.at.gram(), model.residual
+    if not model.has_gram or weights is not None:
+        raise ValueError("solver='gram' needs a curvature with a Gram matrix, the identity metric and no linear part")
+    K = model.gram()
     xp = array_namespace(K)
     mu, U = xp.linalg.eigh(K)
     tiny = float(xp.finfo(mu.dtype).eps) * K.shape[0] * float(xp.max(xp.abs(mu)))
     mu = xp.where(mu > tiny, mu, 0 * mu)
     root = xp.sqrt(mu)
     inverse = xp.where(root > 0, 1 / xp.where(root > 0, root, 1 + root), root)
-    return Form(root * (U.T @ q), mu, lambda z: model.at.vjp(U @ (inverse * z)), tiny)
+
+    def lift(z: Array) -> Array:
+        return model.from_rows(U @ (inverse * z))
+
+    if model.residual is not None:
+        return Form(root * (U.T @ model.residual), mu, lift, tiny)
+    g = model.gradient
+    gamma = inverse * (U.T @ model.along_rows(g))
+
+    def without(u: Array) -> Array:
+        return u - lift(inverse * (U.T @ model.along_rows(u)))
+
+    beside, length = _beside(g, without, lambda u: model.problem.inner(u, u))
+    if length == 0:
+        return Form(gamma, mu, lift, tiny)
+    return Form(
+        xp.concat([gamma, xp.ones_like(gamma[:1]) * length]),
+        xp.concat([mu, xp.zeros_like(mu[:1])]),
+        lambda z: lift(z[:-1]) + z[-1] * beside,
+        tiny,
+    )
 
 
 def _eigh(model: Model, weights: Array | None) -> Form:

@@ -41,8 +41,8 @@ class Restricted(Model):
     ----------
     whole : Model
         The other model.
-    groups : list of int arrays (b, s)
-        A partition of the parameters: the indices of each b blocks of size s.
+    groups : list of int arrays
+        A partition of the parameters, each of shape (b, s): the indices of b blocks of size s.
     """
 
     def __init__(self, whole: Model, groups: list[Array]) -> None:
@@ -69,8 +69,8 @@ class Restricted(Model):
 
         Parameters
         ----------
-        parts : list of arrays (b, s)
-            The entries.
+        parts : list of arrays
+            The entries, each of shape (b, s).
         """
         return array_namespace(parts[0]).take(joined(parts), self._place)
 
@@ -86,15 +86,23 @@ def joined(parts: list[Array]) -> Array:
 
     Parameters
     ----------
-    parts : list of arrays (b, s)
-        The entries.
+    parts : list of arrays
+        The entries, each of shape (b, s).
     """
     xp = array_namespace(parts[0])
     return xp.concat([xp.reshape(part, (-1,)) for part in parts])
 
 
 class BlockDiagonalModel(Restricted):
-    """A model with the curvature (1)."""
+    """A model with the curvature (1).
+
+    Parameters
+    ----------
+    whole : Model
+        That of the curvature ``G_0``.
+    groups : list of int arrays
+        A partition of the parameters, each of shape (b, s): the indices of b blocks of size s.
+    """
 
     def __init__(self, whole: Model, groups: list[Array]) -> None:
         super().__init__(whole, groups)

@@ -35,13 +35,13 @@ Source: Amari, Neural Comput. 10 (1998) 251; Martens, J. Mach. Learn. Res. 21 (2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..energies.protocols import Problem, problem_ability
-from ..namespace import Array, array_namespace, copied
+from ..namespace import Array, array_namespace, copied, fingerprint
 from ..refusals import one_of, real_array, whole_number
 from .outer_products import OuterProducts, Rows, predicting
 
@@ -51,7 +51,7 @@ KINDS = ("true", "sampled", "empirical", "centred")
 """The matrices (2) to (5)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Fisher:
     """The Fisher matrices (2) to (5) as a curvature. It needs a problem with outputs.
 
@@ -85,7 +85,8 @@ class Fisher:
     kind: str = "true"
     samples: int = 1
     seed: int = 0
-    weights: Array | None = None
+    weights: Array | None = field(default=None, compare=False)
+    _weights: str = field(default="", init=False, repr=False)  # by which weights are compared
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, KINDS)
@@ -96,6 +97,7 @@ class Fisher:
             if not float(array_namespace(weights).max(weights)) > 0:
                 raise ValueError("weights must not all be zero")
             object.__setattr__(self, "weights", weights)
+            object.__setattr__(self, "_weights", fingerprint(weights))
 
     def at(self, problem: Problem, theta: Array) -> OuterProducts:
         """Return the model at theta.

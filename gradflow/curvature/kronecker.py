@@ -72,8 +72,8 @@ class KroneckerModel(Restricted):
     ----------
     whole : OuterProducts
         The model of the Fisher matrix.
-    groups : list of int arrays (1, p q)
-        The indices of each layer.
+    groups : list of int arrays
+        The indices of each layer, of shape (1, p q).
     corrected : bool
         Whether the eigenvalues are (3).
     """
@@ -172,7 +172,7 @@ class KroneckerModel(Restricted):
                 start += p * q
             return self._vector(self._back(parts)) / mass**0.5
 
-        mu = mu / mass + float(self.linear.scalar)
+        mu = mu / mass + self.linear.scalar
         return Form(gamma, mu, lift, float(xp.finfo(mu.dtype).eps) * max(map(max, self.shapes)) * float(xp.max(mu)))
 
     @property
@@ -217,5 +217,7 @@ class KFAC:
         """
         partition = problem_ability(problem, "parameter_blocks")
         if partition is None:
-            raise ValueError(f"KFAC needs a problem with parameter_blocks, which {type(problem).__name__} does not have")
+            raise ValueError(
+                f"KFAC needs a problem with parameter_blocks, which {type(problem).__name__} does not have"
+            )
         return KroneckerModel(self.fisher.at(problem, theta), partition("layer"), self.corrected)

@@ -157,12 +157,12 @@ class Model:
         return xp.linalg.diagonal(self.matrix()) / self.known_mass("the diagonal of the curvature")
 
     def blocks(self, groups: list[Array]) -> list[Array]:
-        """Return diagonal blocks of B, (b, s, s) for each group.
+        """Return diagonal blocks of B, for each group of shape (b, s, s).
 
         Parameters
         ----------
-        groups : list of int arrays (b, s)
-            The indices of each b blocks of size s.
+        groups : list of int arrays
+            Each of shape (b, s): the indices of b blocks of size s.
         """
         return [picked(self.matrix(), group) for group in groups]
 
@@ -221,14 +221,14 @@ class Model:
 
 
 def picked(B: Array, group: Array) -> Array:
-    """Return diagonal blocks of a matrix, (b, s, s).
+    """Return diagonal blocks of a matrix, of shape (b, s, s).
 
     Parameters
     ----------
     B : array (P, P)
         The matrix.
-    group : int array (b, s)
-        The indices of b blocks of size s.
+    group : int array
+        Of shape (b, s): the indices of b blocks of size s.
     """
     xp = array_namespace(B)
     flat = group[:, :, None] * B.shape[0] + group[:, None, :]

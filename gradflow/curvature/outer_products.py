@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..energies.linear import Diagonal
 from ..energies.protocols import Layer, OutputLinearization, Problem, problem_ability
@@ -73,7 +73,7 @@ def predicting(problem: Problem, what: str) -> None:
 
 
 def gradient_rows(layers: list[Layer]) -> Array:
-    """Return ``J_i^T Q_ij`` of a block, (n j, P).
+    """Return ``J_i^T Q_ij`` of a block, of shape (n j, P).
 
     Parameters
     ----------
@@ -123,11 +123,11 @@ class OuterProducts(Model):
         return first if next(blocks, None) is None else None
 
     def blocks_of_samples(self) -> Iterator[Block]:
-        """Yield the blocks for products: a single one is made once."""
+        """Return the blocks for products: a single one is made once."""
         return self._made(None) if self._only is None else iter((self._only,))
 
     def blocks_of_rows(self) -> Iterator[tuple[Block, Array]]:
-        """Yield blocks with their rows ``rho_ij``, (n j, P), of a bounded size."""
+        """Yield blocks of a bounded size with their rows ``rho_ij``, of shape (n j, P)."""
         xp = array_namespace(self.theta)
         for block in self._made(max(1, BLOCK_ENTRIES // (self.of.each * self.shape[0]))):
             rho = gradient_rows(block.at.layers(block.Q))
@@ -181,12 +181,12 @@ class OuterProducts(Model):
         return B if self.linear.scalar == 0 else B + self._linear_matrix()
 
     def blocks(self, groups: list[Array]) -> list[Array]:
-        """Return diagonal blocks of (1), (b, s, s) for each group; the other entries are not computed.
+        """Return diagonal blocks of (1), for each group of shape (b, s, s); the other entries are not computed.
 
         Parameters
         ----------
-        groups : list of int arrays (b, s)
-            The indices of each b blocks of size s.
+        groups : list of int arrays
+            Each of shape (b, s): the indices of b blocks of size s.
         """
         xp = array_namespace(self.theta)
         B = [xp.zeros((*group.shape, group.shape[1]), dtype=self.dtype) for group in groups]
@@ -252,8 +252,10 @@ class OuterProducts(Model):
     def gram(self) -> Array:
         """Return (2), (N j, N j), without a row of P entries. It raises ValueError where `has_gram` is False."""
         if not self.has_gram:
-            raise ValueError("the Gram matrix is known without an energy part, without a mean, and for one block of samples")
-        block: Block = self._only
+            raise ValueError(
+                "the Gram matrix is known without an energy part, without a mean, and for one block of samples"
+            )
+        block = cast(Block, self._only)
         xp, Q = array_namespace(self.theta), block.Q
         n, j, k = Q.shape
         K = Q @ xp.reshape(block.at.gram(), (n, k, n * k))

@@ -195,7 +195,9 @@ def _scale(model: Model, weights: Array | None, what: str) -> Array | float:
 
 def _own(model: Model, weights: Array | None) -> Form:
     if not model.has_own_form(weights):
-        raise ValueError("solver='own' needs a curvature of blocks; one of Kronecker factors also needs metric=Identity()")
+        raise ValueError(
+            "solver='own' needs a curvature of blocks; one of Kronecker factors also needs metric=Identity()"
+        )
     form: Form = model.own_form(weights)
     return form
 

@@ -229,7 +229,7 @@ class OutputLinearization(Linearization, Protocol):
 
     @property
     def outputs(self) -> Array:
-        """f, shape (N, k)."""
+        """The outputs f, shape (N, k)."""
 
     def layers(self, u: Array) -> list[Layer]:
         """Return the partial derivatives of ``u_ij . f_i``, layer by layer in the order of theta.
@@ -237,7 +237,7 @@ class OutputLinearization(Linearization, Protocol):
         Parameters
         ----------
         u : array (N, j, k)
-            j rows for each sample.
+            The rows, j for each sample.
         """
 
 
@@ -248,16 +248,30 @@ class OutputLoss(Protocol):
     """
 
     def energy_and_slope(self, f: Array) -> tuple[Array, Array]:
-        """Return E, 0-d, and dE/df, (N, k)."""
+        """Return E, 0-d, and dE/df, (N, k), for outputs f of shape (N, k)."""
 
     def curvature(self, f: Array, v: Array) -> Array:
-        """Return (d^2 E / df^2) v, (N, k)."""
+        """Return (d^2 E / df^2) v, (N, k).
+
+        Parameters
+        ----------
+        f, v : array (N, k)
+            Outputs, and a direction.
+        """
 
     def root(self, f: Array) -> Array:
-        """Return a root Q of the second derivative of each sample, ``Q_i^T Q_i``, shape (N, k, k)."""
+        """Return a root Q of the second derivative of each sample, ``Q_i^T Q_i``, shape (N, k, k), at outputs f (N, k)."""
 
     def draws(self, rng: Any, samples: int) -> Any:
-        """Return the random numbers of `samples` labels for each sample, (N, samples, ...), from a NumPy generator."""
+        """Return the random numbers of the labels that are drawn, (N, samples, ...).
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Their source.
+        samples : int
+            Labels for each sample.
+        """
 
     def sampled_root(self, f: Array, draws: Any) -> Array:
         """Return rows, (N, samples, k), the expectation of whose squares is the second derivative.
@@ -295,7 +309,7 @@ class Predicting(Problem, Protocol):
         """
 
     def parameter_blocks(self, kind: str) -> list[Array]:
-        """Return a partition of the parameters: int arrays (b, s), each b blocks of s indices.
+        """Return a partition of the parameters: int arrays of shape (b, s), each b blocks of s indices.
 
         Parameters
         ----------

@@ -49,9 +49,9 @@ class NetworkLinearization:
     at : Forward
         The forward pass at theta.
     residual : array (N k,)
-        q(theta), sample-major.
+        The residual q(theta), sample-major.
     factor : float
-        c kappa.
+        The product c kappa.
     mass : float
         The factor mu of the inner product.
     """
@@ -129,7 +129,7 @@ class NetworkOutputs(NetworkLinearization):
 
     @property
     def outputs(self) -> Array:
-        """f, shape (N, k)."""
+        """The outputs f, shape (N, k)."""
         return self._at.f
 
     def layers(self, u: Array) -> list[Layer]:

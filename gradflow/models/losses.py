@@ -164,7 +164,7 @@ class ScaledResidual:
         return xp.broadcast_to(self.c * xp.eye(k, dtype=f.dtype), (N, k, k))
 
     def draws(self, rng: Any, samples: int) -> Any:
-        """Return standard normal numbers, a NumPy array of shape (N, samples, k)."""
+        """Return standard normal numbers from a NumPy generator rng, an array of shape (N, samples, k)."""
         N, k = self.y.shape
         return rng.standard_normal((N, samples, k))
 
@@ -231,7 +231,7 @@ class CrossEntropy:
         return array_namespace(f).sqrt(self.weight * p)[:, :, None] * scores
 
     def draws(self, rng: Any, samples: int) -> Any:
-        """Return numbers uniform in [0, 1), a NumPy array of shape (N, samples)."""
+        """Return numbers uniform in [0, 1) from a NumPy generator rng, an array of shape (N, samples)."""
         return rng.random((self.y.shape[0], samples))
 
     def sampled_root(self, f: Array, draws: Any) -> Array:

@@ -186,7 +186,14 @@ class NetworkProblem(SplitEnergy):
         return self._loss
 
     def output_blocks(self, theta: Array, rows: int | None = None) -> Iterator[tuple[NetworkOutputs, Loss]]:
-        """Return an iterator over blocks of at most `rows` samples: their outputs at theta (P,), and their part of the loss.
+        """Return an iterator over blocks of samples: their outputs with the derivative, and their part of the loss.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+        rows : int, optional
+            The largest number of samples in a block.
 
         Raises
         ------
@@ -206,7 +213,7 @@ class NetworkProblem(SplitEnergy):
         return ((outputs_of(part), self._loss.rows(part)) for part in blocks_of(self.n_samples, most))
 
     def parameter_blocks(self, kind: str) -> list[Array]:
-        """Return indices (b, s) of theta for each b blocks of equal size s.
+        """Return a partition of the parameters: int arrays of shape (b, s), each b blocks of s indices.
 
         Parameters
         ----------

@@ -128,12 +128,12 @@ class SecondOrder:
     Parameters
     ----------
     curvature : Curvature
-        G: `gradflow.curvature.GaussNewton`, `gradflow.curvature.Hessian`, or yours.
+        G: `gradflow.curvature.GaussNewton`, `gradflow.curvature.Hessian`, `gradflow.curvature.Fisher`, ..., or yours.
     metric : Metric
         D: `gradflow.curvature.Identity`, `gradflow.curvature.CurvatureDiagonal`.
     globalization : Globalization
         What determines nu: `gradflow.curvature.FixedDamping`, `gradflow.curvature.NielsenDamping`, ...
-    solver : {"auto", "svd", "gram", "eigh", "lanczos"}
+    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos"}
         How the model is brought to its eigenbasis; see `gradflow.curvature.spectral`.
     spectrum : {"exact", "absolute"}
         Whether (1) has G, or ``|G|``, the operator with the absolute eigenvalues: directions of negative curvature are then

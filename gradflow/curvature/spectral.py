@@ -28,7 +28,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, quiet
 from ..refusals import one_of
 from .model import Model
 from .subproblem import Coefficients
@@ -42,6 +42,7 @@ SPECTRA = ("exact", "absolute")
 DENSE_LIMIT = 3000  # side of the largest matrix that `auto` decomposes
 ROOT_LIMIT = 2 * 10**7  # entries of the largest root that `auto` stores
 SVD_LIMIT = 10**9  # N P min(N, P) up to which `auto` takes the singular values, some seconds
+ROUNDING = 64.0  # multiple of eps up to which a share of the gradient is a rounding error
 MOST_VECTORS = 200  # of a Krylov space; each is stored
 
 Subproblem: TypeAlias = Callable[["Form"], Coefficients]
@@ -174,15 +175,21 @@ def _most(form: Form) -> Array:
     rest = xp.where(felt, 0 * form.gamma, form.gamma)
     if float(rest @ rest) > float(xp.finfo(rest.dtype).eps) * float(form.gamma @ form.gamma):
         return xp.asarray(float("inf"), dtype=form.mu.dtype)
-    return xp.sum(xp.where(felt, form.gamma**2 / xp.where(felt, form.mu, 1 + 0 * form.mu), 0 * form.gamma)) / 2
+    with quiet():  # a large square over a small eigenvalue may be infinite too
+        return xp.sum(xp.where(felt, form.gamma**2 / xp.where(felt, form.mu, 1 + 0 * form.mu), 0 * form.gamma)) / 2
 
 
 def _felt(form: Form, in_range: bool) -> Form:
-    """Return a semi-definite form with eigenvalues zero that are so to rounding; if g is in the range of G, it has no part there."""
+    """Return a semi-definite form whose eigenvalues that are zero to rounding are zero, and g with them where it is so too.
+
+    A component of g that is a rounding error would be as long as a trust region where nothing bends. If g is in the
+    range of G, every such component is one.
+    """
     xp = array_namespace(form.mu)
     felt = form.mu > form.tiny
-    gamma = xp.where(felt, form.gamma, 0 * form.gamma) if in_range else form.gamma
-    return form._replace(gamma=gamma, mu=xp.where(felt, form.mu, 0 * form.mu))
+    noise = ROUNDING * float(xp.finfo(form.mu.dtype).eps) * float(form.gamma @ form.gamma) ** 0.5
+    kept = felt if in_range else felt | (xp.abs(form.gamma) > noise)
+    return form._replace(gamma=xp.where(kept, form.gamma, 0 * form.gamma), mu=xp.where(felt, form.mu, 0 * form.mu))
 
 
 def _scale(model: Model, weights: Array | None, what: str) -> Array | float:
@@ -211,6 +218,7 @@ def _svd(model: Model, weights: Array | None) -> Form:
     tiny = (float(xp.finfo(sigma.dtype).eps) * max(root.R.shape) * float(xp.max(sigma))) ** 2
     if root.r is not None:
         return Form(sigma * (U.T @ root.r), sigma * sigma, lambda z: (Vt.T @ z) / S, tiny)
+    tiny = float(xp.finfo(sigma.dtype).eps) * max(root.R.shape) * float(xp.max(sigma)) ** 2  # gamma has no more digits
     g = model.gradient * model.known_mass("solver='svd'") / S
     gamma = Vt @ g
     beside, length = _beside(g, lambda u: u - Vt.T @ (Vt @ u), lambda u: u @ u)
@@ -229,7 +237,7 @@ def _beside(g: Array, without: Callable[[Array], Array], square: Callable[[Array
     eps = float(array_namespace(g).finfo(g.dtype).eps)
     rest = without(without(g))  # twice is enough
     length = float(square(rest)) ** 0.5
-    if not length > 64 * eps * float(square(g)) ** 0.5:
+    if not length > ROUNDING * eps * float(square(g)) ** 0.5:
         return rest, 0.0
     return rest / length, length
 

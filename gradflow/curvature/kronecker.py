@@ -160,7 +160,7 @@ class KroneckerModel(Restricted):
 
     def own_form(self, weights: Array | None) -> Form:
         """Return the eigenbasis (2) of all layers; weights must be None, not (P,)."""
-        xp, mass = array_namespace(self.theta), float(self.known_mass("G"))
+        xp, mass = array_namespace(self.theta), self.known_mass("G")
         mu = joined([one.mu for one in self.eigen])
         gamma = joined(self._turned(self._matrices(self.gradient))) * mass**0.5
 

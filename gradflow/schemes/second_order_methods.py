@@ -24,6 +24,7 @@ from ..curvature.hessian import Hessian
 from ..curvature.kronecker import KFAC as KFACCurvature
 from ..curvature.metric import CurvatureDiagonal, Identity, Metric
 from ..curvature.model import Curvature
+from ..refusals import instance
 from .second_order import SecondOrder
 
 __all__ = [
@@ -84,6 +85,11 @@ def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver:
     solver : str
         As in `SecondOrder`.
 
+    Raises
+    ------
+    ValueError
+        If `fisher` is no `gradflow.curvature.Fisher`.
+
     Examples
     --------
     >>> import numpy as np, gradflow as gf
@@ -95,6 +101,7 @@ def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver:
     >>> problem.accuracy(run.theta)
     1.0
     """
+    instance("fisher", fisher, Fisher, "a gradflow.curvature.Fisher")
     return SecondOrder(curvature=fisher, globalization=FixedDamping(damping), solver=solver)
 
 

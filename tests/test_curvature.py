@@ -323,6 +323,25 @@ def test_a_damped_step_solves_its_equation(name, metric):
     assert relative(step.d, d) < 1e-11
 
 
+@pytest.mark.parametrize("bound", [0.0, 1e-3, 1.0])
+@pytest.mark.parametrize("time_scale", TIME_SCALES)
+def test_eigenvalues_may_be_bounded_below(time_scale, bound):
+    """d = -U max(Lambda, c |Lambda|)^{-1} U^T g by the dense eigenbasis; a semi-definite model and c = 0 is the exact one."""
+    case = network_case("tanh", 3, "cross_entropy", "ntk", time_scale)
+    model = C.Hessian().at(case.problem, case.theta)
+    mu, U = np.linalg.eigh(model.matrix() / case.problem.mass)
+    assert mu[0] < -0.01 * mu[-1]
+    largest = np.abs(mu).max()
+    wanted = -U @ (U.T @ model.gradient / (np.maximum(mu, bound * largest) + 0.1))
+    for solver in ("eigh", "lanczos"):
+        method = gf.SecondOrder(
+            curvature=C.Hessian(), globalization=C.FixedDamping(0.1), spectrum=C.Floor(bound), solver=solver, tol=1e-13
+        )
+        state = method.step(case.problem, method.init(case.problem, case.theta), 1.0)
+        assert relative(state.theta - case.theta, wanted) < 1e-9
+        assert state.negative_curvature
+
+
 def test_a_solver_that_a_curvature_lacks_is_refused():
     case = network_case("tanh", 3, "cross_entropy", weight_decay=Diagonal(np.linspace(0, 1, 24)))
     dense = gf.Matrix(np.eye(24))

@@ -226,6 +226,7 @@ def of_schemes():
         "TrustRegion": {"radius": POSITIVE | NONE, "most": POSITIVE | NONE, "accept": ZERO},
         "Cubic": {"weight": POSITIVE, "accept": ZERO},
         "CurvatureDiagonal": {"running": {"True", "False"}, "floor": {"0.5"}},
+        "Floor": {"relative": {"0", "1", "0.5"}},
         "BlockDiagonal": {"of": OBJECT, "blocks": OBJECT},
         "KFAC": {"fisher": OBJECT, "corrected": {"True", "False"}},
         "Fisher": {"kind": OBJECT, "samples": COUNT, "seed": WHOLE, "weights": FREE | DOUBLES | NONE},

@@ -10,6 +10,7 @@ from .hessian import Hessian
 from .kronecker import KFAC
 from .metric import CurvatureDiagonal, Identity
 from .minimising_movement import Increment, minimising_movement
+from .spectral import Floor
 
 __all__ = [
     "KFAC",
@@ -19,6 +20,7 @@ __all__ = [
     "CurvatureDiagonal",
     "Fisher",
     "FixedDamping",
+    "Floor",
     "GaussNewton",
     "GeneralizedGaussNewton",
     "Hessian",

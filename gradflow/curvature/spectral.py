@@ -25,15 +25,16 @@ Squares Problems (1996), section 2.6.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from ..namespace import Array, array_namespace, quiet
-from ..refusals import one_of
+from ..refusals import one_of, plain_numbers, real_number
 from .model import Model
 from .subproblem import Coefficients
 
-__all__ = ["SOLVERS", "SPECTRA", "Form", "Step", "Subproblem", "choose_form", "minimise"]
+__all__ = ["SOLVERS", "SPECTRA", "Floor", "Form", "Step", "Subproblem", "choose_form", "minimise"]
 
 SOLVERS = ("auto", "own", "svd", "gram", "eigh", "lanczos")
 """How the eigenbasis is made, and ``auto``, which chooses."""
@@ -47,6 +48,57 @@ MOST_VECTORS = 200  # of a Krylov space; each is stored
 
 Subproblem: TypeAlias = Callable[["Form"], Coefficients]
 """A problem of `gradflow.curvature.subproblem`, with all but the form given."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Eigenvalues that are bounded below: ``max(mu_i, relative max_j |mu_j|)``.
+
+    With 0 it is the positive part of the model; with c > 0 the condition number is at most 1 / c.
+
+    Parameters
+    ----------
+    relative : float
+        The bound, relative to the largest absolute value, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If `relative` is outside [0, 1].
+
+    Examples
+    --------
+    Newton's method leaves the saddle of ``x^2 / 2 - y^2 / 2`` if negative eigenvalues count as positive ones:
+
+    >>> import numpy as np, gradflow as gf
+    >>> saddle = gf.FunctionProblem(
+    ...     lambda t: (t[0] ** 2 - t[1] ** 2) / 2, lambda t: np.array([t[0], -t[1]]), hvp=lambda t, v: np.array([v[0], -v[1]])
+    ... )
+    >>> newton = gf.SecondOrder(
+    ...     curvature=gf.curvature.Hessian(),
+    ...     globalization=gf.curvature.FixedDamping(),
+    ...     spectrum=gf.curvature.Floor(0.5),
+    ... )
+    >>> gf.solve(saddle, newton, np.array([1.0, 0.1]), steps=1).theta.tolist()
+    [0.0, 0.30000000000000004]
+    """
+
+    relative: float = 0.0
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        real_number("relative", self.relative, 0, 1)
+
+    def __call__(self, mu: Array) -> Array:
+        """Return the bounded eigenvalues, (K,).
+
+        Parameters
+        ----------
+        mu : array (K,)
+            Eigenvalues.
+        """
+        xp = array_namespace(mu)
+        return xp.maximum(mu, self.relative * xp.max(xp.abs(mu)))
 
 
 class Form(NamedTuple):
@@ -85,6 +137,10 @@ class Step(NamedTuple):
     """Products with G for a Krylov space; 0 with a matrix."""
 
 
+def _absolute(mu: Array) -> Array:
+    return array_namespace(mu).abs(mu)
+
+
 def choose_form(model: Model, weights: Array | None) -> str:
     """Return the solver that ``auto`` takes.
 
@@ -115,7 +171,7 @@ def minimise(
     solver: str = "auto",
     *,
     tol: float | None = None,
-    spectrum: str = "exact",
+    spectrum: str | Floor = "exact",
 ) -> Step:
     """Return the solution of a subproblem of a model.
 
@@ -131,8 +187,8 @@ def minimise(
         How the eigenbasis is made.
     tol : float, optional
         For lanczos, the residual to reach, relative to the gradient; by default 1e-10 in float64 and 1e-5 in float32.
-    spectrum : {"exact", "absolute"}
-        Whether the subproblem has the eigenvalues or their absolute values.
+    spectrum : {"exact", "absolute"} or Floor
+        Whether the subproblem has the eigenvalues, their absolute values, or bounded ones.
 
     Raises
     ------
@@ -140,12 +196,13 @@ def minimise(
         If the solver is unknown, or the model lacks what it needs.
     """
     solver = choose_form(model, weights) if one_of("solver", solver, SOLVERS) == "auto" else solver
-    if one_of("spectrum", spectrum, SPECTRA) == "absolute":
+    if isinstance(spectrum, Floor) or one_of("spectrum", spectrum, SPECTRA) == "absolute":
         of_exact = subproblem
-        subproblem = lambda form: of_exact(form._replace(mu=array_namespace(form.mu).abs(form.mu)))  # noqa: E731
+        changed: Callable[[Array], Array] = spectrum if isinstance(spectrum, Floor) else _absolute
+        subproblem = lambda form: of_exact(form._replace(mu=changed(form.mu)))  # noqa: E731
     products = 0
     if solver == "lanczos":
-        form, solution, products = _lanczos(model, weights, subproblem, tol)
+        form, solution, products = _lanczos(model, weights, subproblem, tol, isinstance(spectrum, Floor))
     else:
         kept = model.forms.get(solver)
         if kept is None or kept[0] is not weights:
@@ -285,9 +342,12 @@ def _eigh(model: Model, weights: Array | None) -> Form:
 
 
 def _lanczos(
-    model: Model, weights: Array | None, subproblem: Subproblem, tol: float | None
+    model: Model, weights: Array | None, subproblem: Subproblem, tol: float | None, largest: bool
 ) -> tuple[Form, Coefficients, int]:
-    """Return form and solution in the smallest Krylov space that is large enough, and its dimension."""
+    """Return form and solution in the smallest Krylov space that is large enough, and its dimension.
+
+    With `largest`, the largest eigenvalue must have converged too: the solution depends on it.
+    """
     g, inner = model.gradient, model.problem.inner
     xp, eps = array_namespace(g), float(array_namespace(g).finfo(g.dtype).eps)
     tol = (1e-10 if eps < 1e-10 else 1e-5) if tol is None else tol
@@ -322,7 +382,9 @@ def _lanczos(
             tiny = eps * k * float(xp.max(xp.abs(mu)))
             form = Form(first * Q[0, :], mu, partial(_combined, basis, Q), tiny)
             solution = subproblem(form)
-            if last or length * abs(float(Q[k - 1, :] @ solution.z)) <= tol * first:
+            rest = abs(float(Q[k - 1, int(xp.argmax(xp.abs(mu)))])) if largest else 0.0
+            known = length * rest <= tol * float(xp.max(xp.abs(mu)))
+            if last or (known and length * abs(float(Q[k - 1, :] @ solution.z)) <= tol * first):
                 return form, solution, k
         beside.append(length)
         basis.append(u / length)

@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse.linalg import aslinearoperator
 
 import gradflow as gf
-from gradflow.curvature import outer_products
+from gradflow.curvature import block_diagonal, outer_products, spectral
 from gradflow.curvature.spectral import minimise
 from gradflow.curvature.subproblem import damped
 from gradflow.energies.linear import Diagonal, Matrix
@@ -411,6 +411,24 @@ def test_blocks_are_those_of_the_whole_and_nothing_else(kind):
         found = C.BlockDiagonal(of, kind).at(case.problem, case.theta).matrix()
         assert relative(found, np.where(same, whole, 0)) < 1e-14
         assert np.all(found[~same] == 0)
+
+
+@pytest.mark.parametrize("kind", ["layer", "neuron"])
+def test_large_blocks_are_not_stored(kind, monkeypatch):
+    case = network_case("tanh", 3, "cross_entropy", "ntk", weight_decay=0.1)
+    curvature = C.BlockDiagonal(C.Fisher(), kind)
+    wanted, method = curvature.at(case.problem, case.theta), gf.SecondOrder(curvature=curvature, tol=1e-13)
+    assert wanted.stored
+    first = method.step(case.problem, method.init(case.problem, case.theta), 1.0)
+    monkeypatch.setattr(block_diagonal, "STORED_ENTRIES", 1)
+    model = curvature.at(case.problem, case.theta)
+    assert not model.stored
+    np.testing.assert_allclose(model.apply(case.theta), wanted.apply(case.theta), rtol=1e-11, atol=1e-14)
+    assert "dense" not in vars(model)
+    monkeypatch.setattr(spectral, "DENSE_LIMIT", 1)
+    again = method.step(case.problem, method.init(case.problem, case.theta), 1.0)
+    assert again.products > 0 == first.products
+    np.testing.assert_allclose(again.theta, first.theta, rtol=1e-6, atol=1e-9)
 
 
 def test_the_block_of_the_only_neuron_is_the_whole():

@@ -9,7 +9,7 @@ of a *neuron*, ``(W_j, a_j)`` for each hidden unit j: m blocks of size D + 1 + k
 
 (1) is positive semi-definite if ``G_0`` is. Its eigenbasis is that of the blocks, each of which costs the cube of its
 size: the damped step, a trust region and the cubic term are as exact as for a full matrix. A block of the size of
-theta itself is ``G_0``.
+theta itself is ``G_0``. Blocks too large to be stored have products only: one with ``G_0`` for each block.
 
 For two layers the block-tridiagonal part of a curvature is the whole of it.
 
@@ -26,10 +26,11 @@ from ..namespace import Array, array_namespace
 from ..refusals import one_of
 from .generalized_gauss_newton import GeneralizedGaussNewton
 from .model import Curvature, Model
-from .spectral import Form
+from .spectral import DENSE_LIMIT, Form
 
 __all__ = ["PARTITIONS", "BlockDiagonal", "BlockDiagonalModel", "Restricted", "joined"]
 
+STORED_ENTRIES = 1 << 27  # of all blocks, a gigabyte in float64
 PARTITIONS = ("layer", "neuron")
 """What a block belongs to."""
 
@@ -115,27 +116,44 @@ class BlockDiagonalModel(Restricted):
         xp = array_namespace(self.theta)
         return [(B + xp.matrix_transpose(B)) / 2 for B in self.whole.blocks(self.groups)]
 
+    @cached_property
+    def stored(self) -> bool:
+        """Whether the blocks are few enough numbers to be stored and decomposed; products with the whole serve otherwise."""
+        shapes = [group.shape for group in self.groups]
+        return bool(sum(b * s * s for b, s in shapes) <= STORED_ENTRIES and max(s for _, s in shapes) <= DENSE_LIMIT)
+
+    @cached_property
+    def _number(self) -> Array:
+        """The number of the block that an entry of theta belongs to, (P,)."""
+        xp, numbers, start = array_namespace(self.theta), list[Array](), 0
+        for group in self.groups:
+            numbers.append(xp.broadcast_to((start + xp.arange(group.shape[0]))[:, None], group.shape))
+            start += group.shape[0]
+        return self.whole_of(numbers)
+
     def apply(self, v: Array) -> Array:
-        """Return G v of (1), (P,)."""
-        pairs = zip(self.dense, self.parts(v), strict=True)
-        return self.whole_of([(B @ part[:, :, None])[:, :, 0] for B, part in pairs]) / self.known_mass("G")
+        """Return G v of (1), (P,); without stored blocks, by one product with the whole for each block."""
+        if self.stored:
+            pairs = zip(self.dense, self.parts(v), strict=True)
+            return self.whole_of([(B @ part[:, :, None])[:, :, 0] for B, part in pairs]) / self.known_mass("G")
+        xp, u = array_namespace(v), 0 * v
+        for b in range(sum(group.shape[0] for group in self.groups)):
+            inside = xp.astype(self._number == b, self.dtype)
+            u = u + inside * self.whole.apply(inside * v)
+        return u
 
     def matrix(self) -> Array:
         """Return M G, (P, P), symmetric."""
-        xp, numbers, start = array_namespace(self.theta), list[Array](), 0
-        for group in self.groups:  # which block an entry belongs to
-            numbers.append(xp.broadcast_to((start + xp.arange(group.shape[0]))[:, None], group.shape))
-            start += group.shape[0]
-        number, B = self.whole_of(numbers), self.whole.matrix()
-        return xp.where(number[:, None] == number[None, :], B, 0 * B)
+        B = self.whole.matrix()
+        return array_namespace(B).where(self._number[:, None] == self._number[None, :], B, 0 * B)
 
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,), that of the whole."""
         return self.whole.diagonal()
 
     def has_own_form(self, weights: Array | None) -> bool:
-        """Return True: every diagonal metric, (P,), keeps the blocks."""
-        return True
+        """Return whether the blocks are stored: every diagonal metric, (P,), keeps them."""
+        return self.stored
 
     def own_form(self, weights: Array | None) -> Form:
         """Return the eigenbases of the blocks, side by side."""

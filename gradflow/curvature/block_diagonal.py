@@ -13,7 +13,7 @@ theta itself is ``G_0``. Blocks too large to be stored have products only: one w
 
 For two layers the block-tridiagonal part of a curvature is the whole of it.
 
-Source: Le Roux, Manzagol & Bengio, NIPS 20 (2008), section 4; Martens & Grosse, ICML 37 (2015), section 4.2.
+Source: Le Roux, Manzagol & Bengio, NIPS 20 (2008); Martens & Grosse, arXiv:1503.05671, sections 4.2 and 4.3.
 """
 
 from __future__ import annotations

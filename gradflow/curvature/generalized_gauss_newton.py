@@ -14,7 +14,7 @@ so is G. With a root of H, ``H = Q^T Q``, a root of ``M (G - L)`` is ``Q J``.
 H does not depend on the labels where f are natural parameters of an exponential family, as here. (1) is then the Fisher
 matrix of the model at every theta (`gradflow.curvature.fisher`).
 
-Source: Schraudolph, Neural Comput. 14 (2002) 1723, section 3; Martens, J. Mach. Learn. Res. 21 (2020) 146, section 9.
+Source: Schraudolph, Neural Comput. 14 (2002) 1723; Martens, J. Mach. Learn. Res. 21 (2020) 146.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ alpha, beta    alpha, beta      (p,), (q,)
 mu             mu               (p, q)
 =============  ===============  =========
 
-Source: Martens & Grosse, ICML 37 (2015), sections 3 and 6; George, Laurent, Bouthillier, Ballas & Vincent, NeurIPS 31 (2018),
-for (3).
+Source: Martens & Grosse, arXiv:1503.05671, sections 3 and 6; George, Laurent, Bouthillier, Ballas & Vincent, NeurIPS 31
+(2018), for (3).
 """
 
 from __future__ import annotations

@@ -345,6 +345,18 @@ def test_eigenvalues_may_be_bounded_below(time_scale, bound):
         assert state.negative_curvature
 
 
+@pytest.mark.parametrize("solver", ["svd", "gram", "eigh", "lanczos"])
+def test_a_model_without_a_minimum_says_so(solver):
+    """g is in the range of the true and the empirical matrix, and not in that of drawn labels: no step has a share of an endless decrease."""
+    case = network_case("tanh", 3, "cross_entropy", "ntk", N=2)
+    for kind, endless in (("true", False), ("empirical", False), ("sampled", True)):
+        scheme = gf.SecondOrder(curvature=C.Fisher(kind), globalization=C.FixedDamping(1e-3), solver=solver, tol=1e-12)
+        state = scheme.step(case.problem, scheme.init(case.problem, case.theta), 1.0)
+        assert (state.share == 0) == endless
+        assert scheme.shortened(state) == endless
+        assert not state.exhausted
+
+
 def test_a_solver_that_a_curvature_lacks_is_refused():
     case = network_case("tanh", 3, "cross_entropy", weight_decay=Diagonal(np.linspace(0, 1, 24)))
     dense = gf.Matrix(np.eye(24))

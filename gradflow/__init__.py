@@ -26,6 +26,7 @@ from .run.steps import ByEnergyRate, ByError
 from .run.stopping import Tolerance
 from .schemes import (
     IEQ,
+    KFAC,
     SAV,
     Adagrad,
     Adam,
@@ -40,6 +41,7 @@ from .schemes import (
     HeavyBall,
     ImplicitEuler,
     LevenbergMarquardt,
+    NaturalGradient,
     Nesterov,
     Newton,
     Relaxed,
@@ -58,6 +60,7 @@ from .version import __version__
 
 __all__ = [
     "IEQ",
+    "KFAC",
     "SAV",
     "Adagrad",
     "Adam",
@@ -85,6 +88,7 @@ __all__ = [
     "LinearPart",
     "Linearization",
     "Matrix",
+    "NaturalGradient",
     "Nesterov",
     "Newton",
     "Operator",

@@ -211,6 +211,9 @@ def of_schemes():
     yield "LevenbergMarquardt", gf.LevenbergMarquardt, {}, {"globalization": OBJECT, "metric": OBJECT} | solver
     for method in (gf.Newton, gf.GaussNewton, gf.SaddleFreeNewton):
         yield method.__name__, method, {}, {"damping": NONNEGATIVE} | solver
+    yield "NaturalGradient", gf.NaturalGradient, {}, {"damping": NONNEGATIVE, "fisher": OBJECT} | solver
+    factored = {"damping": NONNEGATIVE, "fisher": OBJECT, "corrected": {"True", "False"}}
+    yield "KFAC", gf.KFAC, {}, factored | solver
     region = {"radius": POSITIVE | NONE, "curvature": OBJECT, "metric": OBJECT} | solver
     yield "TrustRegion", gf.TrustRegion, {}, region
     cubic = {"weight": POSITIVE, "curvature": OBJECT} | solver
@@ -223,6 +226,10 @@ def of_schemes():
         "TrustRegion": {"radius": POSITIVE | NONE, "most": POSITIVE | NONE, "accept": ZERO},
         "Cubic": {"weight": POSITIVE, "accept": ZERO},
         "CurvatureDiagonal": {"running": {"True", "False"}, "floor": {"0.5"}},
+        "Floor": {"relative": {"0", "1", "0.5"}},
+        "BlockDiagonal": {"of": OBJECT, "blocks": OBJECT},
+        "KFAC": {"fisher": OBJECT, "corrected": {"True", "False"}},
+        "Fisher": {"kind": OBJECT, "samples": COUNT, "seed": WHOLE, "weights": FREE | DOUBLES | NONE},
     }.items():
         yield f"curvature.{name}", getattr(gf.curvature, name), {}, right
     yield (

@@ -39,6 +39,7 @@ class GaussNewtonModel(Model):
     """
 
     definite = True
+    in_range = True
     residual: Array
     """The residual q, (N,)."""
 
@@ -100,9 +101,22 @@ class GaussNewtonModel(Model):
         return self.linear.diagonal if isinstance(self.linear, Diagonal) else self.linear.scalar
 
     @property
-    def has_root(self) -> bool:
-        """Whether `root` is known: L is a number or diagonal."""
-        return self._linear_diagonal is not None
+    def rows(self) -> int | None:  # type: ignore[override]
+        """N; None if L is not diagonal."""
+        return None if self._linear_diagonal is None else self.residual.shape[0]
+
+    @property
+    def has_gram(self) -> bool:
+        """Whether L = 0."""
+        return self.linear.scalar == 0
+
+    def gram(self) -> Array:
+        """Return J J^*, (N, N)."""
+        return self.at.gram()
+
+    def from_rows(self, u: Array) -> Array:
+        """Return J^* u, (P,)."""
+        return self.at.vjp(u)
 
     def root(self) -> Root | None:
         """Return (2); None if L is not diagonal."""

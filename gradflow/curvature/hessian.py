@@ -9,7 +9,6 @@ Source: Pearlmutter, Neural Comput. 6 (1994) 147.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from ..energies.protocols import Problem
 from ..namespace import Array
@@ -20,20 +19,6 @@ __all__ = ["Hessian", "HessianModel"]
 
 class HessianModel(Model):
     """The model with the Hessian, from the problem's ``energy_and_gradient`` and ``hvp``."""
-
-    @cached_property
-    def _energy_and_gradient(self) -> tuple[Array, Array]:
-        return self.problem.energy_and_gradient(self.theta)
-
-    @property
-    def energy(self) -> Array:
-        """E(theta), 0-d."""
-        return self._energy_and_gradient[0]
-
-    @property
-    def gradient(self) -> Array:
-        """The gradient, (P,), in the problem's inner product."""
-        return self._energy_and_gradient[1]
 
     def apply(self, v: Array) -> Array:
         """Return the derivative of the gradient along v, (P,).

@@ -27,20 +27,20 @@ from ..energies.linear import LinearPart
 from ..energies.protocols import Problem, linear_part, problem_ability
 from ..namespace import Array, array_namespace
 
-__all__ = ["Curvature", "Model", "Root", "decrease"]
+__all__ = ["Curvature", "Model", "Root", "decrease", "picked"]
 
 
 class Root(NamedTuple):
-    """A root of the curvature in coordinates: ``B = R^T R`` and ``M g = R^T r``."""
+    """A root of the curvature in coordinates: ``B = R^T R``, and ``M g = R^T r`` where a residual r is known."""
 
     R: Array
     """(K, P)."""
-    r: Array
-    """(K,)."""
+    r: Array | None
+    """(K,); None if g need not lie in the range of G."""
 
 
 class Model:
-    """A model (1) at one theta. A derived class defines `energy`, `gradient` and `apply`.
+    """A model (1) at one theta. A derived class defines `apply`.
 
     Parameters
     ----------
@@ -52,6 +52,10 @@ class Model:
 
     definite = False
     """Whether G is positive semi-definite for certain."""
+    in_range = False
+    """Whether g lies in the range of G for certain, to rounding: the model then has a minimum."""
+    rows: int | None = None
+    """The number of rows of a root that `root` can return, without those of the energy part; None without a root."""
     residual: Array | None = None
     """The residual q, (N,), of a problem with ``F = |q|^2 / 2``."""
 
@@ -80,15 +84,19 @@ class Model:
         """The energy part L of the problem."""
         return linear_part(self.problem)
 
+    @cached_property
+    def _energy_and_gradient(self) -> tuple[Array, Array]:
+        return self.problem.energy_and_gradient(self.theta)
+
     @property
     def energy(self) -> Array:
-        """E(theta), 0-d. The base class raises NotImplementedError."""
-        raise NotImplementedError(self.__class__.__name__)
+        """E(theta), 0-d."""
+        return self._energy_and_gradient[0]
 
     @property
     def gradient(self) -> Array:
-        """The gradient g, (P,), in the problem's inner product. The base class raises NotImplementedError."""
-        raise NotImplementedError(self.__class__.__name__)
+        """The gradient g, (P,), in the problem's inner product."""
+        return self._energy_and_gradient[1]
 
     def apply(self, v: Array) -> Array:
         """Return G v, (P,). The base class raises NotImplementedError.
@@ -148,9 +156,83 @@ class Model:
         xp = array_namespace(self.theta)
         return xp.linalg.diagonal(self.matrix()) / self.known_mass("the diagonal of the curvature")
 
+    def blocks(self, groups: list[Array]) -> list[Array]:
+        """Return diagonal blocks of B, for each group of shape (b, s, s).
+
+        Parameters
+        ----------
+        groups : list of int arrays
+            Each of shape (b, s): the indices of b blocks of size s.
+        """
+        return [picked(self.matrix(), group) for group in groups]
+
     def root(self) -> Root | None:
         """Return a root of G, or None if there is none."""
         return None
+
+    @property
+    def has_gram(self) -> bool:
+        """Whether `gram`, and `from_rows`, are known, and there is no energy part."""
+        return False
+
+    def gram(self) -> Array:
+        """Return ``R R^*``, (K, K), for the root R and its adjoint in the inner product. The base class raises NotImplementedError."""
+        raise NotImplementedError(self.__class__.__name__)
+
+    def along_rows(self, v: Array) -> Array:
+        """Return R v, (K,), without the matrix. The base class raises NotImplementedError.
+
+        Parameters
+        ----------
+        v : array (P,)
+            A direction.
+        """
+        raise NotImplementedError(self.__class__.__name__)
+
+    def from_rows(self, u: Array) -> Array:
+        """Return R^* u, (P,), without the matrix. The base class raises NotImplementedError.
+
+        Parameters
+        ----------
+        u : array (K,)
+            Coefficients.
+        """
+        raise NotImplementedError(self.__class__.__name__)
+
+    def has_own_form(self, weights: Array | None) -> bool:
+        """Return whether `own_form` is known for a metric.
+
+        Parameters
+        ----------
+        weights : array (P,) or None
+            Diagonal of D.
+        """
+        return False
+
+    def own_form(self, weights: Array | None) -> Any:
+        """Return the `gradflow.curvature.spectral.Form` that the structure of G gives. The base class raises NotImplementedError.
+
+        Parameters
+        ----------
+        weights : array (P,) or None
+            Diagonal of D.
+        """
+        raise NotImplementedError(self.__class__.__name__)
+
+
+def picked(B: Array, group: Array) -> Array:
+    """Return diagonal blocks of a matrix, of shape (b, s, s).
+
+    Parameters
+    ----------
+    B : array (P, P)
+        The matrix.
+    group : int array
+        Of shape (b, s): the indices of b blocks of size s.
+    """
+    xp = array_namespace(B)
+    flat = group[:, :, None] * B.shape[0] + group[:, None, :]
+    return xp.reshape(xp.take(xp.reshape(B, (-1,)), xp.reshape(flat, (-1,))), flat.shape)
 
 
 class Curvature(Protocol):

@@ -4,17 +4,19 @@ A model has the curvature G and steps are measured by D (`gradflow.curvature.mod
 diagonal form of `gradflow.curvature.subproblem` and solves there. In coordinates, with the diagonal
 ``S = (M D)^{1/2}``:
 
+* **own**: that which the structure of the model gives, such as one for each block.
 * **svd**: of a root, ``R S^{-1} = U diag(sigma) V^T``. Then ``mu = sigma^2`` and ``gamma = sigma U^T r``. The condition
-  number of R is not squared.
-* **gram**: for D = I and L = 0, from the (N, N) matrix ``J J^* = U diag(mu) U^T``, which may have a closed form. Then
-  ``gamma = mu^{1/2} U^T q`` and ``d = J^* U mu^{-1/2} z``. No Jacobian is stored.
+  number of R is not squared. Without a residual r, ``gamma = V^T S^{-1} M g``.
+* **gram**: for D = I and L = 0, from the (K, K) matrix ``R R^* = U diag(mu) U^T``, which may have a closed form. Then
+  ``gamma = mu^{1/2} U^T r``, or ``mu^{-1/2} U^T R g``, and ``d = R^* U mu^{-1/2} z``. R is not stored.
 * **eigh**: of ``S^{-1} B S^{-1} = V diag(mu) V^T``, with ``gamma = V^T S^{-1} M g``.
 * **lanczos**: of the projection on the Krylov space of ``D^{-1} G`` and ``D^{-1} g``, with full reorthogonalisation. Only
   products with G are needed, and M need not be diagonal. The space grows until the residual of the equation for d,
   relative to g, is at most `tol`. It holds no vector that is orthogonal to g and to all ``(D^{-1} G)^k D^{-1} g``: the
   hard case is not seen.
 
-In each, ``d = S^{-1} V z`` or its counterpart, computed by `Form.lift`.
+In svd and gram, the part of g that is orthogonal to the rows of R is one more vector of the basis, with the eigenvalue 0:
+g need not be in the range of G, as for the Fisher matrix of drawn labels. In each, ``d = S^{-1} V z`` or its counterpart, computed by `Form.lift`.
 
 Source: Gould, Lucidi, Roma & Toint, SIAM J. Optim. 9 (1999) 504, for the Krylov space; Björck, Numerical Methods for Least
 Squares Problems (1996), section 2.6.
@@ -23,28 +25,80 @@ Squares Problems (1996), section 2.6.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from ..namespace import Array, array_namespace
-from ..refusals import one_of
-from .gauss_newton import GaussNewtonModel
+from ..namespace import Array, array_namespace, quiet
+from ..refusals import one_of, plain_numbers, real_number
 from .model import Model
 from .subproblem import Coefficients
 
-__all__ = ["SOLVERS", "SPECTRA", "Form", "Step", "Subproblem", "choose_form", "minimise"]
+__all__ = ["SOLVERS", "SPECTRA", "Floor", "Form", "Step", "Subproblem", "choose_form", "minimise"]
 
-SOLVERS = ("auto", "svd", "gram", "eigh", "lanczos")
+SOLVERS = ("auto", "own", "svd", "gram", "eigh", "lanczos")
 """How the eigenbasis is made, and ``auto``, which chooses."""
 SPECTRA = ("exact", "absolute")
 """The eigenvalues that a subproblem is given."""
 DENSE_LIMIT = 3000  # side of the largest matrix that `auto` decomposes
 ROOT_LIMIT = 2 * 10**7  # entries of the largest root that `auto` stores
 SVD_LIMIT = 10**9  # N P min(N, P) up to which `auto` takes the singular values, some seconds
+ROUNDING = 64.0  # multiple of eps up to which a share of the gradient is a rounding error
 MOST_VECTORS = 200  # of a Krylov space; each is stored
 
 Subproblem: TypeAlias = Callable[["Form"], Coefficients]
 """A problem of `gradflow.curvature.subproblem`, with all but the form given."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Eigenvalues that are bounded below: ``max(mu_i, relative max_j |mu_j|)``.
+
+    With 0 it is the positive part of the model; with c > 0 the condition number is at most 1 / c.
+
+    Parameters
+    ----------
+    relative : float
+        The bound, relative to the largest absolute value, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If `relative` is outside [0, 1].
+
+    Examples
+    --------
+    Newton's method leaves the saddle of ``x^2 / 2 - y^2 / 2`` if negative eigenvalues count as positive ones:
+
+    >>> import numpy as np, gradflow as gf
+    >>> saddle = gf.FunctionProblem(
+    ...     lambda t: (t[0] ** 2 - t[1] ** 2) / 2, lambda t: np.array([t[0], -t[1]]), hvp=lambda t, v: np.array([v[0], -v[1]])
+    ... )
+    >>> newton = gf.SecondOrder(
+    ...     curvature=gf.curvature.Hessian(),
+    ...     globalization=gf.curvature.FixedDamping(),
+    ...     spectrum=gf.curvature.Floor(0.5),
+    ... )
+    >>> gf.solve(saddle, newton, np.array([1.0, 0.1]), steps=1).theta.tolist()
+    [0.0, 0.30000000000000004]
+    """
+
+    relative: float = 0.0
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        real_number("relative", self.relative, 0, 1)
+
+    def __call__(self, mu: Array) -> Array:
+        """Return the bounded eigenvalues, (K,).
+
+        Parameters
+        ----------
+        mu : array (K,)
+            Eigenvalues.
+        """
+        xp = array_namespace(mu)
+        return xp.maximum(mu, self.relative * xp.max(xp.abs(mu)))
 
 
 class Form(NamedTuple):
@@ -83,6 +137,10 @@ class Step(NamedTuple):
     """Products with G for a Krylov space; 0 with a matrix."""
 
 
+def _absolute(mu: Array) -> Array:
+    return array_namespace(mu).abs(mu)
+
+
 def choose_form(model: Model, weights: Array | None) -> str:
     """Return the solver that ``auto`` takes.
 
@@ -96,12 +154,13 @@ def choose_form(model: Model, weights: Array | None) -> str:
     P = model.shape[0]
     if model.mass is None:
         return "lanczos"
-    if isinstance(model, GaussNewtonModel):
-        N = model.residual.shape[0]
-        if N * P <= ROOT_LIMIT and N * P * min(N, P) <= SVD_LIMIT and model.has_root:
-            return "svd"
-        if weights is None and model.linear.scalar == 0 and N <= DENSE_LIMIT:
-            return "gram"
+    if model.has_own_form(weights):
+        return "own"
+    N = model.rows
+    if N is not None and N * P <= ROOT_LIMIT and N * P * min(N, P) <= SVD_LIMIT:
+        return "svd"
+    if model.has_gram and weights is None and N is not None and N <= DENSE_LIMIT:
+        return "gram"
     return "eigh" if P <= DENSE_LIMIT else "lanczos"
 
 
@@ -112,7 +171,7 @@ def minimise(
     solver: str = "auto",
     *,
     tol: float | None = None,
-    spectrum: str = "exact",
+    spectrum: str | Floor = "exact",
 ) -> Step:
     """Return the solution of a subproblem of a model.
 
@@ -124,12 +183,12 @@ def minimise(
         Diagonal of D, entries > 0; None for the identity.
     subproblem : callable
         Maps a `Form` to its solution.
-    solver : {"auto", "svd", "gram", "eigh", "lanczos"}
+    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos"}
         How the eigenbasis is made.
     tol : float, optional
         For lanczos, the residual to reach, relative to the gradient; by default 1e-10 in float64 and 1e-5 in float32.
-    spectrum : {"exact", "absolute"}
-        Whether the subproblem has the eigenvalues or their absolute values.
+    spectrum : {"exact", "absolute"} or Floor
+        Whether the subproblem has the eigenvalues, their absolute values, or bounded ones.
 
     Raises
     ------
@@ -137,17 +196,19 @@ def minimise(
         If the solver is unknown, or the model lacks what it needs.
     """
     solver = choose_form(model, weights) if one_of("solver", solver, SOLVERS) == "auto" else solver
-    if one_of("spectrum", spectrum, SPECTRA) == "absolute":
+    if isinstance(spectrum, Floor) or one_of("spectrum", spectrum, SPECTRA) == "absolute":
         of_exact = subproblem
-        subproblem = lambda form: of_exact(form._replace(mu=array_namespace(form.mu).abs(form.mu)))  # noqa: E731
+        changed: Callable[[Array], Array] = spectrum if isinstance(spectrum, Floor) else _absolute
+        subproblem = lambda form: of_exact(form._replace(mu=changed(form.mu)))  # noqa: E731
     products = 0
     if solver == "lanczos":
-        form, solution, products = _lanczos(model, weights, subproblem, tol)
+        form, solution, products = _lanczos(model, weights, subproblem, tol, isinstance(spectrum, Floor))
     else:
         kept = model.forms.get(solver)
         if kept is None or kept[0] is not weights:
-            made = _made({"svd": _svd, "gram": _gram, "eigh": _eigh}[solver], model, weights)
-            kept = model.forms[solver] = weights, _felt(made) if model.definite else made
+            make = {"own": _own, "svd": _svd, "gram": _gram, "eigh": _eigh}[solver]
+            made = _made(make, model, weights)
+            kept = model.forms[solver] = weights, _felt(made, model.in_range) if model.definite else made
         form = kept[1]
         solution = subproblem(form)
     z, xp = solution.z, array_namespace(form.mu)
@@ -166,10 +227,14 @@ def minimise(
 
 
 def _most(form: Form) -> Array:
-    """Return the decrease of a semi-definite model at its minimiser, 0-d."""
+    """Return the decrease of a semi-definite model at its minimiser, 0-d; infinite if g has a component where G is zero."""
     xp = array_namespace(form.mu)
     felt = form.mu > form.tiny
-    return xp.sum(xp.where(felt, form.gamma**2 / xp.where(felt, form.mu, 1 + 0 * form.mu), 0 * form.gamma)) / 2
+    rest = xp.where(felt, 0 * form.gamma, form.gamma)
+    if float(rest @ rest) > float(xp.finfo(rest.dtype).eps) * float(form.gamma @ form.gamma):
+        return xp.asarray(float("inf"), dtype=form.mu.dtype)
+    with quiet():  # a large square over a small eigenvalue may be infinite too
+        return xp.sum(xp.where(felt, form.gamma**2 / xp.where(felt, form.mu, 1 + 0 * form.mu), 0 * form.gamma)) / 2
 
 
 def _made(make: Callable[[Model, Array | None], Form], model: Model, weights: Array | None) -> Form:
@@ -191,11 +256,17 @@ def _nothing(model: Model) -> Form:
     return Form(nan, nan, lambda z: z[0] + 0 * model.theta, 0.0)
 
 
-def _felt(form: Form) -> Form:
-    """Return a semi-definite form without the components that are zero to rounding: g has none, as it is in the range of G."""
+def _felt(form: Form, in_range: bool) -> Form:
+    """Return a semi-definite form whose eigenvalues that are zero to rounding are zero, and g with them where it is so too.
+
+    A component of g that is a rounding error would be as long as a trust region where nothing bends. If g is in the
+    range of G, every such component is one.
+    """
     xp = array_namespace(form.mu)
     felt = form.mu > form.tiny
-    return form._replace(gamma=xp.where(felt, form.gamma, 0 * form.gamma), mu=xp.where(felt, form.mu, 0 * form.mu))
+    noise = ROUNDING * float(xp.finfo(form.mu.dtype).eps) * float(form.gamma @ form.gamma) ** 0.5
+    kept = felt if in_range else felt | (xp.abs(form.gamma) > noise)
+    return form._replace(gamma=xp.where(kept, form.gamma, 0 * form.gamma), mu=xp.where(felt, form.mu, 0 * form.mu))
 
 
 def _scale(model: Model, weights: Array | None, what: str) -> Array | float:
@@ -206,27 +277,80 @@ def _scale(model: Model, weights: Array | None, what: str) -> Array | float:
     return mass**0.5
 
 
+def _own(model: Model, weights: Array | None) -> Form:
+    if not model.has_own_form(weights):
+        raise ValueError(
+            "solver='own' needs a curvature of blocks; one of Kronecker factors also needs metric=Identity()"
+        )
+    form: Form = model.own_form(weights)
+    return form
+
+
 def _svd(model: Model, weights: Array | None) -> Form:
     root = model.root()
     if root is None:
         raise ValueError("solver='svd' needs a curvature with a root, and a linear part that is a number or diagonal")
     xp, S = array_namespace(root.R), _scale(model, weights, "solver='svd'")
     U, sigma, Vt = xp.linalg.svd(root.R / S, full_matrices=False)
-    tiny = float(xp.finfo(sigma.dtype).eps) * max(root.R.shape) * float(xp.max(sigma))
-    return Form(sigma * (U.T @ root.r), sigma * sigma, lambda z: (Vt.T @ z) / S, tiny * tiny)
+    largest = float(xp.max(sigma))
+    tiny = float(xp.finfo(sigma.dtype).eps) * max(root.R.shape) * largest
+    if root.r is not None:
+        return Form(sigma * (U.T @ root.r), sigma * sigma, lambda z: (Vt.T @ z) / S, tiny * tiny)
+    tiny = tiny * largest  # gamma has no more digits
+    g = model.gradient * model.known_mass("solver='svd'") / S
+    gamma = Vt @ g
+    beside, length = _beside(g, lambda u: u - Vt.T @ (Vt @ u), lambda u: u @ u)
+    if length == 0:
+        return Form(gamma, sigma * sigma, lambda z: (Vt.T @ z) / S, tiny)
+    return Form(
+        xp.concat([gamma, xp.ones_like(gamma[:1]) * length]),
+        xp.concat([sigma * sigma, xp.zeros_like(sigma[:1])]),
+        lambda z: (Vt.T @ z[:-1] + z[-1] * beside) / S,
+        tiny,
+    )
+
+
+def _beside(g: Array, without: Callable[[Array], Array], square: Callable[[Array], Array]) -> tuple[Array, float]:
+    """Return the unit vector, (P,), and the length of what a projection leaves of g; the length is 0 for a rounding error."""
+    eps = float(array_namespace(g).finfo(g.dtype).eps)
+    rest = without(without(g))  # twice is enough
+    length = float(square(rest)) ** 0.5
+    if not length > ROUNDING * eps * float(square(g)) ** 0.5:
+        return rest, 0.0
+    return rest / length, length
 
 
 def _gram(model: Model, weights: Array | None) -> Form:
-    if not isinstance(model, GaussNewtonModel) or weights is not None or model.linear.scalar != 0:
-        raise ValueError("solver='gram' needs the Gauss-Newton curvature, the identity metric and no linear part")
-    K, q = model.at.gram(), model.residual
+    if not model.has_gram or weights is not None:
+        raise ValueError("solver='gram' needs a curvature with a Gram matrix, the identity metric and no linear part")
+    K = model.gram()
     xp = array_namespace(K)
     mu, U = xp.linalg.eigh(K)
     tiny = float(xp.finfo(mu.dtype).eps) * K.shape[0] * float(xp.max(xp.abs(mu)))
     mu = xp.where(mu > tiny, mu, 0 * mu)
     root = xp.sqrt(mu)
     inverse = xp.where(root > 0, 1 / xp.where(root > 0, root, 1 + root), root)
-    return Form(root * (U.T @ q), mu, lambda z: model.at.vjp(U @ (inverse * z)), tiny)
+
+    def lift(z: Array) -> Array:
+        return model.from_rows(U @ (inverse * z))
+
+    if model.residual is not None:
+        return Form(root * (U.T @ model.residual), mu, lift, tiny)
+    g = model.gradient
+    gamma = inverse * (U.T @ model.along_rows(g))
+
+    def without(u: Array) -> Array:
+        return u - lift(inverse * (U.T @ model.along_rows(u)))
+
+    beside, length = _beside(g, without, lambda u: model.problem.inner(u, u))
+    if length == 0:
+        return Form(gamma, mu, lift, tiny)
+    return Form(
+        xp.concat([gamma, xp.ones_like(gamma[:1]) * length]),
+        xp.concat([mu, xp.zeros_like(mu[:1])]),
+        lambda z: lift(z[:-1]) + z[-1] * beside,
+        tiny,
+    )
 
 
 def _eigh(model: Model, weights: Array | None) -> Form:
@@ -239,9 +363,12 @@ def _eigh(model: Model, weights: Array | None) -> Form:
 
 
 def _lanczos(
-    model: Model, weights: Array | None, subproblem: Subproblem, tol: float | None
+    model: Model, weights: Array | None, subproblem: Subproblem, tol: float | None, largest: bool
 ) -> tuple[Form, Coefficients, int]:
-    """Return form and solution in the smallest Krylov space that is large enough, and its dimension."""
+    """Return form and solution in the smallest Krylov space that is large enough, and its dimension.
+
+    With `largest`, the largest eigenvalue must have converged too: the solution depends on it.
+    """
     g, inner = model.gradient, model.problem.inner
     xp, eps = array_namespace(g), float(array_namespace(g).finfo(g.dtype).eps)
     tol = (1e-10 if eps < 1e-10 else 1e-5) if tol is None else tol
@@ -276,7 +403,9 @@ def _lanczos(
             tiny = eps * k * float(xp.max(xp.abs(mu)))
             form = Form(first * Q[0, :], mu, partial(_combined, basis, Q), tiny)
             solution = subproblem(form)
-            if last or length * abs(float(Q[k - 1, :] @ solution.z)) <= tol * first:
+            rest = abs(float(Q[k - 1, int(xp.argmax(xp.abs(mu)))])) if largest else 0.0
+            known = length * rest <= tol * float(xp.max(xp.abs(mu)))
+            if last or (known and length * abs(float(Q[k - 1, :] @ solution.z)) <= tol * first):
                 return form, solution, k
         beside.append(length)
         basis.append(u / length)

@@ -151,7 +151,8 @@ def _minimiser(gamma: Array, mu: Array, wanted: Callable[[float], float]) -> Coe
     def z_of(s: float) -> Array:
         shifted = b + s
         still = (gamma == 0) | (shifted == 0)
-        return xp.where(still, 0 * gamma, -gamma / xp.where(still, 1 + 0 * b, shifted))  # (3)
+        with quiet():  # over a subnormal number z is infinite, and longer than wanted
+            return xp.where(still, 0 * gamma, -gamma / xp.where(still, 1 + 0 * b, shifted))  # (3)
 
     def excess(log_s: float) -> float:
         s = exp(log_s)

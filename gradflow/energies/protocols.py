@@ -36,8 +36,12 @@ from .linear import LinearPart, Zero, as_linear_part
 __all__ = [
     "Batched",
     "Estimated",
+    "Layer",
     "LeastSquares",
     "Linearization",
+    "OutputLinearization",
+    "OutputLoss",
+    "Predicting",
     "Problem",
     "ProblemAbilities",
     "Work",
@@ -208,6 +212,117 @@ class Batched(Problem, Protocol):
         """
 
 
+class Layer(NamedTuple):
+    """The part of per-sample gradients that belongs to one layer: ``inputs_i (x) sensitivities_ij`` for sample i and row j."""
+
+    inputs: Array
+    """What the weights of the layer multiply, (N, p)."""
+    sensitivities: Array
+    """The rows, back-propagated to the result of that product, (N, j, q)."""
+
+
+class OutputLinearization(Linearization, Protocol):
+    """The outputs of a model on a block of N samples, (N, k), and their derivative at one theta.
+
+    `residual` is the outputs, (N k,), sample-major.
+    """
+
+    @property
+    def outputs(self) -> Array:
+        """The outputs f, shape (N, k)."""
+
+    def layers(self, u: Array) -> list[Layer]:
+        """Return the partial derivatives of ``u_ij . f_i``, layer by layer in the order of theta.
+
+        Parameters
+        ----------
+        u : array (N, j, k)
+            The rows, j for each sample.
+        """
+
+
+class OutputLoss(Protocol):
+    """A sum of losses of single samples, as a function of the outputs f, (N, k).
+
+    The loss of a sample is a negative log-likelihood of its label, times a constant and up to one.
+    """
+
+    def energy_and_slope(self, f: Array) -> tuple[Array, Array]:
+        """Return E, 0-d, and dE/df, (N, k), for outputs f of shape (N, k)."""
+
+    def curvature(self, f: Array, v: Array) -> Array:
+        """Return (d^2 E / df^2) v, (N, k).
+
+        Parameters
+        ----------
+        f, v : array (N, k)
+            Outputs, and a direction.
+        """
+
+    def root(self, f: Array) -> Array:
+        """Return a root Q of the second derivative of each sample, ``Q_i^T Q_i``, shape (N, k, k), at outputs f (N, k)."""
+
+    def draws(self, rng: Any, samples: int) -> Any:
+        """Return the random numbers of the labels that are drawn, (N, samples, ...).
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Their source.
+        samples : int
+            Labels for each sample.
+        """
+
+    def sampled_root(self, f: Array, draws: Any) -> Array:
+        """Return rows, (N, samples, k), the expectation of whose squares is the second derivative.
+
+        They are multiples of the slopes for labels that the model draws.
+
+        Parameters
+        ----------
+        f : array (N, k)
+            Outputs.
+        draws : array (N, samples, ...)
+            What `draws` has returned.
+        """
+
+
+class Predicting(Problem, Protocol):
+    """Optional methods of an energy ``F = loss(f(theta))``, a sum over samples: what its curvatures need."""
+
+    n_samples: int
+    """N."""
+    n_outputs: int
+    """k."""
+    output_loss: OutputLoss
+    """The loss of all samples."""
+
+    def output_blocks(self, theta: Array, rows: int | None = None) -> Iterator[tuple[OutputLinearization, OutputLoss]]:
+        """Yield, block by block, the outputs of consecutive samples with their derivative, and their part of the loss.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+        rows : int, optional
+            The largest number of samples in a block.
+        """
+
+    def parameter_blocks(self, kind: str) -> list[Array]:
+        """Return a partition of the parameters: int arrays of shape (b, s), each b blocks of s indices.
+
+        Parameters
+        ----------
+        kind : {"layer", "neuron"}
+            What a block belongs to.
+
+        Raises
+        ------
+        ValueError
+            If the kind is unknown.
+        """
+
+
 def batches(problem: Any, order: Array, size: int) -> Iterator[Problem]:
     """Yield the problem of each block of `size` consecutive samples of an order.
 
@@ -265,6 +380,14 @@ class ProblemAbilities:
     """A method of a batch that maps the residuals of all samples, (N,), to those of the batch."""
     scatter: Callable[[Array, Array], Array] | None = None
     """A method of a batch that returns the residuals of all samples with those of the batch replaced."""
+    n_outputs: int | None = None
+    """The number k of outputs; see `Predicting`."""
+    output_loss: OutputLoss | None = None
+    """The loss as a function of the outputs; see `Predicting`."""
+    output_blocks: Callable[..., Iterator[tuple[OutputLinearization, OutputLoss]]] | None = None
+    """A method that maps theta to the linearised outputs, block by block; see `Predicting`."""
+    parameter_blocks: Callable[[str], list[Array]] | None = None
+    """A method that maps a kind of block to a partition of the parameters; see `Predicting`."""
     at_step: Callable[[int], Any] | None = None
     """A method of a problem that changes from step to step: it maps n = 0, 1, ... to the problem of step n."""
 

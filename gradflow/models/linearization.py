@@ -11,22 +11,22 @@ With X, Z, S, f, kappa as in `gradflow.models.two_layer`, the residual ``q = c (
    \quad A_{(i,o)} = s'(z_i) \circ a_o                                                                 \tag{3}
 
 Equation (3) costs ``O(N^2 (D + k^2 m))`` for D inputs and stores no (N k, P) array. Residual entries are numbered
-sample by sample, ``i k + o``.
+sample by sample, ``i k + o``. With ``c = 1, y = 0`` the residual is f itself, and (2) without its sum over the samples is,
+layer by layer, ``x_i (x) (a delta_i) o s'(z_i)`` and ``s(z_i) (x) delta_i``.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
 
-from ..energies.protocols import Work
+from ..energies.protocols import Layer, Work
 from ..kernels import Kernels
 from ..kernels.activation import Activation
 from ..namespace import Array, array_namespace
 from ..refusals import real_array
-from .losses import ScaledResidual
 from .two_layer import Forward
 
-__all__ = ["NetworkLinearization"]
+__all__ = ["NetworkLinearization", "NetworkOutputs"]
 
 
 class NetworkLinearization:
@@ -48,10 +48,10 @@ class NetworkLinearization:
         Output weights.
     at : Forward
         The forward pass at theta.
-    loss : ScaledResidual
-        Targets and c.
-    scale : float
-        The factor kappa of the network.
+    residual : array (N k,)
+        The residual q(theta), sample-major.
+    factor : float
+        The product c kappa.
     mass : float
         The factor mu of the inner product.
     """
@@ -63,13 +63,13 @@ class NetworkLinearization:
         X: Array,
         a: Array,
         at: Forward,
-        loss: ScaledResidual,
-        scale: float,
+        residual: Array,
+        factor: float,
         mass: float,
     ) -> None:
         self._K, self._s, self._X, self._a, self._at = K, s, X, a, at
-        self._factor, self._mass = loss.c * scale, mass
-        self.residual: Array = loss.residual(at.f)
+        self._factor, self._mass = factor, mass
+        self.residual = residual
         """q(theta), shape (N k,), sample-major; the energy is ``residual @ residual / 2``."""
 
     @cached_property
@@ -119,3 +119,20 @@ class NetworkLinearization:
     def jacobian(self) -> Array:
         """Return J, shape (N k, P): the partial derivatives, with no inner product in them. For inspection."""
         return self._K.jacobian(self._X, self._at.S, self._slope, self._a, self._factor)
+
+
+class NetworkOutputs(NetworkLinearization):
+    """A `gradflow.energies.protocols.OutputLinearization` of a two-layer network; made by ``problem.output_blocks(theta)``.
+
+    The residual is f, and c is 1.
+    """
+
+    @property
+    def outputs(self) -> Array:
+        """The outputs f, shape (N, k)."""
+        return self._at.f
+
+    def layers(self, u: Array) -> list[Layer]:
+        """Return the factors of the gradients of ``u_ij . f_i`` by W and by a, for u of shape (N, j, k)."""
+        u = self._factor * u if self._factor != 1.0 else u
+        return [Layer(self._X, self._slope[:, None, :] * (u @ self._a.T)), Layer(self._at.S, u)]

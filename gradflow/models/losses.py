@@ -39,6 +39,16 @@ and ``M = max g >= 0``, ``e_j = exp(g_j - M)``,
    p_l - 1 = -\frac{r}{r + e_l}                                                                        \tag{3} \\
    \frac{\partial^2 E}{\partial f^2} v &= \frac{p \circ v - p\,(p \cdot v)}{N}                          \tag{4}
 
+A root of (4), ``Q^T Q = (diag(p) - p p^T) / N``, is
+
+.. math::
+   Q = N^{-1/2}\,\mathrm{diag}(\sqrt p)\,(I - \mathbf 1 p^T), \qquad
+   1 - p_y = \sum_{j \ne y} p_j.                                                                       \tag{5}
+
+Its row y is ``sqrt(p_y / N) (e_y - p)``: up to the sign, the score of the label y, weighted by its probability. The squares
+of the scores of labels that the model draws therefore have (4) as their expectation. For (1) the model is
+``y ~ N(f, sigma^2 I)`` with ``sigma^2 = 1 / (N c^2)``, ``Q = c I``, and c times a standard normal vector.
+
 The printed log-sum-exp would round an energy below 1e-16 (1e-7 in float32) to zero or to noise; (2) and (3) keep full
 relative accuracy there, and nothing overflows.
 """
@@ -47,7 +57,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite, sqrt
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..namespace import Array, array_namespace
 
@@ -147,6 +157,21 @@ class ScaledResidual:
         """Return (d^2 E / df^2) v, shape (N, k)."""
         return (self.c * self.c) * v
 
+    def root(self, f: Array) -> Array:
+        """Return c I for each sample, shape (N, k, k)."""
+        xp = array_namespace(f)
+        N, k = f.shape
+        return xp.broadcast_to(self.c * xp.eye(k, dtype=f.dtype), (N, k, k))
+
+    def draws(self, rng: Any, samples: int) -> Any:
+        """Return standard normal numbers from a NumPy generator rng, an array of shape (N, samples, k)."""
+        N, k = self.y.shape
+        return rng.standard_normal((N, samples, k))
+
+    def sampled_root(self, f: Array, draws: Any) -> Array:
+        """Return c / sqrt(samples) times the draws, shape (N, samples, k)."""
+        return (self.c / sqrt(draws.shape[1])) * array_namespace(f).asarray(draws, dtype=f.dtype)
+
 
 @dataclass(frozen=True, eq=False)
 class CrossEntropy:
@@ -169,6 +194,12 @@ class CrossEntropy:
         e = xp.exp(g - M) * (1 - self.y)
         return M, e, xp.sum(e, axis=1, keepdims=True)
 
+    def _probabilities(self, f: Array) -> Array:
+        """Return p, (N, k)."""
+        M, e, r = self._parts(f)
+        e_label = array_namespace(f).exp(-M)
+        return (e + self.y * e_label) / (r + e_label)
+
     def energy(self, f: Array) -> Array:
         """Return E, 0-d."""
         xp = array_namespace(f)
@@ -184,11 +215,38 @@ class CrossEntropy:
 
     def curvature(self, f: Array, v: Array) -> Array:
         """Return (d^2 E / df^2) v, shape (N, k)."""
-        xp = array_namespace(f)
-        M, e, r = self._parts(f)
-        e_label = xp.exp(-M)
-        p = (e + self.y * e_label) / (r + e_label)
+        xp, p = array_namespace(f), self._probabilities(f)
         return self.weight * p * (v - xp.sum(p * v, axis=1, keepdims=True))  # (4)
+
+    def _scores(self, f: Array) -> tuple[Array, Array]:
+        """Return p (N, k), and the scores ``e_y - p`` of all labels y, (N, k, k), to full relative accuracy."""
+        xp, p = array_namespace(f), self._probabilities(f)
+        same = xp.eye(p.shape[1], dtype=p.dtype)
+        others = p @ (1 - same)  # 1 - p_y of (5)
+        return p, same * others[:, :, None] - (1 - same) * p[:, None, :]
+
+    def root(self, f: Array) -> Array:
+        """Return (5), shape (N, k, k)."""
+        p, scores = self._scores(f)
+        return array_namespace(f).sqrt(self.weight * p)[:, :, None] * scores
+
+    def draws(self, rng: Any, samples: int) -> Any:
+        """Return numbers uniform in [0, 1) from a NumPy generator rng, an array of shape (N, samples)."""
+        return rng.random((self.y.shape[0], samples))
+
+    def sampled_root(self, f: Array, draws: Any) -> Array:
+        """Return sqrt(weight / samples) times the scores of the drawn labels, shape (N, samples, k).
+
+        The label is the first y with ``draw < p_1 + ... + p_y``.
+        """
+        xp = array_namespace(f)
+        p, scores = self._scores(f)
+        k = p.shape[1]
+        sums = p @ xp.triu(xp.ones((k, k), dtype=p.dtype))
+        passed = xp.asarray(draws, dtype=p.dtype)[:, :, None] >= sums[:, None, :-1]
+        label = xp.sum(xp.astype(passed, xp.int64), axis=2)
+        chosen = onehot(xp.reshape(label, (-1,)), k, p)
+        return sqrt(self.weight / draws.shape[1]) * (xp.reshape(chosen, (*label.shape, k)) @ scores)
 
 
 Loss: TypeAlias = ScaledResidual | CrossEntropy

@@ -28,7 +28,7 @@ from ..kernels import kernel_name, select
 from ..namespace import Array, array_namespace, fingerprint
 from ..refusals import instance, one_of, real_array, rows_of, whole_number
 from .activations import activation
-from .linearization import NetworkLinearization
+from .linearization import NetworkLinearization, NetworkOutputs
 from .losses import Loss, ScaledResidual
 from .two_layer import (
     TwoLayerNet,
@@ -43,6 +43,7 @@ from .two_layer import (
 __all__ = ["NetworkLeastSquares", "NetworkProblem"]
 
 TIME_SCALES = ("mean_field", "autograd")
+PARTITIONS = ("layer", "neuron")
 
 
 class NetworkProblem(SplitEnergy):
@@ -179,6 +180,59 @@ class NetworkProblem(SplitEnergy):
                 H_v += part
         return H_v
 
+    @property
+    def output_loss(self) -> Loss:
+        """The loss as a function of the outputs."""
+        return self._loss
+
+    def output_blocks(self, theta: Array, rows: int | None = None) -> Iterator[tuple[NetworkOutputs, Loss]]:
+        """Return an iterator over blocks of samples: their outputs with the derivative, and their part of the loss.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+        rows : int, optional
+            The largest number of samples in a block.
+
+        Raises
+        ------
+        ValueError
+            If theta does not have shape (P,) and the dtype of the data.
+        """
+        real_array("theta", theta, {"P": self._P}, self._dtype)
+        W, a = self._K.unpack(theta, *self._sizes)
+        most = self._block if rows is None else max(1, min(rows, self._block))
+
+        def outputs_of(part: slice) -> NetworkOutputs:
+            X = self._X[part, :]
+            at = forward(self._K, self._s, X, W, a, self._scale)
+            f = array_namespace(at.f).reshape(at.f, (-1,))
+            return NetworkOutputs(self._K, self._s, X, a, at, f, self._scale, self.mass)
+
+        return ((outputs_of(part), self._loss.rows(part)) for part in blocks_of(self.n_samples, most))
+
+    def parameter_blocks(self, kind: str) -> list[Array]:
+        """Return a partition of the parameters: int arrays of shape (b, s), each b blocks of s indices.
+
+        Parameters
+        ----------
+        kind : {"layer", "neuron"}
+            W and a; or, for each hidden unit, its column of W and its row of a.
+
+        Raises
+        ------
+        ValueError
+            If the kind is unknown.
+        """
+        n, m, k = self._sizes
+        xp = array_namespace(self._X)
+        indices = xp.arange(self._P)
+        if one_of("blocks", kind, PARTITIONS) == "layer":
+            return [indices[None, : n * m], indices[None, n * m :]]
+        W, a = xp.reshape(indices[: n * m], (n, m)), xp.reshape(indices[n * m :], (m, k))
+        return [xp.concat([W.T, a], axis=1)]
+
     def batch(self, indices: Array | slice) -> Self:
         """Return the same problem on some of its samples.
 
@@ -237,7 +291,8 @@ class NetworkLeastSquares(NetworkProblem):
         real_array("theta", theta, {"P": self._P}, self._dtype)
         W, a = self._K.unpack(theta, *self._sizes)
         at = forward(self._K, self._s, self._X, W, a, self._scale)
-        return NetworkLinearization(self._K, self._s, self._X, a, at, self._loss, self._scale, self.mass)
+        q, factor = self._loss.residual(at.f), self._loss.c * self._scale
+        return NetworkLinearization(self._K, self._s, self._X, a, at, q, factor, self.mass)
 
     def gather(self, q_full: Array) -> Array:
         """Return this batch's rows (N k,) of `q_full` (N_full k,), sample-major, in the scale of the batch."""

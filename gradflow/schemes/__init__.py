@@ -22,9 +22,11 @@ from .runge_kutta4 import RungeKutta4
 from .sav import SAV
 from .second_order import SecondOrder, SecondOrderState
 from .second_order_methods import (
+    KFAC,
     CubicRegularization,
     GaussNewton,
     LevenbergMarquardt,
+    NaturalGradient,
     Newton,
     SaddleFreeNewton,
     TrustRegion,
@@ -33,6 +35,7 @@ from .source_sav import SourceSAV
 
 __all__ = [
     "IEQ",
+    "KFAC",
     "REGISTRY",
     "SAV",
     "Adagrad",
@@ -51,6 +54,7 @@ __all__ = [
     "ImplicitEuler",
     "ImplicitEulerState",
     "LevenbergMarquardt",
+    "NaturalGradient",
     "Nesterov",
     "Newton",
     "RMSProp",

@@ -54,7 +54,7 @@ from ..curvature.gauss_newton import GaussNewton
 from ..curvature.globalization import Control, Globalization, NielsenDamping
 from ..curvature.metric import Identity, Metric
 from ..curvature.model import Curvature, Model, decrease
-from ..curvature.spectral import SOLVERS, SPECTRA, minimise
+from ..curvature.spectral import SOLVERS, SPECTRA, Floor, minimise
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
@@ -128,16 +128,16 @@ class SecondOrder:
     Parameters
     ----------
     curvature : Curvature
-        G: `gradflow.curvature.GaussNewton`, `gradflow.curvature.Hessian`, or yours.
+        G: `gradflow.curvature.GaussNewton`, `gradflow.curvature.Hessian`, `gradflow.curvature.Fisher`, ..., or yours.
     metric : Metric
         D: `gradflow.curvature.Identity`, `gradflow.curvature.CurvatureDiagonal`.
     globalization : Globalization
         What determines nu: `gradflow.curvature.FixedDamping`, `gradflow.curvature.NielsenDamping`, ...
-    solver : {"auto", "svd", "gram", "eigh", "lanczos"}
+    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos"}
         How the model is brought to its eigenbasis; see `gradflow.curvature.spectral`.
-    spectrum : {"exact", "absolute"}
+    spectrum : {"exact", "absolute"} or gradflow.curvature.Floor
         Whether (1) has G, or ``|G|``, the operator with the absolute eigenvalues: directions of negative curvature are then
-        left, where Newton's method is attracted. The prediction (3) has G.
+        left, where Newton's method is attracted. Or the eigenvalues are bounded below. The prediction (3) has G.
     tol : float, optional
         For lanczos, the residual of (1) to reach, relative to the gradient.
 
@@ -163,7 +163,7 @@ class SecondOrder:
     metric: Metric = Identity()
     globalization: Globalization = NielsenDamping()
     solver: str = "auto"
-    spectrum: str = "exact"
+    spectrum: str | Floor = "exact"
     tol: float | None = None
 
     records: ClassVar[tuple[str, ...]] = (
@@ -185,7 +185,8 @@ class SecondOrder:
                     f"{name} must be an object of gradflow.curvature with {', '.join(members)}, got {part!r}"
                 )
         one_of("solver", self.solver, SOLVERS)
-        one_of("spectrum", self.spectrum, SPECTRA)
+        if not isinstance(self.spectrum, Floor):
+            one_of("spectrum", self.spectrum, SPECTRA)
         if self.tol is not None:
             real_number("tol", self.tol, 0, open_low=True)
 

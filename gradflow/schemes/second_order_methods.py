@@ -5,6 +5,8 @@ method                   curvature       metric               globalisation     
 =======================  ==============  ===================  =================  ==========
 `Newton`                 Hessian         Identity             FixedDamping       exact
 `GaussNewton`            GaussNewton     Identity             FixedDamping       exact
+`NaturalGradient`        Fisher          Identity             FixedDamping       exact
+`KFAC`                   KFAC            Identity             FixedDamping       exact
 `LevenbergMarquardt`     GaussNewton     CurvatureDiagonal    TrustRegion        exact
 `TrustRegion`            Hessian         Identity             TrustRegion        exact
 `CubicRegularization`    Hessian         Identity             Cubic              exact
@@ -15,17 +17,22 @@ method                   curvature       metric               globalisation     
 from __future__ import annotations
 
 from ..curvature import globalization
+from ..curvature.fisher import Fisher
 from ..curvature.gauss_newton import GaussNewton as GaussNewtonCurvature
 from ..curvature.globalization import Cubic, FixedDamping, Globalization
 from ..curvature.hessian import Hessian
+from ..curvature.kronecker import KFAC as KFACCurvature
 from ..curvature.metric import CurvatureDiagonal, Identity, Metric
 from ..curvature.model import Curvature
+from ..refusals import instance
 from .second_order import SecondOrder
 
 __all__ = [
+    "KFAC",
     "CubicRegularization",
     "GaussNewton",
     "LevenbergMarquardt",
+    "NaturalGradient",
     "Newton",
     "SaddleFreeNewton",
     "TrustRegion",
@@ -61,6 +68,65 @@ def GaussNewton(*, damping: float = 0.0, solver: str = "auto") -> SecondOrder:
         As in `SecondOrder`.
     """
     return SecondOrder(curvature=GaussNewtonCurvature(), globalization=FixedDamping(damping), solver=solver)
+
+
+def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver: str = "auto") -> SecondOrder:
+    """Return the natural gradient method: ``(M^{-1} F + L + damping I) d = -g`` with a Fisher matrix F.
+
+    Without damping, L and singular directions, and with infinitesimal steps, it does not depend on how the model is
+    parametrised. With steps of finite length it does.
+
+    Parameters
+    ----------
+    damping : float
+        A constant multiplier >= 0, 1 / time.
+    fisher : Fisher
+        Which Fisher matrix: `gradflow.curvature.Fisher`.
+    solver : str
+        As in `SecondOrder`.
+
+    Raises
+    ------
+    ValueError
+        If `fisher` is no `gradflow.curvature.Fisher`.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((60, 2))
+    >>> labels = (x[:, 0] * x[:, 1] > 0).astype(int)
+    >>> problem = gf.Classification(gf.TwoLayerNet(2, 8, 2, activation="tanh", scaling="ntk"), x, labels)
+    >>> run = gf.solve(problem, gf.NaturalGradient(damping=0.05), problem.net.init(0), dt=0.5, steps=60)
+    >>> problem.accuracy(run.theta)
+    1.0
+    """
+    instance("fisher", fisher, Fisher, "a gradflow.curvature.Fisher")
+    return SecondOrder(curvature=fisher, globalization=FixedDamping(damping), solver=solver)
+
+
+def KFAC(
+    *, damping: float = 1e-3, fisher: Fisher = Fisher(), corrected: bool = False, solver: str = "auto"
+) -> SecondOrder:
+    """Return natural gradient with the Kronecker factors of K-FAC: ``(M^{-1} (A (x) B) + L + damping I) d = -g`` in each layer.
+
+    The damped system is solved exactly. For the second moments to be averages over many steps there is no memory: factors
+    are those of the data, or of the batch, of the step.
+
+    Parameters
+    ----------
+    damping : float
+        A constant multiplier >= 0, 1 / time.
+    fisher : Fisher
+        Whose scores the factors have: `gradflow.curvature.Fisher`.
+    corrected : bool
+        Whether the eigenvalues are those of EKFAC.
+    solver : str
+        As in `SecondOrder`.
+    """
+    return SecondOrder(
+        curvature=KFACCurvature(fisher, corrected=corrected), globalization=FixedDamping(damping), solver=solver
+    )
 
 
 def LevenbergMarquardt(

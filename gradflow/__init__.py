@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from . import curvature, datasets
+from .curvature.stationarity import stationarity
 from .energies.dense import DenseLeastSquares
 from .energies.derivatives import check_derivatives
 from .energies.function import FunctionProblem
@@ -40,8 +41,10 @@ from .schemes import (
     HeavyBall,
     ImplicitEuler,
     LevenbergMarquardt,
+    NegativeCurvatureDescent,
     Nesterov,
     Newton,
+    PerturbedGradientDescent,
     Relaxed,
     Restart,
     RMSProp,
@@ -85,9 +88,11 @@ __all__ = [
     "LinearPart",
     "Linearization",
     "Matrix",
+    "NegativeCurvatureDescent",
     "Nesterov",
     "Newton",
     "Operator",
+    "PerturbedGradientDescent",
     "Problem",
     "RMSProp",
     "Regression",
@@ -112,6 +117,7 @@ __all__ = [
     "curvature",
     "datasets",
     "solve",
+    "stationarity",
     "xi0_linear",
     "xi0_log",
     "xi0_quadratic",

@@ -13,7 +13,9 @@ from .gradient_descent import GradientDescent
 from .heavy_ball import HeavyBall
 from .ieq import IEQ
 from .implicit_euler import ImplicitEuler, ImplicitEulerState
+from .negative_curvature_descent import CurvatureState, NegativeCurvatureDescent
 from .nesterov import Nesterov
+from .perturbed_gradient_descent import PerturbedGradientDescent, PerturbedState
 from .protocols import AuxiliaryScheme, EnergyTerms, Scheme
 from .relaxed import Relaxed, RelaxedState
 from .restart import Restart
@@ -42,6 +44,7 @@ __all__ = [
     "AdaptiveState",
     "AuxiliaryScheme",
     "CubicRegularization",
+    "CurvatureState",
     "ElementwiseSAV",
     "EnergyTerms",
     "ExpSAV",
@@ -51,8 +54,11 @@ __all__ = [
     "ImplicitEuler",
     "ImplicitEulerState",
     "LevenbergMarquardt",
+    "NegativeCurvatureDescent",
     "Nesterov",
     "Newton",
+    "PerturbedGradientDescent",
+    "PerturbedState",
     "RMSProp",
     "Relaxed",
     "RelaxedState",
@@ -85,6 +91,8 @@ REGISTRY: dict[str, type] = {
         IEQ,
         AdaptiveIEQ,
         SecondOrder,
+        PerturbedGradientDescent,
+        NegativeCurvatureDescent,
         Restart,
         Relaxed,
     )

@@ -37,15 +37,14 @@ from functools import cached_property
 from math import inf, isfinite, log, nan, sqrt
 from typing import NamedTuple
 
-import numpy as np
-
 from ..energies.protocols import norm
+from ..energies.random_vectors import normal_vector
 from ..namespace import Array, array_namespace
-from ..refusals import one_of, real_number, whole_number
+from ..refusals import instance, one_of, real_number, whole_number
 from .krylov import Krylov, combined, lanczos, tridiagonal
 from .model import Model
 
-__all__ = ["ENDS", "Eigenpair", "Ritz", "extreme_eigenvalues", "ritz", "shifted_power_iteration", "uniform_direction"]
+__all__ = ["ENDS", "Eigenpair", "Ritz", "extreme_eigenvalues", "ritz", "shifted_power_iteration"]
 
 ENDS = ("both", "smallest", "largest")
 """The ends of the spectrum that `extreme_eigenvalues` waits for."""
@@ -125,23 +124,6 @@ class Ritz:
         return low - eps * (high - low) / (1 - 2 * eps) if self.uniform and eps < 0.5 else -inf
 
 
-def uniform_direction(model: Model, seed: int) -> Array:
-    """Return a random vector, (P,), in the same direction for the same seed, whatever the dtype.
-
-    Its direction is uniformly distributed in the problem's inner product if that is diagonal and declared as `mass`.
-
-    Parameters
-    ----------
-    model : Model
-        It determines the inner product, the array library and the dtype.
-    seed : int
-        The seed, >= 0.
-    """
-    xp = array_namespace(model.theta)
-    z = xp.asarray(np.random.default_rng(seed).standard_normal(model.shape[0]), dtype=model.dtype)
-    return z if model.mass is None else z / model.mass**0.5
-
-
 def ritz(model: Model, *, most: int = MOST_PRODUCTS, seed: int = 0) -> Iterator[Ritz]:
     """Yield the eigenvalues on Krylov spaces of growing dimension, after 1, ..., 10, 15, 20, ... products.
 
@@ -155,7 +137,7 @@ def ritz(model: Model, *, most: int = MOST_PRODUCTS, seed: int = 0) -> Iterator[
         Of the random vector b, >= 0.
     """
     most, seed = whole_number("most", most, 1), whole_number("seed", seed)
-    for space in lanczos(model.apply, model.problem.inner, uniform_direction(model, seed)):
+    for space in lanczos(model.apply, model.problem.inner, normal_vector(model.problem, model.theta, seed)[0]):
         k = len(space.alpha)
         if k <= 10 or k % 5 == 0 or k == most or space.invariant:
             yield Ritz(space, model.mass is not None)
@@ -196,6 +178,7 @@ def extreme_eigenvalues(
     >>> round(found.smallest.value, 9), round(found.largest.value, 9)
     (-1.0, 10.0)
     """
+    instance("model", model, Model, "a Model, from the `at` of a curvature")
     one_of("ends", ends, ENDS)
     if tol is None:
         tol = 1e-6 if float(array_namespace(model.theta).finfo(model.dtype).eps) < 1e-10 else 1e-3
@@ -227,8 +210,9 @@ def shifted_power_iteration(model: Model, shift: float, iterations: int, *, seed
     ValueError
         If an argument is out of its range or the problem lacks what the curvature needs.
     """
+    instance("model", model, Model, "a Model, from the `at` of a curvature")
     s, inner = real_number("shift", shift), model.problem.inner
-    v = uniform_direction(model, whole_number("seed", seed))
+    v = normal_vector(model.problem, model.theta, whole_number("seed", seed))[0]
     v = v / norm(inner, v)
     for _ in range(whole_number("iterations", iterations)):
         u = s * v - model.apply(v)

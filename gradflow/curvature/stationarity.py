@@ -24,12 +24,12 @@ PMLR 70, 1724, Definition 5.
 
 from __future__ import annotations
 
-from math import isfinite, nan, sqrt
+from math import inf, isfinite, nan, sqrt
 from typing import NamedTuple
 
 from ..energies.protocols import Problem, norm
 from ..namespace import Array
-from ..refusals import real_array, real_number, whole_number
+from ..refusals import instance, real_array, real_number, whole_number
 from .eigenvalues import MOST_PRODUCTS, ritz
 from .hessian import Hessian
 
@@ -111,16 +111,17 @@ def stationarity(
     >>> [gf.stationarity(well, np.array([0.0, y])).kind for y in (0.0, 0.5, 1.0)]
     ['saddle', 'not stationary', 'minimum']
     """
+    instance("problem", problem, Problem, "an energy with the methods of gradflow.Problem")
     eps = real_number("gradient_tol", gradient_tol, 0, open_low=True)
     threshold = -sqrt(real_number("rho", rho, 0, open_low=True) * eps)
     real_number("failure", failure, 0, 1, open_low=True, open_high=True)
     whole_number("most", most, 1)
     whole_number("seed", seed)
-    real_array("theta", theta, {"P": None})
+    real_array("theta", theta, {"P": None}, low=-inf)
     size = norm(problem.inner, problem.energy_and_gradient(theta)[1])
     if not size <= eps:
         kind = "not stationary" if isfinite(size) else "not finite"
-        return Stationarity(kind, size, nan, -float("inf"), 0 * theta, 0.0, 0)
+        return Stationarity(kind, size, nan, -inf, 0 * theta, 0.0, 0)
     for found in ritz(Hessian().at(problem, theta), most=most, seed=seed):
         (value, v, _), bound = found.smallest, found.bound(failure)
         if value < threshold or bound >= threshold or not isfinite(value):

@@ -88,8 +88,8 @@ def negative_curvature_update(
     """
     xp = array_namespace(theta, v)
     length = -2 * curvature / rho  # (2)
-    sign = xp.where(slope > 0, -1 + 0 * slope, 1 + 0 * slope)  # (1)
-    return theta + sign * length * v, length * (curvature**2 / (3 * rho) - sign * slope)  # (2), (3)
+    t = xp.where(slope > 0, -length, length)  # (1)
+    return theta + t * v, length * curvature**2 / (3 * rho) - t * slope  # (2), (3)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,13 +45,12 @@ J. ACM 68 (2021) no. 2, 11.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
-
-import numpy as np
+from typing import ClassVar, NamedTuple
 
 from ..energies.linear import Scalar
-from ..energies.protocols import Problem, norm, problem_ability
-from ..namespace import Array, array_namespace
+from ..energies.protocols import Problem, norm
+from ..energies.random_vectors import normal_vector
+from ..namespace import Array
 from ..refusals import plain_numbers, real_number, whole_number
 
 __all__ = ["PerturbedGradientDescent", "PerturbedState", "perturbation", "perturbed_gradient_descent_update"]
@@ -64,10 +63,11 @@ class PerturbedState(NamedTuple):
     """Parameters, (P,)."""
     n: int
     """Steps taken."""
-    since: int
-    """Steps since the last perturbation, at most `wait`, with which a run starts."""
-    perturbed: int
-    """Perturbations made."""
+    since: Array
+    """Steps since the last perturbation, 0-d, at most `wait`, with which a run starts. It is no counter: a run that waits for
+    the next perturbation at a saddle does not stand still."""
+    perturbed: Array
+    """Perturbations made, 0-d."""
 
 
 def perturbation(z: Array, length: Scalar, u: Scalar, *, radius: Scalar) -> Array:
@@ -81,7 +81,7 @@ def perturbation(z: Array, length: Scalar, u: Scalar, *, radius: Scalar) -> Arra
     return radius * u ** (1 / z.shape[0]) * (z / length)  # (1)
 
 
-def perturbed_gradient_descent_update(theta: Array, xi: Array | float, g: Array, *, dt: Scalar) -> Array:
+def perturbed_gradient_descent_update(theta: Array, xi: Array, g: Array, *, dt: Scalar) -> Array:
     """Return theta_new, (P,), of equation (2)."""
     return theta + xi - dt * g  # (2)
 
@@ -136,7 +136,8 @@ class PerturbedGradientDescent:
 
     def init(self, problem: Problem, theta: Array) -> PerturbedState:
         """Return the state in which a perturbation may be made."""
-        return PerturbedState(theta, 0, self.wait, 0)
+        zero = 0 * theta[0]
+        return PerturbedState(theta, 0, zero + self.wait, zero)
 
     def draw(self, problem: Problem, theta: Array, n: int) -> Array:
         """Return the perturbation (1) of step n, (P,).
@@ -152,21 +153,17 @@ class PerturbedGradientDescent:
         n : int
             Number of the step.
         """
-        xp, rng = array_namespace(theta), np.random.default_rng([self.seed, n])
-        mass: Any = problem_ability(problem, "mass")
-        z = xp.asarray(rng.standard_normal(theta.shape[0]), dtype=theta.dtype)
-        z = z if mass is None else z / mass**0.5
-        return perturbation(z, norm(problem.inner, z), rng.random(), radius=self.radius)
+        z, u = normal_vector(problem, theta, self.seed, n)
+        return perturbation(z, norm(problem.inner, z), u, radius=self.radius)
 
     def step(self, problem: Problem, state: PerturbedState, dt: Scalar) -> PerturbedState:
         """Return the state one step of size dt later."""
-        theta = state.theta
+        theta, zero = state.theta, 0 * state.theta[0]
         _, g = problem.energy_and_gradient(theta)
-        xi: Array | float = 0.0
-        due = state.since >= self.wait and norm(problem.inner, g) <= self.gradient_tol
+        xi, due = 0 * theta, float(state.since) >= self.wait and norm(problem.inner, g) <= self.gradient_tol
         if due:
             xi = self.draw(problem, theta, state.n)
             _, g = problem.energy_and_gradient(theta + xi)
         theta_new = perturbed_gradient_descent_update(theta, xi, g, dt=dt)
-        since = 1 if due else min(state.since + 1, self.wait)
+        since = zero + (1 if due else min(float(state.since) + 1, self.wait))
         return PerturbedState(theta_new, state.n + 1, since, state.perturbed + int(due))

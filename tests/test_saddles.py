@@ -45,7 +45,7 @@ def network_case(k=1, *, loss="mse", activation="relu", m=6, D=3, N=25, seed=0, 
 
 def relu_saddle(biases=(1.0, 1.5, 2.0)):
     """Return a ReLU network at a saddle: neurons constant on the data, outputs 0, the targets orthogonal to constants."""
-    x = np.linspace(-1, 1, 9)[:, None]
+    x = np.array([[-1.0], [0.0], [1.0]])  # its sums are exact, and with them the zero gradient
     net = gf.TwoLayerNet(n_inputs=1, width=len(biases), activation="relu", scaling="standard")
     zeros = np.zeros(len(biases))
     return gf.Regression(net, x, x[:, 0]), np.concatenate([zeros, biases, zeros])
@@ -60,7 +60,7 @@ def test_both_ends_are_those_of_the_matrix(split, dtype):
     for seed in range(3):
         problem, theta = smooth_problem(split, P=9, N=5, seed=seed, dtype=dtype)
         wanted = np.linalg.eigvalsh(hessian_of(problem, theta).astype(float))
-        found = extreme_eigenvalues(Hessian().at(problem, theta), seed=seed)
+        found = extreme_eigenvalues(Hessian().at(problem, theta), tol=1e-300, seed=seed)
         eps = np.finfo(dtype).eps
         for pair, value in ((found.smallest, wanted[0]), (found.largest, wanted[-1])):
             assert abs(pair.value - value) <= 100 * eps * np.abs(wanted).max()
@@ -103,18 +103,18 @@ def test_the_same_seed_gives_the_same_bits_and_one_end_costs_less():
 
 @pytest.mark.parametrize("mass", [None, 0.01, "diagonal"])
 def test_the_bound_fails_no_more_often_than_it_says(mass):
-    """300 starts on one spectrum with a single eigenvalue below a dense interval, where the process needs long to see it."""
+    """100 starts on a spectrum with a single eigenvalue below a dense interval, where the process needs long to see it."""
     P = 400
     d = np.append(np.linspace(0, 1, P - 1), -0.002)
     mass = np.linspace(0.1, 10, P) if mass == "diagonal" else mass
     model = Hessian().at(quadratic(d, mass), np.ones(P))
-    missed = {5: 0, 20: 0, 40: 0}
+    missed = {5: 0, 10: 0, 20: 0}
     for seed in range(100):
-        for one in ritz(model, most=40, seed=seed):
+        for one in ritz(model, most=25, seed=seed):
             k = one.products
             assert one.bound(0.5) <= d.min()
             assert one.bound(1e-12) <= one.bound(0.5)
-            assert (one.bound(0.5) > -np.inf) == (k >= 20) or k == 15
+            assert (one.bound(0.5) > -np.inf) == (sqrt(0.5) * (2 * k - 1) > np.log(6.592 * k * (k + 1) * sqrt(P)))
             if k in missed:
                 missed[k] += one.smallest.value > d.min() + 0.2 * np.ptp(d)
     for k, times in missed.items():
@@ -122,14 +122,14 @@ def test_the_bound_fails_no_more_often_than_it_says(mass):
 
 
 def test_the_bound_is_finite_and_close_after_enough_products():
-    d = np.linspace(-1, 10, 2000)
-    found = list(ritz(Hessian().at(quadratic(d), np.ones(2000)), most=200))[-1]
+    d = np.linspace(-1, 10, 1000)
+    found = list(ritz(Hessian().at(quadratic(d), np.ones(1000)), most=150))[-1]
     assert -1.3 < found.bound(1e-6) <= -1
     rows = gf.FunctionProblem(lambda t: t @ (d * t) / 2, lambda t: d * t, lambda t, v: d * v, inner=lambda u, v: u @ v)
-    unknown = extreme_eigenvalues(Hessian().at(rows, np.ones(2000)), most=50)
+    unknown = extreme_eigenvalues(Hessian().at(rows, np.ones(1000)), most=50)
     assert unknown.bound() == -np.inf  # the direction of the start may not be uniform
     assert (
-        unknown.smallest.value == extreme_eigenvalues(Hessian().at(quadratic(d), np.ones(2000)), most=50).smallest.value
+        unknown.smallest.value == extreme_eigenvalues(Hessian().at(quadratic(d), np.ones(1000)), most=50).smallest.value
     )
 
 
@@ -178,8 +178,8 @@ def test_eigenvalues_along_a_run_are_those_of_the_hessian(scheme):
         values = np.linalg.eigvalsh(hessian_of(problem, snapshot.theta))
         np.testing.assert_allclose(end.history["smallest_eigenvalue"][i], values[0], rtol=1e-8)
         np.testing.assert_allclose(end.history["largest_eigenvalue"][i], values[-1], rtol=1e-8)
+    dense = gf.DenseLeastSquares(lambda t: t, lambda t: np.eye(2))
     with pytest.raises(ValueError, match="second derivatives"):
-        dense = gf.DenseLeastSquares(lambda t: t, lambda t: np.eye(2))
         gf.solve(dense, gf.GradientDescent(), np.ones(2), dt=0.1, steps=1, record=["largest_eigenvalue"])
 
 
@@ -260,9 +260,9 @@ def cosines(rho=1.0, mass=None):
     c = np.array([1.0, 2.0, 0.5])
     weights = 1.0 if mass is None else mass
     return gf.FunctionProblem(
-        lambda t: rho * np.sum(np.cos(c * t) / c**3),
-        lambda t: -rho * np.sin(c * t) / c**2 / weights,
-        lambda t, v: -rho * np.cos(c * t) / c * v / weights,
+        lambda t: (rho * np.sum(np.cos(c * t) / c**3)).astype(t.dtype),
+        lambda t: (-rho * np.sin(c * t) / c**2 / weights).astype(t.dtype),
+        lambda t, v: (-rho * np.cos(c * t) / c * v / weights).astype(t.dtype),
         mass=mass,
     )
 
@@ -280,7 +280,7 @@ def test_negative_curvature_descent_keeps_its_promise(rho, mass, dtype):
     K, taken = 2 * rho / (1.0 if mass is None else mass), 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        state = method.init(problem, (0.2 * rng.standard_normal(3)).astype(dtype))
+        state = method.init(problem, (0.005 * rng.standard_normal(3)).astype(dtype))
         for _ in range(40):
             E, g = problem.energy_and_gradient(state.theta)
             state = method.step(problem, state, 1 / K)
@@ -469,13 +469,12 @@ def squares(problem, theta):
 def test_a_step_of_order_p_changes_the_conserved_squares_by_dt_to_the_p_plus_1(scheme, order):
     """B4: the slope of the defect of one step, where no pre-activation changes its sign."""
     problem, theta = network_case(1, m=4, N=8, seed=3)
-    dts = np.array([1.0, 0.5, 0.25]) * (0.2 if order == 4 else 0.01)
+    dts = np.array([1.0, 0.5, 0.25]) * (0.005 if order == 4 else 1e-4)
+    inputs, W = np.hstack([problem.x, np.ones((8, 1))]), problem.net.unpack(theta)[0]
     defects = []
     for dt in dts:
         new = run(scheme, problem, theta, dt, 1).theta
-        for sign in (problem.net.unpack(theta)[0], problem.net.unpack(new)[0]):
-            signs = [np.sign(np.hstack([problem.x, np.ones((8, 1))]) @ sign)]
-        assert np.array_equal(signs[0], np.sign(np.hstack([problem.x, np.ones((8, 1))]) @ problem.net.unpack(theta)[0]))
+        assert np.array_equal(np.sign(inputs @ problem.net.unpack(new)[0]), np.sign(inputs @ W))
         defects.append(np.abs(squares(problem, new) - squares(problem, theta)).max())
     slopes = np.diff(np.log(defects)) / np.diff(np.log(dts))
     np.testing.assert_allclose(slopes, order + 1, atol=0.15)

@@ -137,7 +137,9 @@ def ritz(model: Model, *, most: int = MOST_PRODUCTS, seed: int = 0) -> Iterator[
         Of the random vector b, >= 0.
     """
     most, seed = whole_number("most", most, 1), whole_number("seed", seed)
-    for space in lanczos(model.apply, model.problem.inner, normal_vector(model.problem, model.theta, seed)[0]):
+    for space in lanczos(
+        model.apply, model.problem.inner, normal_vector(model.problem, model.theta, seed)[0], model.mass
+    ):
         k = len(space.alpha)
         if k <= 10 or k % 5 == 0 or k == most or space.invariant:
             yield Ritz(space, model.mass is not None)

@@ -37,7 +37,12 @@ class Krylov(NamedTuple):
     """Whether that is zero to rounding, or not finite: the process ends."""
 
 
-def lanczos(operator: Callable[[Array], Array], inner: Callable[[Array, Array], Array], b: Array) -> Iterator[Krylov]:
+def lanczos(
+    operator: Callable[[Array], Array],
+    inner: Callable[[Array, Array], Array],
+    b: Array,
+    mass: Array | float | None = None,
+) -> Iterator[Krylov]:
     """Yield the process (1) after each product with the operator.
 
     Parameters
@@ -48,15 +53,22 @@ def lanczos(operator: Callable[[Array], Array], inner: Callable[[Array, Array], 
         Maps (u, v) to their inner product, 0-d, in which A is self-adjoint.
     b : array (P,)
         The first vector, not zero.
+    mass : array (P,), float or None
+        The diagonal of the inner product, if it has one and it is known: the products with all vectors are then one.
     """
-    eps = float(array_namespace(b).finfo(b.dtype).eps)
+    xp = array_namespace(b)
+    eps = float(xp.finfo(b.dtype).eps)
     basis, alpha, beta = [b / float(inner(b, b)) ** 0.5], list[float](), list[float]()
     while True:
         u = operator(basis[-1])
         alpha.append(float(inner(basis[-1], u)))
         for _ in range(2):  # twice is enough
-            for v in basis:
-                u = u - inner(v, u) * v
+            if mass is None:
+                for v in basis:
+                    u = u - inner(v, u) * v
+            else:
+                V = xp.stack(basis)
+                u = u - (V @ (mass * u)) @ V
         length, k = float(inner(u, u)) ** 0.5, len(basis)
         least = eps * k * max(map(abs, (*alpha, *beta)))
         invariant = k == b.shape[0] or not least < length < inf

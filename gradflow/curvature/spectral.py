@@ -239,7 +239,8 @@ def _lanczos(
     if first == 0:
         form = Form(0 * g[:1], 1 + 0 * g[:1], lambda z: 0 * g, 0.0)
         return form, subproblem(form), 0
-    for space in lanczos(lambda v: over(model.apply(v)), dot, b):
+    mass = model.mass if model.mass is None or weights is None else model.mass * weights
+    for space in lanczos(lambda v: over(model.apply(v)), dot, b, mass):
         k = len(space.alpha)
         last = k == MOST_VECTORS or space.invariant
         if k <= 10 or k % 5 == 0 or last:

@@ -123,8 +123,9 @@ def stationarity(
         kind = "not stationary" if isfinite(size) else "not finite"
         return Stationarity(kind, size, nan, -inf, 0 * theta, 0.0, 0)
     for found in ritz(Hessian().at(problem, theta), most=most, seed=seed):
-        (value, v, _), bound = found.smallest, found.bound(failure)
-        if value < threshold or bound >= threshold or not isfinite(value):
+        (value, v, residual), bound = found.smallest, found.bound(failure)
+        proved = value < threshold and residual <= -value / 10  # a tenth, so that the direction is worth something
+        if proved or bound >= threshold or not isfinite(value):
             break
     kind = "not finite" if not isfinite(value) else "saddle" if value < threshold else "undecided"
     kind = "minimum" if bound >= threshold else kind

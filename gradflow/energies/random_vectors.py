@@ -11,6 +11,10 @@ from .protocols import Problem, problem_ability
 
 __all__ = ["normal_vector"]
 
+_PURPOSE = 0x73746172
+"""Keeps these numbers apart from others of the same seed: a first row of random data, drawn with the same numbers as z, would
+leave z without a component in the null space of that row."""
+
 
 def normal_vector(problem: Problem, theta: Array, *seed: int) -> tuple[Array, float]:
     """Return z, (P,), with a normally distributed ``M^{1/2} z``, and a number in [0, 1) that is uniformly distributed.
@@ -27,7 +31,7 @@ def normal_vector(problem: Problem, theta: Array, *seed: int) -> tuple[Array, fl
     *seed : int
         One or several whole numbers >= 0.
     """
-    xp, rng = array_namespace(theta), np.random.default_rng(seed)
+    xp, rng = array_namespace(theta), np.random.default_rng([*seed, _PURPOSE])
     mass: Any = problem_ability(problem, "mass")
     z = xp.asarray(rng.standard_normal(theta.shape[0]), dtype=theta.dtype)
     return z if mass is None else z / mass**0.5, rng.random()

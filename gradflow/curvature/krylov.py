@@ -80,7 +80,13 @@ def lanczos(
 
 
 def tridiagonal(space: Krylov) -> Array:
-    """Return the matrix of the operator on the space, (k, k), symmetric, of the dtype of the basis."""
+    """Return the matrix of the operator on a Krylov space, shape (k, k), symmetric, of the dtype of the basis.
+
+    Parameters
+    ----------
+    space : Krylov
+        The space.
+    """
     xp, k = array_namespace(space.basis[0]), len(space.alpha)
     rows = [[0.0] * k for _ in range(k)]
     for i, x in enumerate(space.alpha):

@@ -82,9 +82,9 @@ def negative_curvature_update(
     Parameters
     ----------
     curvature : 0-d array
-        lambda, < 0.
+        The number lambda of (1), < 0.
     slope : 0-d array
-        (g, v)_M, of either sign: the step goes against it.
+        The number (g, v)_M, of either sign: the step goes against it.
     """
     xp = array_namespace(theta, v)
     length = -2 * curvature / rho  # (2)

@@ -31,7 +31,7 @@ symbol      code         shape
 ==========  ===========  ================
 theta       theta        (P,)
 xi          xi           (P,)
-g(theta~)   g            (P,)
+g           g            (P,)
 dt          dt           0-d, > 0
 z           z            (P,)
 u           u            number in [0, 1)

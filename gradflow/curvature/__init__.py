@@ -1,5 +1,6 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
+from .capped_cg import capped_cg
 from .damped_step import SOLVERS, damped_step
 from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
 from .gauss_newton import GaussNewton
@@ -22,6 +23,7 @@ __all__ = [
     "NielsenDamping",
     "Stationarity",
     "TrustRegion",
+    "capped_cg",
     "damped_step",
     "extreme_eigenvalues",
     "minimising_movement",

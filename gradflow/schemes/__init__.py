@@ -15,6 +15,7 @@ from .ieq import IEQ
 from .implicit_euler import ImplicitEuler, ImplicitEulerState
 from .negative_curvature_descent import CurvatureState, NegativeCurvatureDescent
 from .nesterov import Nesterov
+from .newton_cg import NewtonCG, NewtonCGState
 from .perturbed_gradient_descent import PerturbedGradientDescent, PerturbedState
 from .protocols import AuxiliaryScheme, EnergyTerms, Scheme
 from .relaxed import Relaxed, RelaxedState
@@ -57,6 +58,8 @@ __all__ = [
     "NegativeCurvatureDescent",
     "Nesterov",
     "Newton",
+    "NewtonCG",
+    "NewtonCGState",
     "PerturbedGradientDescent",
     "PerturbedState",
     "RMSProp",
@@ -93,6 +96,7 @@ REGISTRY: dict[str, type] = {
         SecondOrder,
         PerturbedGradientDescent,
         NegativeCurvatureDescent,
+        NewtonCG,
         Restart,
         Relaxed,
     )

@@ -25,6 +25,7 @@ from gradflow.schemes import (
     ImplicitEuler,
     NegativeCurvatureDescent,
     Nesterov,
+    NewtonCG,
     PerturbedGradientDescent,
     Relaxed,
     Restart,
@@ -56,6 +57,8 @@ FLOWS = {
     "PerturbedGradientDescent": PerturbedGradientDescent(gradient_tol=10.0, radius=0.5, wait=2),
     "NegativeCurvatureDescent": NegativeCurvatureDescent(gradient_tol=0.01, rho=0.1),
     "NegativeCurvatureDescent-always": NegativeCurvatureDescent(gradient_tol=10.0, rho=1e-3),
+    "NewtonCG": NewtonCG(),
+    "NewtonCG-curvature": NewtonCG(gradient_tol=10.0, curvature_tol=0.01),
     "SecondOrder-absolute": SecondOrder(curvature=Hessian(), globalization=MarquardtDamping(), spectrum="absolute"),
 }
 AUXILIARY = {

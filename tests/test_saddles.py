@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.curvature import Hessian, extreme_eigenvalues, shifted_power_iteration
+from gradflow.curvature import Hessian, capped_cg, extreme_eigenvalues, shifted_power_iteration
 from gradflow.curvature.eigenvalues import ritz
 from gradflow.schemes.protocols import scheme_ability
 from smooth_problems import SPLITS, double_well, run, smooth_problem
@@ -234,6 +234,7 @@ ESCAPING = {
     "CubicRegularization": (gf.CubicRegularization(), 1.0, 200),
     "NegativeCurvatureDescent": (gf.NegativeCurvatureDescent(rho=20.0), 0.02, 4000),
     "PerturbedGradientDescent": (gf.PerturbedGradientDescent(), 0.02, 4000),
+    "NewtonCG": (gf.NewtonCG(curvature_tol=0.1), 1.0, 300),
 }
 STAYING = {"Newton": (gf.Newton(damping=1e-4), 1.0, 100), "GradientDescent": (gf.GradientDescent(), 0.02, 4000)}
 
@@ -366,6 +367,85 @@ def test_draws_are_the_same_in_both_precisions_and_other_in_another_step_or_seed
     assert draws[1].dtype == np.float32
     assert not np.allclose(draws[0], method.draw(problem, np.zeros(3), 6))
     assert not np.allclose(draws[0], other.draw(problem, np.zeros(3), 5))
+
+
+# -- Newton-CG --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mass", ["ones", "small", "diagonal"])
+def test_capped_cg_solves_or_finds_negative_curvature(mass, dtype):
+    """On random quadratics: a solution has the residual and (4), a direction has the curvature it says, below -eps."""
+    kinds = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        P = int(rng.integers(1, 40))
+        Q, _ = np.linalg.qr(rng.standard_normal((P, P)))
+        H = ((Q * rng.uniform(-0.05 if seed % 2 else 0.0, 1, P)) @ Q.T).astype(dtype)
+        weights = {"ones": np.ones(P), "small": np.full(P, 0.01), "diagonal": rng.uniform(0.2, 3, P)}[mass].astype(
+            dtype
+        )
+        b = rng.standard_normal(P).astype(dtype)
+        problem = gf.FunctionProblem(
+            lambda t, H=H, b=b: (t @ (H @ t) / 2 - b @ t).astype(t.dtype),
+            lambda t, H=H, b=b, w=weights: (H @ t - b) / w,
+            lambda t, v, H=H, w=weights: (H @ v) / w,
+            mass=weights,
+        )
+        theta, eps = np.zeros(P, dtype), 1e-2
+        model = Hessian().at(problem, theta)
+        found, inner, g = capped_cg(model, eps), problem.inner, model.gradient
+        d, size, slack = found.d, sqrt(inner(g, g)), 1e-3 if dtype == "float32" else 1e-9
+        Hd = problem.hvp(theta, d)
+        assert d.dtype == dtype
+        assert abs(inner(d, Hd) - found.bend) <= slack * found.length**2 / weights.min()
+        assert abs(sqrt(inner(d, d)) - found.length) <= slack * found.length
+        kinds.append(found.kind)
+        if found.kind == "negative curvature":
+            assert found.bend < -eps * found.length**2
+            assert np.linalg.eigvalsh(hessian_of(problem, theta).astype(float))[0] < -eps
+        else:
+            assert found.kind == "solution"
+            left = Hd + d * np.asarray(2 * eps, dtype) + g
+            assert sqrt(inner(left, left)) <= found.residual + slack * size / weights.min()
+            assert found.residual < 0.5 * eps * size
+            assert (
+                abs(inner(g, d) + inner(d, Hd) + 2 * eps * inner(d, d)) <= slack * size * found.length / weights.min()
+            )
+            assert found.bend >= -eps * found.length**2
+        assert found.products <= 3 * P + 10
+    assert {"solution", "negative curvature"} == set(kinds)
+
+
+def test_capped_cg_says_where_it_stopped():
+    d = np.linspace(1e-3, 1, 500)
+    model = Hessian().at(quadratic(d), np.ones(500))
+    capped = capped_cg(model, 1e-4, most=7)
+    assert (capped.kind, capped.products) == ("capped", 7)
+    assert abs(model.problem.inner(model.gradient, capped.d) + capped.bend + 2e-4 * capped.length**2) < 1e-10
+    broken = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, lambda t, v: v * np.nan)
+    assert capped_cg(Hessian().at(broken, np.ones(3)), 0.1).kind == "not finite"
+    end = gf.solve(broken, gf.NewtonCG(), np.ones(3), steps=30)
+    assert end.status is gf.Status.STAGNATED
+    assert np.array_equal(end.theta, np.ones(3))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_every_step_of_newton_cg_lowers_the_energy_by_what_it_asked_for(activation, dtype):
+    problem, theta = network_case(2, activation=activation, dtype=dtype)
+    method = gf.NewtonCG(curvature_tol=0.1)
+    state, taken = method.init(problem, theta), 0
+    for _ in range(60):
+        new = method.step(problem, state, 1.0)
+        if new.accepted:
+            assert problem.energy(state.theta) - problem.energy(new.theta) >= new.promised > 0
+        else:
+            np.testing.assert_array_equal(new.theta, state.theta)
+        taken += bool(new.accepted and new.negative_curvature)
+        state = new
+    assert taken > 0
+    assert problem.energy(state.theta) < 0.5 * problem.energy(theta)
 
 
 # -- ReLU networks ----------------------------------------------------------------------------------------------------

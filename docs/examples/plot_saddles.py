@@ -35,6 +35,7 @@ runs = {
     "gradient descent": (gf.GradientDescent(), on_axis, 0.2),
     "perturbed gradient descent": (gf.PerturbedGradientDescent(gradient_tol=0.05, radius=0.05), on_axis, 0.2),
     "negative-curvature descent": (gf.NegativeCurvatureDescent(rho=6.0, gradient_tol=0.05), on_axis, 0.2),
+    "Newton-CG": (gf.NewtonCG(), near, 1.0),
     "saddle-free Newton": (gf.SaddleFreeNewton(), near, 1.0),
     "trust region": (gf.TrustRegion(radius=0.5), near, 1.0),
     "cubic regularisation": (gf.CubicRegularization(), near, 1.0),
@@ -48,7 +49,7 @@ print(f"{'method':28} {'end':>18} {'energy':>9}  what it is")
 for i, (name, (scheme, start, dt)) in enumerate(runs.items()):
     solution = gf.solve(well, scheme, start, dt=dt, steps=120, snapshots=range(121))
     path = np.array([snapshot.theta for snapshot in solution.snapshots])
-    axes.plot(*path.T, color=COLOURS[i], linestyle=DASHES[i % len(DASHES)], marker="os^Dv<>"[i], markersize=4,
+    axes.plot(*path.T, color=COLOURS[i], linestyle=DASHES[i % len(DASHES)], marker="os^Dv<>P"[i], markersize=4,
               markerfacecolor="none", linewidth=1.3, label=name)  # fmt: skip
     x, y = solution.theta
     kind = gf.stationarity(well, solution.theta, gradient_tol=0.1).kind
@@ -87,6 +88,7 @@ runs = {
     "gradient descent": (gf.GradientDescent(), saddle, 0.02, 1000),
     "perturbed gradient descent": (gf.PerturbedGradientDescent(), saddle, 0.02, 1000),
     "negative-curvature descent": (gf.NegativeCurvatureDescent(rho=20.0), saddle, 0.02, 1000),
+    "Newton-CG": (gf.NewtonCG(curvature_tol=0.1), saddle, 1.0, 100),
     "saddle-free Newton": (gf.SaddleFreeNewton(damping=0.1), nearby, 1.0, 40),
     "trust region": (gf.TrustRegion(), nearby, 1.0, 40),
     "cubic regularisation": (gf.CubicRegularization(), nearby, 1.0, 40),

@@ -31,7 +31,7 @@ from math import inf, isfinite, sqrt
 from typing import NamedTuple
 
 from ..namespace import Array
-from ..refusals import real_number, whole_number
+from ..refusals import instance, real_number, whole_number
 from .model import Model
 
 __all__ = ["Direction", "capped_cg"]
@@ -73,6 +73,7 @@ def capped_cg(model: Model, eps: float, *, accuracy: float = 0.5, most: int = 30
     ValueError
         If an argument is out of its range, or the problem lacks what the curvature needs.
     """
+    instance("model", model, Model, "a Model, from the `at` of a curvature")
     eps = real_number("eps", eps, 0, open_low=True)
     zeta = real_number("accuracy", accuracy, 0, 1, open_low=True, open_high=True)
     most, inner = whole_number("most", most, 1), model.problem.inner

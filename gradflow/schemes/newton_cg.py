@@ -109,7 +109,7 @@ class NewtonCG:
     curvature_tol : float, optional
         The number eps_H, > 0, 1 / time; by default the square root of `gradient_tol`.
     eta : float
-        The constant of (1), > 0, in the units of the Lipschitz constant of the Hessian.
+        The constant of (1), in (0, 1], in the units of the Lipschitz constant of the Hessian.
     most : int
         The largest number of products with the Hessian for a direction, >= 1.
     seed : int
@@ -147,7 +147,7 @@ class NewtonCG:
         real_number("gradient_tol", self.gradient_tol, 0, open_low=True)
         if self.curvature_tol is not None:
             real_number("curvature_tol", self.curvature_tol, 0, open_low=True)
-        real_number("eta", self.eta, 0, open_low=True)
+        real_number("eta", self.eta, 0, 1, open_low=True)
         whole_number("most", self.most, 1)
         whole_number("seed", self.seed)
 
@@ -175,7 +175,7 @@ class NewtonCG:
             found = extreme_eigenvalues(model, "smallest", most=self.most, seed=self.seed + n)
             (bend, v, _), asked = found.smallest, found.products
             if bend < -eps:
-                d = direction_update(v, zero + inner(g, v), zero + bend, 1 + zero)
+                d = direction_update(v, zero + inner(g, v), zero + bend, zero + 1)
                 return d, -bend, True, asked
         if not size > 0:
             return 0 * g, 0.0, False, asked

@@ -123,7 +123,7 @@ def test_the_bound_fails_no_more_often_than_it_says(mass):
 
 def test_the_bound_is_finite_and_close_after_enough_products():
     d = np.linspace(-1, 10, 1000)
-    found = list(ritz(Hessian().at(quadratic(d), np.ones(1000)), most=150))[-1]
+    found = list(ritz(Hessian().at(quadratic(d), np.ones(1000)), most=100))[-1]
     assert -1.3 < found.bound(1e-6) <= -1
     rows = gf.FunctionProblem(lambda t: t @ (d * t) / 2, lambda t: d * t, lambda t, v: d * v, inner=lambda u, v: u @ v)
     unknown = extreme_eigenvalues(Hessian().at(rows, np.ones(1000)), most=50)
@@ -410,8 +410,8 @@ def test_capped_cg_solves_or_finds_negative_curvature(mass, dtype):
             assert sqrt(inner(left, left)) <= found.residual + slack * size / weights.min()
             assert found.residual < 0.5 * eps * size
             assert (
-                abs(inner(g, d) + inner(d, Hd) + 2 * eps * inner(d, d)) <= slack * size * found.length / weights.min()
-            )
+                inner(g, d) <= -0.99 * (found.bend + 2 * eps * found.length**2) < 0
+            )  # (4); (r, d) is lost to rounding
             assert found.bend >= -eps * found.length**2
         assert found.products <= 3 * P + 10
     assert {"solution", "negative curvature"} == set(kinds)

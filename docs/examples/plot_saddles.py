@@ -8,7 +8,7 @@ All neurons are constant on the data, the outputs are zero, and the targets are 
 for each neuron, the Hessian has a negative eigenvalue. See :doc:`/theory/saddles`.
 
 Look at Newton's method in both figures: it converges to the saddle, and fast. Gradient descent does not move from a point
-where the gradient is exactly zero. Saddle-free Newton leaves, but refuses no step: the energy rises on the way. Perturbed
+where the gradient is exactly zero. Saddle-free Newton leaves the second saddle, but refuses no step: the energy rises on the way. Perturbed
 gradient descent needs gradients only; at the minimum it goes on perturbing, which raises the energy each time by what its
 theory allows. In the right panel of the second figure, the smallest eigenvalue says where a run is.
 """
@@ -19,6 +19,8 @@ import numpy as np
 
 import gradflow as gf
 from gradflow.plotting import COLOURS, DASHES
+
+PALETTE = (*COLOURS, "#8c8c8c")
 
 # %%
 # A double well
@@ -49,7 +51,7 @@ print(f"{'method':28} {'end':>18} {'energy':>9}  what it is")
 for i, (name, (scheme, start, dt)) in enumerate(runs.items()):
     solution = gf.solve(well, scheme, start, dt=dt, steps=120, snapshots=range(121))
     path = np.array([snapshot.theta for snapshot in solution.snapshots])
-    axes.plot(*path.T, color=COLOURS[i], linestyle=DASHES[i % len(DASHES)], marker="os^Dv<>P"[i], markersize=4,
+    axes.plot(*path.T, color=PALETTE[i], linestyle=DASHES[i % len(DASHES)], marker="os^Dv<>P"[i], markersize=4,
               markerfacecolor="none", linewidth=1.3, label=name)  # fmt: skip
     x, y = solution.theta
     kind = gf.stationarity(well, solution.theta, gradient_tol=0.1).kind
@@ -101,7 +103,7 @@ for i, (name, (scheme, start, dt, steps)) in enumerate(runs.items()):
         record=["energy", "smallest_eigenvalue"],
     )  # fmt: skip
     h = solution.history
-    style = {"color": COLOURS[i], "linestyle": DASHES[i % len(DASHES)], "linewidth": 1.4}
+    style = {"color": PALETTE[i], "linestyle": DASHES[i % len(DASHES)], "linewidth": 1.4}
     left.semilogy(1 + h["step"], np.maximum(h["energy"], 1e-16), label=name, **style)
     right.plot(1 + h["step"], h["smallest_eigenvalue"], **style)
     found = gf.stationarity(problem, solution.theta, gradient_tol=1e-2)

@@ -18,7 +18,7 @@ If it is larger, one of the differences ``y_{j+1} - y_i`` satisfies (2). The res
 solution with ``|r| <= zeta |g| / (3 kappa)``, after ``O(min(P, eps^{-1/2} log(1 / eps)))`` products. The norm of H is estimated
 from the products that are made anyway: ``H y`` and ``H r`` follow from those with the directions.
 
-A solution has ``(r, d)_M = 0``, and so
+In exact arithmetic a solution has ``(r, d)_M = 0``, and so
 
 .. math:: (g, d)_M = -(d, \bar H d)_M \le -\varepsilon\,|d|_M^2.                                        \tag{4}
 

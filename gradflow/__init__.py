@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from . import curvature, datasets
+from .curvature.stationarity import stationarity
 from .energies.dense import DenseLeastSquares
 from .energies.derivatives import check_derivatives
 from .energies.function import FunctionProblem
@@ -42,8 +43,11 @@ from .schemes import (
     ImplicitEuler,
     LevenbergMarquardt,
     NaturalGradient,
+    NegativeCurvatureDescent,
     Nesterov,
     Newton,
+    NewtonCG,
+    PerturbedGradientDescent,
     Relaxed,
     Restart,
     RMSProp,
@@ -89,9 +93,12 @@ __all__ = [
     "Linearization",
     "Matrix",
     "NaturalGradient",
+    "NegativeCurvatureDescent",
     "Nesterov",
     "Newton",
+    "NewtonCG",
     "Operator",
+    "PerturbedGradientDescent",
     "Problem",
     "RMSProp",
     "Regression",
@@ -116,6 +123,7 @@ __all__ = [
     "curvature",
     "datasets",
     "solve",
+    "stationarity",
     "xi0_linear",
     "xi0_log",
     "xi0_quadratic",

@@ -23,7 +23,10 @@ from gradflow.schemes import (
     GradientDescent,
     HeavyBall,
     ImplicitEuler,
+    NegativeCurvatureDescent,
     Nesterov,
+    NewtonCG,
+    PerturbedGradientDescent,
     Relaxed,
     Restart,
     RMSProp,
@@ -51,6 +54,11 @@ FLOWS = {
     **{f"SecondOrder-{solver}": SecondOrder(solver=solver) for solver in ("auto", "svd", "eigh", "lanczos")},
     "SecondOrder-TrustRegion": SecondOrder(globalization=TrustRegion(radius=0.1), metric=CurvatureDiagonal()),
     "SecondOrder-Cubic": SecondOrder(curvature=Hessian(), globalization=Cubic(weight=5.0)),
+    "PerturbedGradientDescent": PerturbedGradientDescent(gradient_tol=10.0, radius=0.5, wait=2),
+    "NegativeCurvatureDescent": NegativeCurvatureDescent(gradient_tol=0.01, rho=0.1),
+    "NegativeCurvatureDescent-always": NegativeCurvatureDescent(gradient_tol=10.0, rho=1e-3),
+    "NewtonCG": NewtonCG(),
+    "NewtonCG-curvature": NewtonCG(gradient_tol=10.0, curvature_tol=0.01),
     "SecondOrder-absolute": SecondOrder(curvature=Hessian(), globalization=MarquardtDamping(), spectrum="absolute"),
 }
 AUXILIARY = {

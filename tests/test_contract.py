@@ -19,6 +19,7 @@ NUMBERS = {  # what has None for its default, or a default at which the step doe
     ("ImplicitEuler", "tol"): 1e-6,
     ("IEQ", "tol"): 1e-6,
     ("SecondOrder", "tol"): 1e-6,
+    ("NewtonCG", "curvature_tol"): 0.01,
     **{(name, "stabilization"): 0.25 for name in REGISTRY},
 }
 
@@ -134,6 +135,9 @@ DEFAULTS = {
         "spectrum": "exact",
         "tol": None,
     },
+    "PerturbedGradientDescent": {"gradient_tol": 1e-3, "radius": 1e-3, "wait": 100, "seed": 0},
+    "NegativeCurvatureDescent": {"rho": 1.0, "gradient_tol": 1e-3, "most": 300, "seed": 0},
+    "NewtonCG": {"gradient_tol": 1e-5, "curvature_tol": None, "eta": 0.1, "most": 300, "seed": 0},
     "Restart": {},
     "Relaxed": {"eta": 0.99, "orientation": "literature", "budget": "dissipation"},
 }
@@ -164,10 +168,13 @@ def test_numpy_numbers_are_taken_as_pythons(name, field, kind):
 
 BAD = {
     "stabilization": (-1.0, math.nan, math.inf, "x"),
-    **dict.fromkeys(("eps", "tol", "scale"), (0.0, -1.0, math.nan, math.inf, "x")),
+    **dict.fromkeys(
+        ("eps", "tol", "scale", "gradient_tol", "curvature_tol", "radius", "rho"), (0.0, -1.0, math.nan, math.inf, "x")
+    ),
     **dict.fromkeys(("momentum", "decay", "beta1", "beta2"), (-0.1, 1.0, math.nan, "x")),
     "eta": (-0.1, 1.1, math.nan, "x"),
-    **dict.fromkeys(("max_newton", "max_cg"), (0, -1, 1.5, math.nan, "x")),
+    **dict.fromkeys(("max_newton", "max_cg", "most", "wait"), (0, -1, 1.5, math.nan, "x")),
+    "seed": (-1, 1.5, math.nan, "x"),
     "C": (math.nan, math.inf, -math.inf, "x"),
 }
 """Values outside of what a parameter of this name may be, in every scheme that has one."""

@@ -203,6 +203,8 @@ def of_schemes():
         gf.AdaptiveSAV: C | S | {"reading": OBJECT} | beta | eps,
         gf.IEQ: {"solver": OBJECT, "tol": POSITIVE | NONE} | S,
         gf.AdaptiveIEQ: {"form": OBJECT} | eps,
+        gf.PerturbedGradientDescent: {"gradient_tol": POSITIVE, "radius": POSITIVE, "wait": COUNT, "seed": SEED},
+        gf.NegativeCurvatureDescent: {"rho": POSITIVE, "gradient_tol": POSITIVE, "most": COUNT, "seed": WHOLE},
     }.items():
         yield scheme.__name__, scheme, {}, right
     parts = {"curvature": OBJECT, "metric": OBJECT, "globalization": OBJECT}
@@ -238,6 +240,18 @@ def of_schemes():
         {"problem": own(), "theta": T3},
         {"problem": OBJECT, "theta": FREE | DOUBLES},
     )
+    tols = {"gradient_tol": POSITIVE, "curvature_tol": POSITIVE | NONE, "eta": {"0.5"}}
+    yield "NewtonCG", gf.NewtonCG, {}, tols | {"most": COUNT, "seed": SEED}
+    model = {"model": gf.curvature.Hessian().at(own(), T3)}
+    lanczos = {"model": OBJECT, "ends": OBJECT, "tol": POSITIVE | NONE, "most": COUNT, "seed": SEED}
+    yield "extreme_eigenvalues", gf.curvature.extreme_eigenvalues, model, lanczos
+    power = {"model": OBJECT, "shift": FINITE, "iterations": WHOLE, "seed": SEED}
+    yield "power", gf.curvature.shifted_power_iteration, model | {"shift": 9.0, "iterations": 2}, power
+    cg = {"model": OBJECT, "eps": POSITIVE, "accuracy": {"0.5"}, "most": COUNT}
+    yield "capped_cg", gf.curvature.capped_cg, model | {"eps": 1.0}, cg
+    point = {"problem": own(), "theta": T3}
+    bounds = {"gradient_tol": POSITIVE, "rho": POSITIVE, "failure": {"0.5"}, "most": COUNT, "seed": SEED}
+    yield "stationarity", gf.stationarity, point, bounds | {"problem": OBJECT, "theta": FREE | DOUBLES}
     yield "Restart", gf.Restart, {"base": gf.SAV()}, {"base": OBJECT}
     relaxed = {"base": OBJECT, "eta": BELOW_1, "orientation": OBJECT, "budget": OBJECT}
     yield "Relaxed", gf.Relaxed, {"base": gf.SAV()}, relaxed

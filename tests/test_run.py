@@ -213,7 +213,12 @@ def test_no_tolerance_is_met_by_what_is_no_number(value):
 @pytest.mark.parametrize("big", [True, False], ids=["overflow", "underflow"])
 @pytest.mark.parametrize(
     "name",
-    [n for n in REGISTRY if n not in ("Restart", "Relaxed", "IEQ", "ImplicitEuler", "AdaptiveIEQ", "SecondOrder")],
+    [
+        n
+        for n in REGISTRY
+        if n not in ("Restart", "Relaxed", "IEQ", "ImplicitEuler", "AdaptiveIEQ")
+        and n not in ("SecondOrder", "NegativeCurvatureDescent", "NewtonCG")
+    ],
 )
 def test_no_run_is_done_without_having_moved(name, big, dtype):
     """E = k |t|^2 / 2 where |g|^2 leaves the range of the dtype: the run moves, or its status is not DONE."""
@@ -313,7 +318,8 @@ def test_diagnostics_at_an_exact_fit_are_numbers(name):
     base = vanilla_schemes()[name]
     problem = gf.DenseLeastSquares(lambda t: t - 1, lambda t: np.eye(2))
     for scheme in (base, gf.Restart(base), gf.Relaxed(base)):
-        record = [q for q in QUANTITIES if q != "xi0" or isinstance(scheme, gf.Relaxed)]
+        record = [q for q in QUANTITIES if "eigenvalue" not in q]
+        record = [q for q in record if q != "xi0" or isinstance(scheme, gf.Relaxed)]
         h = gf.solve(problem, scheme, np.ones(2), dt=0.1, steps=3, record=record).history
         assert all(np.isfinite(values[1:]).all() for values in h.values())
         assert np.all(h["auxiliary_gap"] <= 1e-15)

@@ -10,6 +10,7 @@ import gradflow as gf
 from gradflow.energies.linear import Matrix
 from gradflow.run.states import same_state, same_vector
 from gradflow.run.steps import Attempt, ByError, StepSize
+from gradflow.schemes.negative_curvature_descent import CurvatureState
 from gradflow.schemes.relaxation import Quadratic, _own_loss, relax, relax_quadratic
 from gradflow.schemes.state import AuxState
 
@@ -385,6 +386,9 @@ def test_states_are_compared_in_all_that_matters():
     other = state._replace(aux=np.float64(2.0))
     assert same_state(gf.Restart(gf.SAV()), state, other)
     assert not same_state(gf.SAV(), state, other)
+    one = CurvatureState(state.theta, 5, np.float64(0.0), np.float64(0.0), 5)  # holds the object 5 twice
+    assert same_state(gf.NegativeCurvatureDescent(), one, one._replace(n=6))
+    assert not same_state(gf.NegativeCurvatureDescent(), one, one._replace(n=6, promised=np.float64(1.0)))
     moved = state.theta.copy()
     moved[30] = 7.0
     assert not same_vector(state.theta, moved)

@@ -1,7 +1,9 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
 from .block_diagonal import BlockDiagonal
+from .capped_cg import capped_cg
 from .damped_step import SOLVERS, damped_step
+from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
 from .fisher import Fisher
 from .gauss_newton import GaussNewton
 from .generalized_gauss_newton import GeneralizedGaussNewton
@@ -11,6 +13,7 @@ from .kronecker import KFAC
 from .metric import CurvatureDiagonal, Identity
 from .minimising_movement import Increment, minimising_movement
 from .spectral import Floor
+from .stationarity import Stationarity, stationarity
 
 __all__ = [
     "KFAC",
@@ -28,7 +31,12 @@ __all__ = [
     "Increment",
     "MarquardtDamping",
     "NielsenDamping",
+    "Stationarity",
     "TrustRegion",
+    "capped_cg",
     "damped_step",
+    "extreme_eigenvalues",
     "minimising_movement",
+    "shifted_power_iteration",
+    "stationarity",
 ]

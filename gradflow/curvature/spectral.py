@@ -31,6 +31,7 @@ from typing import NamedTuple, TypeAlias
 
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import one_of, plain_numbers, real_number
+from .krylov import combined, lanczos, tridiagonal
 from .model import Model
 from .subproblem import Coefficients
 
@@ -379,53 +380,27 @@ def _lanczos(
     def dot(u: Array, v: Array) -> Array:
         return inner(u if weights is None else weights * u, v)
 
-    v = over(g)
-    first = float(dot(v, v)) ** 0.5
+    b = over(g)
+    first = float(dot(b, b)) ** 0.5
     if first == 0:
         form = Form(0 * g[:1], 1 + 0 * g[:1], lambda z: 0 * g, 0.0)
         return form, subproblem(form), 0
-    basis, diagonal, beside = [v / first], list[float](), list[float]()
-    while True:
-        v = basis[-1]
-        u = over(model.apply(v))
-        diagonal.append(float(dot(v, u)))
-        for _ in range(2):  # twice is enough
-            for w in basis:
-                u = u - dot(w, u) * w
-        length = float(dot(u, u)) ** 0.5
-        k = len(basis)
-        last = k == min(g.shape[0], MOST_VECTORS) or length <= eps * k * max(
-            map(abs, (*diagonal, *beside)), default=0.0
-        )
+    mass = model.mass if model.mass is None or weights is None else model.mass * weights
+    for space in lanczos(lambda v: over(model.apply(v)), dot, b, mass):
+        k = len(space.alpha)
+        last = k == MOST_VECTORS or space.invariant
         if k <= 10 or k % 5 == 0 or last:
-            T = _tridiagonal(xp, g, diagonal, beside)
-            mu, Q = xp.linalg.eigh(T)
+            mu, Q = xp.linalg.eigh(tridiagonal(space))
             tiny = eps * k * float(xp.max(xp.abs(mu)))
-            form = Form(first * Q[0, :], mu, partial(_combined, basis, Q), tiny)
+            form = Form(first * Q[0, :], mu, partial(_lifted, space.basis, Q), tiny)
             solution = subproblem(form)
             rest = abs(float(Q[k - 1, int(xp.argmax(xp.abs(mu)))])) if largest else 0.0
-            known = length * rest <= tol * float(xp.max(xp.abs(mu)))
-            if last or (known and length * abs(float(Q[k - 1, :] @ solution.z)) <= tol * first):
-                return form, solution, k
-        beside.append(length)
-        basis.append(u / length)
+            known = space.length * rest <= tol * float(xp.max(xp.abs(mu)))
+            if last or (known and space.length * abs(float(Q[k - 1, :] @ solution.z)) <= tol * first):
+                break
+    return form, solution, k
 
 
-def _tridiagonal(xp: Array, like: Array, diagonal: list[float], beside: list[float]) -> Array:
-    """Return the symmetric tridiagonal matrix, (k, k), of the dtype of `like`."""
-    k = len(diagonal)
-    rows = [[0.0] * k for _ in range(k)]
-    for i, x in enumerate(diagonal):
-        rows[i][i] = x
-    for i, x in enumerate(beside):
-        rows[i][i + 1] = rows[i + 1][i] = x
-    return xp.asarray(rows, dtype=like.dtype)
-
-
-def _combined(basis: list[Array], Q: Array, z: Array) -> Array:
+def _lifted(basis: list[Array], Q: Array, z: Array) -> Array:
     """Return the combination of the first vectors of a basis with the coefficients Q z, (P,)."""
-    y = Q @ z
-    d = y[0] * basis[0]
-    for i in range(1, y.shape[0]):
-        d = d + y[i] * basis[i]
-    return d
+    return combined(basis, Q @ z)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..curvature.eigenvalues import extreme_eigenvalues
+from ..curvature.hessian import Hessian
 from ..description import found
 from ..energies.protocols import Problem, norm
 from ..namespace import Array, shape_of
@@ -105,6 +107,11 @@ def _gradient_norm(at: Moment) -> Any:
     return norm(at.problem.inner, at.problem.energy_and_gradient(at.state.theta)[1])
 
 
+def _eigenvalue(end: str) -> Quantity:
+    """Return an extreme eigenvalue of the Hessian as a quantity."""
+    return lambda at: getattr(extreme_eigenvalues(Hessian().at(at.problem, at.state.theta), end), end).value
+
+
 def _term(name: str) -> Quantity:
     """Return a term of the last step's energy identity as a quantity."""
     return lambda at: None if at.terms is None else getattr(at.terms, name)
@@ -128,6 +135,8 @@ QUANTITIES: dict[str, Quantity] = {
     "auxiliary_ratio": _auxiliary_ratio,
     "auxiliary_gap": _auxiliary_gap,
     "gradient_norm": _gradient_norm,
+    "smallest_eigenvalue": _eigenvalue("smallest"),
+    "largest_eigenvalue": _eigenvalue("largest"),
     "dissipation": _term("dissipation"),
     "numerical_dissipation": _term("numerical"),
     "identity_residual": _identity_residual,
@@ -135,8 +144,9 @@ QUANTITIES: dict[str, Quantity] = {
 }
 """Quantities that `solve` records by name: E, the modified energy, the ratio of the auxiliary variable to its
 definition (r / sqrt(E + C) for `SAV`) and its relative distance from it, the gradient's norm in the problem's inner
-product, the two terms of the last step's energy identity and its residual, and xi_0. A quantity that a scheme does not
-define is NaN. A scheme's own numbers are recorded by the names that it declares as ``records``. A ratio beyond the
+product, the smallest and the largest eigenvalue of the Hessian, the two terms of the last step's energy identity and its
+residual, and xi_0. An eigenvalue costs some tens of ``hvp`` on the full problem in each record, at most 300, by
+`gradflow.curvature.extreme_eigenvalues`. A quantity that a scheme does not define is NaN. A scheme's own numbers are recorded by the names that it declares as ``records``. A ratio beyond the
 range of doubles is recorded as the largest double."""
 
 

@@ -174,10 +174,14 @@ def same_state(scheme: Scheme, old: Any, new: Any) -> bool:
     """
     if not scheme_ability(scheme, "carries_auxiliary"):
         old, new = reset(old), reset(new)
-    return len(old) == len(new) and all(_equal(a, b) for a, b in zip(leaves(old), leaves(new), strict=False))
+    return _equal(old, new)
 
 
 def _equal(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
     if hasattr(a, "dtype") and hasattr(b, "dtype"):
         return a.shape == b.shape and bool(array_namespace(a).all(a == b))
     return isinstance(a, int) or a == b

@@ -13,7 +13,10 @@ from .gradient_descent import GradientDescent
 from .heavy_ball import HeavyBall
 from .ieq import IEQ
 from .implicit_euler import ImplicitEuler, ImplicitEulerState
+from .negative_curvature_descent import CurvatureState, NegativeCurvatureDescent
 from .nesterov import Nesterov
+from .newton_cg import NewtonCG, NewtonCGState
+from .perturbed_gradient_descent import PerturbedGradientDescent, PerturbedState
 from .protocols import AuxiliaryScheme, EnergyTerms, Scheme
 from .relaxed import Relaxed, RelaxedState
 from .restart import Restart
@@ -45,6 +48,7 @@ __all__ = [
     "AdaptiveState",
     "AuxiliaryScheme",
     "CubicRegularization",
+    "CurvatureState",
     "ElementwiseSAV",
     "EnergyTerms",
     "ExpSAV",
@@ -55,8 +59,13 @@ __all__ = [
     "ImplicitEulerState",
     "LevenbergMarquardt",
     "NaturalGradient",
+    "NegativeCurvatureDescent",
     "Nesterov",
     "Newton",
+    "NewtonCG",
+    "NewtonCGState",
+    "PerturbedGradientDescent",
+    "PerturbedState",
     "RMSProp",
     "Relaxed",
     "RelaxedState",
@@ -89,6 +98,9 @@ REGISTRY: dict[str, type] = {
         IEQ,
         AdaptiveIEQ,
         SecondOrder,
+        PerturbedGradientDescent,
+        NegativeCurvatureDescent,
+        NewtonCG,
         Restart,
         Relaxed,
     )

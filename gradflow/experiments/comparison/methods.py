@@ -9,7 +9,9 @@ Left out are
 * RK4 and implicit Euler, which follow the flow for reference: one takes four gradients in a step, the other solves a
   nonlinear system;
 * the second-order methods but restarted IEQ, which is damped Gauss-Newton: on batches, a damping or radius that follows
-  the decrease of one batch says little about the next.
+  the decrease of one batch says little about the next;
+* the methods that leave saddles, perturbed gradient descent, negative-curvature descent and Newton-CG, which test the
+  gradient of the whole problem for being small: that of a batch is not.
 
 The constant is what a method's energy is shifted or divided by: C of the SAV schemes, kappa of the exponential one.
 Their other constant, the stabilization lambda, adds nothing to dt. For SAV in its three forms, ExpSAV and element-wise

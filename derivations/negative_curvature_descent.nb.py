@@ -1,0 +1,139 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Negative-curvature descent
+#
+# Let the Hessian of E have the Lipschitz constant $\rho$, and $|v| = 1$, $\lambda = (v, Hv) < 0$. By Taylor's theorem,
+#
+# $$E(\theta + tv) \le E + t\,(g, v) + \tfrac12 t^2\lambda + \tfrac16\rho\,|t|^3. \tag{1}$$
+#
+# For $|t| = 2|\lambda|/\rho$, with the sign for which $t\,(g, v) \le 0$, the last two terms are
+# $-2|\lambda|^3/(3\rho^2)$. `negative_curvature_update` returns the point and minus the right-hand side of (1), less E.
+
+# %%
+import numpy as np
+import sympy as sp
+
+import gradflow as gf
+from gradflow.proofs import check, follows
+from gradflow.schemes.negative_curvature_descent import CurvatureState, negative_curvature_update
+from gradflow.symbolic import Space, branches, entries, is_zero
+
+EVERY = "every dimension and inner product, every unit vector v with (v, Hv) = -l < 0"
+l, rho, t = sp.symbols("l rho t", positive=True)  # l = |lambda|
+s = sp.Symbol("s", real=True)  # (g, v)
+
+
+def bound(step, slope):
+    """Return the right-hand side of (1) less E, for a step of this sign and length."""
+    return step * slope - step**2 * l / 2 + rho * sp.Abs(step) ** 3 / 6
+
+
+def ways():
+    """Yield conditions, the step along v and the decrease, for each sign of the slope; the step is shown to be along v."""
+    V = Space()
+    theta, v = V.vectors("theta v")
+    found = list(branches(lambda: negative_curvature_update(theta, v, -l, s, rho=rho)))
+    assert len(found) == 2
+    for conditions, (new, promised) in found:
+        (step,) = entries(new - theta)
+        assert is_zero(new - theta - step * v)
+        yield conditions, step, promised
+
+
+# %% [markdown]
+# ## The three obligations
+
+
+# %%
+@check("decision procedure", EVERY)
+def energy_law():
+    """The promised decrease is minus the bound (1), and 2 l^3/(3 rho^2) + (2 l/rho) |(g, v)| > 0."""
+    for conditions, step, promised in ways():
+        assert is_zero(promised + bound(step, s))
+        size = -s if sp.Not(s > 0) in conditions else s
+        assert is_zero(promised - 2 * l**3 / (3 * rho**2) - 2 * l / rho * size)
+        assert follows(promised > 0, conditions)
+
+
+@check("decision procedure", EVERY)
+def consistency():
+    """The length is 2 l/rho against the slope; without a slope no other length has a smaller bound (1)."""
+    for conditions, step, _ in ways():
+        assert is_zero(sp.Abs(step) - 2 * l / rho)
+        assert follows(step * s <= 0, conditions)
+    best = bound(2 * l / rho, 0)
+    assert follows(bound(t, 0) >= best, [])
+    assert is_zero(sp.diff(bound(t, 0), t).subs(t, 2 * l / rho))
+
+
+@check("identity", EVERY)
+def solvability():
+    """The step is explicit, without a denominator but rho; two signs are possible for every slope, zero among them."""
+    V = Space()
+    theta, v = V.vectors("theta v")
+    new, promised = negative_curvature_update(theta, v, -l, sp.Integer(0), rho=rho)
+    assert is_zero(new - theta - (2 * l / rho) * v)
+    assert is_zero(promised - 2 * l**3 / (3 * rho**2))
+    for changes in ({"rho": 0.0}, {"gradient_tol": 0.0}, {"most": 0}, {"seed": -1}):
+        try:
+            gf.NegativeCurvatureDescent(**changes)
+        except ValueError:
+            continue
+        raise AssertionError(f"{changes} was accepted")
+
+
+# %% [markdown]
+# ## The bound is attained
+#
+# For $E(t) = -l t^2/2 + \rho |t|^3/6$ at $t = 0$, (1) is an equality: no larger
+# decrease can be promised from $\lambda$ and $\rho$ alone. The class is run on it.
+
+
+# %%
+@check("identity", "E = -t^2/2 + |t|^3/6 at single points, in numbers that float64 has to rounding")
+def the_state_says_what_happened():
+    """The class takes (2) below the threshold, with the promised decrease, and the gradient step elsewhere."""
+    cubic = gf.FunctionProblem(
+        lambda u: -(u[0] ** 2) / 2 + abs(u[0]) ** 3 / 6,
+        lambda u: -u + u * abs(u) / 2,
+        hvp=lambda u, w: (abs(u) - 1) * w,
+    )
+    method = gf.NegativeCurvatureDescent(rho=1.0, gradient_tol=0.25, most=5)
+    old = method.init(cubic, np.zeros(1))
+    assert old[1:] == (0, 0.0, 0.0, 0)
+    new = method.step(cubic, old, 0.5)
+    assert abs(new.theta[0]) == 2.0
+    assert np.isclose(cubic.energy(new.theta), -2 / 3, rtol=1e-14)
+    assert np.allclose(new[2:4], [-1.0, 2 / 3], rtol=1e-14)
+    assert (new.n, new.products) == (1, 1)
+    # from there the gradient is zero and the curvature 1
+    again = method.step(cubic, new, 0.5)
+    assert again == CurvatureState(again.theta, 2, 1.0, 0.0, 1)
+    assert again.theta[0] == new.theta[0]
+    # against the slope, whatever the sign of the vector that Lanczos returns
+    for y in (0.125, -0.125):
+        start = np.array([y])
+        g = float(cubic.energy_and_gradient(start)[1][0])
+        new = method.step(cubic, method.init(cubic, start), 0.5)
+        step = float(new.theta[0]) - y
+        assert np.isclose(step, 2 * (1 - abs(y)) * -np.sign(g), rtol=1e-14)
+        assert np.isclose(new.promised, 2 * (1 - abs(y)) ** 3 / 3 + abs(step * g), rtol=1e-14)
+    # a gradient above its bound, and a curvature above -sqrt(rho eps): a gradient step of size dt
+    far = method.step(cubic, method.init(cubic, np.array([0.5])), 0.25)
+    assert far == CurvatureState(far.theta, 1, 0.0, 0.0, 0)
+    assert far.theta[0] == 0.5 + 0.25 * 0.375
+    flat = gf.NegativeCurvatureDescent(rho=4.0, gradient_tol=0.25)  # the threshold is -1
+    new = flat.step(cubic, flat.init(cubic, np.array([0.125])), 0.5)
+    assert (new.smallest, new.promised) == (-0.875, 0.0)
+    assert new.theta[0] == 0.125 + 0.5 * (0.125 - 0.125**2 / 2)

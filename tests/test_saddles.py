@@ -1,0 +1,579 @@
+"""Saddles: extreme eigenvalues, the stationarity test, the methods that leave saddles, the Hessian of ReLU networks."""
+
+from math import exp, sqrt
+
+import numpy as np
+import pytest
+
+import gradflow as gf
+from gradflow.curvature import Hessian, capped_cg, extreme_eigenvalues, shifted_power_iteration
+from gradflow.curvature.eigenvalues import ritz
+from gradflow.schemes.protocols import scheme_ability
+from smooth_problems import SPLITS, double_well, run, smooth_problem
+
+WELL = gf.FunctionProblem(
+    lambda t: t[0] ** 2 / 2 + t[1] ** 4 / 4 - t[1] ** 2 / 2,
+    lambda t: np.array([t[0], t[1] ** 3 - t[1]], dtype=t.dtype),
+    hvp=lambda t, v: np.array([v[0], (3 * t[1] ** 2 - 1) * v[1]], dtype=t.dtype),
+)
+
+
+def quadratic(d, mass=None):
+    """Return E = (theta, diag(d) theta)_M / 2."""
+    weights = 1.0 if mass is None else mass
+    return gf.FunctionProblem(lambda t: t @ (weights * d * t) / 2, lambda t: d * t, lambda t, v: d * v, mass=mass)
+
+
+def hessian_of(problem, theta):
+    """Return the symmetric matrix M^{-1/2} B M^{-1/2}, whose eigenvalues are those of the Hessian in the inner product."""
+    model = Hessian().at(problem, theta)
+    root = np.sqrt(model.mass * np.ones(theta.size))
+    return model.matrix() / root / root[:, None]
+
+
+def network_case(k=1, *, loss="mse", activation="relu", m=6, D=3, N=25, seed=0, dtype="float64"):
+    """Return a problem of regression, or of classification for the loss cross_entropy, and a theta away from kinks."""
+    rng = np.random.default_rng(seed)
+    net = gf.TwoLayerNet(n_inputs=D, width=m, n_outputs=k, activation=activation)
+    x = rng.standard_normal((N, D)).astype(dtype)
+    if loss == "cross_entropy":
+        problem = gf.Classification(net, x, rng.integers(0, k, N))
+    else:
+        problem = gf.Regression(net, x, rng.standard_normal((N, k)).astype(dtype))
+    return problem, 2 * net.init(seed, dtype=dtype)
+
+
+def relu_saddle(biases=(1.0, 1.5, 2.0)):
+    """Return a ReLU network at a saddle: neurons constant on the data, outputs 0, the targets orthogonal to constants."""
+    x = np.array([[-1.0], [0.0], [1.0]])  # its sums are exact, and with them the zero gradient
+    net = gf.TwoLayerNet(n_inputs=1, width=len(biases), activation="relu", scaling="standard")
+    zeros = np.zeros(len(biases))
+    return gf.Regression(net, x, x[:, 0]), np.concatenate([zeros, biases, zeros])
+
+
+# -- Eigenvalues ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_both_ends_are_those_of_the_matrix(split, dtype):
+    for seed in range(3):
+        problem, theta = smooth_problem(split, P=9, N=5, seed=seed, dtype=dtype)
+        wanted = np.linalg.eigvalsh(hessian_of(problem, theta).astype(float))
+        found = extreme_eigenvalues(Hessian().at(problem, theta), tol=1e-300, seed=seed)
+        eps = np.finfo(dtype).eps
+        for pair, value in ((found.smallest, wanted[0]), (found.largest, wanted[-1])):
+            assert abs(pair.value - value) <= 100 * eps * np.abs(wanted).max()
+            assert pair.vector.dtype == dtype
+            assert abs(problem.inner(pair.vector, pair.vector) - 1) < 100 * eps
+            left = problem.hvp(theta, pair.vector) - pair.vector * np.asarray(pair.value, dtype)
+            assert abs(sqrt(problem.inner(left, left)) - pair.residual) <= 100 * eps * np.abs(wanted).max()
+        assert found.bound() <= wanted[0] + 100 * eps * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_of_a_network_too_and_an_eigenvalue_is_within_the_residual(loss, activation):
+    problem, theta = network_case(3, loss=loss, activation=activation, m=20, N=60)
+    wanted = np.linalg.eigvalsh(hessian_of(problem, theta))
+    found = extreme_eigenvalues(Hessian().at(problem, theta))
+    assert found.products < theta.size
+    np.testing.assert_allclose((found.smallest.value, found.largest.value), wanted[[0, -1]], rtol=1e-9)
+    for one in ritz(Hessian().at(problem, theta), most=30):
+        for pair in (one.smallest, one.largest):
+            assert wanted[0] - 1e-12 <= pair.value <= wanted[-1] + 1e-12
+            assert np.min(np.abs(wanted - pair.value)) <= pair.residual + 1e-12
+        assert one.bound(1e-6) <= wanted[0]
+
+
+def test_the_same_seed_gives_the_same_bits_and_one_end_costs_less():
+    problem, theta = network_case(1, activation="tanh", m=40)
+    model = Hessian().at(problem, theta)
+    one, same, other = (extreme_eigenvalues(model, seed=seed) for seed in (3, 3, 4))
+    assert one.smallest.value == same.smallest.value
+    np.testing.assert_array_equal(one.smallest.vector, same.smallest.vector)
+    assert not np.array_equal(one.smallest.vector, other.smallest.vector)
+    ends = [extreme_eigenvalues(model, end, tol=1e-9) for end in ("smallest", "largest", "both")]
+    assert max(one.products for one in ends[:2]) == ends[2].products
+    assert min(one.products for one in ends[:2]) < ends[2].products
+    few = extreme_eigenvalues(model, most=3)
+    assert few.products == 3
+    assert few.smallest.residual > 1e-3
+
+
+@pytest.mark.parametrize("mass", [None, 0.01, "diagonal"])
+def test_the_bound_fails_no_more_often_than_it_says(mass):
+    """100 starts on a spectrum with a single eigenvalue below a dense interval, where the process needs long to see it."""
+    P = 400
+    d = np.append(np.linspace(0, 1, P - 1), -0.002)
+    mass = np.linspace(0.1, 10, P) if mass == "diagonal" else mass
+    model = Hessian().at(quadratic(d, mass), np.ones(P))
+    missed = {5: 0, 10: 0, 20: 0}
+    for seed in range(100):
+        for one in ritz(model, most=25, seed=seed):
+            k = one.products
+            assert one.bound(0.5) <= d.min()
+            assert one.bound(1e-12) <= one.bound(0.5)
+            assert (one.bound(0.5) > -np.inf) == (sqrt(0.5) * (2 * k - 1) > np.log(6.592 * k * (k + 1) * sqrt(P)))
+            if k in missed:
+                missed[k] += one.smallest.value > d.min() + 0.2 * np.ptp(d)
+    for k, times in missed.items():
+        assert times / 100 <= min(1, 1.648 * sqrt(P) * exp(-(2 * k - 1) * sqrt(0.2)))
+
+
+def test_the_bound_is_finite_and_close_after_enough_products():
+    d = np.linspace(-1, 10, 1000)
+    found = list(ritz(Hessian().at(quadratic(d), np.ones(1000)), most=100))[-1]
+    assert -1.3 < found.bound(1e-6) <= -1
+    rows = gf.FunctionProblem(lambda t: t @ (d * t) / 2, lambda t: d * t, lambda t, v: d * v, inner=lambda u, v: u @ v)
+    unknown = extreme_eigenvalues(Hessian().at(rows, np.ones(1000)), most=50)
+    assert unknown.bound() == -np.inf  # the direction of the start may not be uniform
+    known = extreme_eigenvalues(Hessian().at(quadratic(d), np.ones(1000)), most=50)
+    assert abs(unknown.smallest.value - known.smallest.value) < 1e-12
+    assert known.bound() > -np.inf
+
+
+def test_an_invariant_space_ends_the_process():
+    d = np.repeat([-2.0, 1.0, 5.0], 30)
+    found = extreme_eigenvalues(Hessian().at(quadratic(d), np.ones(90)), tol=1e-300)
+    assert found.products == 3
+    assert found.invariant
+    np.testing.assert_allclose((found.smallest.value, found.largest.value), (-2, 5), rtol=1e-14)
+    assert -2 - 1e-13 < found.bound() <= found.smallest.value
+    zero = extreme_eigenvalues(Hessian().at(quadratic(0 * d), np.ones(90)))
+    assert (zero.products, zero.smallest.value, zero.largest.value, zero.bound()) == (1, 0.0, 0.0, 0.0)
+
+
+def test_power_iteration_finds_the_far_end_of_the_shifted_spectrum():
+    d = np.array([-1.0, *range(11)])
+    for mass in (None, np.linspace(0.2, 3, 12)):
+        model = Hessian().at(quadratic(d, mass), np.ones(12))
+        for shift, value in ((0.0, 10.0), (10.0, -1.0), (4.4, 10.0), (4.6, -1.0), (-5.0, 10.0)):
+            pair = shifted_power_iteration(model, shift, 1500)
+            assert abs(pair.value - value) < 1e-6
+            assert pair.residual < 1e-2
+    assert shifted_power_iteration(Hessian().at(quadratic(0 * d + 2), np.ones(12)), 2.0, 5).residual < 1e-14
+
+
+def test_a_product_that_is_not_finite_is_an_answer():
+    for bad in (np.nan, np.inf):
+        broken = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, lambda t, v, bad=bad: v * bad)
+        with np.errstate(invalid="ignore"):
+            found = extreme_eigenvalues(Hessian().at(broken, np.ones(4)))
+            assert np.isnan(found.smallest.value)
+            assert found.bound() == -np.inf
+            assert gf.stationarity(broken, np.zeros(4)).kind == "not finite"
+            record = ["energy", "smallest_eigenvalue"]
+            end = gf.solve(broken, gf.GradientDescent(), np.ones(4), dt=0.1, steps=3, record=record)
+        assert end.status is gf.Status.NONFINITE
+        assert "smallest_eigenvalue" in end.message
+
+
+@pytest.mark.parametrize("scheme", [gf.GradientDescent(), gf.Relaxed(gf.SAV())], ids=repr)
+def test_eigenvalues_along_a_run_are_those_of_the_hessian(scheme):
+    problem, theta = network_case(2, activation="tanh")
+    record = ["energy", "smallest_eigenvalue", "largest_eigenvalue"]
+    end = gf.solve(problem, scheme, theta, dt=0.5, steps=20, every=10, record=record, snapshots=[0, 10, 20])
+    for i, snapshot in enumerate(end.snapshots):
+        values = np.linalg.eigvalsh(hessian_of(problem, snapshot.theta))
+        np.testing.assert_allclose(end.history["smallest_eigenvalue"][i], values[0], rtol=1e-8)
+        np.testing.assert_allclose(end.history["largest_eigenvalue"][i], values[-1], rtol=1e-8)
+    dense = gf.DenseLeastSquares(lambda t: t, lambda t: np.eye(2))
+    with pytest.raises(ValueError, match="second derivatives"):
+        gf.solve(dense, gf.GradientDescent(), np.ones(2), dt=0.1, steps=1, record=["largest_eigenvalue"])
+
+
+# -- Stationarity -----------------------------------------------------------------------------------------------------
+
+
+def test_the_kinds_of_points():
+    kinds = [gf.stationarity(WELL, np.array([0.0, y])).kind for y in (0.0, 0.5, 1.0, -1.0)]
+    assert kinds == ["saddle", "not stationary", "minimum", "minimum"]
+    saddle = gf.stationarity(WELL, np.zeros(2))
+    assert abs(saddle.eigenvalue + 1) < 1e-12
+    np.testing.assert_allclose(np.abs(saddle.direction), [0, 1], atol=1e-12)
+    assert saddle.failure == 0
+    assert str(saddle).startswith("saddle: gradient norm 0, smallest eigenvalue -1")
+
+
+@pytest.mark.parametrize(("rho", "kind"), [(0.9, "saddle"), (1.1, "minimum")])
+def test_rho_and_the_gradient_say_which_eigenvalues_count(rho, kind):
+    d = np.array([-0.1, 1.0, 2.0])
+    assert gf.stationarity(quadratic(d), np.zeros(3), gradient_tol=0.01, rho=rho).kind == kind
+    for size, answer in ((0.0999, kind), (0.1001, "not stationary")):
+        theta = np.array([size, 0, 0])
+        assert gf.stationarity(quadratic(d), theta, gradient_tol=0.01, rho=rho).kind == answer
+
+
+def test_with_too_few_products_the_answer_is_open_and_later_it_is_not():
+    d = np.append(np.linspace(0, 1, 999), -0.01)
+    point = np.zeros(1000)
+    assert gf.stationarity(quadratic(d), point, gradient_tol=1e-4, most=5).kind == "undecided"
+    found = gf.stationarity(quadratic(d), point, gradient_tol=1e-6)  # the threshold is -1e-3
+    assert (found.kind, found.failure) == ("saddle", 0.0)
+    convex = gf.stationarity(quadratic(np.linspace(0, 1, 1000)), point, gradient_tol=0.09, most=300)
+    assert (convex.kind, convex.failure) == ("minimum", 1e-6)
+    assert -0.3 <= convex.bound < 0 <= convex.eigenvalue
+    assert convex.products < 300
+
+
+def test_a_relu_saddle_has_a_zero_gradient_and_a_negative_eigenvalue():
+    problem, saddle = relu_saddle()
+    found = gf.stationarity(problem, saddle, gradient_tol=1e-12)
+    assert found.kind == "saddle"
+    for sign in (1, -1):
+        moved = saddle + 1e-2 * sign * found.direction
+        assert problem.energy(moved) < problem.energy(saddle)
+
+
+# -- Methods that leave saddles ---------------------------------------------------------------------------------------
+
+ESCAPING = {
+    "SaddleFreeNewton": (gf.SaddleFreeNewton(damping=0.1), 1.0, 200),
+    "TrustRegion": (gf.TrustRegion(), 1.0, 100),
+    "CubicRegularization": (gf.CubicRegularization(), 1.0, 200),
+    "NegativeCurvatureDescent": (gf.NegativeCurvatureDescent(rho=20.0), 0.02, 4000),
+    "PerturbedGradientDescent": (gf.PerturbedGradientDescent(), 0.02, 4000),
+    "NewtonCG": (gf.NewtonCG(curvature_tol=0.1), 1.0, 300),
+}
+STAYING = {"Newton": (gf.Newton(damping=1e-4), 1.0, 100), "GradientDescent": (gf.GradientDescent(), 0.02, 4000)}
+
+
+@pytest.mark.parametrize("name", {**ESCAPING, **STAYING})
+def test_who_leaves_the_saddle_of_a_relu_network(name):
+    """Newton's method from nearby, and gradient descent from the saddle, end there; the others reach a second-order point."""
+    problem, saddle = relu_saddle()
+    scheme, dt, steps = (ESCAPING | STAYING)[name]
+    nearby = saddle + 1e-2 * np.random.default_rng(1).standard_normal(9)
+    start = saddle if "Descent" in name else nearby
+    end = gf.solve(problem, scheme, start, dt=dt, steps=steps)
+    found = gf.stationarity(problem, end.theta, gradient_tol=1e-3)
+    if name in STAYING:
+        assert found.kind == "saddle"
+        assert abs(problem.energy(end.theta) - problem.energy(saddle)) < 1e-6
+    else:
+        assert found.kind == "minimum"
+        assert problem.energy(end.theta) < 1e-3 * problem.energy(saddle)
+
+
+def cosines(rho=1.0, mass=None):
+    """Return E = sum cos(c t) / c^3 * rho with the Lipschitz constants rho of the Hessian, for mass 1, and rho / c of the gradient."""
+    c = np.array([1.0, 2.0, 0.5])
+    weights = 1.0 if mass is None else mass
+    return gf.FunctionProblem(
+        lambda t: (rho * np.sum(np.cos(c * t) / c**3)).astype(t.dtype),
+        lambda t: (-rho * np.sin(c * t) / c**2 / weights).astype(t.dtype),
+        lambda t, v: (-rho * np.cos(c * t) / c * v / weights).astype(t.dtype),
+        mass=mass,
+    )
+
+
+@pytest.mark.parametrize(("rho", "mass"), [(1.0, None), (5.0, None), (1.0, 4.0)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_negative_curvature_descent_keeps_its_promise(rho, mass, dtype):
+    """On a Hessian with the constant rho, every step along negative curvature lowers E by at least what was promised.
+
+    In the inner product m u.v, the constant is rho / m^(3/2).
+    """
+    problem = cosines(rho, mass)
+    constant = rho if mass is None else rho / mass**1.5
+    method = gf.NegativeCurvatureDescent(rho=constant, gradient_tol=0.2 * constant)
+    K, taken = 2 * rho / (1.0 if mass is None else mass), 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        state = method.init(problem, (0.005 * rng.standard_normal(3)).astype(dtype))
+        for _ in range(40):
+            E, g = problem.energy_and_gradient(state.theta)
+            state = method.step(problem, state, 1 / K)
+            drop = E - problem.energy(state.theta)
+            least = state.promised if state.promised else problem.inner(g, g) / (2 * K)
+            assert drop >= least - 20 * np.finfo(dtype).eps * rho * 9
+            taken += bool(state.promised)
+            if state.promised:
+                assert state.promised >= 2 * abs(state.smallest) ** 3 / (3 * constant**2) * (1 - 1e-5)
+                assert state.smallest < -sqrt(constant * method.gradient_tol)
+                assert state.products > 0
+        assert gf.stationarity(problem, state.theta, gradient_tol=method.gradient_tol, rho=constant).kind == "minimum"
+    assert taken >= 20
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mass", [None, 4.0])
+def test_a_perturbation_raises_the_energy_by_no_more_than_its_bound(mass, dtype):
+    problem = cosines(1.0, mass)
+    K = 2.0 / (1.0 if mass is None else mass)
+    method = gf.PerturbedGradientDescent(gradient_tol=0.05, radius=0.1, wait=10)
+    state = method.init(problem, np.zeros(3, dtype))
+    times = []
+    for n in range(200):
+        E = problem.energy(state.theta)
+        new = method.step(problem, state, 1 / K)
+        made = new.perturbed > state.perturbed
+        times += [n] if made else []
+        most = 0.05 * 0.1 + K * 0.01 / 2 if made else 0.0
+        assert problem.energy(new.theta) <= E + most + 20 * np.finfo(dtype).eps
+        state = new
+    assert times[:2] == [0, *times[1:2]]
+    assert np.all(np.diff(times) >= 10)
+    assert len(times) > 5
+    assert state.perturbed == len(times)
+    found = gf.stationarity(problem, state.theta, gradient_tol=0.1)
+    assert found.kind == "minimum"
+
+
+def test_gradient_descent_with_perturbations_leaves_what_gradient_descent_ends_at():
+    for dim, seed in ((2, 0), (20, 1), (200, 2)):
+        well = double_well()
+        ends = {}
+        for scheme in (gf.GradientDescent(), gf.PerturbedGradientDescent(seed=seed)):
+            end = gf.solve(well, scheme, np.zeros(dim), dt=0.2, steps=400)
+            ends[type(scheme).__name__] = gf.stationarity(well, end.theta, gradient_tol=1e-2).kind
+        assert ends == {"GradientDescent": "saddle", "PerturbedGradientDescent": "minimum"}
+
+
+def test_a_run_that_waits_at_a_saddle_does_not_stand_still():
+    """In 30 steps the iterate does not move, more than a run may stand still, and then it is perturbed."""
+    method = gf.PerturbedGradientDescent(wait=40)
+    state = method.init(WELL, np.zeros(2))
+    waiting = state._replace(since=state.since - 30)
+    assert np.array_equal(method.step(WELL, waiting, 0.1).theta, np.zeros(2))
+    valley = gf.FunctionProblem(lambda t: 0 * t[0], lambda t: 0 * t)  # nothing moves but by perturbations
+    end = gf.solve(valley, method, np.zeros(2), dt=0.1, steps=100, record=["perturbed", "since"])
+    assert end.steps == 100
+    assert end.history["perturbed"][-1] == 3
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [gf.PerturbedGradientDescent(wait=7, gradient_tol=10.0), gf.NegativeCurvatureDescent(rho=5.0, gradient_tol=10.0)],
+    ids=lambda s: type(s).__name__,
+)
+def test_a_run_is_resumed_to_the_last_bit(scheme, tmp_path):
+    problem, theta = relu_saddle()
+    whole = gf.solve(problem, scheme, theta, dt=0.02, steps=30, record=["energy", *scheme_ability(scheme, "records")])
+    how = {"dt": 0.02, "record": list(whole.history)[1:] and ["energy", *scheme_ability(scheme, "records")]}
+    gf.solve(problem, scheme, theta, steps=11, checkpoint=tmp_path / "run", **how)
+    rest = gf.solve(problem, scheme, theta, steps=30, checkpoint=tmp_path / "run", **how)
+    np.testing.assert_array_equal(rest.theta, whole.theta)
+    for name, values in whole.history.items():
+        np.testing.assert_array_equal(rest.history[name], values)
+
+
+def test_draws_are_the_same_in_both_precisions_and_other_in_another_step_or_seed():
+    method, other = gf.PerturbedGradientDescent(), gf.PerturbedGradientDescent(seed=1)
+    problem = cosines(mass=2.0)
+    draws = [method.draw(problem, np.zeros(3, dtype), 5) for dtype in ("float64", "float32")]
+    np.testing.assert_allclose(*draws, rtol=1e-6)
+    assert draws[1].dtype == np.float32
+    assert not np.allclose(draws[0], method.draw(problem, np.zeros(3), 6))
+    assert not np.allclose(draws[0], other.draw(problem, np.zeros(3), 5))
+
+
+# -- Newton-CG --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mass", ["ones", "small", "diagonal"])
+def test_capped_cg_solves_or_finds_negative_curvature(mass, dtype):
+    """On random quadratics: a solution has the residual and (4), a direction has the curvature it says, below -eps."""
+    kinds = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        P = int(rng.integers(1, 40))
+        Q, _ = np.linalg.qr(rng.standard_normal((P, P)))
+        H = ((Q * rng.uniform(-0.05 if seed % 2 else 0.0, 1, P)) @ Q.T).astype(dtype)
+        weights = {"ones": np.ones(P), "small": np.full(P, 0.01), "diagonal": rng.uniform(0.2, 3, P)}[mass].astype(
+            dtype
+        )
+        b = rng.standard_normal(P).astype(dtype)
+        problem = gf.FunctionProblem(
+            lambda t, H=H, b=b: (t @ (H @ t) / 2 - b @ t).astype(t.dtype),
+            lambda t, H=H, b=b, w=weights: (H @ t - b) / w,
+            lambda t, v, H=H, w=weights: (H @ v) / w,
+            mass=weights,
+        )
+        theta, eps = np.zeros(P, dtype), 1e-2
+        model = Hessian().at(problem, theta)
+        found, inner, g = capped_cg(model, eps), problem.inner, model.gradient
+        d, size, slack = found.d, sqrt(inner(g, g)), 1e-3 if dtype == "float32" else 1e-9
+        Hd = problem.hvp(theta, d)
+        assert d.dtype == dtype
+        assert abs(inner(d, Hd) - found.bend) <= slack * found.length**2 / weights.min()
+        assert abs(sqrt(inner(d, d)) - found.length) <= slack * found.length
+        kinds.append(found.kind)
+        if found.kind == "negative curvature":
+            assert found.bend < -eps * found.length**2
+            assert np.linalg.eigvalsh(hessian_of(problem, theta).astype(float))[0] < -eps
+        else:
+            assert found.kind == "solution"
+            left = Hd + d * np.asarray(2 * eps, dtype) + g
+            assert sqrt(inner(left, left)) <= found.residual + slack * size / weights.min()
+            assert found.residual < 0.5 * eps * size
+            assert (
+                inner(g, d) <= -0.99 * (found.bend + 2 * eps * found.length**2) < 0
+            )  # (4); (r, d) is lost to rounding
+            assert found.bend >= -eps * found.length**2
+        assert found.products <= 3 * P + 10
+    assert {"solution", "negative curvature"} == set(kinds)
+
+
+def test_capped_cg_says_where_it_stopped():
+    d = np.linspace(1e-3, 1, 500)
+    model = Hessian().at(quadratic(d), np.ones(500))
+    capped = capped_cg(model, 1e-4, most=7)
+    assert (capped.kind, capped.products) == ("capped", 7)
+    assert abs(model.problem.inner(model.gradient, capped.d) + capped.bend + 2e-4 * capped.length**2) < 1e-10
+    broken = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, lambda t, v: v * np.nan)
+    assert capped_cg(Hessian().at(broken, np.ones(3)), 0.1).kind == "not finite"
+    end = gf.solve(broken, gf.NewtonCG(), np.ones(3), steps=30)
+    assert end.status is gf.Status.STAGNATED
+    assert np.array_equal(end.theta, np.ones(3))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_every_step_of_newton_cg_lowers_the_energy_by_what_it_asked_for(activation, dtype):
+    problem, theta = network_case(2, activation=activation, dtype=dtype)
+    method = gf.NewtonCG(curvature_tol=0.1)
+    state, taken = method.init(problem, theta), 0
+    for _ in range(60):
+        new = method.step(problem, state, 1.0)
+        if new.accepted:
+            assert problem.energy(state.theta) - problem.energy(new.theta) >= new.promised > 0
+        else:
+            np.testing.assert_array_equal(new.theta, state.theta)
+        taken += bool(new.accepted and new.negative_curvature)
+        state = new
+    assert taken > 0
+    assert problem.energy(state.theta) < 0.5 * problem.energy(theta)
+
+
+# -- ReLU networks ----------------------------------------------------------------------------------------------------
+
+
+def parts_of(problem, theta):
+    """Return the rows of theta of the two layers, and those of each neuron."""
+    net = problem.net
+    m, k, first = net.width, net.n_outputs, (net.n_inputs + 1) * net.width
+    rows = np.arange(theta.size)
+    return (rows[:first], rows[first:]), [
+        np.concatenate([rows[j:first:m], rows[first + j * k : first + (j + 1) * k]]) for j in range(m)
+    ]
+
+
+def neurons(problem, theta):
+    """Return w_j with its bias and a_j of each neuron, (m, D + 1) and (m, k)."""
+    _, parts = parts_of(problem, theta)
+    n = problem.net.n_inputs + 1
+    return np.array([theta[rows][:n] for rows in parts]), np.array([theta[rows][n:] for rows in parts])
+
+
+CASES = [(1, "mse"), (2, "mse"), (5, "mse"), (2, "cross_entropy"), (4, "cross_entropy")]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("k", "loss"), CASES)
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+def test_layer_blocks_of_a_relu_network_are_semidefinite_and_few_eigenvalues_negative(k, loss, activation, seed):
+    problem, theta = network_case(k, loss=loss, activation=activation, seed=seed)
+    H = hessian_of(problem, theta)
+    values, scale = np.linalg.eigvalsh(H), np.abs(H).max()
+    layers, parts = parts_of(problem, theta)
+    assert values[0] < -1e-3 * scale
+    assert min(np.linalg.eigvalsh(H[np.ix_(rows, rows)])[0] for rows in layers) >= -1e-13 * scale
+    seen = min(np.linalg.eigvalsh(H[np.ix_(rows, rows)])[0] for rows in parts)
+    assert values[0] - 1e-13 <= seen < -1e-4 * scale
+    assert np.sum(values < -1e-12 * scale) <= problem.net.width * min(problem.net.n_inputs + 1, k)
+
+
+def test_with_tanh_neither_holds():
+    seen, most = [], []
+    for seed in range(4):
+        problem, theta = network_case(1, activation="tanh", seed=seed)
+        H = hessian_of(problem, theta)
+        first = parts_of(problem, theta)[0][0]
+        seen.append(np.linalg.eigvalsh(H[np.ix_(first, first)])[0] < -1e-3 * np.abs(H).max())
+        most.append(np.sum(np.linalg.eigvalsh(H) < -1e-12) > problem.net.width)
+    assert all(seen)
+    assert any(most)
+
+
+def test_the_saddle_of_a_relu_network_has_a_negative_eigenvalue_for_each_neuron():
+    problem, saddle = relu_saddle()
+    H = hessian_of(problem, saddle)
+    layers, parts = parts_of(problem, saddle)
+    assert np.sum(np.linalg.eigvalsh(H) < -1e-12) == 3
+    assert min(np.linalg.eigvalsh(H[np.ix_(rows, rows)])[0] for rows in layers) >= -1e-13
+    assert all(np.linalg.eigvalsh(H[np.ix_(rows, rows)])[0] < -0.1 for rows in parts)
+
+
+@pytest.mark.parametrize(("k", "loss"), CASES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gauge_vectors_are_null_vectors_of_the_jacobian_and_orthogonal_to_gradients(k, loss, dtype):
+    problem, theta = network_case(k, loss=loss, dtype=dtype)
+    (w, a), g = neurons(problem, theta), problem.energy_and_gradient(theta)[1]
+    g_w, g_a = neurons(problem, g)
+    eps = np.finfo(dtype).eps
+    assert np.abs(np.sum(w * g_w, axis=1) - np.sum(a * g_a, axis=1)).max() < 50 * eps * np.abs(g).max()
+    _, parts = parts_of(problem, theta)
+    for j, rows in enumerate(parts):
+        t = 0 * theta
+        t[rows] = np.concatenate([w[j], -a[j]])
+        Ht = problem.hvp(theta, t)
+        wanted = 0 * theta
+        wanted[rows] = np.concatenate([-g_w[j], g_a[j]])
+        assert np.abs(Ht - wanted).max() < 200 * eps * (1 + np.abs(g).max())
+        if loss == "mse":
+            assert np.abs(problem.linearize(theta).jvp(t)).max() < 50 * eps
+
+
+def squares(problem, theta):
+    """Return |w_j|^2 - |a_j|^2 of each neuron, which the flow conserves."""
+    w, a = neurons(problem, theta)
+    return np.sum(w * w, axis=1) - np.sum(a * a, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "order"),
+    [
+        (gf.GradientDescent(), 1),
+        (gf.SAV(), 1),
+        (gf.ExpSAV(), 1),
+        (gf.Restart(gf.IEQ()), 1),
+        (gf.Relaxed(gf.SAV()), 1),
+        (gf.RungeKutta4(), 4),
+        (gf.ImplicitEuler(tol=1e-13), 1),
+    ],
+    ids=lambda x: x if isinstance(x, int) else repr(x)[:20],
+)
+def test_a_step_of_order_p_changes_the_conserved_squares_by_dt_to_the_p_plus_1(scheme, order):
+    """B4: the slope of the defect of one step, where no pre-activation changes its sign."""
+    problem, theta = network_case(1, m=4, N=8, seed=3)
+    dts = np.array([1.0, 0.5, 0.25]) * (0.005 if order == 4 else 1e-4)
+    inputs, W = np.hstack([problem.x, np.ones((8, 1))]), problem.net.unpack(theta)[0]
+    defects = []
+    for dt in dts:
+        new = run(scheme, problem, theta, dt, 1).theta
+        assert np.array_equal(np.sign(inputs @ problem.net.unpack(new)[0]), np.sign(inputs @ W))
+        defects.append(np.abs(squares(problem, new) - squares(problem, theta)).max())
+    slopes = np.diff(np.log(defects)) / np.diff(np.log(dts))
+    np.testing.assert_allclose(slopes, order + 1, atol=0.15)
+
+
+@pytest.mark.parametrize("name", ["GradientDescent", "SAV", "ExpSAV", "IEQ", "GaussNewton"])
+def test_a_step_that_is_orthogonal_to_the_gauge_vectors_changes_the_squares_by_its_own_only(name):
+    """|w|^2 - |a|^2 changes by |d_w|^2 - |d_a|^2 exactly; with the diagonal of the curvature as the metric it does not."""
+    problem, theta = network_case(1, m=4, N=8, seed=3)
+    schemes = {
+        "GradientDescent": gf.GradientDescent(),
+        "SAV": gf.SAV(),
+        "ExpSAV": gf.ExpSAV(),
+        "IEQ": gf.IEQ(),
+        "GaussNewton": gf.GaussNewton(damping=2.0),
+    }
+    new = run(schemes[name], problem, theta, 0.5, 1).theta
+    defect = squares(problem, new) - squares(problem, theta)
+    np.testing.assert_allclose(defect, squares(problem, new - theta), atol=1e-13)
+    scaled = run(gf.LevenbergMarquardt(), problem, theta, 1.0, 1).theta
+    defect = squares(problem, scaled) - squares(problem, theta)
+    assert np.abs(defect - squares(problem, scaled - theta)).max() > 1e-3

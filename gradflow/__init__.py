@@ -25,7 +25,9 @@ from .run.solve import solve
 from .run.steps import ByEnergyRate, ByError
 from .run.stopping import Tolerance
 from .schemes import (
+    BFGS,
     IEQ,
+    LBFGS,
     SAV,
     Adagrad,
     Adam,
@@ -57,7 +59,9 @@ from .schemes.state import AuxState, FlowState
 from .version import __version__
 
 __all__ = [
+    "BFGS",
     "IEQ",
+    "LBFGS",
     "SAV",
     "Adagrad",
     "Adam",

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 import numpy as np
 import pytest
 
-from gradflow.curvature import GaussNewton, Identity, NielsenDamping
+from gradflow.curvature import GaussNewton, Identity, NielsenDamping, StrongWolfe
 from gradflow.energies.function import FunctionProblem
 from gradflow.energies.linear import Shift
 from gradflow.schemes import REGISTRY, SAV, ImplicitEuler
@@ -63,7 +63,7 @@ def assert_same_bits(found, wanted):
 
 
 def test_the_schemes_have_numbers():
-    assert {name for name in REGISTRY if not numbers_of(name)} == {"RungeKutta4", "Restart"}
+    assert {name for name in REGISTRY if not numbers_of(name)} == {"BFGS", "RungeKutta4", "Restart"}
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -134,6 +134,8 @@ DEFAULTS = {
         "spectrum": "exact",
         "tol": None,
     },
+    "LBFGS": {"memory": 10, "search": StrongWolfe()},
+    "BFGS": {"search": StrongWolfe()},
     "Restart": {},
     "Relaxed": {"eta": 0.99, "orientation": "literature", "budget": "dissipation"},
 }
@@ -167,7 +169,7 @@ BAD = {
     **dict.fromkeys(("eps", "tol", "scale"), (0.0, -1.0, math.nan, math.inf, "x")),
     **dict.fromkeys(("momentum", "decay", "beta1", "beta2"), (-0.1, 1.0, math.nan, "x")),
     "eta": (-0.1, 1.1, math.nan, "x"),
-    **dict.fromkeys(("max_newton", "max_cg"), (0, -1, 1.5, math.nan, "x")),
+    **dict.fromkeys(("max_newton", "max_cg", "memory"), (0, -1, 1.5, math.nan, "x")),
     "C": (math.nan, math.inf, -math.inf, "x"),
 }
 """Values outside of what a parameter of this name may be, in every scheme that has one."""

@@ -215,6 +215,8 @@ def of_schemes():
     yield "TrustRegion", gf.TrustRegion, {}, region
     cubic = {"weight": POSITIVE, "curvature": OBJECT} | solver
     yield "CubicRegularization", gf.CubicRegularization, {}, cubic
+    yield "LBFGS", gf.LBFGS, {}, {"memory": COUNT, "search": OBJECT}
+    yield "BFGS", gf.BFGS, {}, {"search": OBJECT}
     damping = {"start_relative": POSITIVE, "accept": BELOW_1}
     for name, right in {
         "FixedDamping": {"damping": NONNEGATIVE},
@@ -222,6 +224,8 @@ def of_schemes():
         "NielsenDamping": damping,
         "TrustRegion": {"radius": POSITIVE | NONE, "most": POSITIVE | NONE, "accept": ZERO},
         "Cubic": {"weight": POSITIVE, "accept": ZERO},
+        "Armijo": {"c1": set(), "beta": {"0.5"}},
+        "StrongWolfe": {"c1": set(), "c2": {"0.5"}, "beta": {"0.5"}},
         "CurvatureDiagonal": {"running": {"True", "False"}, "floor": {"0.5"}},
     }.items():
         yield f"curvature.{name}", getattr(gf.curvature, name), {}, right

@@ -1,6 +1,7 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
 from .damped_step import SOLVERS, damped_step
+from .descent import Armijo, StrongWolfe
 from .gauss_newton import GaussNewton
 from .globalization import Cubic, FixedDamping, MarquardtDamping, NielsenDamping, TrustRegion
 from .hessian import Hessian
@@ -9,6 +10,7 @@ from .minimising_movement import Increment, minimising_movement
 
 __all__ = [
     "SOLVERS",
+    "Armijo",
     "Cubic",
     "CurvatureDiagonal",
     "FixedDamping",
@@ -18,6 +20,7 @@ __all__ = [
     "Increment",
     "MarquardtDamping",
     "NielsenDamping",
+    "StrongWolfe",
     "TrustRegion",
     "damped_step",
     "minimising_movement",

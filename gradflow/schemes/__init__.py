@@ -15,6 +15,7 @@ from .ieq import IEQ
 from .implicit_euler import ImplicitEuler, ImplicitEulerState
 from .nesterov import Nesterov
 from .protocols import AuxiliaryScheme, EnergyTerms, Scheme
+from .quasi_newton import BFGS, LBFGS, BFGSState, LBFGSState
 from .relaxed import Relaxed, RelaxedState
 from .restart import Restart
 from .rmsprop import RMSProp
@@ -32,7 +33,9 @@ from .second_order_methods import (
 from .source_sav import SourceSAV
 
 __all__ = [
+    "BFGS",
     "IEQ",
+    "LBFGS",
     "REGISTRY",
     "SAV",
     "Adagrad",
@@ -41,6 +44,7 @@ __all__ = [
     "AdaptiveSAV",
     "AdaptiveState",
     "AuxiliaryScheme",
+    "BFGSState",
     "CubicRegularization",
     "ElementwiseSAV",
     "EnergyTerms",
@@ -50,6 +54,7 @@ __all__ = [
     "HeavyBall",
     "ImplicitEuler",
     "ImplicitEulerState",
+    "LBFGSState",
     "LevenbergMarquardt",
     "Nesterov",
     "Newton",
@@ -85,6 +90,8 @@ REGISTRY: dict[str, type] = {
         IEQ,
         AdaptiveIEQ,
         SecondOrder,
+        LBFGS,
+        BFGS,
         Restart,
         Relaxed,
     )

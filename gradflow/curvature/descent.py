@@ -1,0 +1,166 @@
+r"""Globalisation by a line search along a direction of descent.
+
+The direction solves
+
+.. math:: (G + \nu D)\,d = -g                                                                           \tag{1}
+
+with ``nu = 0`` where G is positive definite, and otherwise with
+
+.. math:: \nu = -\mu_1 + \beta \max_i |\mu_i|,                                                           \tag{2}
+
+``mu_1`` the least eigenvalue of G in the metric D. Then ``(g, d)_M < 0``. The length alpha of the step is found by a search
+of `gradflow.curvature.line_search` that starts from the full step: it takes the place of the gain ratio, and of the control
+of the other globalisations.
+
+With ``solver="cholesky"``, nu is the first of 0, a number of the size ``beta max |B_ij|``, and its doublings for which a
+Cholesky factorisation exists (`gradflow.curvature.cholesky`).
+
+Source: Nocedal & Wright, Numerical Optimization (2006), sections 3.4 and 6.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+from ..namespace import Array, array_namespace
+from ..refusals import plain_numbers, real_number
+from .cholesky import cholesky_step
+from .globalization import Control, Globalization
+from .line_search import Found, Phi, armijo, strong_wolfe
+from .model import Model
+from .spectral import Form, Step
+from .subproblem import Coefficients, damped
+
+__all__ = ["Armijo", "Searching", "StrongWolfe"]
+
+
+@runtime_checkable
+class Searching(Globalization, Protocol):
+    """A globalisation that searches along the direction that its subproblem gives."""
+
+    def search(self, phi: Phi, slope: float, *, start: float, noise: float, shortest: float) -> Found:
+        """Return the length of the step.
+
+        Parameters
+        ----------
+        phi : callable
+            Maps a length to its `gradflow.curvature.line_search.Trial`.
+        slope : float
+            The slope phi'(0).
+        start : float
+            First length, > 0.
+        noise : float
+            Rounding error of a difference of two values of phi, >= 0.
+        shortest : float
+            Length that no longer changes theta, >= 0.
+        """
+
+
+def _descending(form: Form, beta: float) -> Coefficients:
+    """Return the solution of (1) with (2)."""
+    xp = array_namespace(form.mu)
+    least, size = xp.min(form.mu), xp.max(xp.abs(form.mu))
+    bent = (least < -form.tiny) | ((least <= form.tiny) & xp.any((form.mu <= form.tiny) & (form.gamma != 0)))
+    return damped(form.gamma, form.mu, xp.where(bent, beta * size - least, 0 * size), form.tiny)  # (2)
+
+
+@dataclass(frozen=True)
+class Armijo:
+    """Backtracking from the full step to one with sufficient decrease.
+
+    Parameters
+    ----------
+    c1 : float
+        The least share of the decrease ``-alpha (g, d)_M`` of the linear model, in (0, 1/2).
+    beta : float
+        The least eigenvalue of a modified curvature, relative to the largest, in (0, 1].
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+
+    c1: float = 1e-4
+    beta: float = 1e-3
+    accept: ClassVar[None] = None
+    direct: ClassVar[tuple[str, ...]] = ("cholesky",)
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        real_number("c1", self.c1, 0, 0.5, open_low=True, open_high=True)
+        real_number("beta", self.beta, 0, 1, open_low=True)
+
+    def start(self, form: Form | None, length: Array) -> Control:
+        """Return the length 1."""
+        return Control(1 + 0 * length, 1 + 0 * length)
+
+    def solve(self, form: Form, size: Array) -> Coefficients:
+        """Return a direction of descent, (1)."""
+        return _descending(form, self.beta)
+
+    def solve_directly(self, model: Model, weights: Array | None, size: Array, tol: float | None) -> Step:
+        """Return a direction of descent by a modified Cholesky factorisation."""
+        return cholesky_step(model, weights, 0.0, beta=self.beta)
+
+    def search(self, phi: Phi, slope: float, *, start: float, noise: float, shortest: float) -> Found:
+        """Return the length by backtracking."""
+        return armijo(phi, slope, start=start, c1=self.c1, noise=noise, shortest=shortest)
+
+    def after(self, control: Control, step: Step, ratio: Array) -> Control:
+        """Return the same control: each search starts from the full step."""
+        return control
+
+
+@dataclass(frozen=True)
+class StrongWolfe:
+    """A length with the strong Wolfe conditions, which may be longer than the full step.
+
+    Parameters
+    ----------
+    c1 : float
+        The least share of the decrease ``-alpha (g, d)_M`` of the linear model, in (0, 1/2).
+    c2 : float
+        The largest share of the slope that may be left, in (c1, 1). For conjugate gradients 0.1 is usual; a small number
+        makes the search exact.
+    beta : float
+        The least eigenvalue of a modified curvature, relative to the largest, in (0, 1].
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+
+    c1: float = 1e-4
+    c2: float = 0.9
+    beta: float = 1e-3
+    accept: ClassVar[None] = None
+    direct: ClassVar[tuple[str, ...]] = ("cholesky",)
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        real_number("c1", self.c1, 0, 0.5, open_low=True, open_high=True)
+        real_number("c2", self.c2, self.c1, 1, open_low=True, open_high=True)
+        real_number("beta", self.beta, 0, 1, open_low=True)
+
+    def start(self, form: Form | None, length: Array) -> Control:
+        """Return the length 1."""
+        return Control(1 + 0 * length, 1 + 0 * length)
+
+    def solve(self, form: Form, size: Array) -> Coefficients:
+        """Return a direction of descent, (1)."""
+        return _descending(form, self.beta)
+
+    def solve_directly(self, model: Model, weights: Array | None, size: Array, tol: float | None) -> Step:
+        """Return a direction of descent by a modified Cholesky factorisation."""
+        return cholesky_step(model, weights, 0.0, beta=self.beta)
+
+    def search(self, phi: Phi, slope: float, *, start: float, noise: float, shortest: float) -> Found:
+        """Return the length by bracketing and zoom."""
+        return strong_wolfe(phi, slope, start=start, c1=self.c1, c2=self.c2, noise=noise, shortest=shortest)
+
+    def after(self, control: Control, step: Step, ratio: Array) -> Control:
+        """Return the same control: each search starts from the full step."""
+        return control

@@ -39,7 +39,7 @@ __all__ = ["Armijo", "Searching", "StrongWolfe"]
 class Searching(Globalization, Protocol):
     """A globalisation that searches along the direction that its subproblem gives."""
 
-    def search(self, phi: Phi, slope: float, *, start: float, noise: float, shortest: float) -> Found:
+    def search(self, phi: Phi, slope: float, *, start: float, shortest: float) -> Found:
         """Return the length of the step.
 
         Parameters
@@ -50,8 +50,6 @@ class Searching(Globalization, Protocol):
             The slope phi'(0).
         start : float
             First length, > 0.
-        noise : float
-            Rounding error of a difference of two values of phi, >= 0.
         shortest : float
             Length that no longer changes theta, >= 0.
         """
@@ -104,9 +102,9 @@ class Armijo:
         """Return a direction of descent by a modified Cholesky factorisation."""
         return cholesky_step(model, weights, 0.0, beta=self.beta)
 
-    def search(self, phi: Phi, slope: float, *, start: float, noise: float, shortest: float) -> Found:
+    def search(self, phi: Phi, slope: float, *, start: float, shortest: float) -> Found:
         """Return the length by backtracking."""
-        return armijo(phi, slope, start=start, c1=self.c1, noise=noise, shortest=shortest)
+        return armijo(phi, slope, start=start, c1=self.c1, shortest=shortest)
 
     def after(self, control: Control, step: Step, ratio: Array) -> Control:
         """Return the same control: each search starts from the full step."""
@@ -157,9 +155,9 @@ class StrongWolfe:
         """Return a direction of descent by a modified Cholesky factorisation."""
         return cholesky_step(model, weights, 0.0, beta=self.beta)
 
-    def search(self, phi: Phi, slope: float, *, start: float, noise: float, shortest: float) -> Found:
+    def search(self, phi: Phi, slope: float, *, start: float, shortest: float) -> Found:
         """Return the length by bracketing and zoom."""
-        return strong_wolfe(phi, slope, start=start, c1=self.c1, c2=self.c2, noise=noise, shortest=shortest)
+        return strong_wolfe(phi, slope, start=start, c1=self.c1, c2=self.c2, shortest=shortest)
 
     def after(self, control: Control, step: Step, ratio: Array) -> Control:
         """Return the same control: each search starts from the full step."""

@@ -17,12 +17,14 @@ then shrinks that interval. In both stages the trial is the minimiser of the cub
 away from the ends of the interval by a tenth of its length. A trial at which phi or its slope is not finite is too long;
 the next one is ten times closer.
 
-Rounding. A difference of two values of phi that is at most `noise` has no digits. It is replaced by the trapezoidal rule,
+Rounding. A difference of two values of phi that is at most their `noise` has no digits. If the slopes also predict no more
+than twice that, it is replaced by the trapezoidal rule,
 
 .. math:: \varphi(\beta) - \varphi(\alpha) \approx \tfrac12(\beta - \alpha)\bigl(\varphi'(\alpha) + \varphi'(\beta)\bigr), \tag{3}
 
 which is exact for a quadratic and has the digits of the gradient. With (3), (1) is the approximate condition of Hager and
-Zhang, ``phi'(alpha) <= (2 c_1 - 1) phi'(0)``.
+Zhang, ``phi'(alpha) <= (2 c_1 - 1) phi'(0)``. As they do, a length that satisfies (1) only so must flatten the slope,
+``phi'(alpha) >= c_2 phi'(0)``, in `armijo` with ``c_2 = 9/10``: otherwise a length near 0 would be accepted for every phi.
 
 ==============  ============  ======
 symbol          code          shape
@@ -49,6 +51,7 @@ EXITS = ("sufficient", "wolfe", "largest", "no descent", "too short", "evaluatio
 """How a search ends, as listed in `Found`."""
 MOST = 60  # evaluations: more halvings than a float64 has digits
 NEAREST = 0.1  # distance of a trial to the ends of its interval, relative to the interval
+FLATTENED = 0.9  # c_2 of a length that satisfies (1) to rounding only, in `armijo`
 FARTHEST = 10.0  # of the next trial beyond the last one, relative to the last interval
 
 
@@ -61,6 +64,8 @@ class Trial(NamedTuple):
     """phi(alpha) - phi(0)."""
     slope: Callable[[], float]
     """Returns phi'(alpha); called only where it is needed."""
+    noise: float = 0.0
+    """Rounding error of `change`."""
     at: Any = None
     """What the caller keeps of the evaluation."""
 
@@ -83,19 +88,19 @@ class Found(NamedTuple):
     """Number of lengths at which phi was evaluated."""
 
 
-def difference(trial: Trial, other: Trial, noise: float) -> float:
-    """Return phi(trial) - phi(other), by (3) where it is at most `noise`.
+def difference(trial: Trial, other: Trial) -> float:
+    """Return phi(trial) - phi(other), by (3) where it is at most the noise of one of them.
 
     Parameters
     ----------
     trial, other : Trial
         Two lengths.
-    noise : float
-        Rounding error of a difference, >= 0.
     """
-    change = trial.change - other.change
+    change, noise = trial.change - other.change, max(trial.noise, other.noise)
     if noise > 0 and abs(change) <= noise:
-        return (trial.alpha - other.alpha) * (trial.slope() + other.slope()) / 2  # (3)
+        length, a, b = trial.alpha - other.alpha, trial.slope(), other.slope()
+        if abs(length) * max(abs(a), abs(b)) <= 2 * noise:  # of a quadratic, twice the decrease to the minimum
+            return length * (a + b) / 2  # (3)
     return change
 
 
@@ -129,7 +134,6 @@ def armijo(
     *,
     start: float = 1.0,
     c1: float = 1e-4,
-    noise: float = 0.0,
     shortest: float = 0.0,
     most: int = MOST,
 ) -> Found:
@@ -145,8 +149,6 @@ def armijo(
         First length, > 0.
     c1 : float
         The number c_1, in (0, 1); less than 1/2 for Newton directions.
-    noise : float
-        Rounding error of a difference of two values of phi, >= 0.
     shortest : float
         Length that no longer changes theta, >= 0.
     most : int
@@ -158,7 +160,8 @@ def armijo(
     for n in range(1, most + 1):
         trial = phi(alpha)
         usable = isfinite(trial.change)
-        if usable and difference(trial, origin, noise) <= c1 * alpha * slope0:  # (1)
+        enough = usable and difference(trial, origin) <= c1 * alpha * slope0  # (1)
+        if enough and (_is_seen(trial) or trial.slope() >= FLATTENED * slope0):
             return Found(trial, "sufficient", n)
         excess = trial.change - alpha * slope0
         parabola = -slope0 * alpha / (2 * excess) if usable and excess > 0 else 0.1
@@ -175,7 +178,6 @@ def strong_wolfe(
     start: float = 1.0,
     c1: float = 1e-4,
     c2: float = 0.9,
-    noise: float = 0.0,
     shortest: float = 0.0,
     largest: float = 1e20,
     most: int = MOST,
@@ -188,7 +190,7 @@ def strong_wolfe(
         As in `armijo`.
     c2 : float
         The number c_2, in (c_1, 1).
-    noise, shortest : float, float
+    shortest : float
         As in `armijo`.
     largest : float
         Largest length.
@@ -203,7 +205,7 @@ def strong_wolfe(
         """Return whether a trial satisfies (1) and is below the best length so far."""
         if not (isfinite(trial.change) and isfinite(trial.slope())):
             return False
-        return difference(trial, origin, noise) <= c1 * trial.alpha * slope0 and difference(trial, low, noise) < 0
+        return difference(trial, origin) <= c1 * trial.alpha * slope0 and difference(trial, low) < 0
 
     def flat(trial: Trial) -> bool:
         return abs(trial.slope()) <= -c2 * slope0  # (2)
@@ -221,14 +223,14 @@ def strong_wolfe(
             return Found(trial, "largest" if alpha >= largest else "sufficient", n)
         else:
             width = alpha - low.alpha
-            wanted = _interpolated(low, trial, noise)
+            wanted = _interpolated(low, trial)
             reach = FARTHEST * width if wanted is None else wanted - alpha
             if reach < 0:  # the cubic has its minimum behind: it falls ever faster
                 reach = FARTHEST * width
             low, alpha = trial, min(largest, alpha + min(max(reach, NEAREST * width), FARTHEST * width))
     while n < most:  # zoom
         width = high.alpha - low.alpha
-        alpha = low.alpha + width * _share(low, high, noise)
+        alpha = low.alpha + width * _share(low, high)
         if not abs(width) > shortest or alpha in (low.alpha, high.alpha):
             break
         trial, n = phi(alpha), n + 1
@@ -240,21 +242,26 @@ def strong_wolfe(
         if trial.slope() * width >= 0:
             high = low
         low = trial
-    if low.alpha > 0:
+    if low.alpha > 0 and _is_seen(low):
         return Found(low, "sufficient", n)
     return Found(None, "evaluations" if n == most else "too short", n)
 
 
-def _interpolated(a: Trial, b: Trial, noise: float) -> float | None:
+def _is_seen(trial: Trial) -> bool:
+    """Return whether phi falls by more than rounding errors."""
+    return trial.change < -trial.noise or trial.noise == 0
+
+
+def _interpolated(a: Trial, b: Trial) -> float | None:
     """Return the minimiser of the cubic through two trials, None if there is none."""
-    return cubic_minimiser(a.alpha, a.slope(), b.alpha, b.slope(), difference(b, a, noise))
+    return cubic_minimiser(a.alpha, a.slope(), b.alpha, b.slope(), difference(b, a))
 
 
-def _share(low: Trial, high: Trial, noise: float) -> float:
+def _share(low: Trial, high: Trial) -> float:
     """Return where the next trial of an interval lies, 0 at low and 1 at high."""
     if not (isfinite(high.change) and isfinite(high.slope())):
         return NEAREST
-    wanted = _interpolated(low, high, noise)
+    wanted = _interpolated(low, high)
     if wanted is None:
         return 0.5
     return min(max((wanted - low.alpha) / (high.alpha - low.alpha), NEAREST), 1 - NEAREST)

@@ -154,8 +154,8 @@ def memory_update(
     """
     xp = array_namespace(s_new)
     sy, yy = inner(s_new, y_new), inner(y_new, y_new)
-    keep = _is_positive(sy, inner(s_new, s_new), yy)
-    one = xp.zeros_like(sy) + 1
+    keep = _is_positive(sy, inner(s_new, s_new), yy, xp.finfo(s_new.dtype).eps)
+    one = xp.ones_like(sy)
     rho_new, scale_new = 1 / xp.where(keep, sy, one), sy / xp.where(keep, yy, one)  # (4)
     return (
         xp.where(keep, xp.concat([s[1:, ...], s_new[None, ...]]), s),
@@ -182,20 +182,20 @@ def bfgs_update(K: Array, fresh: Array, s: Array, y: Array, *, mass: Array | flo
     xp = array_namespace(s)
     M_y = mass * y
     sy, yy = s @ M_y, y @ M_y
-    keep = _is_positive(sy, s @ (mass * s), yy)
-    one = xp.zeros_like(sy) + 1
+    keep = _is_positive(sy, s @ (mass * s), yy, xp.finfo(s.dtype).eps)
+    one = xp.ones_like(sy)
     rho = 1 / xp.where(keep, sy, one)
     K_0 = xp.where(keep & (fresh > 0), sy / xp.where(keep, yy, one), one) * K  # (4)
     w = K_0 @ M_y
     s_w = s[:, None] * w[None, :]
     new = K_0 - rho * (s_w + s_w.T) + rho * (1 + rho * (M_y @ w)) * (s[:, None] * s[None, :])  # (3)
-    return xp.where(keep, new, K), xp.where(keep, 0 * fresh, fresh)
+    return xp.where(keep, new, K), xp.where(keep, xp.zeros_like(fresh), fresh)
 
 
-def _is_positive(sy: Array, ss: Array, yy: Array) -> Array:
+def _is_positive(sy: Array, ss: Array, yy: Array, eps: float) -> Array:
     """Return whether (s, y) > eps |s| |y|, 0-d, with a finite |y|^2: the pair has a curvature, and it is not a rounding error."""
     xp = array_namespace(sy)
-    return (sy > float(xp.finfo(sy.dtype).eps) * xp.sqrt(ss) * xp.sqrt(yy)) & (yy < inf)
+    return (sy > float(eps) * xp.sqrt(ss) * xp.sqrt(yy)) & (yy < inf)
 
 
 def _searched(problem: Problem, theta: Array, d: Array, at: Any, dt: Scalar, search: Searching) -> Found:
@@ -205,12 +205,13 @@ def _searched(problem: Problem, theta: Array, d: Array, at: Any, dt: Scalar, sea
 
     def phi(alpha: float) -> Trial:
         new = problem.energy_and_gradient(theta + alpha * d)
-        return Trial(alpha, float(new[0] - E), lambda: float(problem.inner(new[1], d)), new)
+        noise = ROUNDING * eps * max(abs(float(E)), abs(float(new[0])))
+        return Trial(alpha, float(new[0] - E), lambda: float(problem.inner(new[1], d)), noise, new)
 
     size, length = norm(problem.inner, theta), norm(problem.inner, d)
     shortest = 1e-3 * eps * size / length if 0 < length < inf else 0.0  # below, theta would not change
     slope = float(problem.inner(g, d))
-    return search.search(phi, slope, start=float(dt), noise=ROUNDING * eps * abs(float(E)), shortest=shortest)
+    return search.search(phi, slope, start=float(dt), shortest=shortest)
 
 
 def _check_search(search: Any) -> None:

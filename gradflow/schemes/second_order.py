@@ -257,7 +257,7 @@ class SecondOrder:
         noise = ROUNDING * float(xp.finfo(state.theta.dtype).eps) * abs(float(model.energy))
         size, evaluations, found = control.size, 1, None
         if isinstance(self.globalization, Searching):
-            found = self._searched(self.globalization, model, step, float(dt), noise)
+            found = self._searched(self.globalization, model, step, float(dt))
             evaluations, dt = found.evaluations, found.trial.alpha if found.trial else 0.0
             size = zero + dt
         trial, predicted = second_order_update(state.theta, step.d, step.slope, step.bend, dt=dt)
@@ -277,19 +277,21 @@ class SecondOrder:
         )  # fmt: skip
         return after, new if accepted else model
 
-    def _searched(self, globalization: Searching, model: Model, step: Step, start: float, noise: float) -> Found:
+    def _searched(self, globalization: Searching, model: Model, step: Step, start: float) -> Found:
         """Return the length along the direction of a step; the trials keep their models."""
         problem, theta, d = model.problem, model.theta, step.d
 
         def phi(alpha: float) -> Trial:
             new = self.curvature.at(problem, theta + alpha * d)
-            return Trial(alpha, -float(decrease(model, new)), lambda: float(problem.inner(new.gradient, d)), new)
+            noise = ROUNDING * eps * max(abs(float(model.energy)), abs(float(new.energy)))
+            return Trial(alpha, -float(decrease(model, new)), lambda: float(problem.inner(new.gradient, d)), noise, new)
 
+        eps = float(array_namespace(d).finfo(d.dtype).eps)
         size, length = norm(problem.inner, theta), norm(problem.inner, d)
-        least = 1e-3 * float(array_namespace(d).finfo(d.dtype).eps) * size  # below, theta would not change
+        least = 1e-3 * eps * size  # below, theta would not change
         shortest = least / length if 0 < length < inf else 0.0
         with quiet():  # a trial may overflow; it is then shortened
-            return globalization.search(phi, float(step.slope), start=start, noise=noise, shortest=shortest)
+            return globalization.search(phi, float(step.slope), start=start, shortest=shortest)
 
 
 def _ratio(actual: Array, predicted: Array, noise: float) -> Array:

@@ -15,24 +15,32 @@ of the other globalisations.
 With ``solver="cholesky"``, nu is the first of 0, a number of the size ``beta max |B_ij|``, and its doublings for which a
 Cholesky factorisation exists (`gradflow.curvature.cholesky`).
 
+Where (1) predicts a decrease ``-(g, d)_M`` of at most ``(64 eps)^2 |E|``, the gradient itself is a rounding error, and the
+search ends without a length.
+
 Source: Nocedal & Wright, Numerical Optimization (2006), sections 3.4 and 6.1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from math import inf
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+from ..energies.protocols import Problem, norm
 from ..namespace import Array, array_namespace
 from ..refusals import plain_numbers, real_number
 from .cholesky import cholesky_step
 from .globalization import Control, Globalization
-from .line_search import Found, Phi, armijo, strong_wolfe
+from .line_search import Found, Phi, Trial, armijo, strong_wolfe
 from .model import Model
 from .spectral import Form, Step
 from .subproblem import Coefficients, damped
 
-__all__ = ["Armijo", "Searching", "StrongWolfe"]
+__all__ = ["Armijo", "Point", "Searching", "StrongWolfe", "search_along"]
+
+ROUNDING = 64.0  # a difference of energies of at most this multiple of eps |E| is a rounding error
 
 
 @runtime_checkable
@@ -53,6 +61,63 @@ class Searching(Globalization, Protocol):
         shortest : float
             Length that no longer changes theta, >= 0.
         """
+
+
+class Point(NamedTuple):
+    """What a search evaluates."""
+
+    energy: float
+    """E at the point."""
+    change: float
+    """E at the point less E at theta."""
+    gradient: Callable[[], Array]
+    """Returns the gradient, (P,)."""
+    at: Any
+    """What the caller keeps of the evaluation."""
+
+
+def search_along(
+    search: Searching,
+    problem: Problem,
+    theta: Array,
+    d: Array,
+    evaluate: Callable[[Array], Point],
+    *,
+    energy: float,
+    slope: float,
+    start: float,
+) -> Found:
+    """Return the length that a search finds along a direction.
+
+    Parameters
+    ----------
+    search : Searching
+        The search.
+    problem : Problem
+        The energy.
+    theta, d : array (P,)
+        Where the search starts, and the direction.
+    evaluate : callable
+        Maps parameters (P,) to a `Point`.
+    energy : float
+        E(theta).
+    slope : float
+        (g, d)_M.
+    start : float
+        First length, > 0.
+    """
+    eps = float(array_namespace(d).finfo(d.dtype).eps)
+
+    def phi(alpha: float) -> Trial:
+        E, change, gradient, at = evaluate(theta + alpha * d)
+        noise = ROUNDING * eps * max(abs(energy), abs(E))
+        return Trial(alpha, change, lambda: float(problem.inner(gradient(), d)), noise, at)
+
+    size, length = norm(problem.inner, theta), norm(problem.inner, d)
+    shortest = 1e-3 * eps * size / length if 0 < length < inf else 0.0  # below, theta would not change
+    if -slope <= (ROUNDING * eps) ** 2 * abs(energy):
+        slope = 0.0
+    return search.search(phi, slope, start=start, shortest=shortest)
 
 
 def _descending(form: Form, beta: float) -> Coefficients:

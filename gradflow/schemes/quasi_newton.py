@@ -28,7 +28,8 @@ and ``H g`` follows from two passes over the pairs:
           r \leftarrow r + \bigl(a_i - \rho_i\,(y_i, r)_M\bigr)\,s_i, \quad i = 1, \dots, m,               \tag{5}
 
 from ``q = g`` and, in between, ``r = H_0 q``. BFGS begins with (4) of its first pair. Before the first pair H = I: the first
-step is one of explicit Euler, of size alpha.
+step is one of explicit Euler, of size alpha. A full step along -g may lead far away; its search starts from
+``dt / max(1, |g|_M)``, a length of at most dt in theta. All others start from ``alpha = dt``.
 
 The methods are the same for every inner product: with ``theta = M^{-1/2} z`` they make the steps of the plain method for z.
 
@@ -58,16 +59,14 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar, NamedTuple
 
-from ..curvature.descent import Searching, StrongWolfe
-from ..curvature.line_search import Found, Trial
+from ..curvature.descent import Point, Searching, StrongWolfe, search_along
+from ..curvature.line_search import Found
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem, norm, problem_ability
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import plain_numbers, whole_number
 
 __all__ = ["BFGS", "LBFGS", "BFGSState", "LBFGSState", "bfgs_update", "direction_update", "memory_update"]
-
-ROUNDING = 64.0  # a difference of energies of at most this multiple of eps |E| is a rounding error
 
 
 class LBFGSState(NamedTuple):
@@ -154,7 +153,7 @@ def memory_update(
     """
     xp = array_namespace(s_new)
     sy, yy = inner(s_new, y_new), inner(y_new, y_new)
-    keep = _is_positive(sy, inner(s_new, s_new), yy, xp.finfo(s_new.dtype).eps)
+    keep = _is_positive(sy, inner(s_new, s_new), yy, xp.finfo(s_new.dtype))
     one = xp.ones_like(sy)
     rho_new, scale_new = 1 / xp.where(keep, sy, one), sy / xp.where(keep, yy, one)  # (4)
     return (
@@ -182,7 +181,7 @@ def bfgs_update(K: Array, fresh: Array, s: Array, y: Array, *, mass: Array | flo
     xp = array_namespace(s)
     M_y = mass * y
     sy, yy = s @ M_y, y @ M_y
-    keep = _is_positive(sy, s @ (mass * s), yy, xp.finfo(s.dtype).eps)
+    keep = _is_positive(sy, s @ (mass * s), yy, xp.finfo(s.dtype))
     one = xp.ones_like(sy)
     rho = 1 / xp.where(keep, sy, one)
     K_0 = xp.where(keep & (fresh > 0), sy / xp.where(keep, yy, one), one) * K  # (4)
@@ -192,26 +191,24 @@ def bfgs_update(K: Array, fresh: Array, s: Array, y: Array, *, mass: Array | flo
     return xp.where(keep, new, K), xp.where(keep, xp.zeros_like(fresh), fresh)
 
 
-def _is_positive(sy: Array, ss: Array, yy: Array, eps: float) -> Array:
-    """Return whether (s, y) > eps |s| |y|, 0-d, with a finite |y|^2: the pair has a curvature, and it is not a rounding error."""
-    xp = array_namespace(sy)
-    return (sy > float(eps) * xp.sqrt(ss) * xp.sqrt(yy)) & (yy < inf)
+def _is_positive(sy: Array, ss: Array, yy: Array, numbers: Any) -> Array:
+    """Return whether (s, y) > eps |s| |y|, 0-d, in the range of the dtype: the pair has a curvature that is no rounding error."""
+    xp, tiny = array_namespace(sy), float(numbers.smallest_normal)
+    seen = sy > float(numbers.eps) * xp.sqrt(ss) * xp.sqrt(yy)
+    return seen & (sy > tiny) & (yy > tiny) & (yy < inf)
 
 
-def _searched(problem: Problem, theta: Array, d: Array, at: Any, dt: Scalar, search: Searching) -> Found:
+def _searched(search: Searching, problem: Problem, theta: Array, d: Array, at: Any, dt: Scalar, empty: bool) -> Found:
     """Return the length along d, from energy and gradient at theta; each trial keeps energy and gradient there."""
     E, g = at
-    eps = float(array_namespace(d).finfo(d.dtype).eps)
 
-    def phi(alpha: float) -> Trial:
-        new = problem.energy_and_gradient(theta + alpha * d)
-        noise = ROUNDING * eps * max(abs(float(E)), abs(float(new[0])))
-        return Trial(alpha, float(new[0] - E), lambda: float(problem.inner(new[1], d)), noise, new)
+    def evaluate(point: Array) -> Point:
+        new = problem.energy_and_gradient(point)
+        return Point(float(new[0]), float(new[0] - E), lambda: new[1], new)
 
-    size, length = norm(problem.inner, theta), norm(problem.inner, d)
-    shortest = 1e-3 * eps * size / length if 0 < length < inf else 0.0  # below, theta would not change
+    start = float(dt) / max(1.0, norm(problem.inner, g)) if empty else float(dt)
     slope = float(problem.inner(g, d))
-    return search.search(phi, slope, start=float(dt), shortest=shortest)
+    return search_along(search, problem, theta, d, evaluate, energy=float(E), slope=slope, start=start)
 
 
 def _check_search(search: Any) -> None:
@@ -288,7 +285,7 @@ class LBFGS:
             at = problem.energy_and_gradient(state.theta) if at is None else at
             theta, (_, g), zero = state.theta, at, 0 * state.theta[0]
             d = direction_update(g, state.s, state.y, state.rho, state.scale, inner=problem.inner)
-            trial, _, evaluations = _searched(problem, theta, d, at, dt, self.search)
+            trial, _, evaluations = _searched(self.search, problem, theta, d, at, dt, not bool(state.rho[-1] > 0))
             if trial is None:
                 return self._empty(theta, zero, zero + evaluations), at
             new, g_new = theta + trial.alpha * d, trial.at[1]  # (1)
@@ -353,7 +350,7 @@ class BFGS:
             theta, (_, g), zero = state.theta, at, 0 * state.theta[0]
             mass = problem_ability(problem, "mass")
             d = -(state.K @ (mass * g))  # (1)
-            trial, _, evaluations = _searched(problem, theta, d, at, dt, self.search)
+            trial, _, evaluations = _searched(self.search, problem, theta, d, at, dt, bool(state.fresh > 0))
             if trial is None:
                 return self._identity(problem, theta, zero, zero + evaluations), at
             new, g_new = theta + trial.alpha * d, trial.at[1]  # (1)

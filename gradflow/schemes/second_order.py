@@ -51,26 +51,22 @@ chapter 6.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from typing import Any, ClassVar, NamedTuple
 
-from ..curvature.descent import Searching
+from ..curvature.descent import ROUNDING, Point, Searching, search_along
 from ..curvature.gauss_newton import GaussNewton
 from ..curvature.globalization import Control, Direct, Globalization, NielsenDamping
-from ..curvature.line_search import Found, Trial
+from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
 from ..curvature.model import Curvature, Model, decrease
 from ..curvature.spectral import SOLVERS, SPECTRA, Step, minimise
 from ..energies.linear import Scalar
-from ..energies.protocols import Problem, norm
+from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import one_of, plain_numbers, real_number
 
 __all__ = ["SecondOrder", "SecondOrderState", "second_order_update"]
-
-ROUNDING = (
-    64.0  # decreases up to this multiple of eps |E| are rounding errors: those of a sum of squares, and of its terms
-)
 
 
 class SecondOrderState(NamedTuple):
@@ -277,21 +273,18 @@ class SecondOrder:
         )  # fmt: skip
         return after, new if accepted else model
 
-    def _searched(self, globalization: Searching, model: Model, step: Step, start: float) -> Found:
+    def _searched(self, search: Searching, model: Model, step: Step, start: float) -> Found:
         """Return the length along the direction of a step; the trials keep their models."""
-        problem, theta, d = model.problem, model.theta, step.d
 
-        def phi(alpha: float) -> Trial:
-            new = self.curvature.at(problem, theta + alpha * d)
-            noise = ROUNDING * eps * max(abs(float(model.energy)), abs(float(new.energy)))
-            return Trial(alpha, -float(decrease(model, new)), lambda: float(problem.inner(new.gradient, d)), noise, new)
+        def evaluate(theta: Array) -> Point:
+            new = self.curvature.at(model.problem, theta)
+            return Point(float(new.energy), -float(decrease(model, new)), lambda: new.gradient, new)
 
-        eps = float(array_namespace(d).finfo(d.dtype).eps)
-        size, length = norm(problem.inner, theta), norm(problem.inner, d)
-        least = 1e-3 * eps * size  # below, theta would not change
-        shortest = least / length if 0 < length < inf else 0.0
+        slope, energy = float(step.slope), float(model.energy)
         with quiet():  # a trial may overflow; it is then shortened
-            return globalization.search(phi, float(step.slope), start=start, shortest=shortest)
+            return search_along(
+                search, model.problem, model.theta, step.d, evaluate, energy=energy, slope=slope, start=start
+            )
 
 
 def _ratio(actual: Array, predicted: Array, noise: float) -> Array:

@@ -83,7 +83,8 @@ def _solved(A: Array, tau: float, b: Array) -> Array | None:
     if is_numpy(A):
         x = cholesky_solve(shifted, b)
     else:  # the standard has no triangular solve: positive pivots are what a factorisation finds
-        positive = bool(xp.min(xp.linalg.eigvalsh(shifted)) > 0)
+        mu = xp.linalg.eigvalsh(shifted)
+        positive = float(xp.min(mu)) > float(xp.finfo(mu.dtype).eps) * mu.shape[0] * float(xp.max(xp.abs(mu)))
         x = xp.linalg.solve(shifted, b[:, None])[:, 0] if positive else None
     return x if x is not None and bool(xp.all(xp.isfinite(x))) else None
 

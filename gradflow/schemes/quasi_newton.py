@@ -285,7 +285,9 @@ class LBFGS:
             at = problem.energy_and_gradient(state.theta) if at is None else at
             theta, (_, g), zero = state.theta, at, 0 * state.theta[0]
             d = direction_update(g, state.s, state.y, state.rho, state.scale, inner=problem.inner)
-            trial, _, evaluations = _searched(self.search, problem, theta, d, at, dt, not bool(state.rho[-1] > 0))
+            trial, _, evaluations = _searched(
+                self.search, problem, theta, d, at, dt, not bool(array_namespace(theta).any(state.rho > 0))
+            )
             if trial is None:
                 return self._empty(theta, zero, zero + evaluations), at
             new, g_new = theta + trial.alpha * d, trial.at[1]  # (1)

@@ -277,3 +277,22 @@ def test_a_solver_belongs_to_its_subproblem():
             gf.SecondOrder(globalization=globalization, solver=solver)
     with pytest.raises(ValueError, match="spectrum must be one of exact"):
         gf.SecondOrder(globalization=C.Armijo(), solver="cholesky", spectrum="absolute")
+
+
+@pytest.mark.parametrize("solver", ["auto", "cholesky"])
+@pytest.mark.parametrize("curvature", CURVATURES)
+def test_a_network_with_dead_units_and_more_parameters_than_samples(curvature, solver):
+    net = gf.TwoLayerNet(2, 8, activation="relu")
+    x = np.random.default_rng(0).random((6, 2))
+    problem = gf.Regression(net, x, np.sin(3 * x.sum(1)))
+    theta = net.init(0)
+    W, _ = net.unpack(theta)
+    W[:, :2] = -1.0  # dead on positive inputs
+    for search in (C.Armijo(), C.StrongWolfe()):
+        scheme = gf.SecondOrder(curvature=CURVATURES[curvature], globalization=search, solver=solver)
+        run = gf.solve(problem, scheme, theta, steps=30)
+        energy = run.history["energy"]
+        assert np.all(np.isfinite(run.theta))
+        assert np.all(np.diff(energy) <= NOISE * energy[1:])
+        assert run.history["energy"][-1] < 0.1 * run.history["energy"][0]
+        np.testing.assert_allclose(net.unpack(run.theta)[0][:, :2], -1.0, atol=1e-8)

@@ -120,16 +120,37 @@ def search_along(
     return search.search(phi, slope, start=start, shortest=shortest)
 
 
-def _descending(form: Form, beta: float) -> Coefficients:
-    """Return the solution of (1) with (2)."""
-    xp = array_namespace(form.mu)
-    least, size = xp.min(form.mu), xp.max(xp.abs(form.mu))
-    bent = (least < -form.tiny) | ((least <= form.tiny) & xp.any((form.mu <= form.tiny) & (form.gamma != 0)))
-    return damped(form.gamma, form.mu, xp.where(bent, beta * size - least, 0 * size), form.tiny)  # (2)
+class _Descending:
+    """What the searches share: the direction."""
+
+    accept: ClassVar[None] = None
+    direct: ClassVar[tuple[str, ...]] = ("cholesky",)
+    beta: float
+
+    def start(self, form: Form | None, length: Array) -> Control:
+        """Return the length 1."""
+        return Control(1 + 0 * length, 1 + 0 * length)
+
+    def solve(self, form: Form, size: Array) -> Coefficients:
+        """Return a direction of descent, the solution of (1) with (2)."""
+        xp = array_namespace(form.mu)
+        least, largest = xp.min(form.mu), xp.max(xp.abs(form.mu))
+        zero = form.mu <= form.tiny
+        bent = (least < -form.tiny) | xp.any(zero & (form.gamma != 0))
+        nu = xp.where(bent, self.beta * largest - least, 0 * largest)  # (2)
+        return damped(form.gamma, form.mu, nu, form.tiny)
+
+    def solve_directly(self, model: Model, weights: Array | None, size: Array, tol: float | None) -> Step:
+        """Return a direction of descent by a modified Cholesky factorisation."""
+        return cholesky_step(model, weights, 0.0, beta=self.beta)
+
+    def after(self, control: Control, step: Step, ratio: Array) -> Control:
+        """Return the same control: each search starts from the full step."""
+        return control
 
 
 @dataclass(frozen=True)
-class Armijo:
+class Armijo(_Descending):
     """Backtracking from the full step to one with sufficient decrease.
 
     Parameters
@@ -137,7 +158,7 @@ class Armijo:
     c1 : float
         The least share of the decrease ``-alpha (g, d)_M`` of the linear model, in (0, 1/2).
     beta : float
-        The least eigenvalue of a modified curvature, relative to the largest, in (0, 1].
+        The shift (2) of a curvature that is not positive definite, relative to its largest eigenvalue, in (0, 1].
 
     Raises
     ------
@@ -147,37 +168,19 @@ class Armijo:
 
     c1: float = 1e-4
     beta: float = 1e-3
-    accept: ClassVar[None] = None
-    direct: ClassVar[tuple[str, ...]] = ("cholesky",)
 
     def __post_init__(self) -> None:
         plain_numbers(self)
         real_number("c1", self.c1, 0, 0.5, open_low=True, open_high=True)
         real_number("beta", self.beta, 0, 1, open_low=True)
 
-    def start(self, form: Form | None, length: Array) -> Control:
-        """Return the length 1."""
-        return Control(1 + 0 * length, 1 + 0 * length)
-
-    def solve(self, form: Form, size: Array) -> Coefficients:
-        """Return a direction of descent, (1)."""
-        return _descending(form, self.beta)
-
-    def solve_directly(self, model: Model, weights: Array | None, size: Array, tol: float | None) -> Step:
-        """Return a direction of descent by a modified Cholesky factorisation."""
-        return cholesky_step(model, weights, 0.0, beta=self.beta)
-
     def search(self, phi: Phi, slope: float, *, start: float, shortest: float) -> Found:
         """Return the length by backtracking."""
         return armijo(phi, slope, start=start, c1=self.c1, shortest=shortest)
 
-    def after(self, control: Control, step: Step, ratio: Array) -> Control:
-        """Return the same control: each search starts from the full step."""
-        return control
-
 
 @dataclass(frozen=True)
-class StrongWolfe:
+class StrongWolfe(_Descending):
     """A length with the strong Wolfe conditions, which may be longer than the full step.
 
     Parameters
@@ -188,7 +191,7 @@ class StrongWolfe:
         The largest share of the slope that may be left, in (c1, 1). For conjugate gradients 0.1 is usual; a small number
         makes the search exact.
     beta : float
-        The least eigenvalue of a modified curvature, relative to the largest, in (0, 1].
+        The shift (2) of a curvature that is not positive definite, relative to its largest eigenvalue, in (0, 1].
 
     Raises
     ------
@@ -199,8 +202,6 @@ class StrongWolfe:
     c1: float = 1e-4
     c2: float = 0.9
     beta: float = 1e-3
-    accept: ClassVar[None] = None
-    direct: ClassVar[tuple[str, ...]] = ("cholesky",)
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -208,22 +209,6 @@ class StrongWolfe:
         real_number("c2", self.c2, self.c1, 1, open_low=True, open_high=True)
         real_number("beta", self.beta, 0, 1, open_low=True)
 
-    def start(self, form: Form | None, length: Array) -> Control:
-        """Return the length 1."""
-        return Control(1 + 0 * length, 1 + 0 * length)
-
-    def solve(self, form: Form, size: Array) -> Coefficients:
-        """Return a direction of descent, (1)."""
-        return _descending(form, self.beta)
-
-    def solve_directly(self, model: Model, weights: Array | None, size: Array, tol: float | None) -> Step:
-        """Return a direction of descent by a modified Cholesky factorisation."""
-        return cholesky_step(model, weights, 0.0, beta=self.beta)
-
     def search(self, phi: Phi, slope: float, *, start: float, shortest: float) -> Found:
         """Return the length by bracketing and zoom."""
         return strong_wolfe(phi, slope, start=start, c1=self.c1, c2=self.c2, shortest=shortest)
-
-    def after(self, control: Control, step: Step, ratio: Array) -> Control:
-        """Return the same control: each search starts from the full step."""
-        return control

@@ -284,6 +284,40 @@ def the_state_says_what_happened():
     assert (new.ratio, new.accepted, new.share) == (-1.0, 0.0, 0.0)
 
 
+@check("identity", "E = k t^2/2 at single points, numbers that float64 has")
+def the_state_of_a_line_search():
+    """The length that a search finds is that of the state, with its decreases and evaluations; without a length, theta stays."""
+    C = gf.curvature
+    start = np.array([1.0])
+    for search in (C.Armijo(), C.StrongWolfe()):
+        for solver in ("eigh", "cholesky"):
+            # half of the curvature: the full step -2 leads to -1, where E is the same, and half of it to the minimum
+            method = gf.SecondOrder(curvature=Bent(0.5), globalization=search, solver=solver)
+            problem = parabola(2.0)
+            new = method.step(problem, method.init(problem, start), 1.0)
+            assert np.allclose(new[3:10], [0.5, 0.0, 2.0, 1.5, 0.75, 1.0, 2 / 3], rtol=1e-14)
+            assert (new.theta[0], new.accepted, new.evaluations) == (0.0, 1, 2)
+            assert not method.rejected(new)
+            ended = method.step(problem, new, 1.0)
+            assert (ended.theta[0], ended.size, ended.accepted, ended.evaluations, ended.ratio) == (
+                0.0,
+                0.0,
+                0,
+                0,
+                -1.0,
+            )
+            assert method.rejected(ended)
+            # the gradient has the wrong sign: E rises along d
+            uphill = gf.FunctionProblem(lambda t: -(t @ t) / 2, lambda t: t, hvp=lambda t, v: v)
+            failed = method.step(uphill, method.init(uphill, start), 1.0)
+            assert (failed.theta[0], failed.size, failed.accepted, failed.ratio) == (1.0, 0.0, 0, -1.0)
+            assert failed.evaluations > 10
+    # a quarter of the way: the slope is still 3/4 of the first, which c_2 = 1/2 refuses
+    method = gf.SecondOrder(curvature=C.Hessian(), globalization=C.StrongWolfe(c2=0.5))
+    new = method.step(problem, method.init(problem, start), 0.25)
+    assert (new.theta[0], new.size, new.evaluations) == (0.0, 1.0, 2)
+
+
 # %% [markdown]
 # ## What Newton's method does not do
 #

@@ -26,8 +26,10 @@ from .run.solve import solve
 from .run.steps import ByEnergyRate, ByError
 from .run.stopping import Tolerance
 from .schemes import (
+    BFGS,
     IEQ,
     KFAC,
+    LBFGS,
     SAV,
     Adagrad,
     Adam,
@@ -63,8 +65,10 @@ from .schemes.state import AuxState, FlowState
 from .version import __version__
 
 __all__ = [
+    "BFGS",
     "IEQ",
     "KFAC",
+    "LBFGS",
     "SAV",
     "Adagrad",
     "Adam",

@@ -6,12 +6,23 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 
-from gradflow.curvature import Cubic, CurvatureDiagonal, GaussNewton, Hessian, MarquardtDamping, TrustRegion
+from gradflow.curvature import (
+    Armijo,
+    Cubic,
+    CurvatureDiagonal,
+    GaussNewton,
+    Hessian,
+    MarquardtDamping,
+    StrongWolfe,
+    TrustRegion,
+)
 from gradflow.energies import linear
 from gradflow.energies.function import FunctionProblem
 from gradflow.energies.linear import Diagonal, Shift, Zero
 from gradflow.schemes import (
+    BFGS,
     IEQ,
+    LBFGS,
     REGISTRY,
     SAV,
     Adagrad,
@@ -60,6 +71,12 @@ FLOWS = {
     "NewtonCG": NewtonCG(),
     "NewtonCG-curvature": NewtonCG(gradient_tol=10.0, curvature_tol=0.01),
     "SecondOrder-absolute": SecondOrder(curvature=Hessian(), globalization=MarquardtDamping(), spectrum="absolute"),
+    "SecondOrder-Armijo": SecondOrder(curvature=Hessian(), globalization=Armijo()),
+    "SecondOrder-StrongWolfe": SecondOrder(curvature=Hessian(), globalization=StrongWolfe(), solver="cholesky"),
+    "SecondOrder-steihaug": SecondOrder(curvature=Hessian(), globalization=TrustRegion(radius=0.5), solver="steihaug"),
+    "LBFGS": LBFGS(memory=2),
+    "LBFGS-Armijo": LBFGS(search=Armijo()),
+    "BFGS": BFGS(),
 }
 AUXILIARY = {
     "SAV": SAV(C=1.0),

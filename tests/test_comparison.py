@@ -173,7 +173,7 @@ def test_what_trains_networks_and_is_left_out_is_named():
     schemes = {value for value in vars(gf.schemes).values() if isinstance(value, type) and hasattr(value, "step")}
     left_out = {kind for kind in schemes - bases if not getattr(kind, "_is_protocol", False)} - {gf.Restart, gf.Relaxed}
     escapes = {gf.PerturbedGradientDescent, gf.NegativeCurvatureDescent, gf.NewtonCG}
-    assert left_out == {gf.SourceSAV, gf.RungeKutta4, gf.ImplicitEuler, gf.SecondOrder} | escapes
+    assert left_out == {gf.SourceSAV, gf.RungeKutta4, gf.ImplicitEuler, gf.SecondOrder, gf.LBFGS, gf.BFGS} | escapes
     for name in (
         "vanilla and relaxed IEQ",
         "SourceSAV",

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 import numpy as np
 import pytest
 
-from gradflow.curvature import GaussNewton, Identity, NielsenDamping
+from gradflow.curvature import GaussNewton, Identity, NielsenDamping, StrongWolfe
 from gradflow.energies.function import FunctionProblem
 from gradflow.energies.linear import Shift
 from gradflow.schemes import REGISTRY, SAV, ImplicitEuler
@@ -64,7 +64,7 @@ def assert_same_bits(found, wanted):
 
 
 def test_the_schemes_have_numbers():
-    assert {name for name in REGISTRY if not numbers_of(name)} == {"RungeKutta4", "Restart"}
+    assert {name for name in REGISTRY if not numbers_of(name)} == {"BFGS", "RungeKutta4", "Restart"}
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -138,6 +138,8 @@ DEFAULTS = {
     "PerturbedGradientDescent": {"gradient_tol": 1e-3, "radius": 1e-3, "wait": 100, "seed": 0},
     "NegativeCurvatureDescent": {"rho": 1.0, "gradient_tol": 1e-3, "most": 300, "seed": 0},
     "NewtonCG": {"gradient_tol": 1e-5, "curvature_tol": None, "eta": 0.1, "most": 300, "seed": 0},
+    "LBFGS": {"memory": 10, "search": StrongWolfe()},
+    "BFGS": {"search": StrongWolfe()},
     "Restart": {},
     "Relaxed": {"eta": 0.99, "orientation": "literature", "budget": "dissipation"},
 }
@@ -175,6 +177,7 @@ BAD = {
     "eta": (-0.1, 1.1, math.nan, "x"),
     **dict.fromkeys(("max_newton", "max_cg", "most", "wait"), (0, -1, 1.5, math.nan, "x")),
     "seed": (-1, 1.5, math.nan, "x"),
+    **dict.fromkeys(("max_newton", "max_cg", "memory"), (0, -1, 1.5, math.nan, "x")),
     "C": (math.nan, math.inf, -math.inf, "x"),
 }
 """Values outside of what a parameter of this name may be, in every scheme that has one."""

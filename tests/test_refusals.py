@@ -220,6 +220,8 @@ def of_schemes():
     yield "TrustRegion", gf.TrustRegion, {}, region
     cubic = {"weight": POSITIVE, "curvature": OBJECT} | solver
     yield "CubicRegularization", gf.CubicRegularization, {}, cubic
+    yield "LBFGS", gf.LBFGS, {}, {"memory": COUNT, "search": OBJECT}
+    yield "BFGS", gf.BFGS, {}, {"search": OBJECT}
     damping = {"start_relative": POSITIVE, "accept": BELOW_1}
     for name, right in {
         "FixedDamping": {"damping": NONNEGATIVE},
@@ -227,6 +229,8 @@ def of_schemes():
         "NielsenDamping": damping,
         "TrustRegion": {"radius": POSITIVE | NONE, "most": POSITIVE | NONE, "accept": ZERO},
         "Cubic": {"weight": POSITIVE, "accept": ZERO},
+        "Armijo": {"c1": set(), "beta": {"0.5"}},
+        "StrongWolfe": {"c1": set(), "c2": {"0.5"}, "beta": {"0.5"}},
         "CurvatureDiagonal": {"running": {"True", "False"}, "floor": {"0.5"}},
         "Floor": {"relative": {"0", "1", "0.5"}},
         "BlockDiagonal": {"of": OBJECT, "blocks": OBJECT},

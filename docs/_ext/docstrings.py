@@ -37,7 +37,8 @@ from sphinx.util import logging
 
 import gradflow
 from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
-from gradflow.curvature.globalization import Globalization
+from gradflow.curvature.descent import Searching
+from gradflow.curvature.globalization import Direct, Globalization
 from gradflow.curvature.metric import Metric
 from gradflow.curvature.model import Curvature, Model
 from gradflow.energies.protocols import Batched, OutputLinearization, OutputLoss
@@ -48,7 +49,7 @@ LOGGER = logging.getLogger(__name__)
 SKIPPED_MODULES = {"gradflow.__main__", "gradflow.kernels.cupy", "gradflow.kernels.numba"}
 NEVER = {"SA01", "EX01", "ES01"}
 CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
-CONTRACTS += (Dissipating, Evaluating, Chaining, Controller, Curvature, Globalization, Metric, Model)
+CONTRACTS += (Dissipating, Evaluating, Chaining, Controller, Curvature, Globalization, Direct, Searching, Metric, Model)
 CONTRACTS += (OutputLinearization, OutputLoss)
 DECLARED = {SchemeAbilities: ("init", "step"), Batched: ("energy", "energy_and_gradient")}
 """Of these one member is enough, in a class that has the others."""

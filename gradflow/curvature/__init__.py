@@ -3,6 +3,7 @@
 from .block_diagonal import BlockDiagonal
 from .capped_cg import capped_cg
 from .damped_step import SOLVERS, damped_step
+from .descent import Armijo, StrongWolfe
 from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
 from .fisher import Fisher
 from .gauss_newton import GaussNewton
@@ -18,6 +19,7 @@ from .stationarity import Stationarity, stationarity
 __all__ = [
     "KFAC",
     "SOLVERS",
+    "Armijo",
     "BlockDiagonal",
     "Cubic",
     "CurvatureDiagonal",
@@ -32,6 +34,7 @@ __all__ = [
     "MarquardtDamping",
     "NielsenDamping",
     "Stationarity",
+    "StrongWolfe",
     "TrustRegion",
     "capped_cg",
     "damped_step",

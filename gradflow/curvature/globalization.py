@@ -28,16 +28,20 @@ Algorithm 2.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from ..namespace import Array, array_namespace
 from ..refusals import plain_numbers, real_number
+from .cholesky import cholesky_step
+from .model import Model
 from .spectral import Form, Step
 from .subproblem import Coefficients, cubic, damped, trust_region
+from .truncated import steihaug
 
 __all__ = [
     "Control",
     "Cubic",
+    "Direct",
     "FixedDamping",
     "Globalization",
     "MarquardtDamping",
@@ -98,6 +102,30 @@ class Globalization(Protocol):
         """
 
 
+@runtime_checkable
+class Direct(Globalization, Protocol):
+    """A globalisation whose subproblem can also be solved without an eigenbasis; its `start` takes None for the form."""
+
+    @property
+    def direct(self) -> tuple[str, ...]:
+        """The names of these solvers."""
+
+    def solve_directly(self, model: Model, weights: Array | None, size: Array, tol: float | None) -> Step:
+        """Return the step.
+
+        Parameters
+        ----------
+        model : Model
+            The model.
+        weights : array (P,) or None
+            Diagonal of D, entries > 0; None for the identity.
+        size : 0-d array
+            Damping, radius or weight.
+        tol : float or None
+            The residual to reach, relative to the gradient.
+        """
+
+
 def _largest(form: Form) -> Array:
     """Return the largest eigenvalue in absolute value, 1 for a zero model; 0-d."""
     xp = array_namespace(form.mu)
@@ -136,18 +164,23 @@ class FixedDamping:
 
     damping: float = 0.0
     accept: ClassVar[None] = None
+    direct: ClassVar[tuple[str, ...]] = ("cholesky",)
 
     def __post_init__(self) -> None:
         plain_numbers(self)
         real_number("damping", self.damping, 0)
 
-    def start(self, form: Form, length: Array) -> Control:
+    def start(self, form: Form | None, length: Array) -> Control:
         """Return the damping."""
         return Control(0 * length + self.damping, 1 + 0 * length)
 
     def solve(self, form: Form, size: Array) -> Coefficients:
         """Return the step of (3) of the subproblem; for an indefinite model, that of Newton's method."""
         return damped(form.gamma, form.mu, size, form.tiny)
+
+    def solve_directly(self, model: Model, weights: Array | None, size: Array, tol: float | None) -> Step:
+        """Return the damped step by a Cholesky factorisation; for an indefinite model, with more damping."""
+        return cholesky_step(model, weights, size)
 
     def after(self, control: Control, step: Step, ratio: Array) -> Control:
         """Return the same control."""
@@ -261,6 +294,7 @@ class TrustRegion:
     radius: float | None = None
     most: float | None = None
     accept: float = 1e-4
+    direct: ClassVar[tuple[str, ...]] = ("steihaug",)
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -270,7 +304,7 @@ class TrustRegion:
             real_number("most", self.most, 0, open_low=True)
         real_number("accept", self.accept, 0, 0.25, open_high=True)
 
-    def start(self, form: Form, length: Array) -> Control:
+    def start(self, form: Form | None, length: Array) -> Control:
         """Return the first radius."""
         xp = array_namespace(length)
         size = xp.where(length > 0, length, 1 + length) if self.radius is None else 0 * length + self.radius
@@ -283,6 +317,10 @@ class TrustRegion:
     def solve(self, form: Form, size: Array) -> Coefficients:
         """Return the minimiser in the ball."""
         return trust_region(form.gamma, form.mu, float(size))
+
+    def solve_directly(self, model: Model, weights: Array | None, size: Array, tol: float | None) -> Step:
+        """Return the step of truncated conjugate gradients."""
+        return steihaug(model, weights, size, tol=tol)
 
     def after(self, control: Control, step: Step, ratio: Array) -> Control:
         """Return the radius as in the table of the module. At the boundary: the subproblem says so, no length is compared."""

@@ -18,6 +18,7 @@ from .nesterov import Nesterov
 from .newton_cg import NewtonCG, NewtonCGState
 from .perturbed_gradient_descent import PerturbedGradientDescent, PerturbedState
 from .protocols import AuxiliaryScheme, EnergyTerms, Scheme
+from .quasi_newton import BFGS, LBFGS, BFGSState, LBFGSState
 from .relaxed import Relaxed, RelaxedState
 from .restart import Restart
 from .rmsprop import RMSProp
@@ -37,8 +38,10 @@ from .second_order_methods import (
 from .source_sav import SourceSAV
 
 __all__ = [
+    "BFGS",
     "IEQ",
     "KFAC",
+    "LBFGS",
     "REGISTRY",
     "SAV",
     "Adagrad",
@@ -47,6 +50,7 @@ __all__ = [
     "AdaptiveSAV",
     "AdaptiveState",
     "AuxiliaryScheme",
+    "BFGSState",
     "CubicRegularization",
     "CurvatureState",
     "ElementwiseSAV",
@@ -57,6 +61,7 @@ __all__ = [
     "HeavyBall",
     "ImplicitEuler",
     "ImplicitEulerState",
+    "LBFGSState",
     "LevenbergMarquardt",
     "NaturalGradient",
     "NegativeCurvatureDescent",
@@ -101,6 +106,8 @@ REGISTRY: dict[str, type] = {
         PerturbedGradientDescent,
         NegativeCurvatureDescent,
         NewtonCG,
+        LBFGS,
+        BFGS,
         Restart,
         Relaxed,
     )

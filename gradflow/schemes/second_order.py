@@ -22,6 +22,10 @@ which is nonnegative for ``dt <= 2`` if ``G + nu D`` is positive semi-definite. 
 an accepted step decreases the true energy by at least ``rho_0 p``. A rejected trial leaves theta and changes the damping,
 the radius or the weight of the cubic term; it is a step of its own, and no standstill.
 
+A line search (`gradflow.curvature.descent`) takes the place of dt and of (4): along d, it finds a length alpha with
+``E(theta + alpha d) - E <= c_1 alpha (g, d)_M``, starting from ``alpha = dt``, and (2) and (3) have alpha for dt. If there
+is none, the trial is rejected.
+
 With the Gauss-Newton curvature, ``D = I``, ``nu = 1 / tau`` and ``dt = 1``, (2) is the step of restarted `IEQ` of size
 tau, and p is the guaranteed decrease of its modified energy.
 
@@ -50,21 +54,19 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, ClassVar, NamedTuple
 
+from ..curvature.descent import ROUNDING, Point, Searching, search_along
 from ..curvature.gauss_newton import GaussNewton
-from ..curvature.globalization import Control, Globalization, NielsenDamping
+from ..curvature.globalization import Control, Direct, Globalization, NielsenDamping
+from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
 from ..curvature.model import Curvature, Model, decrease
-from ..curvature.spectral import SOLVERS, SPECTRA, Floor, minimise
+from ..curvature.spectral import SOLVERS, SPECTRA, Floor, Step, minimise
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, quiet
 from ..refusals import one_of, plain_numbers, real_number
 
 __all__ = ["SecondOrder", "SecondOrderState", "second_order_update"]
-
-ROUNDING = (
-    64.0  # decreases up to this multiple of eps |E| are rounding errors: those of a sum of squares, and of its terms
-)
 
 
 class SecondOrderState(NamedTuple):
@@ -77,7 +79,7 @@ class SecondOrderState(NamedTuple):
     weights: Array
     """Diagonal of D, (P,); 1, 0-d, for the identity."""
     size: Array
-    """Damping, radius or weight of the last trial, 0-d."""
+    """Damping, radius or weight of the last trial, 0-d; of a line search, the length alpha, 0 if none was found."""
     damping: Array
     """The multiplier nu of the last trial, 0-d."""
     length: Array
@@ -100,6 +102,8 @@ class SecondOrderState(NamedTuple):
     """Whether a negative eigenvalue of the last model was seen, 0-d."""
     products: Array
     """Products with the curvature for the last trial, 0-d; 0 if a matrix was decomposed."""
+    evaluations: Array
+    """Evaluations of the energy for the last trial, 0-d: 1, or those of the line search."""
 
 
 def second_order_update(theta: Array, d: Array, slope: Array, bend: Array, *, dt: Scalar) -> tuple[Array, Array]:
@@ -132,20 +136,23 @@ class SecondOrder:
     metric : Metric
         D: `gradflow.curvature.Identity`, `gradflow.curvature.CurvatureDiagonal`.
     globalization : Globalization
-        What determines nu: `gradflow.curvature.FixedDamping`, `gradflow.curvature.NielsenDamping`, ...
-    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos"}
-        How the model is brought to its eigenbasis; see `gradflow.curvature.spectral`.
+        What determines nu: `gradflow.curvature.FixedDamping`, `gradflow.curvature.NielsenDamping`, ...; or a line search,
+        `gradflow.curvature.Armijo`, `gradflow.curvature.StrongWolfe`.
+    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos", "cholesky", "steihaug"}
+        How the model is brought to its eigenbasis; see `gradflow.curvature.spectral`. Without an eigenbasis, ``cholesky``
+        solves (1) for a constant damping and for line searches, and ``steihaug`` the problem of a trust region by truncated
+        conjugate gradients.
     spectrum : {"exact", "absolute"} or gradflow.curvature.Floor
         Whether (1) has G, or ``|G|``, the operator with the absolute eigenvalues: directions of negative curvature are then
         left, where Newton's method is attracted. Or the eigenvalues are bounded below. The prediction (3) has G.
     tol : float, optional
-        For lanczos, the residual of (1) to reach, relative to the gradient.
+        For lanczos and steihaug, the residual of (1) to reach, relative to the gradient.
 
     Raises
     ------
     ValueError
-        If a part is not what its protocol wants, the solver is unknown or the tolerance is not positive; at `init`, if
-        the energy is not finite or the problem lacks what the curvature needs.
+        If a part is not what its protocol wants, the globalisation does not have the solver, or the tolerance is not
+        positive; at `init`, if the energy is not finite or the problem lacks what the curvature needs.
 
     Examples
     --------
@@ -168,6 +175,7 @@ class SecondOrder:
 
     records: ClassVar[tuple[str, ...]] = (
         "size", "damping", "length", "predicted", "share", "actual", "ratio", "exhausted", "accepted", "boundary", "negative_curvature", "products",
+        "evaluations",
     )  # fmt: skip
     usual_dt: ClassVar[float] = 1.0
 
@@ -184,9 +192,9 @@ class SecondOrder:
                 raise ValueError(
                     f"{name} must be an object of gradflow.curvature with {', '.join(members)}, got {part!r}"
                 )
-        one_of("solver", self.solver, SOLVERS)
-        if not isinstance(self.spectrum, Floor):
-            one_of("spectrum", self.spectrum, SPECTRA)
+        one_of("solver", self.solver, (*SOLVERS, *self._direct))
+        if not isinstance(self.spectrum, Floor) or self.solver not in SOLVERS:
+            one_of("spectrum", self.spectrum, SPECTRA if self.solver in SOLVERS else SPECTRA[:1])
         if self.tol is not None:
             real_number("tol", self.tol, 0, open_low=True)
 
@@ -196,7 +204,12 @@ class SecondOrder:
         if not isfinite(float(model.energy)):
             raise ValueError(f"the energy at theta0 must be finite, got {float(model.energy)}")
         zero = 0 * theta[0]
-        return SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(12)))
+        return SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(13)))
+
+    @property
+    def _direct(self) -> tuple[str, ...]:
+        """The solvers without an eigenbasis."""
+        return self.globalization.direct if isinstance(self.globalization, Direct) else ()
 
     def rejected(self, state: SecondOrderState) -> bool:
         """Return whether the last trial was rejected: theta was left as it was."""
@@ -222,34 +235,57 @@ class SecondOrder:
         begins = not bool(state.control.size > 0)
         fresh = begins or bool(state.accepted)
         weights = self.metric.weights(model, state.weights) if fresh else state.weights
-        control = state.control
+        control, D = state.control, weights if weights.shape else None
+
+        def first(form: Any) -> Control:
+            length = problem.inner(state.theta, weights * state.theta) ** 0.5
+            return self.globalization.start(form, zero + length)
 
         def subproblem(form: Any) -> Any:
             nonlocal control
-            if begins:
-                length = problem.inner(state.theta, weights * state.theta) ** 0.5
-                control = self.globalization.start(form, zero + length)
+            control = first(form) if begins else control
             return self.globalization.solve(form, control.size)
 
-        step = minimise(
-            model, weights if weights.shape else None, subproblem, self.solver, tol=self.tol, spectrum=self.spectrum
-        )
+        if isinstance(self.globalization, Direct) and self.solver in self._direct:
+            control = first(None) if begins else control
+            step = self.globalization.solve_directly(model, D, control.size, self.tol)
+        else:
+            step = minimise(model, D, subproblem, self.solver, tol=self.tol, spectrum=self.spectrum)
+        noise = ROUNDING * float(xp.finfo(state.theta.dtype).eps) * abs(float(model.energy))
+        size, evaluations, found = control.size, 1, None
+        if isinstance(self.globalization, Searching):
+            found = self._searched(self.globalization, model, step, float(dt))
+            evaluations, dt = found.evaluations, found.trial.alpha if found.trial else 0.0
+            size = zero + dt
         trial, predicted = second_order_update(state.theta, step.d, step.slope, step.bend, dt=dt)
-        new = self.curvature.at(problem, trial)
+        new = self.curvature.at(problem, trial) if found is None else found.trial.at if found.trial else model
         finite = bool(xp.isfinite(new.energy)) and bool(xp.all(xp.isfinite(trial)))
         actual = decrease(model, new) if finite else zero
-        noise = ROUNDING * float(xp.finfo(state.theta.dtype).eps) * abs(float(model.energy))
-        ratio = _ratio(actual, predicted, noise) if finite else zero - 1
+        failed = not finite or (found is not None and found.trial is None)
+        ratio = zero - 1 if failed else _ratio(actual, predicted, noise)
         exhausted, still = float(step.most) <= noise, bool(xp.all(trial == state.theta))
         threshold = self.globalization.accept
-        accepted = threshold is None or bool(ratio > threshold)
+        accepted = not failed if found is not None else threshold is None or bool(ratio > threshold)
         after = SecondOrderState(
-            trial if accepted else state.theta, control if still else self.globalization.after(control, step, ratio), weights, control.size,
+            trial if accepted else state.theta, control if still else self.globalization.after(control, step, ratio), weights, size,
             step.nu, step.length, predicted, _share(predicted, step.most), actual, ratio, zero + float(exhausted),
             zero + float(accepted), zero + float(step.boundary),
-            zero + float(step.negative), zero + step.products,
+            zero + float(step.negative), zero + step.products, zero + evaluations,
         )  # fmt: skip
         return after, new if accepted else model
+
+    def _searched(self, search: Searching, model: Model, step: Step, start: float) -> Found:
+        """Return the length along the direction of a step; the trials keep their models."""
+
+        def evaluate(theta: Array) -> Point:
+            new = self.curvature.at(model.problem, theta)
+            return Point(float(new.energy), -float(decrease(model, new)), lambda: new.gradient, new)
+
+        slope, energy = float(step.slope), float(model.energy)
+        with quiet():  # a trial may overflow; it is then shortened
+            return search_along(
+                search, model.problem, model.theta, step.d, evaluate, energy=energy, slope=slope, start=start
+            )
 
 
 def _ratio(actual: Array, predicted: Array, noise: float) -> Array:

@@ -52,6 +52,7 @@ __all__ = [
     "logaddexp",
     "maximum",
     "minimum",
+    "ones_like",
     "reshape",
     "sqrt",
     "sum",
@@ -122,6 +123,11 @@ def copysign(a: Any, b: Any) -> Any:
 def zeros_like(a: Any) -> Any:
     """Return 0 a, and 0 for nan."""
     return sp.Integer(0) if a is sp.nan else 0 * a
+
+
+def ones_like(a: Any) -> Any:
+    """Return 0 a + 1, of the shape of a, and 1 for nan."""
+    return zeros_like(a) + 1
 
 
 class Finfo(NamedTuple):

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
+from ..energies.protocols import sparse_jacobian
 from ..namespace import Array, array_namespace
 from ..refusals import one_of
 from .gauss_newton import GaussNewtonModel
@@ -41,6 +42,7 @@ SPECTRA = ("exact", "absolute")
 DENSE_LIMIT = 3000  # side of the largest matrix that `auto` decomposes
 ROOT_LIMIT = 2 * 10**7  # entries of the largest root that `auto` stores
 SVD_LIMIT = 10**9  # N P min(N, P) up to which `auto` takes the singular values, some seconds
+SPARSE_LIMIT = 10**8  # the same for a sparse Jacobian, which is made dense for it
 MOST_VECTORS = 200  # of a Krylov space; each is stored
 
 Subproblem: TypeAlias = Callable[["Form"], Coefficients]
@@ -98,6 +100,8 @@ def choose_form(model: Model, weights: Array | None) -> str:
         return "lanczos"
     if isinstance(model, GaussNewtonModel):
         N = model.residual.shape[0]
+        if sparse_jacobian(model.at) is not None and N * P * min(N, P) > SPARSE_LIMIT:
+            return "lanczos"
         if N * P <= ROOT_LIMIT and N * P * min(N, P) <= SVD_LIMIT and model.has_root:
             return "svd"
         if weights is None and model.linear.scalar == 0 and N <= DENSE_LIMIT:

@@ -13,7 +13,8 @@ from scipy.optimize import least_squares
 import gradflow as gf
 from gradflow.curvature import Identity
 from gradflow.curvature.gauss_newton import GaussNewton
-from gradflow.curvature.spectral import choose_form
+from gradflow.curvature.spectral import choose_form, minimise
+from gradflow.curvature.subproblem import cubic, damped, trust_region
 from gradflow.energies import sparse
 from gradflow.energies.dense import DenseLinearization
 from gradflow.run.fit import covariance
@@ -480,7 +481,7 @@ def banded(n, form="csr", kind=scipy.sparse.coo_array, **more):
 
     def q(u):
         z = np.concatenate([[0.0 * u[0]], u, [0.0 * u[0]]])
-        return z[1:] + 0.3 * np.tanh(z[:-1]) - y
+        return z[1:] + z.real.dtype.type(0.3) * np.tanh(z[:-1]) - y.astype(z.real.dtype)
 
     def J(u):
         rows, columns = np.concatenate([np.arange(n), np.arange(n) + 1]), np.concatenate([np.arange(n)] * 2)
@@ -528,13 +529,14 @@ def test_a_sparse_jacobian_is_the_dense_one(kind, form, way):
     assert gf.check_derivatives(own, theta)
 
 
-@pytest.mark.parametrize("solver", ["auto", "svd", "eigh", "lanczos"])
+@pytest.mark.parametrize("solver", ["auto", "svd", "eigh", "lanczos", "sparse"])
 @pytest.mark.parametrize("loss", [None, gf.Huber(0.3)])
 def test_fits_with_sparse_jacobians(solver, loss):
     found = []
     for form in ("csr", "dense"):
         problem, theta = banded(40, form, loss=loss)
-        end = gf.solve(problem, gf.LevenbergMarquardt(solver=solver), theta, steps=200, stop=CLOSE)
+        method = gf.LevenbergMarquardt(solver="auto" if form == "dense" else solver)
+        end = gf.solve(problem, method, theta, steps=200, stop=CLOSE)
         assert end.status is gf.Status.CONVERGED
         found.append((end.theta, covariance(problem, end.theta, "gauss-newton").matrix if loss is None else 0.0))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-7, atol=1e-9)
@@ -552,29 +554,123 @@ def test_steps_of_ieq_with_sparse_jacobians(solver):
 
 
 @pytest.mark.parametrize(
-    "method",
+    ("method", "solver"),
     [
-        gf.LevenbergMarquardt(),
-        gf.LevenbergMarquardt(metric=Identity()),
-        gf.GaussNewton(damping=0.1),
-        gf.Restart(gf.IEQ()),
+        (gf.LevenbergMarquardt(), "auto"),
+        (gf.LevenbergMarquardt(), "lanczos"),
+        (gf.LevenbergMarquardt(metric=Identity()), "auto"),
+        (gf.GaussNewton(damping=0.1), "auto"),
+        (gf.Restart(gf.IEQ()), "auto"),
     ],
-    ids=["Levenberg-Marquardt", "Levenberg", "Gauss-Newton", "IEQ"],
+    ids=["Levenberg-Marquardt", "by products", "Levenberg", "Gauss-Newton", "IEQ"],
 )
-def test_a_large_sparse_problem_is_solved_without_a_dense_matrix(method, monkeypatch):
+def test_a_large_sparse_problem_is_solved_without_a_dense_matrix(method, solver, monkeypatch):
     problem, theta = banded(5000)
+    if solver != "auto":
+        method = dataclasses.replace(method, solver=solver)
 
     def refuse(*args, **more):
         raise AssertionError("a dense matrix was made")
 
-    monkeypatch.setattr(scipy.sparse.csr_array, "toarray", refuse)
-    assert choose_form(GaussNewton().at(problem, theta), None) == "lanczos"
+    for kind in (scipy.sparse.csr_array, scipy.sparse.csc_array):
+        monkeypatch.setattr(kind, "toarray", refuse)
+    assert choose_form(GaussNewton().at(problem, theta), None) == "sparse"
     end = gf.solve(problem, method, theta, dt=1e3 if isinstance(method, gf.Restart) else 1.0, steps=8)
     energy = end.history["energy"]
     assert end.status is gf.Status.DONE, end.message
     q = problem.linearize(end.theta)
     assert np.linalg.norm(q.vjp(q.residual)) <= 1e-6 * np.linalg.norm(problem.energy_and_gradient(theta)[1])
     assert energy[-1] < energy[0]
+
+
+SUBPROBLEMS = {
+    "full step": lambda form: damped(form.gamma, form.mu, 0 * form.mu[0], form.tiny),
+    "damped": lambda form: damped(form.gamma, form.mu, 0 * form.mu[0] + 0.3, form.tiny),
+    "wide region": lambda form: trust_region(form.gamma, form.mu, 0.5),
+    "narrow region": lambda form: trust_region(form.gamma, form.mu, 1e-3),
+    "cubic": lambda form: cubic(form.gamma, form.mu, 2.0),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", SUBPROBLEMS)
+@pytest.mark.parametrize("way", ["plain", "linear", "rank-deficient"])
+@pytest.mark.parametrize("weights", [None, np.linspace(0.5, 3, 7)], ids=["identity", "diagonal"])
+def test_sparse_factorisations_give_the_step_of_the_singular_values(name, way, weights, dtype):
+    if way == "rank-deficient":
+        A = np.diag([1.0, 2.0, 0.0, 0.5, 1.0, 3.0, 0.0]).astype(dtype)
+        A[1, 2] = 1.0
+        J = scipy.sparse.csr_array(A)
+        problem = gf.DenseLeastSquares(lambda u: J @ u - 1, lambda u: J)
+        theta = 0.1 * np.cos(np.arange(7.0))
+    else:
+        problem, theta = banded(7, **(WAYS[way] if dtype == np.float64 else {}))
+    theta = theta.astype(dtype)
+    weights = None if weights is None else weights.astype(dtype)
+    steps = [
+        minimise(GaussNewton().at(problem, theta), weights, SUBPROBLEMS[name], solver) for solver in ("sparse", "svd")
+    ]
+    tolerance = 1e-7 if dtype == np.float64 else 1e-3
+    assert steps[0].d.dtype == dtype
+    unique = (name, way) != ("full step", "rank-deficient")  # else the minimiser of the model is not unique
+    for part in ("nu", "slope", "bend", *(["length"] if unique else [])):
+        assert getattr(steps[0], part) == pytest.approx(float(getattr(steps[1], part)), rel=tolerance, abs=tolerance)
+    if unique:
+        assert np.max(np.abs(steps[0].d - steps[1].d)) <= tolerance * np.max(np.abs(steps[1].d))
+
+
+def boundary_value_problem(n):
+    """Return the discrete u'' = (u + t + 1)^3 / 2 of More, Garbow and Hillstrom: the Jacobian has the condition number n^2 / 3."""
+    h, t = 1 / (n + 1), np.arange(1, n + 1) / (n + 1)
+
+    def q(u):
+        z = np.concatenate([[0.0], u, [0.0]])
+        return 2 * u - z[:-2] - z[2:] + h**2 * (u + t + 1) ** 3 / 2
+
+    def J(u):
+        side = -np.ones(n - 1)
+        return scipy.sparse.diags_array(
+            [side, 2 + 1.5 * h**2 * (u + t + 1) ** 2, side], offsets=[-1, 0, 1], format="csr"
+        )
+
+    return gf.DenseLeastSquares(q, J), t * (t - 1)
+
+
+def test_a_sparse_problem_of_large_condition_number():
+    """The curvature has the condition number 1e12: Krylov spaces of 200 products are far too small."""
+    problem, start = boundary_value_problem(1000)
+    fit = gf.solve(problem, gf.LevenbergMarquardt(), start, steps=30, stop=gf.Tolerance(step_relative=1e-9))
+    assert fit.status is gf.Status.CONVERGED
+    assert fit.steps <= 8
+    assert problem.energy(fit.theta) <= 1e-28
+
+
+def test_a_dense_row_is_not_squared():
+    """J^T J would be full: products are taken."""
+    n = 2000
+    J = scipy.sparse.vstack([scipy.sparse.eye_array(n), np.ones((1, n)) / n], format="csr")
+    problem = gf.DenseLeastSquares(lambda u: J @ u - 1, lambda u: J)
+    model = GaussNewton().at(problem, np.zeros(n))
+    assert choose_form(model, None) == "lanczos"
+    assert sparse.normal_entries(J) == n + n**2
+    fit = gf.solve(problem, gf.LevenbergMarquardt(), np.zeros(n), steps=10, stop=CLOSE)
+    assert np.linalg.norm(J.T @ (J @ fit.theta - 1)) <= 1e-8 * np.linalg.norm(J.T @ np.ones(n + 1))
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [banded(7, "dense")[0], banded(7, linear=gf.Matrix(np.diag(np.arange(1.0, 8.0))))[0]],
+    ids=["dense Jacobian", "full linear part"],
+)
+def test_sparse_factorisations_refuse_what_is_not_sparse(problem):
+    with pytest.raises(ValueError, match="solver='sparse' needs"):
+        gf.solve(problem, gf.LevenbergMarquardt(solver="sparse"), np.ones(7), steps=1)
+
+
+def test_a_singular_matrix_has_no_solution():
+    B = scipy.sparse.csc_array(np.diag([1.0, 0.0]))
+    assert np.all(np.isnan(sparse.shifted_solve(B, 0.0, np.ones(2))))
+    np.testing.assert_allclose(sparse.shifted_solve(B, 0.5, np.ones(2)), [2 / 3, 2])
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from ..energies.linear import Diagonal
 from ..energies.protocols import Linearization, Problem, problem_ability, sparse_jacobian
-from ..energies.sparse import as_dense, column_squares
+from ..energies.sparse import as_dense, column_squares, normal_matrix
 from ..namespace import Array, array_namespace, copied
 from .model import Model, Root
 
@@ -91,6 +92,15 @@ class GaussNewtonModel(Model):
             return B
         L = self.linear.apply(xp.eye(J.shape[1], dtype=J.dtype)) * self.known_mass("a matrix of the curvature")
         return B + (L + L.T) / 2
+
+    def sparse_matrix(self) -> Any:
+        """Return B of a sparse Jacobian and a diagonal L, a sparse matrix (P, P); made once."""
+        if "sparse" not in self.forms:
+            linear: Array | float = 0.0
+            if self._linear_diagonal is not None and self._linear_term is not None:
+                linear = self._linear_diagonal * self.known_mass("a matrix of the curvature")
+            self.forms["sparse"] = normal_matrix(self.jacobian, linear)
+        return self.forms["sparse"]
 
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,)."""

@@ -125,7 +125,7 @@ class DenseLeastSquares(SplitEnergy):
         Maps theta (P,) to J, shape (N, P), the partial derivatives, without the inner product. Without it, J is found by
         the complex step if the residual takes complex arguments and is analytic, and by central differences otherwise;
         `derivative` says which. J may be one of SciPy's sparse arrays or matrices, of any format; with NumPy only. It is
-        then stored in the format CSR, and second-order methods take the solver ``lanczos`` for large problems.
+        then stored in the format CSR, and second-order methods take the solver ``sparse`` or ``lanczos`` for large problems.
     weights : array (N,), optional
         Factors >= 0 of the squares, one of them > 0; or truth values, True for a row that counts. Rows of weight 0 are left
         out, and may be NaN: a residual then has as many entries as there are weights > 0. Copied.

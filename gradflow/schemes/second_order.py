@@ -99,7 +99,7 @@ class SecondOrderState(NamedTuple):
     negative_curvature: Array
     """Whether a negative eigenvalue of the last model was seen, 0-d."""
     products: Array
-    """Products with the curvature for the last trial, 0-d; 0 if a matrix was decomposed."""
+    """Products with the curvature, or sparse factorisations, for the last trial, 0-d; 0 if a dense matrix was decomposed."""
 
 
 def second_order_update(theta: Array, d: Array, slope: Array, bend: Array, *, dt: Scalar) -> tuple[Array, Array]:
@@ -133,13 +133,13 @@ class SecondOrder:
         D: `gradflow.curvature.Identity`, `gradflow.curvature.CurvatureDiagonal`.
     globalization : Globalization
         What determines nu: `gradflow.curvature.FixedDamping`, `gradflow.curvature.NielsenDamping`, ...
-    solver : {"auto", "svd", "gram", "eigh", "lanczos"}
+    solver : {"auto", "svd", "gram", "eigh", "lanczos", "sparse"}
         How the model is brought to its eigenbasis; see `gradflow.curvature.spectral`.
     spectrum : {"exact", "absolute"}
         Whether (1) has G, or ``|G|``, the operator with the absolute eigenvalues: directions of negative curvature are then
         left, where Newton's method is attracted. The prediction (3) has G.
     tol : float, optional
-        For lanczos, the residual of (1) to reach, relative to the gradient.
+        For lanczos and sparse, the residual of (1) to reach, relative to the gradient.
 
     Raises
     ------

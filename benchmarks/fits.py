@@ -164,6 +164,8 @@ def quartiles(values):
 def report(title, results, methods):
     """Print a collection: problems solved, and ratios to gradflow over the problems that both solve."""
     print(f"\n{title}, {len(results)} runs")
+    if not results:
+        return
     print(f"{'method':<14}{'solved':>10}  {'residuals':<22}{'Jacobians':<22}{'time':<22}")
     for method in methods:
         own = [r[method] for r in results.values() if method in r]

@@ -312,7 +312,7 @@ def weights_of(weights: Any) -> Array | None:
 
 
 def sparse_or_dense(name: str, a: Any, shape: tuple[int, int], like: Array) -> Array:
-    """Return a matrix, (N, P), in SciPy's format CSR if it is sparse, or raise ValueError.
+    """Return a matrix, (N, P), in SciPy's canonical format CSR if it is sparse, or raise ValueError.
 
     Parameters
     ----------
@@ -333,7 +333,11 @@ def sparse_or_dense(name: str, a: Any, shape: tuple[int, int], like: Array) -> A
         raise ValueError(f"{name} must have the dtype of theta, {like.dtype}; got {a.dtype}")
     from scipy.sparse import csr_array
 
-    return csr_array(a)
+    a = csr_array(a)  # shares the arrays of one in the same format
+    if not a.has_canonical_format:
+        a = a.copy()
+        a.sum_duplicates()
+    return a
 
 
 def rows_of(indices: Any, N: int, like: Array) -> Array | slice:

@@ -232,6 +232,20 @@ def test_an_outlier_moves_a_robust_fit_less(name):
 
 
 @each_loss
+@pytest.mark.parametrize(
+    "scheme", [gf.IEQ(), gf.Restart(gf.IEQ()), gf.Relaxed(gf.IEQ())], ids=["IEQ", "restarted", "relaxed"]
+)
+@pytest.mark.parametrize("dt", [1e-2, 1.0, 1e3])
+def test_the_law_of_ieq_holds_for_the_robust_energy(name, scheme, dt):
+    """The energy is half a square of the scaled residual to the last bit: so the identity of each step is one of it."""
+    problem = gf.DenseLeastSquares(residual, jacobian, weights=WEIGHTS, loss=LOSSES[name](0.1))
+    run = gf.solve(problem, scheme, POINT, dt=dt, steps=20, record=["energy", "modified_energy", "identity_residual"])
+    assert run.history["modified_energy"][0] == run.history["energy"][0]
+    largest = np.max(run.history["energy"])  # a restarted step may raise it
+    assert np.max(np.abs(run.history["identity_residual"][1:])) <= 50 * EPS * largest
+
+
+@each_loss
 def test_losses_of_another_array_library(name):
     x = array_api_strict.asarray([0.0, 0.2, 1.0, 7.0, 1e200])
     for own, plain in zip(LOSSES[name](0.5).at(x), LOSSES[name](0.5).at(np.asarray(x)), strict=True):
@@ -645,6 +659,12 @@ def test_a_sparse_problem_of_large_condition_number():
     assert problem.energy(fit.theta) <= 1e-28
 
 
+def test_the_summary_of_a_large_fit_makes_no_covariance():
+    problem, theta = banded(2000)
+    fit = gf.solve(problem, gf.LevenbergMarquardt(), theta, steps=2)
+    assert "errors   not computed, for 2001 residuals and 2000 parameters: call covariance()" in fit.summary()
+
+
 def test_a_dense_row_is_not_squared():
     """J^T J would be full: products are taken."""
     n = 2000
@@ -708,6 +728,18 @@ def test_a_function_may_reuse_its_sparse_array():
     at = problem.linearize(np.zeros(7))
     J.data[:] = 5
     assert np.array_equal(at.jacobian(), np.eye(8, 7))
+
+
+def test_entries_given_twice_are_added():
+    J = scipy.sparse.csr_array(
+        (np.array([1.0, 2.0, 5.0, 4.0]), np.array([1, 1, 1, 0]), np.array([0, 2, 4])), shape=(2, 2)
+    )
+    problem = gf.DenseLeastSquares(lambda u: np.ones(2), lambda u: J, mass=2.0)
+    at, exact = problem.linearize(np.zeros(2)), np.array([[0.0, 3.0], [4.0, 5.0]])
+    assert np.array_equal(at.jacobian(), exact)
+    assert at.gram_trace() == np.sum(exact**2) / 2
+    assert np.array_equal(at.gram(), exact @ exact.T / 2)
+    assert J.nnz == 4  # as it was given
 
 
 def test_a_matrix_too_large_to_be_dense_is_refused(monkeypatch):

@@ -39,8 +39,8 @@ h        h       (N,)
 =======  ======  =====
 
 Source: Huber, Ann. Math. Statist. 35 (1964) 73; Triggs, McLauchlan, Hartley & Fitzgibbon, Lecture Notes in Computer Science
-1883 (2000) 298, section 4.3, where ``psi'`` is approximated, so that (2) does not hold. The convention (1) is that of
-``scipy.optimize.least_squares``.
+1883 (2000) 298, whose scaled residual has the gradient and the curvature (3), and not the energy (1). The convention (1) is
+that of ``scipy.optimize.least_squares``.
 """
 
 from __future__ import annotations

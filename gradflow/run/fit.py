@@ -45,6 +45,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..curvature.gauss_newton import GaussNewton, GaussNewtonModel
+from ..curvature.spectral import SVD_LIMIT
 from ..energies.protocols import Problem, robust_scaling
 from ..energies.robust import Scaling
 from ..namespace import Array, array_namespace
@@ -161,6 +162,9 @@ def table(problem: Any, theta: Array, most: int = 20) -> list[str]:
     """
     try:
         model = GaussNewton().at(problem, theta)
+        N, P = model.residual.shape[0], theta.shape[0]
+        if N * P * min(N, P) > SVD_LIMIT:
+            return [f"errors   not computed, for {N} residuals and {P} parameters: call covariance()"]
         found = _covariance(model, "gauss-newton")
     except ValueError as error:
         return [f"errors   none: {error}"]

@@ -19,6 +19,7 @@ from .energies.derivatives import check_derivatives
 from .energies.function import FunctionProblem
 from .energies.linear import Diagonal, LinearPart, Matrix, Operator, Shift, Zero
 from .energies.protocols import LeastSquares, Linearization, Problem
+from .energies.robust import Cauchy, Huber, SoftL1
 from .energies.split import SplitEnergy
 from .models import Burgers, Classification, Regression, SmoothedParticles, TwoLayerNet
 from .run.solution import Solution, Status
@@ -79,6 +80,7 @@ __all__ = [
     "Burgers",
     "ByEnergyRate",
     "ByError",
+    "Cauchy",
     "Classification",
     "CubicRegularization",
     "DenseLeastSquares",
@@ -90,6 +92,7 @@ __all__ = [
     "GaussNewton",
     "GradientDescent",
     "HeavyBall",
+    "Huber",
     "ImplicitEuler",
     "LeastSquares",
     "LevenbergMarquardt",
@@ -114,6 +117,7 @@ __all__ = [
     "SecondOrder",
     "Shift",
     "SmoothedParticles",
+    "SoftL1",
     "Solution",
     "SourceSAV",
     "SplitEnergy",

@@ -33,6 +33,7 @@ __all__ = [
     "is_array",
     "is_number",
     "is_numpy",
+    "is_sparse",
     "no_infinity",
     "quiet",
     "read_only",
@@ -132,6 +133,18 @@ def is_numpy(a: Array) -> bool:
     return isinstance(a, (np.ndarray, np.generic)) and a.dtype != object
 
 
+def is_sparse(a: Any) -> bool:
+    """Return True for a sparse array or matrix of SciPy, of any format; SciPy is not imported for the answer.
+
+    Parameters
+    ----------
+    a : object
+        Anything; an array may have any shape.
+    """
+    scipy_sparse = sys.modules.get("scipy.sparse")
+    return scipy_sparse is not None and bool(scipy_sparse.issparse(a))
+
+
 def to_numpy(a: Array) -> np.ndarray[Any, Any]:
     """Return `a` as a NumPy array of its shape on the host (a copy if it is on a device).
 
@@ -149,9 +162,11 @@ def copied(a: Array) -> Array:
     Parameters
     ----------
     a : array
-        Of any library and shape.
+        Of any library and shape, or sparse.
     """
-    return np.array(a) if isinstance(a, np.ndarray) else array_namespace(a).asarray(a, copy=True)
+    if isinstance(a, np.ndarray):
+        return np.array(a)
+    return a.copy() if is_sparse(a) else array_namespace(a).asarray(a, copy=True)
 
 
 def read_only(a: Array) -> Array:

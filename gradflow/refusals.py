@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .description import found
-from .namespace import Array, array_namespace, copied, is_array, is_number, read_only
+from .namespace import Array, array_namespace, copied, is_array, is_number, is_numpy, is_sparse, read_only
 
 __all__ = [
     "Floats",
@@ -40,6 +40,8 @@ __all__ = [
     "real_scalar",
     "real_value",
     "rows_of",
+    "sparse_or_dense",
+    "weights_of",
     "whole_number",
 ]
 
@@ -289,6 +291,54 @@ def mass_of(mass: Any) -> Array | float:
     if not is_array(mass):
         raise ValueError(f"mass must be a number > 0 or an array of shape (P,), got {found(mass)}")
     return copied(real_array("mass", mass, {"P": None}, low=0, open_low=True))
+
+
+def weights_of(weights: Any) -> Array | None:
+    """Return weights of residuals as a copy, (N,), real or of truth values, or raise ValueError; None stays None.
+
+    Parameters
+    ----------
+    weights : array (N,) or None
+        The given value: finite entries >= 0 or truth values, not all zero.
+    """
+    if weights is None:
+        return None
+    if is_array(weights) and _is(weights, "bool"):
+        _check_shape("weights", weights, {"N": None}, 1)
+    else:
+        real_array("weights", weights, {"N": None}, low=0)
+    if not bool(array_namespace(weights).any(weights != 0)):
+        raise ValueError("weights must not all be zero: no residual would be left")
+    return copied(weights)
+
+
+def sparse_or_dense(name: str, a: Any, shape: tuple[int, int], like: Array) -> Array:
+    """Return a matrix, (N, P), in SciPy's canonical format CSR if it is sparse, or raise ValueError.
+
+    Parameters
+    ----------
+    name, a : str, object
+        The name in the error message, and the given value: an array, or a sparse array or matrix of any format.
+    shape : tuple (N, P)
+        The shape.
+    like : array (P,)
+        Has the library and the dtype wanted; a sparse matrix goes with NumPy only.
+    """
+    if not is_sparse(a):
+        return real_array(name, a, dict(zip("NP", shape, strict=True)), like.dtype, of="theta")
+    if not is_numpy(like):
+        raise ValueError(f"{name} must be an array of the library of theta, got {found(a)}")
+    if a.shape != shape:
+        raise ValueError(f"{name} must have shape (N, P), N = {shape[0]} and P = {shape[1]}; got {found(a)}")
+    if a.dtype != like.dtype:
+        raise ValueError(f"{name} must have the dtype of theta, {like.dtype}; got {a.dtype}")
+    from scipy.sparse import csr_array
+
+    a = csr_array(a)  # shares the arrays of one in the same format
+    if not a.has_canonical_format:
+        a = a.copy()
+        a.sum_duplicates()
+    return a
 
 
 def rows_of(indices: Any, N: int, like: Array) -> Array | slice:

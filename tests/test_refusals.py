@@ -155,6 +155,10 @@ def of_constructors():
     yield "FunctionProblem, mass", lambda mass: own(inner=None, mass=mass), {"mass": T3}, mass
     functions = {"residual": CALLABLE, "jacobian": CALLABLE | NONE, "linear": NONNEGATIVE}
     yield "DenseLeastSquares", dense, {"mass": T3}, functions | mass
+    weighted = {"weights": FREE | DOUBLES | NONE | {"truth values"}, "loss": NONE}
+    yield "DenseLeastSquares, weights", dense, {"weights": T3}, weighted
+    for loss in (gf.Cauchy, gf.Huber, gf.SoftL1):
+        yield loss.__name__, loss, {"scale": 1.0}, {"scale": POSITIVE}
     yield "Diagonal", gf.Diagonal, {"diagonal": T3}, {"diagonal": FREE | DOUBLES}
     yield "Shift", gf.Shift, {"shift": 1.0}, {"shift": NONNEGATIVE}
     yield "Matrix", gf.Matrix, {"A": MATRIX}, {"A": DOUBLES | {"transposed"}}
@@ -373,7 +377,9 @@ RETURNED = {
     "hvp": Call(lambda value: own(hvp=lambda t, v: value).hvp(T3, T3), T3, ANY),
     "inner": Call(lambda value: own(inner=lambda u, v: value).inner(T3, T3), {}, POSITIVE | ANY | {"0-d array"}),
     "residual": Call(lambda value: dense(residual=lambda t: value).linearize(T3), T3, ANY),
-    "jacobian": Call(lambda value: dense(jacobian=lambda t: value).linearize(T3), MATRIX, ANY | {"transposed"}),
+    "jacobian": Call(
+        lambda value: dense(jacobian=lambda t: value).linearize(T3), MATRIX, ANY | {"transposed", "sparse"}
+    ),
 }
 """Functions of the user, what they should return if that is an array, and which values of the catalogue are right."""
 NAMES = {

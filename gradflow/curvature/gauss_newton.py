@@ -9,7 +9,7 @@ The Hessian has the additional term ``sum_i q_i (q_i)''``, which vanishes where 
 .. math:: R = \begin{pmatrix} J \\ (M L)^{1/2} \end{pmatrix}, \qquad
           r = \begin{pmatrix} q \\ (M L)^{1/2}\theta \end{pmatrix}                                      \tag{2}
 
-for a diagonal L.
+for a diagonal L. A sparse J is used as it is, except in R and in the matrix ``J^T J``, which are dense.
 
 Source: Nocedal & Wright, Numerical Optimization (2006), section 10.3.
 """
@@ -18,9 +18,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from ..energies.linear import Diagonal
-from ..energies.protocols import Linearization, Problem, problem_ability
+from ..energies.protocols import Linearization, Problem, problem_ability, sparse_jacobian
+from ..energies.sparse import as_dense, column_squares, normal_matrix
 from ..namespace import Array, array_namespace, copied
 from .model import Model, Root
 
@@ -77,19 +79,34 @@ class GaussNewtonModel(Model):
         u = self.at.vjp(self.at.jvp(v))
         return u if self._linear_term is None else u + self.linear.apply(v)
 
+    @cached_property
+    def jacobian(self) -> Array:
+        """J, (N, P): SciPy's sparse array if the problem has it so."""
+        sparse = sparse_jacobian(self.at)
+        return self.at.jacobian() if sparse is None else sparse
+
     def matrix(self) -> Array:
         """Return B = J^T J + M L, (P, P), symmetric."""
-        J, xp = self.at.jacobian(), array_namespace(self.theta)
-        B = J.T @ J
+        J, xp = self.jacobian, array_namespace(self.theta)
+        B = as_dense(J.T @ J)
         if self._linear_term is None:
             return B
         L = self.linear.apply(xp.eye(J.shape[1], dtype=J.dtype)) * self.known_mass("a matrix of the curvature")
         return B + (L + L.T) / 2
 
+    def sparse_matrix(self) -> Any:
+        """Return B of a sparse Jacobian and a diagonal L, a sparse matrix (P, P); made once."""
+        if "sparse" not in self.forms:
+            linear: Array | float = 0.0
+            if self._linear_diagonal is not None and self._linear_term is not None:
+                linear = self._linear_diagonal * self.known_mass("a matrix of the curvature")
+            self.forms["sparse"] = normal_matrix(self.jacobian, linear)
+        return self.forms["sparse"]
+
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,)."""
-        J, xp = self.at.jacobian(), array_namespace(self.theta)
-        own = xp.sum(J * J, axis=0) / self.known_mass("the diagonal of the curvature")
+        J, xp = self.jacobian, array_namespace(self.theta)
+        own = column_squares(J) / self.known_mass("the diagonal of the curvature")
         L = self._linear_diagonal
         if L is not None:
             return own + L

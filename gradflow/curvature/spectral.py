@@ -15,6 +15,11 @@ diagonal form of `gradflow.curvature.subproblem` and solves there. In coordinate
   relative to g, is at most `tol`. It holds no vector that is orthogonal to g and to all ``(D^{-1} G)^k D^{-1} g``: the
   hard case is not seen.
 
+* **sparse**: of the projection on a space that is made by factorisations of a sparse matrix. With the multiplier nu and the
+  residual ``r = g + (G + nu D) d`` of the solution so far, the space grows by ``(G + nu D)^{-1} r``. Where nu has become constant
+  this is iterative refinement, and nu converges as in Newton's method: a few factorisations do. The space holds g, so
+  that a factorisation that has failed costs decrease, not convergence.
+
 In svd and gram, the part of g that is orthogonal to the rows of R is one more vector of the basis, with the eigenvalue 0:
 g need not be in the range of G, as for the Fisher matrix of drawn labels. In each, ``d = S^{-1} V z`` or its counterpart, computed by `Form.lift`.
 
@@ -27,17 +32,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import NamedTuple, TypeAlias
 
+from ..energies.protocols import sparse_jacobian
+from ..energies.sparse import normal_entries, scaled, shifted_solve
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import one_of, plain_numbers, real_number
+from .gauss_newton import GaussNewtonModel
 from .krylov import combined, lanczos, tridiagonal
 from .model import Model
 from .subproblem import Coefficients
 
 __all__ = ["SOLVERS", "SPECTRA", "Floor", "Form", "Step", "Subproblem", "choose_form", "minimise"]
 
-SOLVERS = ("auto", "own", "svd", "gram", "eigh", "lanczos")
+SOLVERS = ("auto", "own", "svd", "gram", "eigh", "lanczos", "sparse")
 """How the eigenbasis is made, and ``auto``, which chooses."""
 SPECTRA = ("exact", "absolute")
 """The eigenvalues that a subproblem is given."""
@@ -45,6 +54,9 @@ DENSE_LIMIT = 3000  # side of the largest matrix that `auto` decomposes
 ROOT_LIMIT = 2 * 10**7  # entries of the largest root that `auto` stores
 SVD_LIMIT = 10**9  # N P min(N, P) up to which `auto` takes the singular values, some seconds
 ROUNDING = 64.0  # multiple of eps up to which a share of the gradient is a rounding error
+SPARSE_LIMIT = 10**8  # the same for a sparse Jacobian, which is made dense for it
+SPARSE_ENTRIES = 50  # products that J^T J is summed from, over N + P, up to which `auto` factorises it
+MOST_FACTORS = 12  # factorisations of a sparse matrix in a step
 MOST_VECTORS = 200  # of a Krylov space; each is stored
 
 Subproblem: TypeAlias = Callable[["Form"], Coefficients]
@@ -135,7 +147,7 @@ class Step(NamedTuple):
     negative: bool
     """Whether the eigenvalues that were computed include a negative one."""
     products: int
-    """Products with G for a Krylov space; 0 with a matrix."""
+    """Products with G, or factorisations of a sparse matrix; 0 with a dense matrix."""
 
 
 def _absolute(mu: Array) -> Array:
@@ -158,6 +170,9 @@ def choose_form(model: Model, weights: Array | None) -> str:
     if model.has_own_form(weights):
         return "own"
     N = model.rows
+    J = sparse_jacobian(model.at) if isinstance(model, GaussNewtonModel) else None
+    if J is not None and J.shape[0] * P * min(J.shape) > SPARSE_LIMIT:
+        return "sparse" if N is not None and normal_entries(J) <= SPARSE_ENTRIES * sum(J.shape) else "lanczos"
     if N is not None and N * P <= ROOT_LIMIT and N * P * min(N, P) <= SVD_LIMIT:
         return "svd"
     if model.has_gram and weights is None and N is not None and N <= DENSE_LIMIT:
@@ -184,10 +199,11 @@ def minimise(
         Diagonal of D, entries > 0; None for the identity.
     subproblem : callable
         Maps a `Form` to its solution.
-    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos"}
+    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos", "sparse"}
         How the eigenbasis is made.
     tol : float, optional
-        For lanczos, the residual to reach, relative to the gradient; by default 1e-10 in float64 and 1e-5 in float32.
+        For lanczos and sparse, the residual to reach, relative to the gradient; by default 1e-10 in float64 and 1e-5 in
+        float32.
     spectrum : {"exact", "absolute"} or Floor
         Whether the subproblem has the eigenvalues, their absolute values, or bounded ones.
 
@@ -204,6 +220,8 @@ def minimise(
     products = 0
     if solver == "lanczos":
         form, solution, products = _lanczos(model, weights, subproblem, tol, isinstance(spectrum, Floor))
+    elif solver == "sparse":
+        form, solution, products = _sparse(model, weights, subproblem, tol)
     else:
         kept = model.forms.get(solver)
         if kept is None or kept[0] is not weights:
@@ -372,7 +390,7 @@ def _lanczos(
     """
     g, inner = model.gradient, model.problem.inner
     xp, eps = array_namespace(g), float(array_namespace(g).finfo(g.dtype).eps)
-    tol = (1e-10 if eps < 1e-10 else 1e-5) if tol is None else tol
+    tol = _tolerance(eps) if tol is None else tol
 
     def over(u: Array) -> Array:
         return u if weights is None else u / weights
@@ -404,3 +422,59 @@ def _lanczos(
 def _lifted(basis: list[Array], Q: Array, z: Array) -> Array:
     """Return the combination of the first vectors of a basis with the coefficients Q z, (P,)."""
     return combined(basis, Q @ z)
+
+
+def _tolerance(eps: float) -> float:
+    """Return the residual to reach by default."""
+    return 1e-10 if eps < 1e-10 else 1e-5
+
+
+def _sparse(
+    model: Model, weights: Array | None, subproblem: Subproblem, tol: float | None
+) -> tuple[Form, Coefficients, int]:
+    """Return form and solution in the space of a few factorisations, and their number."""
+    if not isinstance(model, GaussNewtonModel) or model.rows is None or sparse_jacobian(model.at) is None:
+        raise ValueError(
+            "solver='sparse' needs the Gauss-Newton curvature with a sparse Jacobian, and a linear part that is a number or "
+            "diagonal"
+        )
+    S, xp = _scale(model, weights, "solver='sparse'"), array_namespace(model.theta)
+    S = S + 0 * model.theta
+    B = scaled(model.sparse_matrix(), 1 / S)  # of y = S d
+    g = model.gradient * model.known_mass("solver='sparse'") / S
+    eps, first = float(xp.finfo(g.dtype).eps), float(g @ g) ** 0.5
+    tol = _tolerance(eps) if tol is None else tol
+    if not 0 < first < inf:
+        form = Form(g[:1], 1 + 0 * g[:1], lambda z: 0 * g, 0.0)
+        return form, subproblem(form), 0
+    least = 10 * eps * float(xp.max(B.diagonal()))  # keeps the factors apart from singular ones
+    V, B_V = (g / first)[:, None], (B @ g / first)[:, None]
+    used = 0
+    while True:
+        T = V.T @ B_V
+        mu, Q = xp.linalg.eigh((T + T.T) / 2)
+        tiny = eps * mu.shape[0] * float(xp.max(xp.abs(mu)))
+        U = V @ Q
+        form = _felt(Form(U.T @ g, mu, partial(_over, U, S), tiny), True)
+        solution = subproblem(form)
+        y = U @ solution.z
+        r = g + (B_V @ (Q @ solution.z)) + solution.nu * y
+        if used == MOST_FACTORS or not float(r @ r) ** 0.5 > tol * first:
+            return form, solution, used
+        w = shifted_solve(B, max(float(solution.nu), least), r)
+        used += 1
+        for _ in range(2):  # twice is enough
+            size = float(w @ w) ** 0.5
+            w = w - V @ (V.T @ w)
+        length = float(w @ w) ** 0.5
+        if not eps * size < length < inf:
+            return form, solution, used
+        w = w / length
+        w = w - V @ (V.T @ w)
+        w = w / float(w @ w) ** 0.5
+        V, B_V = xp.concat([V, w[:, None]], axis=1), xp.concat([B_V, (B @ w)[:, None]], axis=1)
+
+
+def _over(U: Array, S: Array, z: Array) -> Array:
+    """Return S^{-1} U z, (P,)."""
+    return (U @ z) / S

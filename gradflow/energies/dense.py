@@ -1,4 +1,14 @@
-"""Your own residual with an explicit Jacobian, and its linearisation in a diagonal inner product."""
+r"""Your own residual with an explicit Jacobian, and its linearisation in a diagonal inner product.
+
+With weights ``w_i >= 0`` and a robust loss rho of the scale c (`gradflow.energies.robust`),
+
+.. math:: F = \tfrac{c^2}{2}\sum_{w_i > 0} \rho\bigl((f_i/c)^2\bigr), \qquad f_i = w_i^{1/2} q_i(\theta).      \tag{1}
+
+The loss is that of the weighted residual. With ``w_i = 1 / sigma_i^2`` for the standard deviations of the data, the scale
+is a number of them. Without a loss F is ``sum(w * q^2) / 2``. The linearisation is that of the scaled residual ``s f``, whose
+Jacobian has the rows ``t_i w_i^{1/2} J_i``, and ``F = |s f|^2 / 2``. A row of weight 0 is left out before anything is
+computed from it; it may be NaN.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +16,14 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from ..description import describe
-from ..namespace import Array, array_namespace, copied
-from ..refusals import evaluate, instance, mass_of, real_array
+from ..description import describe, found
+from ..namespace import Array, array_namespace, copied, is_sparse, to_numpy
+from ..refusals import evaluate, instance, mass_of, real_array, sparse_or_dense, weights_of
 from .derivatives import complex_step, derivative_of, differences, jacobian_by
 from .linear import LinearPart, as_linear_part
 from .protocols import Work
+from .robust import RobustLoss, Scaling
+from .sparse import as_dense, column_squares, rows_times
 from .split import SplitEnergy, weighted_dot
 
 __all__ = ["DenseLeastSquares", "DenseLinearization"]
@@ -25,18 +37,31 @@ class DenseLinearization:
     residual : array (N,)
         The residual q.
     J : array (N, P) or callable
-        Partial derivatives of q, or a function without arguments that returns them. It is called once, when they are
-        needed.
+        Partial derivatives of q, dense or SciPy's sparse array, or a function without arguments that returns them. It is
+        called once, when they are needed.
     mass : float or array (P,)
         Diagonal of the inner product.
+    scaling : Scaling, optional
+        How a robust loss made q, with arrays (N,); None without one.
     """
 
-    def __init__(self, residual: Array, J: Array | Callable[[], Array], mass: Array | float = 1.0) -> None:
-        self.residual, self._given, self._mass = residual, J, mass
+    def __init__(
+        self,
+        residual: Array,
+        J: Array | Callable[[], Array],
+        mass: Array | float = 1.0,
+        scaling: Scaling | None = None,
+    ) -> None:
+        self.residual, self._given, self._mass, self.scaling = residual, J, mass, scaling
 
     @cached_property
     def _J(self) -> Array:
         return self._given() if callable(self._given) else self._given
+
+    @property
+    def sparse(self) -> Any:
+        """J as SciPy's sparse array, (N, P), or None if it is dense."""
+        return self._J if is_sparse(self._J) else None
 
     def jvp(self, d: Array) -> Array:
         """Return J d, shape (N,)."""
@@ -47,34 +72,47 @@ class DenseLinearization:
         return (self._J.T @ real_array("u", u, {"N": self._J.shape[0]}, self._J.dtype)) / self._mass
 
     def gram(self) -> Array:
-        """Return J M^{-1} J^T, shape (N, N); symmetric to the last bit."""
+        """Return J M^{-1} J^T, shape (N, N), dense; symmetric to the last bit.
+
+        Raises
+        ------
+        ValueError
+            If J is sparse and has more rows than a dense matrix should have.
+        """
         if isinstance(self._mass, (int, float)):
-            return self._J @ self._J.T / self._mass
-        xp = array_namespace(self._J)
-        B = self._J / xp.sqrt(self._mass)
-        return B @ B.T
+            return as_dense(self._J @ self._J.T) / self._mass
+        xp = array_namespace(self._mass)
+        B = rows_times(self._J.T, 1 / xp.sqrt(self._mass)).T
+        return as_dense(B @ B.T)
 
     @property
     def work(self) -> Work:
         """The cost of the products and of `gram`; an entry of J is read twice, which costs 12 multiply-adds."""
         N, P = self._J.shape
-        return Work(12 * N * P, N**2 * P / 2)
+        entries = self._J.nnz if is_sparse(self._J) else N * P
+        return Work(12 * entries, N * entries / 2)
 
     def gram_trace(self) -> Array:
         """Return the trace of J M^{-1} J^T, 0-d: the sum of squares of J, weighted."""
-        xp = array_namespace(self._J)
+        xp = array_namespace(self.residual)
         if isinstance(self._mass, (int, float)):
-            entries = xp.reshape(self._J, (-1,))
+            entries = self._J.data if is_sparse(self._J) else xp.reshape(self._J, (-1,))
             return entries @ entries / self._mass
-        return xp.sum(xp.sum(self._J * self._J, axis=0) / self._mass)
+        return xp.sum(column_squares(self._J) / self._mass)
 
     def jacobian(self) -> Array:
-        """Return J, shape (N, P)."""
-        return self._J
+        """Return J, shape (N, P), dense.
+
+        Raises
+        ------
+        ValueError
+            If J is sparse, and too large to be stored as a dense matrix.
+        """
+        return as_dense(self._J)
 
 
 class DenseLeastSquares(SplitEnergy):
-    """Your own residual: ``F(theta) = |residual(theta)|^2 / 2``.
+    """Your own residual: ``F(theta) = |residual(theta)|^2 / 2``, or (1) with weights and a robust loss.
 
     The value of a function is checked and copied in every call, so that a function may reuse an array. The argument is
     read-only: in NumPy it is a view that cannot be written.
@@ -86,7 +124,13 @@ class DenseLeastSquares(SplitEnergy):
     jacobian : callable, optional
         Maps theta (P,) to J, shape (N, P), the partial derivatives, without the inner product. Without it, J is found by
         the complex step if the residual takes complex arguments and is analytic, and by central differences otherwise;
-        `derivative` says which.
+        `derivative` says which. J may be one of SciPy's sparse arrays or matrices, of any format; with NumPy only. It is
+        then stored in the format CSR, and second-order methods take the solver ``sparse`` or ``lanczos`` for large problems.
+    weights : array (N,), optional
+        Factors >= 0 of the squares, one of them > 0; or truth values, True for a row that counts. Rows of weight 0 are left
+        out, and may be NaN: a residual then has as many entries as there are weights > 0. Copied.
+    loss : RobustLoss, optional
+        `gradflow.Huber`, `gradflow.SoftL1` or `gradflow.Cauchy`, of the weighted residual.
     linear : LinearPart or float, optional
         The energy part L of equation (2), self-adjoint in the inner product.
     mass : float or array (P,), optional
@@ -95,8 +139,20 @@ class DenseLeastSquares(SplitEnergy):
     Raises
     ------
     ValueError
-        If an argument is not callable, `linear` is negative, or `mass` is not positive; later, if a function writes
-        into its argument, or its value is not real or has a wrong shape or dtype.
+        If an argument is not callable, `linear` is negative, `mass` is not positive, a weight is negative, all are zero, or
+        `loss` is not a loss; later, if a function writes into its argument, or its value is not real or has a wrong shape or
+        dtype.
+
+    Examples
+    --------
+    A line through points one of which is missing, and one far off:
+
+    >>> import numpy as np, gradflow as gf
+    >>> x, y = np.arange(6.0), np.array([1.0, 3.1, np.nan, 6.9, 30.0, 11.0])
+    >>> line = gf.DenseLeastSquares(lambda t: t[0] + t[1] * x - y, weights=~np.isnan(y), loss=gf.Huber(0.5))
+    >>> fit = gf.solve(line, gf.LevenbergMarquardt(), np.zeros(2), steps=100, stop=gf.Tolerance(step_relative=1e-8))
+    >>> np.round(fit.theta, 2)
+    array([1.02, 2.05])
     """
 
     def __init__(
@@ -104,6 +160,8 @@ class DenseLeastSquares(SplitEnergy):
         residual: Callable[[Array], Array],
         jacobian: Callable[[Array], Array] | None = None,
         *,
+        weights: Array | None = None,
+        loss: RobustLoss | None = None,
         linear: LinearPart | float = 0.0,
         mass: float | Array | None = None,
     ) -> None:
@@ -111,6 +169,15 @@ class DenseLeastSquares(SplitEnergy):
         self._jacobian = None
         if jacobian is not None:
             self._jacobian = instance("jacobian", jacobian, Callable, "a function of theta")
+        self.weights, self.loss = weights_of(weights), loss
+        if loss is not None and (isinstance(loss, type) or not isinstance(loss, RobustLoss)):
+            raise ValueError(
+                f"loss must be gradflow.Huber(scale), SoftL1(scale), Cauchy(scale) or None, got {found(loss)}"
+            )
+        if self.weights is not None:
+            w = to_numpy(self.weights)
+            self._kept = w.nonzero()[0]
+            self._root_weights = w[self._kept].astype(float) ** 0.5
         self.linear = as_linear_part(linear, "linear")
         self.mass: float | Array = mass_of(mass)
         self.derivative = "differences" if self._jacobian is None else "given"
@@ -125,23 +192,39 @@ class DenseLeastSquares(SplitEnergy):
         return weighted_dot(self.mass, u, v)
 
     def _residual_at(self, theta: Array) -> Array:
-        """Return a copy of q, (N,): `jacobian` may call `residual`, which may reuse its array."""
+        """Return a copy of f of (1), (N,): `jacobian` may call `residual`, which may reuse its array."""
         self.calls["residual"] += 1
         q = evaluate("residual", self._residual, real_array("theta", theta, {"P": None}))
         N = self._lengths.get(theta.shape[0])  # that of the first call
+        if N is None and self.weights is not None:
+            N = self.weights.shape[0]
         q = copied(real_array("residual(theta)", q, {"N": N}, theta.dtype, of="theta"))
         self._lengths[theta.shape[0]] = q.shape[0]
-        return q
+        return self._weighted(q)
 
-    def _jacobian_at(self, theta: Array, q: Array) -> Array:
+    def _weighted(self, a: Array) -> Array:
+        """Return the rows of q or J, real or complex, that count, times the roots of their weights."""
+        if self.weights is None:
+            return a
+        if is_sparse(a):
+            return rows_times(a[self._kept], self._root_weights.astype(a.dtype))
+        xp = array_namespace(a)
+        kind = xp.float64 if xp.finfo(a.dtype).bits == 64 else xp.float32
+        return rows_times(xp.take(a, xp.asarray(self._kept), axis=0), xp.asarray(self._root_weights, dtype=kind))
+
+    def _jacobian_at(self, theta: Array, scaling: Scaling | None) -> Array:
+        """Return the Jacobian of the scaled residual, (N, P), dense or sparse."""
         if self._jacobian is None:
-            return self._found_jacobian(theta)
-        self.calls["jacobian"] += 1
-        J, shape = evaluate("jacobian", self._jacobian, theta), {"N": q.shape[0], "P": theta.shape[0]}
-        return real_array("jacobian(theta)", J, shape, theta.dtype, of="theta")
+            J = self._found_jacobian(theta)
+        else:
+            self.calls["jacobian"] += 1
+            J, shape = evaluate("jacobian", self._jacobian, theta), (self._lengths[theta.shape[0]], theta.shape[0])
+            J = sparse_or_dense("jacobian(theta)", J, shape, theta)
+            J = self._weighted(J)
+        return J if scaling is None else rows_times(J, scaling.t)
 
     def _found_jacobian(self, theta: Array) -> Array:
-        """Return J, (N, P), from values of the residual."""
+        """Return the Jacobian of f, (N, P), from values of the residual."""
         if not self._asked:
             self.derivative, self._asked = derivative_of(self._counted, theta), True
         if self.derivative == "complex step":
@@ -149,21 +232,20 @@ class DenseLeastSquares(SplitEnergy):
         return jacobian_by(differences, self._residual_at, theta)
 
     def _counted(self, theta: Array) -> Array:
-        """Return the residual for real or complex theta, (N,), unchecked."""
+        """Return f for real or complex theta, (N,), unchecked."""
         self.calls["residual"] += 1
-        return self._residual(theta)
+        return self._weighted(self._residual(theta))
 
     def linearize(self, theta: Array) -> DenseLinearization:
-        """Return the residual (N,) and the Jacobian (N, P) at theta.
+        """Return the residual (N,) and the Jacobian (N, P) at theta; N counts the rows that are not left out.
 
         Raises
         ------
         ValueError
             If the value of a function has a wrong shape or dtype.
         """
-        at = self.linearize_later(theta)
-        at.jacobian()
-        return at
+        q, scaling = self._scaled(theta)
+        return DenseLinearization(q, copied(self._jacobian_at(theta, scaling)), self.mass, scaling)
 
     def linearize_later(self, theta: Array) -> DenseLinearization:
         """Return the residual (N,) at theta, and the Jacobian (N, P), which is evaluated when it is first needed.
@@ -173,8 +255,16 @@ class DenseLeastSquares(SplitEnergy):
         ValueError
             As `linearize`; of the Jacobian, when it is needed.
         """
-        q = self._residual_at(theta)
-        return DenseLinearization(q, lambda: copied(self._jacobian_at(theta, q)), self.mass)
+        q, scaling = self._scaled(theta)
+        return DenseLinearization(q, lambda: copied(self._jacobian_at(theta, scaling)), self.mass, scaling)
+
+    def _scaled(self, theta: Array) -> tuple[Array, Scaling | None]:
+        """Return the scaled residual ``s f``, (N,), and its scaling."""
+        f = self._residual_at(theta)
+        if self.loss is None:
+            return f, None
+        scaling = self.loss.at(f)
+        return scaling.s * f, scaling
 
     def nonlinear_energy(self, theta: Array) -> Array:
         """Return F(theta), a 0-d array.
@@ -184,7 +274,7 @@ class DenseLeastSquares(SplitEnergy):
         ValueError
             If the residual does not have the shape (N,) and the dtype of theta.
         """
-        q = self._residual_at(theta)
+        q, _ = self._scaled(theta)
         return q @ q / 2
 
     def nonlinear_energy_and_gradient(self, theta: Array) -> tuple[Array, Array]:
@@ -195,8 +285,8 @@ class DenseLeastSquares(SplitEnergy):
         ValueError
             As `linearize`.
         """
-        q = self._residual_at(theta)
-        return q @ q / 2, DenseLinearization(q, self._jacobian_at(theta, q), self.mass).vjp(q)
+        q, scaling = self._scaled(theta)
+        return q @ q / 2, DenseLinearization(q, self._jacobian_at(theta, scaling), self.mass).vjp(q)
 
     def nonlinear_hvp(self, theta: Array, v: Array) -> Array:
         """Raise ValueError, since the second derivatives of the residual are not known.
@@ -210,9 +300,11 @@ class DenseLeastSquares(SplitEnergy):
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""
+        given = {name: value for name, value in (("weights", self.weights), ("loss", self.loss)) if value is not None}
         return {
             "problem": "DenseLeastSquares",
             "residual": describe(self._residual),
+            **describe(given),
             "mass": describe(self.mass),
             "linear": describe(self.linear),
         }

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from ..namespace import Array, array_namespace
 from .linear import LinearPart, Zero, as_linear_part
+from .robust import Scaling
 
 __all__ = [
     "Batched",
@@ -52,6 +53,8 @@ __all__ = [
     "nonlinear_energy_and_gradient",
     "norm",
     "problem_ability",
+    "robust_scaling",
+    "sparse_jacobian",
 ]
 
 
@@ -423,6 +426,29 @@ def estimates(at: Linearization) -> Estimated | None:
     """Return the linearisation `at` itself if it has the members of `Estimated`, otherwise None."""
     declared: Any = at if hasattr(at, "gram_trace") and hasattr(at, "work") else None
     return cast(Estimated | None, declared)
+
+
+def robust_scaling(at: Linearization) -> Scaling | None:
+    """Return how a robust loss made the residual, which a linearisation declares as ``scaling``, otherwise None.
+
+    Parameters
+    ----------
+    at : Linearization
+        A linearisation.
+    """
+    declared: Scaling | None = getattr(at, "scaling", None)
+    return declared
+
+
+def sparse_jacobian(at: Linearization) -> Any:
+    """Return J as SciPy's sparse array, (N, P), which a linearisation declares as ``sparse``, otherwise None.
+
+    Parameters
+    ----------
+    at : Linearization
+        A linearisation.
+    """
+    return getattr(at, "sparse", None)
 
 
 def nonlinear_energy(problem: Problem, theta: Array) -> Array:

@@ -1,10 +1,9 @@
 r"""Statistics of a least-squares fit: the covariance of the parameters at the end of a run.
 
-At a minimum of ``E = |q|^2 / 2 + (theta, L theta)_M / 2``, with the Jacobian J in coordinates, ``A = J^T J + M L``, N
-residuals and P parameters,
+At a minimum of ``E = |q|^2 / 2 + (theta, L theta)_M / 2``, with the Jacobian J in coordinates, N residuals and P parameters,
 
 .. math::
-   \operatorname{Cov}(\hat\theta) \approx A^{-1} B A^{-1}, \qquad
+   \operatorname{Cov}(\hat\theta) \approx A^{-1} B A^{-1}, \qquad A = J^T J + M L, \qquad
    B = \begin{cases} s^2 J^T J & \text{(gauss-newton)} \\
         \frac{N}{N - P}\, J^T \operatorname{diag}(q_i^2)\, J & \text{(sandwich)} \end{cases}, \qquad
    s^2 = \frac{|q|^2}{N - P}.                                                                            \tag{1}
@@ -12,18 +11,43 @@ residuals and P parameters,
 The first B assumes errors of one variance, which the dispersion ``s^2`` estimates; for L = 0 it gives ``s^2 (J^T J)^{-1}``.
 The second one is consistent for errors of different variances too. Residuals that were divided by known standard deviations
 have a dispersion near 1. The mean loss of a `gradflow.Regression` scales q: ``s^2`` then is in units of that scale, and the
-covariance is not affected. A is factorised by the singular values of its root, with columns scaled to length 1, so that its
-condition number is not squared.
+covariance is not affected.
 
-Source: White, Econometrica 48 (1980) 817, for the sandwich; Seber & Wild, Nonlinear Regression (1989), section 2.1.
+Weights are relative: q and J are the weighted ones, and a common factor of all weights changes ``s^2``, not the covariance.
+N counts the rows that are used; those of weight 0 are not.
+
+A robust loss makes an M-estimator. With the weighted residual f, its Jacobian J, and psi and ``psi'`` of
+`gradflow.energies.robust`, and with means over the N rows,
+
+.. math::
+   A = \begin{cases} m\, J^T J + M L \\ J^T \operatorname{diag}(\psi_i')\, J + M L \end{cases}, \quad
+   B = \begin{cases} m^2 s^2 J^T J & \text{(gauss-newton)} \\
+        \frac{N}{N - P}\, J^T \operatorname{diag}(\psi_i^2)\, J & \text{(sandwich)} \end{cases}, \quad
+   s^2 = \frac{k^2 |\psi|^2}{(N - P)\, m^2}, \quad m = \operatorname{mean} \psi', \quad
+   k = 1 + \frac{P}{N} \frac{\operatorname{var} \psi'}{m^2}.                                               \tag{2}
+
+The first row assumes errors of one distribution, the second one does not. Both are (1) where ``psi = f``. The scale of the
+loss is a given number: no account is taken of an estimation of it from the same data. Where A is not positive definite there
+is no covariance: theta is no minimum, or too many residuals are beyond the scale.
+
+A is factorised by the singular values of its root, with columns scaled to length 1, so that its condition number is not
+squared. With the root R of the Gauss-Newton curvature, scaled columns ``R S^{-1} = U Sigma V^T``, and ``b = psi' / t^2``, which
+is 1 for the rows of L,
+
+.. math:: A^{-1} = W\,\bigl(U^T \operatorname{diag}(b)\, U\bigr)^{-1}\, W^T, \qquad W = S^{-1} V \Sigma^{-1}.      \tag{3}
+
+Source: White, Econometrica 48 (1980) 817, for the sandwich; Seber & Wild, Nonlinear Regression (1989), section 2.1; Huber,
+Ann. Statist. 1 (1973) 799, for (2) and k; Hampel, Ronchetti, Rousseeuw & Stahel, Robust Statistics (1986), section 6.3.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..curvature.gauss_newton import GaussNewton
-from ..energies.protocols import Problem
+from ..curvature.gauss_newton import GaussNewton, GaussNewtonModel
+from ..curvature.spectral import SVD_LIMIT
+from ..energies.protocols import Problem, robust_scaling
+from ..energies.robust import Scaling
 from ..namespace import Array, array_namespace
 from ..refusals import one_of
 
@@ -41,15 +65,15 @@ class Covariance(NamedTuple):
     standard_errors: Array
     """Square roots of the diagonal, (P,)."""
     dispersion: float
-    """``s^2``, in the units of the energy."""
+    """``s^2`` of (1) or (2), in the units of the energy."""
     degrees_of_freedom: int
-    """N - P."""
+    """N - P, with the N residuals that are used."""
     kind: str
     """gauss-newton or sandwich."""
 
 
 def covariance(problem: Problem, theta: Array, kind: str = "gauss-newton") -> Covariance:
-    """Return the covariance (1) of parameters that minimise an energy of least squares.
+    """Return the covariance (1), or (2), of parameters that minimise an energy of least squares.
 
     Parameters
     ----------
@@ -64,30 +88,64 @@ def covariance(problem: Problem, theta: Array, kind: str = "gauss-newton") -> Co
     ------
     ValueError
         If the problem is not one of least squares, has no more residuals than parameters, or if the Jacobian has linearly
-        dependent columns, so that the residuals do not determine all parameters.
+        dependent columns, so that the residuals do not determine all parameters. With a robust loss, also if A is not
+        positive definite.
     """
     one_of("kind", kind, KINDS)
-    model = GaussNewton().at(problem, theta)
-    root, xp = model.root(), array_namespace(theta)
+    return _covariance(GaussNewton().at(problem, theta), kind)
+
+
+def _covariance(model: GaussNewtonModel, kind: str) -> Covariance:
+    """Return the covariance at the point of a model."""
+    root, xp = model.root(), array_namespace(model.theta)
     if root is None:
         raise ValueError("a covariance needs a linear part that is a number or diagonal")
-    J, q = model.at.jacobian(), model.residual
-    N, P = J.shape
+    R, q = root.R, model.residual
+    N, P = q.shape[0], R.shape[1]
     if N <= P:
         raise ValueError(f"a covariance needs more residuals than parameters, got {N} and {P}")
-    lengths = xp.sqrt(xp.sum(root.R * root.R, axis=0))
+    scaling, m, dispersion = robust_scaling(model.at), 1.0, float(q @ q) / (N - P)
+    if scaling is not None:
+        m, dispersion = _robust(scaling, q, P)
+        if kind == "gauss-newton":
+            R = xp.concat([m**0.5 * R[:N, :] / scaling.t[:, None], R[N:, :]])
+    lengths = xp.sqrt(xp.sum(R * R, axis=0))
     unfelt = xp.where(lengths > 0, lengths, 1 + 0 * lengths)
-    _, sigma, Vt = xp.linalg.svd(root.R / unfelt, full_matrices=False)
+    U, sigma, Vt = xp.linalg.svd(R / unfelt, full_matrices=False)
     rank = int(xp.sum(xp.astype(sigma > N * float(xp.finfo(sigma.dtype).eps) * float(sigma[0]), xp.int64)))
     if rank < P:
         raise ValueError(f"the residuals do not determine all parameters: the Jacobian has rank {rank}, P = {P}")
-    dispersion = float(q @ q) / (N - P)
-    # A^{-1} = W W^T with W = S^{-1} V sigma^{-1}
     W = (Vt.T / sigma) / unfelt[:, None]
-    half = (J @ W) * (dispersion**0.5 if kind == "gauss-newton" else (N / (N - P)) ** 0.5 * q[:, None])
+    half = R[:N, :] @ W  # B = W^{-T} half^T half W^{-1}
+    if kind == "gauss-newton":
+        half = (m * dispersion) ** 0.5 * half  # R has m^{1/2} J
+    else:
+        half = (N / (N - P)) ** 0.5 * q[:, None] * half
+        if scaling is not None:
+            half = half @ _inverse(U, scaling.bend / scaling.t**2)
     half = W @ half.T
     matrix = half @ half.T
     return Covariance((matrix + matrix.T) / 2, xp.sqrt(xp.linalg.diagonal(matrix)), dispersion, N - P, kind)
+
+
+def _robust(scaling: Scaling, q: Array, P: int) -> tuple[float, float]:
+    """Return m and the dispersion of (2), from the scaled residual, (N,)."""
+    xp, N = array_namespace(q), q.shape[0]
+    m = float(xp.mean(scaling.bend))
+    if not m > 0:
+        raise ValueError("the loss has no positive curvature here, on average: too many residuals are beyond its scale")
+    k = 1 + P / N * float(xp.mean((scaling.bend - m) ** 2)) / m**2
+    psi = scaling.t * q
+    return m, (k / m) ** 2 * float(psi @ psi) / (N - P)
+
+
+def _inverse(U: Array, b: Array) -> Array:
+    """Return ``(U^T diag(b) U)^{-1}`` of (3), (P, P), with 1 for the rows of U, (K, P), beyond those of b, (N,)."""
+    xp, (N, P) = array_namespace(U), (b.shape[0], U.shape[1])
+    mu, V = xp.linalg.eigh(U[:N, :].T @ (b[:, None] * U[:N, :]) + U[N:, :].T @ U[N:, :])
+    if not float(mu[0]) > P * float(xp.finfo(mu.dtype).eps) * float(xp.max(xp.abs(mu))):
+        raise ValueError("theta is no minimum of positive curvature: a covariance with this loss does not exist here")
+    return (V / mu) @ V.T
 
 
 def table(problem: Any, theta: Array, most: int = 20) -> list[str]:
@@ -103,11 +161,15 @@ def table(problem: Any, theta: Array, most: int = 20) -> list[str]:
         How many parameters are shown.
     """
     try:
-        found = covariance(problem, theta)
+        model = GaussNewton().at(problem, theta)
+        N, P = model.residual.shape[0], theta.shape[0]
+        if N * P * min(N, P) > SVD_LIMIT:
+            return [f"errors   not computed, for {N} residuals and {P} parameters: call covariance()"]
+        found = _covariance(model, "gauss-newton")
     except ValueError as error:
         return [f"errors   none: {error}"]
     lines = [
-        f"residual |q| = {(found.dispersion * found.degrees_of_freedom) ** 0.5:.8g}, "
+        f"residual |q| = {float(model.residual @ model.residual) ** 0.5:.8g}, "
         f"dispersion {found.dispersion:.6g}, {found.degrees_of_freedom} degrees of freedom",
         f"{'':8} {'parameter':>16} {'standard error':>16}",
     ]

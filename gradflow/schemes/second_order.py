@@ -101,7 +101,7 @@ class SecondOrderState(NamedTuple):
     negative_curvature: Array
     """Whether a negative eigenvalue of the last model was seen, 0-d."""
     products: Array
-    """Products with the curvature for the last trial, 0-d; 0 if a matrix was decomposed."""
+    """Products with the curvature, or sparse factorisations, for the last trial, 0-d; 0 if a dense matrix was decomposed."""
     evaluations: Array
     """Evaluations of the energy for the last trial, 0-d: 1, or those of the line search."""
 
@@ -138,7 +138,7 @@ class SecondOrder:
     globalization : Globalization
         What determines nu: `gradflow.curvature.FixedDamping`, `gradflow.curvature.NielsenDamping`, ...; or a line search,
         `gradflow.curvature.Armijo`, `gradflow.curvature.StrongWolfe`.
-    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos", "cholesky", "steihaug"}
+    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos", "sparse", "cholesky", "steihaug"}
         How the model is brought to its eigenbasis; see `gradflow.curvature.spectral`. Without an eigenbasis, ``cholesky``
         solves (1) for a constant damping and for line searches, and ``steihaug`` the problem of a trust region by truncated
         conjugate gradients.
@@ -146,7 +146,7 @@ class SecondOrder:
         Whether (1) has G, or ``|G|``, the operator with the absolute eigenvalues: directions of negative curvature are then
         left, where Newton's method is attracted. Or the eigenvalues are bounded below. The prediction (3) has G.
     tol : float, optional
-        For lanczos and steihaug, the residual of (1) to reach, relative to the gradient.
+        For lanczos, sparse and steihaug, the residual of (1) to reach, relative to the gradient.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from .energies.split import SplitEnergy
 from .models import Burgers, Classification, Regression, SmoothedParticles, TwoLayerNet
 from .run.solution import Solution, Status
 from .run.solve import solve
-from .run.steps import ByEnergyRate, ByError
+from .run.steps import ByEnergyRate, ByError, ByGainRatio
 from .run.stopping import Tolerance
 from .schemes import (
     IEQ,
@@ -68,6 +68,7 @@ __all__ = [
     "Burgers",
     "ByEnergyRate",
     "ByError",
+    "ByGainRatio",
     "Classification",
     "CubicRegularization",
     "DenseLeastSquares",

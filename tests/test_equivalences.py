@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cases import LINEAR_PARTS, MASSES, affine_case, residual_case
-from gradflow import Regression, Status, TwoLayerNet, solve
-from gradflow.curvature import damped_step, lapack
+from gradflow import ByGainRatio, Regression, Status, TwoLayerNet, solve
+from gradflow.curvature import GaussNewton, Identity, NielsenDamping, damped_step, lapack
 from gradflow.curvature.damped_step import choose_solver
 from gradflow.energies.dense import DenseLeastSquares, DenseLinearization
 from gradflow.energies.function import FunctionProblem
@@ -22,6 +22,7 @@ from gradflow.schemes import (
     GradientDescent,
     ImplicitEuler,
     Restart,
+    SecondOrder,
     SourceSAV,
 )
 from gradflow.schemes.exp_sav import EXP_SAV_FORMS
@@ -131,6 +132,61 @@ def test_few_parameters_are_solved_for_on_their_side(A, mass, explicit):
     auto = damped_step(*arguments, mass=mass, n_parameters=3).d
     assert bool(asked) is explicit
     np.testing.assert_allclose(auto, damped_step(*arguments, mass=mass, n_parameters=3, solver="cg").d, atol=1e-10)
+
+
+class Logged:
+    """A controller that writes down its verdicts."""
+
+    def __init__(self, controller):
+        self.controller, self.verdicts = controller, []
+
+    def init(self):
+        return self.controller.init()
+
+    def propose(self, control, n):
+        return self.controller.propose(control, n)
+
+    def judge(self, control, attempt):
+        verdict = self.controller.judge(control, attempt)
+        self.verdicts.append(verdict.accepted)
+        return verdict
+
+
+def rosenbrock():
+    residual = lambda t: np.array([10 * (t[1] - t[0] ** 2), 1 - t[0]])  # noqa: E731
+    return DenseLeastSquares(residual, lambda t: np.array([[-20 * t[0], 10.0], [-1.0, 0.0]])), np.array([-1.2, 1.0])
+
+
+GAINS = {
+    "rosenbrock": (rosenbrock, 15),
+    **{
+        f"{linear}-{mass}": (lambda m=mass, k=linear: residual_case(0, 5, 9, mass=m, linear=k, scale=4.0)[:2], 8)
+        for linear in LINEAR_PARTS
+        for mass in MASSES
+    },
+}
+
+
+@pytest.mark.parametrize("accept", [0.0, 0.3])
+@pytest.mark.parametrize("name", GAINS)
+def test_restarted_ieq_by_its_gain_ratio_is_the_damped_levenberg_marquardt_method(name, accept):
+    """The accepted iterates, and the trials rejected between them, of Nielsen's method with the first lambda = 1/dt."""
+    (problem, theta), steps = GAINS[name][0](), GAINS[name][1]
+    damping = NielsenDamping(start_relative=1e-5, accept=accept)
+    method = SecondOrder(curvature=GaussNewton(), metric=Identity(), globalization=damping)
+    trials, start = [], method.step(problem, method.init(problem, theta), 1.0)
+    keep = lambda n, state: trials.append((bool(state.accepted), state.theta)) or sum(a for a, _ in trials) == steps  # noqa: E731
+    solve(problem, method, theta, steps=200, callback=keep)
+    control = Logged(ByGainRatio(dt_init=1 / float(start.size), accept=accept))
+    path = []
+    solve(problem, Restart(IEQ()), theta, dt=control, steps=steps, callback=lambda n, state: path.append(state.theta))
+    assert control.verdicts == [accepted for accepted, _ in trials]
+    wanted = [moved for accepted, moved in trials if accepted]
+    assert len(path) == len(wanted) == steps
+    assert not all(control.verdicts)
+    np.testing.assert_allclose(path, wanted, rtol=0, atol=1e-8 * (1 + np.abs(theta).max()))
+    energies = [problem.energy(at) for at in (theta, *path)]
+    assert np.all(np.diff(energies) <= 0)
 
 
 def test_a_linear_part_of_your_own_acts_along_the_last_axis():

@@ -171,6 +171,7 @@ def of_constructors():
     yield "ByError", gf.ByError, {"dt_max": 2.0}, steps
     rate = {"dt_min": POSITIVE, "dt_max": POSITIVE, "alpha": NONNEGATIVE}
     yield "ByEnergyRate", gf.ByEnergyRate, {"dt_min": 0.5, "dt_max": 2.0}, rate
+    yield "ByGainRatio", gf.ByGainRatio, {"dt_init": 2.0}, {"dt_init": POSITIVE, "accept": BELOW_1}
     bounds = {f.name: POSITIVE | NONE for f in fields(gf.Tolerance)}
     yield (
         "Tolerance",

@@ -60,7 +60,7 @@ from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
 from ..refusals import one_of, plain_numbers, real_number
 
-__all__ = ["SecondOrder", "SecondOrderState", "second_order_update"]
+__all__ = ["SecondOrder", "SecondOrderState", "gain_ratio", "second_order_update"]
 
 ROUNDING = (
     64.0  # decreases up to this multiple of eps |E| are rounding errors: those of a sum of squares, and of its terms
@@ -238,7 +238,7 @@ class SecondOrder:
         finite = bool(xp.isfinite(new.energy)) and bool(xp.all(xp.isfinite(trial)))
         actual = decrease(model, new) if finite else zero
         noise = ROUNDING * float(xp.finfo(state.theta.dtype).eps) * abs(float(model.energy))
-        ratio = _ratio(actual, predicted, noise) if finite else zero - 1
+        ratio = gain_ratio(actual, predicted, noise) if finite else zero - 1
         exhausted, still = float(step.most) <= noise, bool(xp.all(trial == state.theta))
         threshold = self.globalization.accept
         accepted = threshold is None or bool(ratio > threshold)
@@ -251,8 +251,16 @@ class SecondOrder:
         return after, new if accepted else model
 
 
-def _ratio(actual: Array, predicted: Array, noise: float) -> Array:
-    """Return (4), 0-d; 1 if both decreases are at most `noise` and E does not rise; -1 where no decrease is predicted."""
+def gain_ratio(actual: Array, predicted: Array, noise: float) -> Array:
+    """Return (4), 0-d; 1 if both decreases are at most `noise` and E does not rise; -1 where no decrease is predicted.
+
+    Parameters
+    ----------
+    actual, predicted : 0-d array
+        The decreases.
+    noise : float
+        The size of the rounding errors of E.
+    """
     xp = array_namespace(actual)
     if noise > 0 and 0 <= float(actual) <= noise and abs(float(predicted)) <= noise:
         return xp.ones_like(actual)

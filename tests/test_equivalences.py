@@ -455,16 +455,64 @@ def test_weight_decay_moves_the_minimum_and_stabilization_does_not():
             assert theta_path(scheme, problem, np.array([0.0]), 0.1, n=600)[-1, 0] == pytest.approx(minimum, rel=1e-8)
 
 
-def test_large_stabilization_makes_the_true_energy_fall_for_every_step():
-    """Smooth E with constant K, stabilization >= K/2 and r consistent: E(new) <= E(old) for every dt."""
-    K = 4.0  # energy sum 2 (1 - cos(theta)) has second derivative 2 cos <= 2; K = 4 leaves room
-    problem = FunctionProblem(lambda t: 2 * np.sum(1 - np.cos(t)), lambda t: 2 * np.sin(t))
+SMOOTH = {
+    "SAV": lambda S: SAV(C=0.5, stabilization=S),
+    "SourceSAV": lambda S: SourceSAV(C=0.5, stabilization=S),
+    "ExpSAV": lambda S: ExpSAV(form="explicit", scale=3.0, stabilization=S),
+    "IEQ": lambda S: IEQ(stabilization=S),
+}
+"""Schemes whose restarted step satisfies E_new - E = -D - 2 N + T, T the Taylor remainder of F."""
+
+
+def smooth_case(seed, mass):
+    """Return a residual problem and K, a Lipschitz constant of its gradient in its inner product.
+
+    F is a sum of functions of z = J theta with second derivatives cos(2 z) + b sin(z), at most 1 + |b|.
+    """
+    case = residual_case(seed, 4, 6, mass=mass)
+    K = np.max(1 + np.abs(case.b)) * np.linalg.eigvalsh(case.J @ (case.J / case.problem.mass).T)[-1]
+    return case, float(K)
+
+
+@pytest.mark.parametrize("mass", MASSES)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_half_the_lipschitz_constant_makes_the_true_energy_fall_for_every_step(name, mass):
+    """Restarted, S = K/2: E falls by at least |d|^2/dt + 2 N; and the identity E_new - E = -D - 2 N + T holds without K."""
     rng = np.random.default_rng(0)
-    scheme = Restart(SAV(C=0.5, stabilization=K / 2))
-    for _ in range(200):
-        theta, dt = rng.uniform(-4, 4, 5), float(10 ** rng.uniform(-8, 8))
-        new = scheme.step(problem, scheme.init(problem, theta), dt)
-        assert problem.energy(new.theta) <= problem.energy(theta) * (1 + 1e-14)
+    for trial in range(40):
+        case, K = smooth_case(trial, mass)
+        problem, theta, dt = case.problem, case.theta, float(10 ** rng.uniform(-8, 8))
+        F, g = problem.nonlinear_energy_and_gradient(theta)
+        for S in (K / 2, 0.0):
+            scheme = Restart(SMOOTH[name](S))
+            state = scheme.init(problem, theta)
+            new = scheme.step(problem, state, dt)
+            d, terms = new.theta - theta, scheme.energy_terms(problem, state, new, dt)
+            rise, F_new = problem.energy(new.theta) - problem.energy(theta), problem.nonlinear_energy(new.theta)
+            T = F_new - F - problem.inner(g, d)
+            size = F + F_new + abs(problem.inner(g, d)) + terms.dissipation + terms.numerical
+            size = size + problem.inner(np.abs(theta), np.abs(d) / dt + (S + np.sqrt(problem.inner(g, g))) * np.abs(d))
+            assert abs(rise + terms.dissipation + 2 * terms.numerical - T) <= 1e-13 * (1 + size)
+            if S > 0:
+                assert rise <= -problem.inner(d, d) / dt - 2 * terms.numerical + 1e-13 * (1 + size)
+
+
+@pytest.mark.parametrize("mass", MASSES)
+def test_less_than_half_the_lipschitz_constant_does_not_suffice(mass):
+    """On the stiffest direction of a quadratic energy, S = 0.45 K raises E for some dt; S = K/2 does for none."""
+    case = affine_case(3, 4, 6, mass=mass)
+    at, M = case.problem.linearize(case.theta), case.problem.mass * np.ones(4)
+    root = at.jacobian() / np.sqrt(M)
+    values, vectors = np.linalg.eigh(root.T @ root)
+    minimum, K = np.linalg.lstsq(case.J, case.b)[0], values[-1]
+    theta = minimum + vectors[:, -1] / np.sqrt(M)
+    for share, rises in ((0.5, False), (0.45, True)):
+        rose = False
+        for dt in 10.0 ** np.arange(-8, 9):
+            scheme = Restart(SAV(C=1e4 * K, stabilization=share * K))
+            new = scheme.step(case.problem, scheme.init(case.problem, theta), float(dt))
+            rose |= case.problem.energy(new.theta) > case.problem.energy(theta) * (1 + 1e-12)
+        assert rose == rises
 
 
 def test_parts_add_up():

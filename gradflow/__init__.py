@@ -26,6 +26,7 @@ from .run.steps import ByEnergyRate, ByError, ByGainRatio
 from .run.stopping import Tolerance
 from .schemes import (
     IEQ,
+    MSAV,
     SAV,
     Adagrad,
     Adam,
@@ -58,6 +59,7 @@ from .version import __version__
 
 __all__ = [
     "IEQ",
+    "MSAV",
     "SAV",
     "Adagrad",
     "Adam",

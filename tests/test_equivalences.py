@@ -14,6 +14,7 @@ from gradflow.energies.function import FunctionProblem
 from gradflow.energies.linear import Diagonal, Shift, Zero
 from gradflow.schemes import (
     IEQ,
+    MSAV,
     SAV,
     AdaptiveIEQ,
     AdaptiveSAV,
@@ -459,6 +460,7 @@ SMOOTH = {
     "SAV": lambda S: SAV(C=0.5, stabilization=S),
     "SourceSAV": lambda S: SourceSAV(C=0.5, stabilization=S),
     "ExpSAV": lambda S: ExpSAV(form="explicit", scale=3.0, stabilization=S),
+    "MSAV": lambda S: MSAV(parts=3, C=0.5, stabilization=S),
     "IEQ": lambda S: IEQ(stabilization=S),
 }
 """Schemes whose restarted step satisfies E_new - E = -D - 2 N + T, T the Taylor remainder of F."""

@@ -203,6 +203,7 @@ def of_schemes():
         gf.ElementwiseSAV: C | S,
         gf.AdaptiveSAV: C | S | {"reading": OBJECT} | beta | eps,
         gf.IEQ: {"solver": OBJECT, "tol": POSITIVE | NONE} | S,
+        gf.MSAV: {"parts": COUNT} | C | S,
         gf.AdaptiveIEQ: {"form": OBJECT} | eps,
     }.items():
         yield scheme.__name__, scheme, {}, right

@@ -13,6 +13,7 @@ from .gradient_descent import GradientDescent
 from .heavy_ball import HeavyBall
 from .ieq import IEQ
 from .implicit_euler import ImplicitEuler, ImplicitEulerState
+from .msav import MSAV
 from .nesterov import Nesterov
 from .protocols import AuxiliaryScheme, EnergyTerms, Scheme
 from .relaxed import Relaxed, RelaxedState
@@ -33,6 +34,7 @@ from .source_sav import SourceSAV
 
 __all__ = [
     "IEQ",
+    "MSAV",
     "REGISTRY",
     "SAV",
     "Adagrad",
@@ -82,6 +84,7 @@ REGISTRY: dict[str, type] = {
         ExpSAV,
         ElementwiseSAV,
         AdaptiveSAV,
+        MSAV,
         IEQ,
         AdaptiveIEQ,
         SecondOrder,

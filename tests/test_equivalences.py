@@ -158,7 +158,15 @@ def rosenbrock():
     return DenseLeastSquares(residual, lambda t: np.array([[-20 * t[0], 10.0], [-1.0, 0.0]])), np.array([-1.2, 1.0])
 
 
+def network():
+    """A fit in which steps of small ratio are accepted, after which lambda grows."""
+    x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
+    net = TwoLayerNet(n_inputs=2, width=30, activation="tanh")
+    return Regression(net, x, np.sin(3 * x[:, 0]) * x[:, 1]), net.init(0)
+
+
 GAINS = {
+    "network": (network, 8),
     "rosenbrock": (rosenbrock, 15),
     **{
         f"{linear}-{mass}": (lambda m=mass, k=linear: residual_case(0, 5, 9, mass=m, linear=k, scale=4.0)[:2], 8)

@@ -394,7 +394,7 @@ class ByGainRatio:
         before = Control(np.float64(1 / h), np.float64(control.factor))
         after = rule.after(before, cast(Any, None), ratio)  # (5), which asks nothing of the step
         accepted, damping = bool(ratio > self.accept), float(after.size)
-        if accepted and h * control.damping < 1:  # shortened to hit a time: the proposed size remains valid
+        if accepted and h < 1 / control.damping:  # shortened to hit a time: the proposed size remains valid
             damping = min(damping, control.damping)
         return Verdict(accepted, Damping(damping, float(after.factor)))
 

@@ -43,6 +43,32 @@ def test_the_linearisation_of_the_roots(mass, parts):
     np.testing.assert_allclose(at.jacobian() @ d, at.jvp(d), rtol=1e-11, atol=1e-12)
 
 
+class Silent:
+    """A linearisation that declares no costs, and has no Gram matrix."""
+
+    def __init__(self, at):
+        self.residual, self.jvp, self.vjp = at.residual, at.jvp, at.vjp
+
+
+class Declared(Silent):
+    """One that declares them, and has a Gram matrix but no products."""
+
+    def __init__(self, at):
+        super().__init__(at)
+        self.gram, self.work, self.gram_trace, self.jvp = at.gram, at.work, at.gram_trace, None
+
+
+def test_the_matrix_from_products_is_that_from_the_gram_matrix():
+    """Of many parts from the Gram matrix, which costs less; of one from products."""
+    net = gf.TwoLayerNet(3, 8, activation="tanh")
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    at = gf.Regression(net, X, X[:, 0]).linearize(net.init(0))
+    many, products = PartsLinearization(Declared(at), 40, 0.1), PartsLinearization(Silent(at), 40, 0.1)
+    np.testing.assert_allclose(many.gram(), products.gram(), rtol=1e-10, atol=1e-12)
+    with pytest.raises(TypeError):  # it has no products
+        PartsLinearization(Declared(at), 1, 0.1).gram()
+
+
 def test_blocks_are_consecutive_and_even():
     for N in range(1, 12):
         for m in range(1, N + 1):

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from ..namespace import Array, array_namespace
 from ..refusals import real_array
-from .protocols import Linearization
+from .protocols import Linearization, estimates
 
 __all__ = ["PartsLinearization", "part_of_each"]
 
@@ -106,8 +106,17 @@ class PartsLinearization:
         return [self.vjp(identity[i, :]) for i in range(m)]
 
     def gram(self) -> Array:
-        """Return W J J^* W^T, shape (m, m), from m pairs of products; symmetric to the last bit."""
-        K = array_namespace(self.residual).stack([self.jvp(g) for g in self._gradients()])
+        """Return W J J^* W^T, shape (m, m), symmetric to the last bit: from the Gram matrix, or from m pairs of products.
+
+        Products are taken where the linearisation declares (`Estimated`) that they cost less, or declares nothing.
+        """
+        q, Q, known = self._at.residual, self.residual, estimates(self._at)
+        m, N = self._B.shape
+        if known is not None and m * known.work.products > known.work.gram + m * N**2:
+            W = self._B * q / Q[:, None]
+            K = W @ self._at.gram() @ W.T
+        else:
+            K = array_namespace(Q).stack([self.jvp(g) for g in self._gradients()])
         return (K + K.T) / 2
 
     def jacobian(self) -> Array:

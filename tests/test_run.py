@@ -129,6 +129,19 @@ def test_the_gain_ratio_needs_an_auxiliary_variable():
         gf.solve(parabola(), gf.GradientDescent(), np.ones(2), dt=gf.ByGainRatio(dt_init=1.0), steps=1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "scheme", [gf.Restart(gf.SAV()), gf.Relaxed(gf.SAV()), gf.Restart(gf.IEQ()), gf.MSAV()], ids=repr
+)
+def test_the_gain_ratio_takes_no_step_uphill(scheme, dtype):
+    """A Jacobian of the wrong sign: every step is refused until it no longer moves theta, and a status says so."""
+    uphill = gf.DenseLeastSquares(lambda t: 1 * t, lambda t: -np.eye(2, dtype=t.dtype))
+    run = gf.solve(uphill, scheme, np.ones(2, dtype), dt=gf.ByGainRatio(dt_init=1.0), steps=20)
+    assert run.status is gf.Status.STAGNATED
+    assert run.rejected > 3
+    assert np.array_equal(run.theta, np.ones(2))
+
+
 def test_the_gain_ratio_at_a_minimum_stands_still():
     run = gf.solve(parabola(), gf.Restart(gf.SAV()), np.zeros(2), dt=gf.ByGainRatio(dt_init=1.0), steps=30)
     assert (run.status, run.rejected) == (gf.Status.DONE, 0)

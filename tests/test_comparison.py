@@ -172,10 +172,11 @@ def test_what_trains_networks_and_is_left_out_is_named():
     bases = {type(getattr(scheme, "base", scheme)) for scheme in (method.scheme(1.0) for method in METHODS)}
     schemes = {value for value in vars(gf.schemes).values() if isinstance(value, type) and hasattr(value, "step")}
     left_out = {kind for kind in schemes - bases if not getattr(kind, "_is_protocol", False)} - {gf.Restart, gf.Relaxed}
-    assert left_out == {gf.SourceSAV, gf.RungeKutta4, gf.ImplicitEuler, gf.SecondOrder}
+    assert left_out == {gf.SourceSAV, gf.MSAV, gf.RungeKutta4, gf.ImplicitEuler, gf.SecondOrder}
     for name in (
         "vanilla and relaxed IEQ",
         "SourceSAV",
+        "MSAV",
         "vanilla and restarted A-SAV",
         "RK4",
         "implicit Euler",

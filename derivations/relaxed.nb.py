@@ -39,6 +39,7 @@ import sympy as sp
 
 from gradflow import (
     IEQ,
+    MSAV,
     SAV,
     AdaptiveIEQ,
     AdaptiveSAV,
@@ -556,6 +557,7 @@ def stated():
             make,
             W.vectors("a b"),
         )  # the dimension is a symbol
+        yield "MSAV", problem, configured(MSAV, C=C), make, W.vectors("a b")
         state = lambda x: AdaptiveState(theta, x, m, last, last, 3)  # noqa: E731
         for reading in ("norm", "elementwise"):
             yield "AdaptiveSAV", problem, configured(AdaptiveSAV, C=C, reading=reading), state, pair

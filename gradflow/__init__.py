@@ -24,13 +24,14 @@ from .energies.split import SplitEnergy
 from .models import Burgers, Classification, Regression, SmoothedParticles, TwoLayerNet
 from .run.solution import Solution, Status
 from .run.solve import solve
-from .run.steps import ByEnergyRate, ByError
+from .run.steps import ByEnergyRate, ByError, ByGainRatio
 from .run.stopping import Tolerance
 from .schemes import (
     BFGS,
     IEQ,
     KFAC,
     LBFGS,
+    MSAV,
     SAV,
     Adagrad,
     Adam,
@@ -70,6 +71,7 @@ __all__ = [
     "IEQ",
     "KFAC",
     "LBFGS",
+    "MSAV",
     "SAV",
     "Adagrad",
     "Adam",
@@ -80,6 +82,7 @@ __all__ = [
     "Burgers",
     "ByEnergyRate",
     "ByError",
+    "ByGainRatio",
     "Cauchy",
     "Classification",
     "CubicRegularization",

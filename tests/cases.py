@@ -8,6 +8,7 @@ from gradflow.energies.dense import DenseLeastSquares
 from gradflow.energies.linear import Diagonal
 from gradflow.schemes import (
     IEQ,
+    MSAV,
     SAV,
     AdaptiveIEQ,
     AdaptiveSAV,
@@ -59,6 +60,8 @@ def vanilla_schemes(stabilization=0.0):
         "ElementwiseSAV": ElementwiseSAV(C=1.0, stabilization=S),
         "AdaptiveSAV": AdaptiveSAV(C=1.0, stabilization=S),
         "AdaptiveSAV-elementwise": AdaptiveSAV(C=1.0, stabilization=S, reading="elementwise"),
+        "MSAV-1": MSAV(parts=1, C=1.0, stabilization=S),
+        "MSAV": MSAV(parts=2, C=1.0, stabilization=S),
         "AdaptiveIEQ": AdaptiveIEQ(),
         "AdaptiveIEQ-printed": AdaptiveIEQ(form="printed"),
         **{f"ExpSAV-{form}": ExpSAV(form=form, scale=100.0, stabilization=S) for form in EXP_SAV_FORMS},

@@ -23,6 +23,7 @@ from gradflow.schemes import (
     BFGS,
     IEQ,
     LBFGS,
+    MSAV,
     REGISTRY,
     SAV,
     Adagrad,
@@ -85,6 +86,9 @@ AUXILIARY = {
     "ElementwiseSAV": ElementwiseSAV(C=1.0, stabilization=2.0),
     "AdaptiveSAV": AdaptiveSAV(C=1.0, stabilization=2.0),
     "AdaptiveSAV-elementwise": AdaptiveSAV(C=1.0, stabilization=2.0, reading="elementwise"),
+    "MSAV": MSAV(parts=3, C=1.0, stabilization=2.0),
+    "MSAV-one": MSAV(parts=1, C=1.0),
+    "MSAV-parts": MSAV(parts=(0, 1, 0, 2, 1, 1), C=0.5),
     "AdaptiveIEQ": AdaptiveIEQ(),
     "AdaptiveIEQ-printed": AdaptiveIEQ(form="printed"),
     **{f"ExpSAV-{form}": ExpSAV(form=form, scale=2.0, stabilization=2.0) for form in EXP_SAV_FORMS},
@@ -171,7 +175,12 @@ def test_energy_terms_on_strict_arrays_give_numpys_numbers(name, split):
 
 
 @pytest.mark.parametrize(
-    "name", [k for k, v in SCHEMES.items() if "IEQ-" not in k and getattr(v, "curvature", None) != GaussNewton()]
+    "name",
+    [
+        k
+        for k, v in SCHEMES.items()
+        if not {"IEQ", "MSAV"} & set(k.split("-")) and getattr(v, "curvature", None) != GaussNewton()
+    ],
 )
 def test_a_function_problem_on_strict_arrays_gives_numpys_numbers(name):
     runs = []

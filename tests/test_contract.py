@@ -126,6 +126,7 @@ DEFAULTS = {
     "ElementwiseSAV": {"C": 1.0, "stabilization": 0.0},
     "AdaptiveSAV": {"C": 1.0, "stabilization": 0.0, "reading": "norm", "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
     "IEQ": {"stabilization": 0.0, "solver": "auto", "tol": None},
+    "MSAV": {"parts": 2, "C": 1.0, "stabilization": 0.0},
     "AdaptiveIEQ": {"eps": 1e-8, "form": "invariant"},
     "SecondOrder": {
         "curvature": GaussNewton(),
@@ -178,6 +179,7 @@ BAD = {
     **dict.fromkeys(("max_newton", "max_cg", "most", "wait"), (0, -1, 1.5, math.nan, "x")),
     "seed": (-1, 1.5, math.nan, "x"),
     **dict.fromkeys(("max_newton", "max_cg", "memory"), (0, -1, 1.5, math.nan, "x")),
+    **dict.fromkeys(("max_newton", "max_cg", "parts"), (0, -1, 1.5, math.nan, "x")),
     "C": (math.nan, math.inf, -math.inf, "x"),
 }
 """Values outside of what a parameter of this name may be, in every scheme that has one."""

@@ -26,7 +26,7 @@ def identity_error(scheme, problem, state, new, dt):
     physical = base.dissipation(problem, state.theta, new.theta, step_size(new, dt))
     d = new.theta - state.theta
     rounding = problem.inner(np.abs(new.theta), np.abs(d) / step_size(new, dt))
-    C = getattr(base, "C", 0.0)
+    C = getattr(base, "C", 0.0) * (np.size(new.aux) if type(base).__name__ == "MSAV" else 1)
     magnitude = abs(before) + abs(after) + abs(physical) + abs(terms.numerical) + rounding + 2 * abs(C)
     if type(base).__name__ == "AdaptiveIEQ":  # the weight |q|^2 / (w + eps) may exceed 1
         magnitude = magnitude + abs(terms.dissipation) + rounding * float(np.float64(state.aux) ** 2)

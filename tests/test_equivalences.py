@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from cases import LINEAR_PARTS, MASSES, affine_case, residual_case
-from gradflow import Regression, Status, TwoLayerNet, solve
-from gradflow.curvature import damped_step, lapack
+from gradflow import ByGainRatio, Regression, Status, TwoLayerNet, solve
+from gradflow.curvature import GaussNewton, Identity, NielsenDamping, damped_step, lapack
 from gradflow.curvature.damped_step import choose_solver
 from gradflow.energies.dense import DenseLeastSquares, DenseLinearization
 from gradflow.energies.function import FunctionProblem
 from gradflow.energies.linear import Diagonal, Shift, Zero
 from gradflow.schemes import (
     IEQ,
+    MSAV,
     SAV,
     AdaptiveIEQ,
     AdaptiveSAV,
@@ -22,6 +23,7 @@ from gradflow.schemes import (
     GradientDescent,
     ImplicitEuler,
     Restart,
+    SecondOrder,
     SourceSAV,
 )
 from gradflow.schemes.exp_sav import EXP_SAV_FORMS
@@ -131,6 +133,69 @@ def test_few_parameters_are_solved_for_on_their_side(A, mass, explicit):
     auto = damped_step(*arguments, mass=mass, n_parameters=3).d
     assert bool(asked) is explicit
     np.testing.assert_allclose(auto, damped_step(*arguments, mass=mass, n_parameters=3, solver="cg").d, atol=1e-10)
+
+
+class Logged:
+    """A controller that writes down its verdicts."""
+
+    def __init__(self, controller):
+        self.controller, self.verdicts = controller, []
+
+    def init(self):
+        return self.controller.init()
+
+    def propose(self, control, n):
+        return self.controller.propose(control, n)
+
+    def judge(self, control, attempt):
+        verdict = self.controller.judge(control, attempt)
+        self.verdicts.append(verdict.accepted)
+        return verdict
+
+
+def rosenbrock():
+    residual = lambda t: np.array([10 * (t[1] - t[0] ** 2), 1 - t[0]])  # noqa: E731
+    return DenseLeastSquares(residual, lambda t: np.array([[-20 * t[0], 10.0], [-1.0, 0.0]])), np.array([-1.2, 1.0])
+
+
+def network():
+    """A fit in which steps of small ratio are accepted, after which lambda grows."""
+    x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
+    net = TwoLayerNet(n_inputs=2, width=30, activation="tanh")
+    return Regression(net, x, np.sin(3 * x[:, 0]) * x[:, 1]), net.init(0)
+
+
+GAINS = {
+    "network": (network, 8),
+    "rosenbrock": (rosenbrock, 15),
+    **{
+        f"{linear}-{mass}": (lambda m=mass, k=linear: residual_case(0, 5, 9, mass=m, linear=k, scale=4.0)[:2], 8)
+        for linear in LINEAR_PARTS
+        for mass in MASSES
+    },
+}
+
+
+@pytest.mark.parametrize("accept", [0.0, 0.3])
+@pytest.mark.parametrize("name", GAINS)
+def test_restarted_ieq_by_its_gain_ratio_is_the_damped_levenberg_marquardt_method(name, accept):
+    """The accepted iterates, and the trials rejected between them, of Nielsen's method with the first lambda = 1/dt."""
+    (problem, theta), steps = GAINS[name][0](), GAINS[name][1]
+    damping = NielsenDamping(start_relative=1e-5, accept=accept)
+    method = SecondOrder(curvature=GaussNewton(), metric=Identity(), globalization=damping)
+    trials, start = [], method.step(problem, method.init(problem, theta), 1.0)
+    keep = lambda n, state: trials.append((bool(state.accepted), state.theta)) or sum(a for a, _ in trials) == steps  # noqa: E731
+    solve(problem, method, theta, steps=200, callback=keep)
+    control = Logged(ByGainRatio(dt_init=1 / float(start.size), accept=accept))
+    path = []
+    solve(problem, Restart(IEQ()), theta, dt=control, steps=steps, callback=lambda n, state: path.append(state.theta))
+    assert control.verdicts == [accepted for accepted, _ in trials]
+    wanted = [moved for accepted, moved in trials if accepted]
+    assert len(path) == len(wanted) == steps
+    assert not all(control.verdicts)
+    np.testing.assert_allclose(path, wanted, rtol=0, atol=1e-8 * (1 + np.abs(theta).max()))
+    energies = [problem.energy(at) for at in (theta, *path)]
+    assert np.all(np.diff(energies) <= 0)
 
 
 def test_a_linear_part_of_your_own_acts_along_the_last_axis():
@@ -399,16 +464,65 @@ def test_weight_decay_moves_the_minimum_and_stabilization_does_not():
             assert theta_path(scheme, problem, np.array([0.0]), 0.1, n=600)[-1, 0] == pytest.approx(minimum, rel=1e-8)
 
 
-def test_large_stabilization_makes_the_true_energy_fall_for_every_step():
-    """Smooth E with constant K, stabilization >= K/2 and r consistent: E(new) <= E(old) for every dt."""
-    K = 4.0  # energy sum 2 (1 - cos(theta)) has second derivative 2 cos <= 2; K = 4 leaves room
-    problem = FunctionProblem(lambda t: 2 * np.sum(1 - np.cos(t)), lambda t: 2 * np.sin(t))
+SMOOTH = {
+    "SAV": lambda S: SAV(C=0.5, stabilization=S),
+    "SourceSAV": lambda S: SourceSAV(C=0.5, stabilization=S),
+    "ExpSAV": lambda S: ExpSAV(form="explicit", scale=3.0, stabilization=S),
+    "MSAV": lambda S: MSAV(parts=3, C=0.5, stabilization=S),
+    "IEQ": lambda S: IEQ(stabilization=S),
+}
+"""Schemes whose restarted step satisfies E_new - E = -D - 2 N + T, T the Taylor remainder of F."""
+
+
+def smooth_case(seed, mass):
+    """Return a residual problem and K, a Lipschitz constant of its gradient in its inner product.
+
+    F is a sum of functions of z = J theta with second derivatives cos(2 z) + b sin(z), at most 1 + |b|.
+    """
+    case = residual_case(seed, 4, 6, mass=mass)
+    K = np.max(1 + np.abs(case.b)) * np.linalg.eigvalsh(case.J @ (case.J / case.problem.mass).T)[-1]
+    return case, float(K)
+
+
+@pytest.mark.parametrize("mass", MASSES)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_half_the_lipschitz_constant_makes_the_true_energy_fall_for_every_step(name, mass):
+    """Restarted, S = K/2: E falls by at least |d|^2/dt + 2 N; and the identity E_new - E = -D - 2 N + T holds without K."""
     rng = np.random.default_rng(0)
-    scheme = Restart(SAV(C=0.5, stabilization=K / 2))
-    for _ in range(200):
-        theta, dt = rng.uniform(-4, 4, 5), float(10 ** rng.uniform(-8, 8))
-        new = scheme.step(problem, scheme.init(problem, theta), dt)
-        assert problem.energy(new.theta) <= problem.energy(theta) * (1 + 1e-14)
+    for trial in range(40):
+        case, K = smooth_case(trial, mass)
+        problem, theta, dt = case.problem, case.theta, float(10 ** rng.uniform(-8, 8))
+        F, g = problem.nonlinear_energy_and_gradient(theta)
+        for S in (K / 2, 0.0):
+            scheme = Restart(SMOOTH[name](S))
+            state = scheme.init(problem, theta)
+            new = scheme.step(problem, state, dt)
+            d, terms = new.theta - theta, scheme.energy_terms(problem, state, new, dt)
+            rise, F_new = problem.energy(new.theta) - problem.energy(theta), problem.nonlinear_energy(new.theta)
+            T = F_new - F - problem.inner(g, d)
+            size = F + F_new + abs(problem.inner(g, d)) + terms.dissipation + terms.numerical
+            size = size + problem.inner(np.abs(theta), np.abs(d) / dt + (S + np.sqrt(problem.inner(g, g))) * np.abs(d))
+            assert abs(rise + terms.dissipation + 2 * terms.numerical - T) <= 1e-13 * (1 + size)
+            if S > 0:
+                assert rise <= -problem.inner(d, d) / dt - 2 * terms.numerical + 1e-13 * (1 + size)
+
+
+@pytest.mark.parametrize("mass", MASSES)
+def test_less_than_half_the_lipschitz_constant_does_not_suffice(mass):
+    """On the stiffest direction of a quadratic energy, S = 0.45 K raises E for some dt; S = K/2 does for none."""
+    case = affine_case(3, 4, 6, mass=mass)
+    at, M = case.problem.linearize(case.theta), case.problem.mass * np.ones(4)
+    root = at.jacobian() / np.sqrt(M)
+    values, vectors = np.linalg.eigh(root.T @ root)
+    minimum, K = np.linalg.lstsq(case.J, case.b)[0], values[-1]
+    theta = minimum + vectors[:, -1] / np.sqrt(M)
+    for share, rises in ((0.5, False), (0.45, True)):
+        rose = False
+        for dt in 10.0 ** np.arange(-8, 9):
+            scheme = Restart(SAV(C=1e4 * K, stabilization=share * K))
+            new = scheme.step(case.problem, scheme.init(case.problem, theta), float(dt))
+            rose |= case.problem.energy(new.theta) > case.problem.energy(theta) * (1 + 1e-12)
+        assert rose == rises
 
 
 def test_parts_add_up():

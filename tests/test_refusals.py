@@ -175,6 +175,7 @@ def of_constructors():
     yield "ByError", gf.ByError, {"dt_max": 2.0}, steps
     rate = {"dt_min": POSITIVE, "dt_max": POSITIVE, "alpha": NONNEGATIVE}
     yield "ByEnergyRate", gf.ByEnergyRate, {"dt_min": 0.5, "dt_max": 2.0}, rate
+    yield "ByGainRatio", gf.ByGainRatio, {"dt_init": 2.0}, {"dt_init": POSITIVE, "accept": BELOW_1}
     bounds = {f.name: POSITIVE | NONE for f in fields(gf.Tolerance)}
     yield (
         "Tolerance",
@@ -206,6 +207,7 @@ def of_schemes():
         gf.ElementwiseSAV: C | S,
         gf.AdaptiveSAV: C | S | {"reading": OBJECT} | beta | eps,
         gf.IEQ: {"solver": OBJECT, "tol": POSITIVE | NONE} | S,
+        gf.MSAV: {"parts": COUNT} | C | S,
         gf.AdaptiveIEQ: {"form": OBJECT} | eps,
         gf.PerturbedGradientDescent: {"gradient_tol": POSITIVE, "radius": POSITIVE, "wait": COUNT, "seed": SEED},
         gf.NegativeCurvatureDescent: {"rho": POSITIVE, "gradient_tol": POSITIVE, "most": COUNT, "seed": WHOLE},

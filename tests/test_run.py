@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from cases import affine_case, residual_case, vanilla_schemes
+from cases import affine_case, auxiliary_schemes, residual_case, vanilla_schemes
 from gradflow.energies.protocols import norm
 from gradflow.namespace import quiet
 from gradflow.run.history import QUANTITIES
@@ -110,6 +110,57 @@ def test_the_energy_rate_chooses_the_step():
         rate = np.diff(run.history[name]) / h
         assert h[0] == pytest.approx(1e-3)
         np.testing.assert_allclose(h[1:-1], np.maximum(1e-3, 1 / np.sqrt(1 + 10 * rate[:-2] ** 2)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", auxiliary_schemes())
+def test_by_its_gain_ratio_every_auxiliary_scheme_decreases_the_true_energy(name):
+    """From a step size at which the energy rises: each accepted step has E - E_new > accept (D + N)."""
+    case, scheme = residual_case(4, 6, 9, scale=3.0), auxiliary_schemes()[name]
+    control = gf.ByGainRatio(dt_init=1e3, accept=0.1)
+    run = gf.solve(case.problem, scheme, case.theta, dt=control, steps=12, record=["energy", "dissipation"])
+    E, noise = run.history["energy"], 64 * np.finfo(float).eps * run.history["energy"][0]
+    assert E[-1] < 0.99 * E[0]
+    assert np.all(np.diff(E) <= 0)
+    assert np.all(-np.diff(E) >= 0.1 * run.history["dissipation"][1:] - noise)
+
+
+def test_the_gain_ratio_needs_an_auxiliary_variable():
+    with pytest.raises(ValueError, match="ByGainRatio needs a scheme with an auxiliary variable"):
+        gf.solve(parabola(), gf.GradientDescent(), np.ones(2), dt=gf.ByGainRatio(dt_init=1.0), steps=1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "scheme", [gf.Restart(gf.SAV()), gf.Relaxed(gf.SAV()), gf.Restart(gf.IEQ()), gf.MSAV()], ids=repr
+)
+def test_the_gain_ratio_takes_no_step_uphill(scheme, dtype):
+    """A Jacobian of the wrong sign: every step is refused until it no longer moves theta, and a status says so."""
+    uphill = gf.DenseLeastSquares(lambda t: 1 * t, lambda t: -np.eye(2, dtype=t.dtype))
+    run = gf.solve(uphill, scheme, np.ones(2, dtype), dt=gf.ByGainRatio(dt_init=1.0), steps=20)
+    assert run.status is gf.Status.STAGNATED
+    assert run.rejected > 3
+    assert np.array_equal(run.theta, np.ones(2))
+
+
+def test_the_gain_ratio_at_a_minimum_stands_still():
+    run = gf.solve(parabola(), gf.Restart(gf.SAV()), np.zeros(2), dt=gf.ByGainRatio(dt_init=1.0), steps=30)
+    assert (run.status, run.rejected) == (gf.Status.DONE, 0)
+
+
+def test_a_step_that_a_time_shortens_leaves_the_gain_ratios_size(tmp_path):
+    """The end is hit exactly; the size after a shortened step is at least the one proposed before; a stored run continues."""
+    problem, theta = smooth_problem()
+    how = {"dt": gf.ByGainRatio(dt_init=0.5), "t_end": 20.0, "snapshots": [0.3, 4.0]}
+    whole = gf.solve(problem, gf.Restart(gf.IEQ()), theta, **how)
+    sizes = np.diff(whole.history["time"])
+    assert whole.history["time"][-1] == 20.0
+    assert sizes[0] == pytest.approx(0.3)
+    assert sizes[1] >= 0.5
+    stop = lambda n, state: n == 3  # noqa: E731
+    gf.solve(problem, gf.Restart(gf.IEQ()), theta, callback=stop, checkpoint=tmp_path / "run", **how)
+    again = gf.solve(problem, gf.Restart(gf.IEQ()), theta, checkpoint=tmp_path / "run", **how)
+    assert np.array_equal(again.theta, whole.theta)
+    assert again.control == whole.control
 
 
 def test_control_survives_a_checkpoint(tmp_path):
@@ -216,7 +267,7 @@ def test_no_tolerance_is_met_by_what_is_no_number(value):
     [
         n
         for n in REGISTRY
-        if n not in ("Restart", "Relaxed", "IEQ", "ImplicitEuler", "AdaptiveIEQ")
+        if n not in ("Restart", "Relaxed", "IEQ", "MSAV", "ImplicitEuler", "AdaptiveIEQ")
         and n not in ("SecondOrder", "NegativeCurvatureDescent", "NewtonCG")
     ],
 )

@@ -21,8 +21,21 @@ not finite,
 
 with the modified energy where the scheme has one and the energy otherwise.
 
+`ByGainRatio` refuses a step that the true energy does not confirm. The identity of an auxiliary scheme states the
+guaranteed decrease ``D + N`` of its modified energy (`EnergyTerms`). The gain ratio is that of the true energy to it,
+
+.. math:: \rho = \frac{E(\theta^n) - E(\theta^{n+1})}{D + N},                                             \tag{4}
+
+a step is accepted if ``rho > accept``, and the damping ``lambda = 1 / h`` follows the rule of `NielsenDamping`:
+
+.. math:: \lambda \leftarrow \lambda \max\bigl(\tfrac13, 1 - (2\rho - 1)^3\bigr) \ \text{(accepted)}, \qquad
+          \lambda \leftarrow 2\lambda,\ 4\lambda,\ 8\lambda, \dots \ \text{(refused, in a row)}.             \tag{5}
+
+For `Restart` of `IEQ`, D + N is the predicted reduction of Levenberg-Marquardt, so the run is that method: the iterates
+are those of `SecondOrder` with the Gauss-Newton curvature, the identity metric and the same damping.
+
 Source: for (1) and (2), Hairer, Norsett & Wanner, Solving Ordinary Differential Equations I, section II.4; for (3), Qiao, Zhang
-& Tang, SIAM J. Sci. Comput. 33 (2011) 1395.
+& Tang, SIAM J. Sci. Comput. 33 (2011) 1395; for (5), Nielsen, IMM-REP-1999-05, Technical University of Denmark, eq. (2.5).
 """
 
 from __future__ import annotations
@@ -31,19 +44,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from math import inf, isfinite
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
+import numpy as np
+
+from ..curvature.descent import ROUNDING
+from ..curvature.globalization import Control, NielsenDamping
+from ..description import found
 from ..energies.protocols import Problem, norm
 from ..namespace import array_namespace
 from ..refusals import lists_arguments, plain_numbers, real_number, whole_number
 from ..schemes.protocols import AuxiliaryScheme, Scheme
+from ..schemes.second_order import gain_ratio
 from .states import own_state
 
 __all__ = [
     "Attempt",
     "ByEnergyRate",
     "ByError",
+    "ByGainRatio",
     "Controller",
+    "Damping",
     "Fixed",
     "Schedule",
     "StepSize",
@@ -297,6 +318,102 @@ class ByEnergyRate:
         rate = float(change) / h
         size = self.dt_max / (1 + self.alpha * rate**2) ** 0.5 if abs(rate) < 1e150 else 0.0  # (3)
         return Verdict(True, StepSize(max(self.dt_min, size)))
+
+
+class Damping(NamedTuple):
+    """State of `ByGainRatio`."""
+
+    damping: float
+    """lambda, 1 over the size of the next step."""
+    factor: float
+    """By which the next refusal multiplies lambda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByGainRatio:
+    """Steps that the true energy confirms, equations (4) and (5), for every scheme with an auxiliary variable.
+
+    With ``Restart(IEQ())`` it is the damped Levenberg-Marquardt method; with ``Restart(SAV())``, gradient descent whose
+    damping follows the same rule. On a carried variable (vanilla, `Relaxed`), D + N is still the decrease of the
+    modified energy, which starts from the carried variable and not from E; an accepted step decreases E all the same. A
+    step without an identity (`EnergyTerms` are NaN) is refused. With mini-batches, E is that of the batch.
+
+    Where both decreases are rounding errors of E, a step that does not increase E is accepted.
+
+    Parameters
+    ----------
+    dt_init : float
+        Size of the first attempt, > 0: 1 / dt_init is the first damping.
+    accept : float
+        The smallest ratio that is accepted, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range; in the first step, if the scheme has no auxiliary variable.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> rosenbrock = gf.DenseLeastSquares(
+    ...     lambda t: np.array([10 * (t[1] - t[0] ** 2), 1 - t[0]]), lambda t: np.array([[-20 * t[0], 10.0], [-1.0, 0.0]])
+    ... )
+    >>> start, control = np.array([-1.2, 1.0]), gf.ByGainRatio(dt_init=1.0)
+    >>> run = gf.solve(rosenbrock, gf.Restart(gf.IEQ()), start, dt=control, steps=40)
+    >>> bool(abs(run.theta - 1).max() < 1e-12), run.rejected > 0, bool(np.all(np.diff(run.history["energy"]) <= 0))
+    (True, True, True)
+    """
+
+    dt_init: float
+    accept: float = 0.0
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        real_number("dt_init", self.dt_init, 0, open_low=True)
+        real_number("accept", self.accept, 0, 1, open_high=True)
+
+    def init(self) -> Damping:
+        """Return the first damping."""
+        return Damping(1 / self.dt_init, 2.0)
+
+    def propose(self, control: Damping, n: int) -> float:
+        """Return 1 / lambda."""
+        return 1 / control.damping
+
+    def judge(self, control: Damping, attempt: Attempt) -> Verdict:
+        """Accept a step whose ratio (4) exceeds `accept`, and one that does not move.
+
+        Raises
+        ------
+        ValueError
+            If the scheme has no auxiliary variable.
+        """
+        _, scheme, old, new, h, finite = attempt
+        if not isinstance(scheme, AuxiliaryScheme):
+            raise ValueError(f"ByGainRatio needs a scheme with an auxiliary variable, got {found(scheme)}")
+        if finite and bool(array_namespace(new.theta).all(new.theta == old.theta)):
+            return Verdict(True, control)
+        ratio, rule = np.float64(_gain(attempt)), NielsenDamping(accept=self.accept)
+        before = Control(np.float64(1 / h), np.float64(control.factor))
+        after = rule.after(before, cast(Any, None), ratio)  # (5), which asks nothing of the step
+        accepted, damping = bool(ratio > self.accept), float(after.size)
+        if accepted and h < 1 / control.damping:  # shortened to hit a time: the proposed size remains valid
+            damping = min(damping, control.damping)
+        return Verdict(accepted, Damping(damping, float(after.factor)))
+
+
+def _gain(attempt: Attempt) -> float:
+    """Return the ratio (4), -1 if an energy or the guaranteed decrease is not finite."""
+    problem, scheme, old, new, h, finite = attempt
+    if not finite:
+        return -1.0
+    E = problem.energy(old.theta)
+    actual, terms = E - problem.energy(new.theta), cast(AuxiliaryScheme, scheme).energy_terms(problem, old, new, h)
+    predicted = terms.dissipation + terms.numerical
+    if not isfinite(float(actual)) or not isfinite(float(predicted)):
+        return -1.0
+    eps = float(array_namespace(new.theta).finfo(new.theta.dtype).eps)
+    return float(gain_ratio(actual, predicted, ROUNDING * eps * abs(float(E))))  # (4)
 
 
 def hashed(sizes: Iterable[float], before: str = "") -> str:

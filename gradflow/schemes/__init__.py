@@ -13,6 +13,7 @@ from .gradient_descent import GradientDescent
 from .heavy_ball import HeavyBall
 from .ieq import IEQ
 from .implicit_euler import ImplicitEuler, ImplicitEulerState
+from .msav import MSAV
 from .negative_curvature_descent import CurvatureState, NegativeCurvatureDescent
 from .nesterov import Nesterov
 from .newton_cg import NewtonCG, NewtonCGState
@@ -42,6 +43,7 @@ __all__ = [
     "IEQ",
     "KFAC",
     "LBFGS",
+    "MSAV",
     "REGISTRY",
     "SAV",
     "Adagrad",
@@ -100,6 +102,7 @@ REGISTRY: dict[str, type] = {
         ExpSAV,
         ElementwiseSAV,
         AdaptiveSAV,
+        MSAV,
         IEQ,
         AdaptiveIEQ,
         SecondOrder,

@@ -7,7 +7,19 @@ A multi-step base also loses its past: every step is then its starting step.
 The energy identity of the base scheme holds within each step, from the true energy to the modified one. It no longer
 telescopes, and the true energy may rise. In return, the auxiliary variable cannot drift or collapse. For L = 0 and S =
 lambda I, restarted `SAV` is gradient descent with the step ``1 / (1/dt + lambda + |g|^2 / (2 (F + C)))``. Restarted
-`IEQ` is Levenberg-Marquardt with damping 1 / dt.
+`IEQ` is Levenberg-Marquardt with damping 1 / dt, and `gradflow.ByGainRatio` adds its test of the true energy.
+
+The true energy. With D and N the terms of the base's identity (`EnergyTerms`), of which ``D >= |d|_M^2 / dt + (S d,
+d)_M``, a step of `SAV`, `MSAV`, `IEQ` or explicit `ExpSAV` satisfies, for every energy,
+
+.. math:: E(\theta^{n+1}) - E(\theta^n) = -D - 2N + T, \qquad T = F(\theta^{n+1}) - F(\theta^n) - (g, d)_M.      \tag{2}
+
+Only T needs an assumption. If the gradient of F is K-Lipschitz in the inner product of the problem, then ``T <= K |d|_M^2
+/ 2``, and with a stabilization ``S >= K / 2`` the true energy falls for every dt,
+
+.. math:: E(\theta^{n+1}) - E(\theta^n) \le -\frac{|d|_M^2}{\Delta t} - \bigl((S - \tfrac K2)d, d\bigr)_M - 2N.   \tag{3}
+
+K / 2 is sharp: for ``F = K theta^2 / 2`` and S < K / 2, some dt and C raise E.
 
 Source: Ma, Mao & Shen, J. Comput. Phys. 505 (2024) 112911, Algorithm 3.
 """

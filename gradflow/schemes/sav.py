@@ -26,7 +26,8 @@ Energy identity, for every dt > 0, r and theta, with ``d = theta^{n+1} - theta^n
    - (r^{n+1} - r^n)^2.                                                                                 \tag{5}
 
 The *modified* energy decays. The true energy need not: for ``E = theta^2 / 2``, theta = 1, C = 100, dt = 10 it rises
-from 0.5 to 36.3 in the first step. With L = 0, r stays positive and never increases. Once r has collapsed, the
+from 0.5 to 36.3 in the first step. Restarted, it falls for every dt if ``S >= K / 2``, K a Lipschitz constant of g in
+the inner product: (3) of `gradflow.schemes.restart`. With L = 0, r stays positive and never increases. Once r has collapsed, the
 iteration no longer moves, although it is not at a minimum. `Restart` cures this, and `Relaxed` delays it.
 
 ========  =======  ========================
@@ -102,7 +103,8 @@ class SAV:
         Constant of (1), in the units of the energy. ``F + C > 0`` is checked at the start; a run that violates it later
         ends ``INADMISSIBLE``.
     stabilization : float or LinearPart
-        S of equation (2), 1 / time; a number means that multiple of the identity.
+        S of equation (2), 1 / time; a number means that multiple of the identity. With S at least half a Lipschitz
+        constant of the gradient of F, ``Restart(SAV(stabilization=S))`` decreases the true energy for every dt.
 
     Raises
     ------

@@ -66,7 +66,7 @@ from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import one_of, plain_numbers, real_number
 
-__all__ = ["SecondOrder", "SecondOrderState", "second_order_update"]
+__all__ = ["SecondOrder", "SecondOrderState", "gain_ratio", "second_order_update"]
 
 
 class SecondOrderState(NamedTuple):
@@ -262,7 +262,7 @@ class SecondOrder:
         finite = bool(xp.isfinite(new.energy)) and bool(xp.all(xp.isfinite(trial)))
         actual = decrease(model, new) if finite else zero
         failed = not finite or (found is not None and found.trial is None)
-        ratio = zero - 1 if failed else _ratio(actual, predicted, noise)
+        ratio = zero - 1 if failed else gain_ratio(actual, predicted, noise)
         exhausted, still = float(step.most) <= noise, bool(xp.all(trial == state.theta))
         threshold = self.globalization.accept
         accepted = not failed if found is not None else threshold is None or bool(ratio > threshold)
@@ -288,8 +288,16 @@ class SecondOrder:
             )
 
 
-def _ratio(actual: Array, predicted: Array, noise: float) -> Array:
-    """Return (4), 0-d; 1 if both decreases are at most `noise` and E does not rise; -1 where no decrease is predicted."""
+def gain_ratio(actual: Array, predicted: Array, noise: float) -> Array:
+    """Return (4), 0-d; 1 if both decreases are at most `noise` and E does not rise; -1 where no decrease is predicted.
+
+    Parameters
+    ----------
+    actual, predicted : 0-d array
+        The decreases.
+    noise : float
+        The size of the rounding errors of E.
+    """
     xp = array_namespace(actual)
     if noise > 0 and 0 <= float(actual) <= noise and abs(float(predicted)) <= noise:
         return xp.ones_like(actual)

@@ -8,6 +8,7 @@ Left out are
 * vanilla and restarted A-SAV: adaptive SAV is published with relaxation, and so it is run;
 * RK4 and implicit Euler, which follow the flow for reference: one takes four gradients in a step, the other solves a
   nonlinear system;
+* MSAV, whose ends, SAV and restarted IEQ, are compared: the number of its parts would be another constant to search;
 * the second-order methods but restarted IEQ, which is damped Gauss-Newton: on batches, a damping or radius that follows
   the decrease of one batch says little about the next;
 * the methods that leave saddles, perturbed gradient descent, negative-curvature descent and Newton-CG, which test the

@@ -378,6 +378,7 @@ def test_recorded_quantities_are_what_their_names_say():
     """Each against its definition, on a problem whose inner product is not the dot product."""
     case = residual_case(2, 7, 5, mass="mean_field")
     problem, dt = case.problem, 0.3
+    names = [name for name in QUANTITIES if "eigenvalue" not in name]  # this problem has no Hessian
     for scheme in (
         gf.SAV(C=2.0),
         gf.Relaxed(gf.SAV(C=2.0)),
@@ -385,7 +386,7 @@ def test_recorded_quantities_are_what_their_names_say():
         gf.IEQ(),
         gf.Restart(gf.SAV()),
     ):
-        h = gf.solve(problem, scheme, case.theta, dt=dt, steps=4, record=list(QUANTITIES)).history
+        h = gf.solve(problem, scheme, case.theta, dt=dt, steps=4, record=names).history
         state = scheme.init(problem, case.theta)
         for n in range(1, 5):
             new = scheme.step(problem, state, dt)

@@ -62,13 +62,13 @@ def lanczos(
     while True:
         u = operator(basis[-1])
         alpha.append(float(inner(basis[-1], u)))
+        V = None if mass is None else xp.stack(basis)
         for _ in range(2):  # twice is enough
-            if mass is None:
-                for v in basis:
-                    u = u - inner(v, u) * v
-            else:
-                V = xp.stack(basis)
+            if V is not None:
                 u = u - (V @ (mass * u)) @ V
+                continue
+            for v in basis:
+                u = u - inner(v, u) * v
         length, k = float(inner(u, u)) ** 0.5, len(basis)
         least = eps * k * max(map(abs, (*alpha, *beta)))
         invariant = k == b.shape[0] or not least < length < inf

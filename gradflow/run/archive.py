@@ -162,7 +162,7 @@ def _node(value: Any, place: str, arrays: dict[str, Any], places: dict[int, str]
     if type(value) is complex:
         return {"complex": [value.real, value.imag]}
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        if id(value) not in places:
+        if id(value) not in places or isinstance(value, np.generic):  # scalars come back as one object each
             place = place if PLACE.fullmatch(place) and place not in arrays else f"array {len(arrays)}"
             places[id(value)], arrays[place] = place, value  # kept in `arrays`, so that its id stays its own
         return {"scalar" if isinstance(value, np.generic) else "array": places[id(value)]}

@@ -457,3 +457,16 @@ def test_subproblems_of_extreme_numbers_raise_nothing():
         assert np.max(np.abs(z)) <= size * (1 + 1e-9)
         assert np.isfinite(nu)
         cubic(gamma[:K], mu[:K], size)  # its minimum may be outside of the range of numbers
+
+
+def test_a_trial_evaluates_the_residual_once():
+    """The energy of the default record is that of the model that the step hands on, to the bit."""
+    case = residual_case(0, 4, 9, linear="diagonal", mass="diagonal")
+    for stop in (None, gf.Tolerance(step_relative=1e-300)):
+        calls = {}
+        for steps in (5, 9):
+            problem = residual_case(0, 4, 9, linear="diagonal", mass="diagonal").problem
+            run = gf.solve(problem, gf.LevenbergMarquardt(), case.theta, steps=steps, stop=stop)
+            calls[steps] = problem.calls["residual"]
+            assert run.history["energy"][-1] == problem.energy(run.theta)
+        assert calls[9] - calls[5] == 4

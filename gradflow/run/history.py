@@ -34,6 +34,8 @@ class Moment(NamedTuple):
     """Modified energy before and after the last step, for the problem (of the batch) on which it was taken."""
     terms: EnergyTerms | None
     """The terms of the last step's energy identity; None if it has no identity."""
+    energy: Array | None = None
+    """E of the full problem at the current state, 0-d, if the step has evaluated it."""
 
 
 Quantity: TypeAlias = Callable[[Moment], Any]
@@ -45,7 +47,7 @@ LARGEST = sys.float_info.max
 
 
 def _energy(at: Moment) -> Any:
-    return at.problem.energy(at.state.theta)
+    return at.problem.energy(at.state.theta) if at.energy is None else at.energy
 
 
 def _modified_energy(at: Moment) -> Any:

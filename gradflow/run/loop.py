@@ -112,6 +112,8 @@ class Run:
     """Size that the controller proposed last."""
     sizes: str = ""
     """Hash of the sizes proposed by a function of the step number."""
+    known: tuple[int, Any] = (0, None)
+    """Number of a step, and the energy of the full problem after it if the step has evaluated it."""
     broken: bool = False
     """Whether the last row has no numbers."""
     good: tuple[Any, int, float, Any] | None = None
@@ -250,6 +252,8 @@ class Run:
                 after, at_new = self.chained.step_evaluated(part, before, h, handed)
             else:
                 after = self.scheme.step(part, before, h)
+            energy = scheme_ability(self.scheme, "known_energy")(at_new) if part is self.problem else None
+            self.known = self.done + 1, energy
             check_state(self.theta0, before, after)
             if self.foreign:  # it may use its arrays again
                 after, at_new = own_state(after), own_state(at_new) if isinstance(at_new, tuple) else None
@@ -327,7 +331,8 @@ class Run:
             energies = self.scheme.modified_energy(part, start), self.scheme.modified_energy(part, after)
             if all(isnan(float(term)) for term in terms):  # the scheme has no identity here
                 terms = None
-        at, row = Moment(self.problem, self.scheme, self.state, energies, terms), self._place_in_time()
+        known = self.known[1] if self.known[0] == self.done else None
+        at, row = Moment(self.problem, self.scheme, self.state, energies, terms, known), self._place_in_time()
         bad = None
         for name, quantity in self.quantities.items():
             value = quantity(at)
@@ -410,6 +415,8 @@ class Run:
                 how = f"t_end = {self.t_end:g} reached in {self.done} steps"
             self.ending = Ending(Status.DONE, how)
         unseen = self.ending.status in GOOD and self.batches == 1 and "energy" not in self.quantities
+        if unseen and self.known[0] == self.done and self.known[1] is not None:
+            unseen = not isfinite(float(self.known[1]))
         if unseen and not isfinite(float(self.problem.energy(self.state.theta))):
             self.ending = Ending(Status.NONFINITE, f"step {self.done}: the energy is not finite")
 

@@ -129,6 +129,18 @@ class SchemeAbilities:
         """
         return ""
 
+    def known_energy(self, at: Any) -> Array | None:
+        """Return E at the theta of an evaluation that `Chaining` hands on, 0-d; None if it does not hold E.
+
+        `solve` then records this number on the full batch, and evaluates the energy no second time.
+
+        Parameters
+        ----------
+        at : object or None
+            From ``step_evaluated``.
+        """
+        return None
+
     def rejected(self, state: Any) -> bool:
         """Return whether the last step was a trial that the scheme rejected, so that theta did not move.
 

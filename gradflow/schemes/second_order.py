@@ -211,6 +211,10 @@ class SecondOrder:
         """The solvers without an eigenbasis."""
         return self.globalization.direct if isinstance(self.globalization, Direct) else ()
 
+    def known_energy(self, at: Model | None) -> Array | None:
+        """Return the energy of a model, 0-d."""
+        return None if at is None else at.energy
+
     def rejected(self, state: SecondOrderState) -> bool:
         """Return whether the last trial was rejected: theta was left as it was."""
         return not bool(state.accepted)

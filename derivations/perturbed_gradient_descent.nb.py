@@ -78,6 +78,9 @@ def solvability():
             assert is_zero(xi[i] - r * u ** (1 / P) * z[i] / length)
         x = r * u ** sp.Rational(1, P)
         assert is_zero((x / r) ** P - u)
+    V = Space()
+    theta, moved, g = V.vectors("theta xi g")
+    assert is_zero(perturbed_gradient_descent_update(theta, moved, g, dt=dt) - theta - moved + dt * g)
     for changes in ({"gradient_tol": 0.0}, {"radius": 0.0}, {"wait": 0}, {"seed": -1}):
         try:
             gf.PerturbedGradientDescent(**changes)

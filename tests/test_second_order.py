@@ -470,3 +470,16 @@ def test_a_trial_evaluates_the_residual_once():
             calls[steps] = problem.calls["residual"]
             assert run.history["energy"][-1] == problem.energy(run.theta)
         assert calls[9] - calls[5] == 4
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_diagonal_of_a_network_needs_no_jacobian(activation, k, dtype):
+    net = gf.TwoLayerNet(3, 7, k, activation=activation)
+    x = np.random.default_rng(0).standard_normal((9, 3)).astype(dtype)
+    problem = gf.Regression(net, x, np.ones((9, k), dtype), weight_decay=0.1)
+    model = GaussNewton().at(problem, net.init(0, dtype=dtype))
+    dense = np.sum(model.at.jacobian() ** 2, axis=0) / problem.mass + 0.1
+    np.testing.assert_allclose(model.diagonal(), dense, rtol=20 * np.finfo(dtype).eps)
+    assert model.diagonal().dtype == dtype

@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any
 
 from ..energies.linear import Diagonal
-from ..energies.protocols import Linearization, Problem, problem_ability, sparse_jacobian
+from ..energies.protocols import Linearization, Problem, normal_diagonal, problem_ability, sparse_jacobian
 from ..energies.sparse import as_dense, column_squares, normal_matrix
 from ..namespace import Array, array_namespace, copied
 from .model import Model, Root
@@ -105,12 +105,13 @@ class GaussNewtonModel(Model):
 
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,)."""
-        J, xp = self.jacobian, array_namespace(self.theta)
-        own = column_squares(J) / self.known_mass("the diagonal of the curvature")
+        squares, xp = normal_diagonal(self.at), array_namespace(self.theta)
+        squares = column_squares(self.jacobian) if squares is None else squares
+        own = squares / self.known_mass("the diagonal of the curvature")
         L = self._linear_diagonal
         if L is not None:
             return own + L
-        return own + xp.linalg.diagonal(self.linear.apply(xp.eye(J.shape[1], dtype=J.dtype)))
+        return own + xp.linalg.diagonal(self.linear.apply(xp.eye(own.shape[0], dtype=own.dtype)))
 
     @property
     def _linear_diagonal(self) -> Array | float | None:

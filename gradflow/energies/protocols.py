@@ -52,6 +52,7 @@ __all__ = [
     "nonlinear_energy",
     "nonlinear_energy_and_gradient",
     "norm",
+    "normal_diagonal",
     "problem_ability",
     "robust_scaling",
     "sparse_jacobian",
@@ -449,6 +450,18 @@ def sparse_jacobian(at: Linearization) -> Any:
         A linearisation.
     """
     return getattr(at, "sparse", None)
+
+
+def normal_diagonal(at: Linearization) -> Array | None:
+    """Return the diagonal of J^T J, (P,), which a linearisation declares as a method of this name, otherwise None.
+
+    Parameters
+    ----------
+    at : Linearization
+        A linearisation. It declares the method where the diagonal needs no Jacobian.
+    """
+    declared = getattr(at, "normal_diagonal", None)
+    return None if declared is None else declared()
 
 
 def nonlinear_energy(problem: Problem, theta: Array) -> Array:

@@ -116,6 +116,14 @@ class NetworkLinearization:
         of_W = xp.sum(X * X, axis=1) @ ((slope * slope) @ xp.sum(a * a, axis=1))
         return (self._factor**2 / self._mass) * (of_W + a.shape[1] * xp.sum(S * S))
 
+    def normal_diagonal(self) -> Array:
+        """Return the diagonal of J^T J, shape (P,), from squares of X, S, the slopes and a."""
+        xp = array_namespace(self._X)
+        X, S, slope, a = self._X, self._at.S, self._slope, self._a
+        of_W = ((X * X).T @ (slope * slope)) * xp.sum(a * a, axis=1)
+        of_a = xp.broadcast_to(xp.sum(S * S, axis=0)[:, None], a.shape)
+        return self._factor**2 * xp.concat([xp.reshape(of_W, (-1,)), xp.reshape(of_a, (-1,))])
+
     def jacobian(self) -> Array:
         """Return J, shape (N k, P): the partial derivatives, with no inner product in them. For inspection."""
         return self._K.jacobian(self._X, self._at.S, self._slope, self._a, self._factor)

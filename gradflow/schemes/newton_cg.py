@@ -25,18 +25,18 @@ reached in ``O(eps_g^{-3/2})`` steps, the fewest that are known for a method of 
 If no alpha fulfils (1), theta stays. That is so at a minimum to rounding. For dt = 1, the default, and close to a minimum with
 ``H > 0`` the method converges linearly with a factor of about ``2 eps_H / (lambda_min + 2 eps_H)``.
 
-===========  =========  =======
-symbol       code       shape
-===========  =========  =======
-theta        theta      (P,)
-d            d          (P,)
-v            v          (P,)
-(g, v)_M     slope      0-d
-(v, H v)_M   bend       0-d
-\|v\|, \|d\|     length     0-d
-alpha        alpha      number
-eta          eta        number
-===========  =========  =======
+============  ======  ======
+symbol        code    shape
+============  ======  ======
+theta         theta   (P,)
+d             d       (P,)
+v             v       (P,)
+(g, v)_M      slope   0-d
+(v, H v)_M    bend    0-d
+\|v\|, \|d\|  length  0-d
+alpha         alpha   number
+eta           eta     number
+============  ======  ======
 
 Source: Royer, O'Neill & Wright, Math. Program. 180 (2020) 451, Algorithm 3.
 """

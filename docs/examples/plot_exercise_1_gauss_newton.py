@@ -63,7 +63,9 @@ for start in (w0, -w0):
     ends.append(end)
 apart = np.linalg.norm(ends[0] - ends[1])
 energies = [float(flat.energy(end)) for end in ends]
-print(f"rank deficient: the minimisers are {apart:.2f} apart, their energies differ by {abs(energies[0] - energies[1]):.0e}")
+print(
+    f"rank deficient: the minimisers are {apart:.2f} apart, their energies differ by {abs(energies[0] - energies[1]):.0e}"
+)
 assert apart > 1
 assert abs(energies[0] - energies[1]) < 1e-13 * energies[0]
 
@@ -89,7 +91,9 @@ for i, (name, (damping, dt)) in enumerate(runs.items()):
     measured = run.history["gradient_norm"]
     assert np.allclose(measured, predicted, rtol=1e-6, atol=1e-13 * measured[0])
     axes.semilogy(steps, np.maximum(measured, 1e-17), color=COLOURS[i], linestyle=DASHES[i], label=name)
-    axes.semilogy(steps[predicted > 0], predicted[predicted > 0], "o", color=COLOURS[i], markersize=4, markerfacecolor="none")
+    axes.semilogy(
+        steps[predicted > 0], predicted[predicted > 0], "o", color=COLOURS[i], markersize=4, markerfacecolor="none"
+    )
     print(f"lambda = {damping:g}, dt = {dt:g}: gradient {measured[1]:.1e} after one step, {measured[-1]:.1e} after ten")
 axes.set(xlabel="step", ylabel=r"$|\nabla E|$")
 axes.grid(alpha=0.25)

@@ -111,7 +111,9 @@ left.set(xlabel="parameter", ylabel="parameter", title="F")
 figure.colorbar(image, ax=left, shrink=0.8)
 number = np.arange(1, K * D + 1)
 right.semilogy(number, np.maximum(mu, 1e-18)[::-1], "o", color=COLOURS[0], label="F")
-right.semilogy(number, np.linalg.eigvalsh(sigmoids)[::-1], "^", color=COLOURS[1], markerfacecolor="none", label="sigmoids")
+right.semilogy(
+    number, np.linalg.eigvalsh(sigmoids)[::-1], "^", color=COLOURS[1], markerfacecolor="none", label="sigmoids"
+)
 right.set(xlabel="number", ylabel="eigenvalue")
 right.grid(alpha=0.25)
 right.legend()

@@ -104,7 +104,9 @@ for kind, (low, high) in kinds.items():
         ])  # fmt: skip
     shares[kind] = np.array(found)
     cauchy, steihaug, lanczos = shares[kind].T
-    print(f"{kind}: smallest share, Cauchy {cauchy.min():.2f}, Steihaug {steihaug.min():.2f}, Lanczos {lanczos.min():.6f}")
+    print(
+        f"{kind}: smallest share, Cauchy {cauchy.min():.2f}, Steihaug {steihaug.min():.2f}, Lanczos {lanczos.min():.6f}"
+    )
     assert (steihaug >= cauchy - 1e-10).all()
     assert lanczos.min() > 1 - 1e-8
 assert shares["positive definite"][:, 1].min() >= 0.5
@@ -115,8 +117,8 @@ panels[0].loglog(list(cg), np.maximum(list(cg.values()), 1e-16), "o", color=COLO
 panels[0].loglog(1 + np.arange(len(sd)), np.maximum(sd, 1e-16), color=COLOURS[0], label="steepest descent")
 panels[0].axvline(n, color="#8c8c8c", linewidth=1)
 panels[0].annotate("n", (n, 1e-9), (4, 0), textcoords="offset points", color="#595959")
-panels[0].set(xlabel="products with H", ylabel="missing share of the decrease", ylim=(1e-12, 2))
-panels[0].legend(loc="center left")
+panels[0].set(xlabel="products with H", ylabel="missing share of the decrease", ylim=(1e-12, 1e4))
+panels[0].legend(loc="upper right")
 level = np.arange(1, 301) / 300
 for axes, (kind, found) in zip(panels[1:], shares.items(), strict=True):
     for i, name in enumerate(("Cauchy point", "Steihaug", "Lanczos")):
@@ -139,7 +141,9 @@ for name, g0 in {"hard case": 0.0, "with a component of 1e-6": 1e-6}.items():
     for solver in ("eigh", "lanczos", "steihaug"):
         state = trial(H, g + np.array([g0, 0, 0]), 5.0, solver)
         hard[name, solver] = -float(state.predicted)
-        print(f"{name:26} {solver:9} model {hard[name, solver]:9.4f}, negative curvature seen: {bool(state.negative_curvature)}")
+        print(
+            f"{name:26} {solver:9} model {hard[name, solver]:9.4f}, negative curvature seen: {bool(state.negative_curvature)}"
+        )
 assert np.isclose(hard["hard case", "eigh"], -12.7917, atol=1e-4)
 assert np.isclose(hard["hard case", "steihaug"], -5 / 12)
 assert np.isclose(hard["hard case", "lanczos"], -5 / 12)

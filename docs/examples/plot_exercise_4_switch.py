@@ -82,7 +82,9 @@ for number, c in enumerate((8.0, 3.0, -1.0, -4.0, -8.0)):
     assert abs(ratio - factor) < 1e-3 * (1 + ratio)
     assert converged == (ratio < 1)
     left.semilogy(np.maximum(error, 1e-16), color=COLOURS[number], linestyle=DASHES[number], label=f"c = {c:g}")
-    right.plot(ratio, factor, "os^Dv"[number], color=COLOURS[number], markersize=8, markerfacecolor="none", label=f"c = {c:g}")
+    right.plot(
+        ratio, factor, "os^Dv"[number], color=COLOURS[number], markersize=8, markerfacecolor="none", label=f"c = {c:g}"
+    )
 right.plot([0, 7], [0, 7], color="#8c8c8c", linewidth=1, label="equal")
 left.set(xlabel="step", ylabel="distance to the minimum")
 right.set(xlabel=r"$|Sd|\,/\,|J^TJd|$", ylabel="observed factor of a step")
@@ -176,7 +178,9 @@ for _ in range(20):
     model = gf.curvature.GaussNewton().at(problem, theta)
     g = model.gradient
     along_step.append(float(ratio_along_step(problem, theta)))
-    along_gradient.append(float(np.linalg.norm(problem.hvp(theta, g) - model.apply(g)) / np.linalg.norm(model.apply(g))))
+    along_gradient.append(
+        float(np.linalg.norm(problem.hvp(theta, g) - model.apply(g)) / np.linalg.norm(model.apply(g)))
+    )
 print(f"spectral radius of (J^T J)^-1 S at the minimum: {radius:.2f}")
 print(f"ratio along the step: {min(along_step):.2f} to {max(along_step):.2f}")
 print(f"ratio along the gradient: {min(along_gradient):.2f} to {max(along_gradient):.2f}")

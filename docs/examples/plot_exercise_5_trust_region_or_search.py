@@ -71,7 +71,10 @@ def rosenbrock(s):
 
 
 scales = [1e-4, 1e-2, 1.0, 1e2, 1e4]
-found = {name: np.array([counted(*(rosenbrock(s)[0], m, rosenbrock(s)[1], 1e-14)) for s in scales]) for name, m in methods.items()}
+found = {
+    name: np.array([counted(*(rosenbrock(s)[0], m, rosenbrock(s)[1], 1e-14)) for s in scales])
+    for name, m in methods.items()
+}
 print(f"{'evaluations, s =':32}" + "".join(f"{s:8.0e}" for s in scales))
 for name, numbers in found.items():
     print(f"{name:32}" + "".join(f"{n:8g}" for n in numbers[:, 1]))
@@ -80,7 +83,7 @@ for name in ("Newton, Armijo", "Newton, strong Wolfe", "trust region, diagonal m
 ball = found["trust region"][:, 1]
 assert ball.max() > 1.5 * ball.min()
 unscaled = [found[name][2, 1] for name in list(methods)[:4]]
-assert 20 <= min(unscaled)
+assert min(unscaled) >= 20
 assert max(unscaled) <= 40
 
 # %%
@@ -103,7 +106,9 @@ for condition in (1e0, 1e4, 1e8, 1e12):
     A = (Q * np.logspace(0, -np.log10(condition), 10)) @ Q.T
     A, minimiser = (A + A.T) / 2, rng.standard_normal(10)
     quadratic = gf.FunctionProblem(
-        lambda t, A=A, m=minimiser: (t - m) @ (A @ (t - m)) / 2, lambda t, A=A, m=minimiser: A @ (t - m), hvp=lambda t, v, A=A: A @ v
+        lambda t, A=A, m=minimiser: (t - m) @ (A @ (t - m)) / 2,
+        lambda t, A=A, m=minimiser: A @ (t - m),
+        hvp=lambda t, v, A=A: A @ v,
     )
     search, region = (
         gf.solve(quadratic, methods[name], np.zeros(10), steps=50, stop=gf.Tolerance(gradient_relative=1e-10)).check()
@@ -124,7 +129,10 @@ well = gf.FunctionProblem(
     hvp=lambda t, v: np.array([v[0], (3 * t[1] ** 2 - 1) * v[1]]),
 )
 heights = [1e-1, 1e-4, 1e-8, 1e-12, 1e-16, 0.0]
-left_it = {name: np.array([counted(well, m, np.array([1.0, y]), -0.25 + 1e-12) for y in heights]) for name, m in methods.items()}
+left_it = {
+    name: np.array([counted(well, m, np.array([1.0, y]), -0.25 + 1e-12) for y in heights])
+    for name, m in methods.items()
+}
 print(f"{'evaluations, y =':32}" + "".join(f"{y:8.0e}" for y in heights))
 for name, numbers in left_it.items():
     print(f"{name:32}" + "".join(f"{n:8g}" for n in numbers[:, 1]))
@@ -135,12 +143,28 @@ for name in ("Newton, Armijo", "trust region, Steihaug", "L-BFGS"):
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained")
 for i, name in enumerate(methods):
-    style = {"color": COLOURS[i], "linestyle": DASHES[i], "marker": "os^Dvx"[i], "markersize": 5, "markerfacecolor": "none"}
+    style = {
+        "color": COLOURS[i],
+        "linestyle": DASHES[i],
+        "marker": "os^Dvx"[i],
+        "markersize": 5,
+        "markerfacecolor": "none",
+    }
     left.semilogx(scales, found[name][:, 1], label=name, **style)
     right.plot(range(6), left_it[name][:, 1], **style)
-left.set(xlabel="unit s of the second coordinate", ylabel="evaluations of the energy", title="Rosenbrock", ylim=(0, None))
-right.set(xlabel="y at the start", title="double well", xticks=range(6), xticklabels=[f"{y:g}" for y in heights], ylim=(0, None))
-right.annotate("only two\nleave", (5, 5), (4.2, 16), arrowprops={"arrowstyle": "-", "color": "#8c8c8c"}, color="#333333")
+left.set(
+    xlabel="unit s of the second coordinate", ylabel="evaluations of the energy", title="Rosenbrock", ylim=(0, None)
+)
+right.set(
+    xlabel="y at the start",
+    title="double well",
+    xticks=range(6),
+    xticklabels=[f"{y:g}" for y in heights],
+    ylim=(0, None),
+)
+right.annotate(
+    "only two\nleave", (5, 5), (4.2, 16), arrowprops={"arrowstyle": "-", "color": "#8c8c8c"}, color="#333333"
+)
 for axes in (left, right):
     axes.grid(alpha=0.25)
 figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)

@@ -98,16 +98,21 @@ for width in widths:
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
 line = np.logspace(np.log10(p_y.min()), 0, 50)
 rise, rise_natural = (
-    change[np.arange(N), labels] - (change.sum(axis=1) - change[np.arange(N), labels]) / (K - 1) for change in (dz, dz_natural)
+    change[np.arange(N), labels] - (change.sum(axis=1) - change[np.arange(N), labels]) / (K - 1)
+    for change in (dz, dz_natural)
 )
 left.loglog(p_y, rise_natural, "s", color=COLOURS[1], markerfacecolor="none", label="natural gradient")
 left.loglog(line, 1 / line, color=COLOURS[1], linestyle=DASHES[1], label=r"$1/p_y$")
 left.loglog(p_y, rise, "o", color=COLOURS[0], markerfacecolor="none", label="Gauss-Newton")
 left.loglog(line, np.maximum((1 - line) * K / (K - 1), 1e-3), color=COLOURS[0], label=r"$(1 - p_y)\,k/(k - 1)$")
-left.set(xlabel="probability of the label", ylabel="change of its output over the mean of the others", ylim=(1e-2, None))
+left.set(
+    xlabel="probability of the label", ylabel="change of its output over the mean of the others", ylim=(1e-2, None)
+)
 for i, (name, triples) in enumerate(states.items()):
     low, middle, high = np.array(triples).T
-    right.semilogx(widths, middle, color=COLOURS[i], linestyle=DASHES[i], marker="os^"[i], markerfacecolor="none", label=name)
+    right.semilogx(
+        widths, middle, color=COLOURS[i], linestyle=DASHES[i], marker="os^"[i], markerfacecolor="none", label=name
+    )
     right.fill_between(widths, low, high, color=COLOURS[i], alpha=0.15)
 right.set(xlabel="width", ylabel="cosine of the two steps")
 for axes in (left, right):

@@ -12,11 +12,11 @@ y the label. To first order, a step without damping changes the outputs z of a s
 .. math:: \Delta z = e_y - p \quad\text{(}J^TJ\text{)}, \qquad
    \Delta z = \frac{1}{p_y}\,e_y \quad\text{(Fisher, up to a constant for all outputs)}:
 
-the former is :math:`-\partial\ell/\partial z`; the latter solves :math:`(\operatorname{diag} p - pp^T)\,\Delta z = -\partial\ell/\partial z`.
-No width appears. The former moves a sample by at most :math:`\sqrt 2`, the latter moves the sample
-that fits worst the most, without a bound. The two are parallel if all outputs are equal: at an initialisation with zero outputs the claim is
-true, for every width; with outputs of order one, which the usual
-initialisation has at every width, it is not. The other exercises are listed in :doc:`/guide/second_order_exercises`.
+the former is :math:`-\partial\ell/\partial z`; the latter solves
+:math:`(\operatorname{diag} p - pp^T)\,\Delta z = -\partial\ell/\partial z`. No width appears. The former moves a sample by at most
+:math:`\sqrt 2`; the latter moves the sample that fits worst the most, without a bound. The two are parallel if all outputs of each
+sample are equal: at an initialisation with zero outputs the claim is true, for every width. With outputs of order one, which the
+usual initialisation has at every width, it is not. The other exercises are listed in :doc:`/guide/second_order_exercises`.
 """
 
 # sphinx_gallery_thumbnail_number = 1
@@ -77,10 +77,10 @@ print(f"cosine of the two steps {cosine(gauss_newton, natural):.2f}, ratio of th
 # %%
 # The width
 # ---------
-# Medians over ten initialisations, with their extremes. In each, a is multiplied by 0, 1 or 4, which multiplies the outputs. The cosine
+# Medians over six initialisations, with their extremes. In each, a is multiplied by 0, 1 or 4, which multiplies the outputs. The cosine
 # depends on how different the probabilities of the samples are; it has no limit 1 for wide networks.
 
-widths, seeds = (16, 64, 256, 1024), range(10)
+widths, seeds = (16, 64, 256, 1024), range(6)
 states, factors = {f"a times {factor}": [] for factor in (0, 1, 4)}, (0.0, 1.0, 4.0)
 for width in widths:
     net = gf.TwoLayerNet(n_inputs=D, width=width, n_outputs=K, activation="tanh", scaling="ntk")

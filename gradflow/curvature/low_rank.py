@@ -252,7 +252,7 @@ def _nothing(model: Model, rank: int) -> Factors:
 
 def _column(mass: Array | float) -> Array | float:
     """A number, or (P, 1)."""
-    return mass if isinstance(mass, (int, float)) else mass[:, None]
+    return mass[:, None] if getattr(mass, "shape", ()) else mass
 
 
 @dataclass(frozen=True)

@@ -556,13 +556,14 @@ def damped_step_of_low_rank():
     mu, g, third = np.array(sp.symbols("mu1 mu2", real=True), dtype=object), matrix("g", 3), sp.Rational(1, 3)
     V = third * np.array([[2, -2], [1, 2], [2, 1]], dtype=object)
     assert zero(V.T @ V - Standard.eye(2))
-    problem = SimpleNamespace(mass=m, linear=SimpleNamespace(scalar=lam, apply=lambda u: lam * u))
+    problem = SimpleNamespace(mass=m, linear=Zero())
     whole = SimpleNamespace(
         problem=problem, theta=g, definite=False, residual=None, gradient=g, unconfined=lambda what: None
     )
     root = sp.sqrt(m)
     U = V / root  # orthonormal in the inner product
     model = low_rank.LowRankModel(whole, lambda model: (U, mu), False)
+    model.linear = SimpleNamespace(scalar=lam, apply=lambda u: lam * u)
 
     def beside(g, without, square):
         rest = without(g)

@@ -52,7 +52,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..energies.protocols import Problem
 from ..energies.random_vectors import normal_vector
@@ -250,7 +250,7 @@ def _nothing(model: Model, rank: int) -> Factors:
     return (nan + 0 * model.theta)[:, None], nan
 
 
-def _column(mass: Array | float) -> Array | float:
+def _column(mass: Any) -> Any:
     """A number, or (P, 1)."""
     return mass[:, None] if getattr(mass, "shape", ()) else mass
 

@@ -252,6 +252,8 @@ def of_schemes():
     yield "Nystrom", gf.curvature.Nystrom, of | {"rank": 2}, truncated | {"seed": WHOLE}
     sketch = {"of": OBJECT, "size": COUNT, "kind": OBJECT, "seed": WHOLE, "fresh": {"True", "False"}}
     yield "Sketched", gf.curvature.Sketched, of | {"size": 2}, sketch
+    average = {"of": OBJECT, "beta": BELOW_1, "form": OBJECT, "rank": COUNT}
+    yield "MovingAverage", gf.curvature.MovingAverage, of | {"form": "low_rank", "rank": 2}, average
     mixture = {"parts": (of["of"],), "weights": (1.0,)}
     yield "Mixture", gf.curvature.Mixture, mixture, {"parts": OBJECT, "weights": OBJECT}
     yield (

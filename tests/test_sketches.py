@@ -539,3 +539,133 @@ def test_bad_arguments_are_named():
     scheme = gf.SecondOrder(curvature=C.LowRank(C.GaussNewton(), 2), solver="own")
     with pytest.raises(ValueError, match="low rank"):
         scheme.step(problem, scheme.init(problem, np.ones(3)), 1.0)
+
+
+# -- Moving averages ----------------------------------------------------------------------------------------------
+
+AVERAGES = {"dense": {}, "diagonal": {}, "low_rank": {"rank": 24}}
+
+
+def run_of(case, curvature, steps=6, globalization=C.NielsenDamping(), **more):  # noqa: B008
+    """Return the states of a run."""
+    scheme = gf.SecondOrder(curvature=curvature, globalization=globalization, **more)
+    states = [scheme.init(case.problem, case.theta)]
+    for _ in range(steps):
+        states.append(scheme.step(case.problem, states[-1], 1.0))
+    return states
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("form", AVERAGES)
+@pytest.mark.parametrize("beta", [0.0, 0.6])
+def test_a_moving_average_is_the_weighted_mean_along_the_run(beta, form, part):
+    """By the sum over the thetas of accepted steps, with weights of sum 1; the energy part is that of the end."""
+    case = case_of(part=part)
+    curvature = C.MovingAverage(C.Fisher("empirical"), beta, form, **AVERAGES[form])
+    states = run_of(case, curvature, globalization=C.FixedDamping(0.5))
+    thetas = [state.theta for state in states[:-1]]
+    L = case.problem.mass * case.problem.linear.apply(np.eye(24))
+    each = [C.Fisher("empirical").at(case.problem, theta).matrix() - L for theta in thetas]
+    weights = beta ** np.arange(len(each))[::-1] * (1 - beta)
+    wanted = sum(w * B for w, B in zip(weights / weights.sum(), each, strict=True))
+    wanted = (np.diag(np.diag(wanted)) if form == "diagonal" else wanted) + L
+    model = curvature.remembered(curvature.at(case.problem, thetas[-1]), states[-1].memory)
+    assert relative(model.matrix(), wanted) < 1e-12
+    v = np.linspace(-1, 1, 24)
+    np.testing.assert_allclose(case.problem.mass * model.apply(v), wanted @ v, atol=1e-12)
+    assert model.definite
+    np.testing.assert_allclose(states[-1].memory[0], 1 - beta**6, rtol=1e-14)
+    d = np.linalg.solve(wanted + 0.5 * case.problem.mass * np.eye(24), -case.problem.mass * model.gradient)
+    np.testing.assert_allclose(states[-1].theta - thetas[-1], d, rtol=0, atol=1e-11)
+
+
+def test_without_a_past_the_average_is_the_curvature():
+    case = case_of()
+    for globalization in GLOBALIZATIONS[:5]:  # without damping, what a semi-definite G does not reach would be noise
+        one, other = (run_of(case, G, 5, globalization, solver="eigh")[-1] for G in (GGN, C.MovingAverage(GGN, 0.0)))
+        np.testing.assert_allclose(one.theta, other.theta, rtol=0, atol=1e-8 * np.abs(one.theta).max())
+
+
+@pytest.mark.parametrize("form", AVERAGES)
+def test_a_rejected_trial_adds_nothing_to_an_average(form):
+    """With a radius far too large, trials are rejected; `solve`, which hands models over, has the states of steps alone."""
+    root = lambda t: np.sqrt(1 + t * t)  # noqa: E731
+    problem = gf.FunctionProblem(lambda t: np.sum(root(t)), lambda t: t / root(t), lambda t, v: v / root(t) ** 3)
+    curvature = C.MovingAverage(C.LowRank(C.Hessian(), 3, C.Floor(1e-6)), 0.5, form, **AVERAGES[form])
+    scheme = gf.SecondOrder(curvature=curvature, globalization=C.TrustRegion(radius=1e3))
+    state, theta, refused = None, np.array([-3.0, 2.0, 1.5]), 0
+    state = scheme.init(problem, theta)
+    for _ in range(40):
+        before, state = state, scheme.step(problem, state, 1.0)
+        if before.ratio != 0 and not before.accepted:
+            refused += 1
+            for a, b in zip(before.memory, state.memory, strict=True):
+                np.testing.assert_array_equal(a, b)
+    run = gf.solve(problem, scheme, theta, steps=40)
+    np.testing.assert_allclose(run.theta, state.theta, rtol=0, atol=1e-10)
+    assert refused > 0
+
+
+def test_truncation_of_an_average():
+    """Of rank 3: what is cut off in a step is what later steps lack, and the error is at most the weighted sum of it."""
+    case, beta = case_of(N=8), 0.7
+    whole = C.MovingAverage(GGN, beta, "low_rank", rank=24)
+    cut = C.MovingAverage(GGN, beta, "low_rank", rank=3)
+    rng = np.random.default_rng(0)
+    full, small, bound = whole.start(case.theta), cut.start(case.theta), 0.0
+    S = np.sqrt(case.problem.mass + 0 * case.theta)[:, None]
+    dense = lambda memory: (S * memory[1] * memory[2]) @ (S * memory[1]).T  # noqa: E731
+    for _ in range(8):
+        model = GGN.at(case.problem, rng.standard_normal(24))
+        full = whole.update(model, full)
+        tail = np.sort(np.linalg.eigvalsh(symmetric(model)[0]))[-4]
+        untruncated = beta * dense(small) + (1 - beta) * symmetric(C.LowRank(GGN, 3).at(case.problem, model.theta))[0]
+        small = cut.update(model, small)
+        bound = beta * bound + (1 - beta) * tail + np.linalg.norm(untruncated - dense(small), 2)
+        assert np.linalg.norm(dense(full) - dense(small), 2) <= bound * (1 + 1e-10)
+        assert np.linalg.matrix_rank(dense(small), 1e-10) <= 3
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("form", AVERAGES)
+def test_an_average_over_batches_goes_downhill(form, dtype):
+    case = case_of(dtype=dtype, N=40)
+    scheme = gf.SecondOrder(
+        curvature=C.MovingAverage(C.Fisher("empirical"), 0.9, form, **AVERAGES[form]), globalization=C.FixedDamping(0.1)
+    )
+    run = gf.solve(case.problem, scheme, case.theta, epochs=10, batch_size=10, dt=0.2, seed=0)
+    assert run.theta.dtype == dtype
+    assert {a.dtype for a in run.state.memory} == {np.dtype(dtype)}
+    assert run.history["energy"][-1] < 0.8 * run.history["energy"][0]
+
+
+@pytest.mark.parametrize("form", AVERAGES)
+def test_averages_run_in_the_array_api_standard_and_survive_bad_models(form):
+    nan, curvature = float("nan"), C.MovingAverage(C.GaussNewton(), 0.5, form, **AVERAGES[form])
+    thetas = []
+    for xp in (np, strict):
+        problem = gf.DenseLeastSquares(lambda t: t**2 - 1, lambda t, xp=xp: 2 * t[:, None] * xp.eye(4))
+        scheme = gf.SecondOrder(curvature=curvature, globalization=C.FixedDamping(0.5))
+        state = scheme.init(problem, xp.asarray([0.5, 1.5, 2.0, 3.0]))
+        for _ in range(3):
+            state = scheme.step(problem, state, 1.0)
+        thetas.append(np.asarray(state.theta))
+    np.testing.assert_allclose(*thetas, rtol=1e-10)
+    problem = gf.DenseLeastSquares(lambda t: t**2, lambda t: np.diag(2 * t) * nan)
+    run = gf.solve(problem, gf.SecondOrder(curvature=curvature), np.ones(4), steps=3)
+    assert run.status is not gf.Status.CONVERGED
+    np.testing.assert_array_equal(run.theta, 1.0)
+
+
+def test_bad_averages_are_named():
+    for make, words in (
+        (lambda: C.MovingAverage(GGN, 1.0), "beta must"),
+        (lambda: C.MovingAverage(GGN, form="sparse"), "form must"),
+        (lambda: C.MovingAverage(GGN, form="low_rank"), "rank must"),
+        (lambda: C.MovingAverage(GGN, rank=2), "rank is for"),
+        (lambda: C.LowRank(C.MovingAverage(GGN), 2), "with a memory"),
+        (lambda: C.MovingAverage(C.MovingAverage(GGN)), "with a memory"),
+        (lambda: C.Mixture((GGN, C.MovingAverage(GGN)), (0.5, 0.5)), "with a memory"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            make()

@@ -15,6 +15,7 @@ from .low_rank import LowRank, Nystrom
 from .metric import CurvatureDiagonal, Identity
 from .minimising_movement import Increment, minimising_movement
 from .mixture import ByConditionNumber, ByGradient, Mixture
+from .moving_average import MovingAverage
 from .sketched import Sketched
 from .spectral import Floor
 from .stationarity import Stationarity, stationarity
@@ -39,6 +40,7 @@ __all__ = [
     "LowRank",
     "MarquardtDamping",
     "Mixture",
+    "MovingAverage",
     "NielsenDamping",
     "Nystrom",
     "Sketched",

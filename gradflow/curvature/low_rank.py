@@ -62,7 +62,7 @@ from .krylov import lanczos, tridiagonal
 from .model import Approximation, Curvature, Model, curvature_in
 from .spectral import DENSE_LIMIT, ROOT_LIMIT, SPECTRA, SVD_LIMIT, Floor, Form, beside
 
-__all__ = ["Factors", "LowRank", "LowRankModel", "Nystrom", "leading", "nystrom"]
+__all__ = ["Factors", "LowRank", "LowRankModel", "Nystrom", "leading", "linear_matrix", "nystrom", "truncated_sum"]
 
 MOST_PRODUCTS = 300  # of the Lanczos process, at least
 Factors: TypeAlias = tuple[Array, Array]
@@ -170,7 +170,7 @@ def leading(model: Model, rank: int) -> Factors:
     if P > DENSE_LIMIT:
         return _by_lanczos(model, rank)
     S = mass**0.5 + 0 * model.theta
-    A = (model.matrix() - _linear_matrix(model)) / S / S[:, None]
+    A = (model.matrix() - linear_matrix(model)) / S / S[:, None]
     if not bool(xp.all(xp.isfinite(A))):
         return _nothing(model, rank)
     mu, V = xp.linalg.eigh(A)
@@ -230,14 +230,43 @@ def _largest(mu: Array, V: Array, rank: int) -> Factors:
     return xp.take(V, order, axis=1), xp.take(mu, order)
 
 
+def truncated_sum(first: Factors, second: Factors, mass: Array | float) -> Factors:
+    """Return the sum of two operators of low rank, truncated to the rank of the first, (P, k) and (k,).
+
+    With ``M^{1/2} (U_1, U_2) = Q T`` it is ``Q (T diag(mu_1, mu_2) T^T) Q^T``, whose eigenvectors are those of a small matrix.
+
+    Parameters
+    ----------
+    first, second : tuple of arrays (P, k), (k,)
+        The operators.
+    mass : float or array (P,)
+        The diagonal of the inner product.
+    """
+    (U, mu), (V, nu) = first, second
+    xp, S = array_namespace(U), _column(mass) ** 0.5
+    Q, T = xp.linalg.qr(S * xp.concat([U, V], axis=1))
+    core = (T * xp.concat([mu, nu])) @ T.T
+    if not bool(xp.all(xp.isfinite(core))):
+        return U * float("nan"), mu * float("nan")
+    found, W = xp.linalg.eigh((core + core.T) / 2)
+    W, found = _largest(found, W, mu.shape[0])
+    return (Q @ W) / S, found
+
+
 def _without_part(model: Model, v: Array) -> Array:
     """Return ``(G_0 - L) v``, (P,)."""
     u = model.apply(v)
     return u if model.linear.scalar == 0 else u - model.linear.apply(v)
 
 
-def _linear_matrix(model: Model) -> Array | float:
-    """M L, (P, P), or 0."""
+def linear_matrix(model: Model) -> Array | float:
+    """Return M L, (P, P), or 0 where there is no energy part.
+
+    Parameters
+    ----------
+    model : Model
+        It determines L and M.
+    """
     if model.linear.scalar == 0:
         return 0.0
     eye = array_namespace(model.theta).eye(model.shape[0], dtype=model.dtype)

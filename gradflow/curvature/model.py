@@ -21,13 +21,13 @@ A model is also a linear operator in the sense of SciPy: ``scipy.sparse.linalg.a
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..energies.linear import LinearPart
 from ..energies.protocols import Problem, linear_part, problem_ability
 from ..namespace import Array, array_namespace
 
-__all__ = ["Approximation", "Curvature", "Model", "Root", "curvature_in", "decrease", "picked"]
+__all__ = ["Approximation", "Curvature", "Model", "Remembering", "Root", "curvature_in", "decrease", "picked"]
 
 
 class Root(NamedTuple):
@@ -295,8 +295,48 @@ class Curvature(Protocol):
         """
 
 
+@runtime_checkable
+class Remembering(Curvature, Protocol):
+    """A curvature that depends on earlier steps, through arrays in the state of the method.
+
+    Its `at` returns a model of the present theta alone. `gradflow.SecondOrder` calls `update` once for each theta, and takes
+    the steps of `remembered`.
+    """
+
+    def start(self, theta: Array) -> tuple[Array, ...]:
+        """Return the memory before the first step, arrays of fixed shapes.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Initial parameters.
+        """
+
+    def update(self, model: Model, memory: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return the memory with the model of a step.
+
+        Parameters
+        ----------
+        model : Model
+            That of `at`.
+        memory : tuple of arrays
+            That of the step before, of the shapes of `start`, which the result keeps.
+        """
+
+    def remembered(self, model: Model, memory: tuple[Array, ...]) -> Model:
+        """Return the model whose steps are taken.
+
+        Parameters
+        ----------
+        model : Model
+            That of `at`.
+        memory : tuple of arrays
+            From `update`, of the shapes of `start`.
+        """
+
+
 def curvature_in(name: str, value: Any) -> None:
-    """Raise ValueError unless an argument is a curvature, an object with a method `at`.
+    """Raise ValueError unless an argument is a curvature, an object with a method `at`, that may be a part of another one.
 
     Parameters
     ----------
@@ -305,6 +345,8 @@ def curvature_in(name: str, value: Any) -> None:
     """
     if isinstance(value, type) or not callable(getattr(value, "at", None)):
         raise ValueError(f"{name} must be a curvature, an object with a method at; got {value!r}")
+    if isinstance(value, Remembering):
+        raise ValueError(f"{name} must not be a curvature with a memory, which only SecondOrder keeps; got {value!r}")
 
 
 def decrease(old: Model, new: Model) -> Array:

@@ -313,14 +313,14 @@ class Remembering(Curvature, Protocol):
         """
 
     def update(self, model: Model, memory: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Return the memory with the model of a step.
+        """Return the memory with the model of a step, arrays of the shapes of `start`.
 
         Parameters
         ----------
         model : Model
             That of `at`.
         memory : tuple of arrays
-            That of the step before, of the shapes of `start`, which the result keeps.
+            That of the step before, of the shapes of `start`.
         """
 
     def remembered(self, model: Model, memory: tuple[Array, ...]) -> Model:

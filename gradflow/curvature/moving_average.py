@@ -13,8 +13,8 @@ diagonal of another matrix, and are used with the power -1/2.
 * **dense**: ``M A``, of P^2 numbers.
 * **diagonal**: the diagonal of A, of P numbers. Its eigenbasis is known.
 * **low rank**: ``A = U diag(mu) U^*`` with k vectors. The sum of (1) has rank 2 k at most, and is truncated to the k eigenvalues
-  of the largest absolute value. What is cut off is lost for later steps: the error of the average in the operator norm is at
-  most the sum of what was cut off, weighted as in (1).
+  of the largest absolute value. What is cut off is lost for later steps: the error of ``A^n`` in the operator norm is at most
+  the sum over all steps i of what was cut off in step i, times ``beta^{n-i}``.
 
 The memory belongs to the state of the method, `gradflow.SecondOrder`. A rejected trial adds nothing to it.
 

@@ -24,7 +24,7 @@
 # %%
 from contextlib import contextmanager
 from importlib import import_module
-from itertools import product
+from itertools import combinations, product
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,6 +50,9 @@ MODULES = [
         "curvature.block_diagonal",
         "curvature.kronecker",
         "curvature.model",
+        "curvature.low_rank",
+        "curvature.mixture",
+        "curvature.sketched",
     )
 ]
 
@@ -73,6 +76,11 @@ class Standard:
     def finfo(dtype):
         """Return a number format without rounding errors."""
         return SimpleNamespace(eps=0)
+
+    linalg = SimpleNamespace(
+        qr=lambda A: (A, Standard.eye(A.shape[1])), eigh=lambda A: (np.diag(A), Standard.eye(len(A)))
+    )
+    """Decompositions of a matrix with orthonormal columns, and of a diagonal one: they are known."""
 
     @staticmethod
     def max(a):
@@ -484,7 +492,12 @@ def damped_kronecker_solve():
     A, B = (T @ np.diag(e) @ T.T for T, e in ((U, alpha), (V, beta)))
     g = matrix("g", 4)
     whole = SimpleNamespace(
-        problem=SimpleNamespace(mass=m, linear=Zero()), theta=g, definite=True, residual=None, gradient=g
+        problem=SimpleNamespace(mass=m, linear=Zero()),
+        theta=g,
+        definite=True,
+        residual=None,
+        gradient=g,
+        unconfined=lambda what: None,
     )
     model = MODULES[5].KroneckerModel(whole, [np.arange(4)[None, :]], False)
     model.eigen = [MODULES[5].KroneckerFactors(U, V, np.outer(alpha, beta))]
@@ -523,3 +536,138 @@ def corrected_eigenvalues():
     a, b, c, m1, m2 = sp.symbols("a b c m1 m2", real=True)
     F = sp.Matrix([[a, b], [b, c]]) - sp.diag(m1, m2)
     assert is_zero((F * F).trace() - 2 * b**2 - (a - m1) ** 2 - (c - m2) ** 2)
+
+
+# %% [markdown]
+# ## Low rank and damping
+#
+# Where U has orthonormal columns, its complement is one more eigenspace. The class brings the damped system to a diagonal
+# one with $k + 1$ entries: those of U, and the length of what U leaves of g.
+
+
+# %%
+@check(
+    "identity", "P = 3, k = 2 rational orthonormal vectors, every eigenvalue, gradient, L, damping, and inner product"
+)
+def damped_step_of_low_rank():
+    """lift(-gamma / (mu + nu)) of the class solves (U diag(mu) U^* + lambda + nu) d = -g; so does the formula of Woodbury."""
+    low_rank = MODULES[7]
+    m, lam, nu = sp.symbols("m lambda nu", positive=True)
+    mu, g, third = np.array(sp.symbols("mu1 mu2", real=True), dtype=object), matrix("g", 3), sp.Rational(1, 3)
+    V = third * np.array([[2, -2], [1, 2], [2, 1]], dtype=object)
+    assert zero(V.T @ V - Standard.eye(2))
+    problem = SimpleNamespace(mass=m, linear=Zero())
+    whole = SimpleNamespace(
+        problem=problem, theta=g, definite=False, residual=None, gradient=g, unconfined=lambda what: None
+    )
+    root = sp.sqrt(m)
+    U = V / root  # orthonormal in the inner product
+    model = low_rank.LowRankModel(whole, lambda model: (U, mu), False)
+    model.linear = SimpleNamespace(scalar=lam, apply=lambda u: lam * u)
+
+    def beside(g, without, square):
+        rest = without(g)
+        return rest / sp.sqrt(square(rest)), sp.sqrt(square(rest))
+
+    before, low_rank.beside = low_rank.beside, beside
+    try:
+        with on_symbols():
+            B = model.matrix()
+            form = model.own_form(None)
+            d = form.lift(-form.gamma / (form.mu + nu))
+            assert zero(exact(model.apply(g) * m - B @ g))
+            assert zero(exact(model.diagonal() * m - np.diag(B)))
+    finally:
+        low_rank.beside = before
+    assert zero(exact(B) - m * (V * mu) @ V.T - m * lam * Standard.eye(3))
+    c = V.T @ g
+    by_woodbury = -(g - V @ c) / (lam + nu) - V @ (c / (mu + lam + nu))
+    assert zero(B @ by_woodbury + nu * m * by_woodbury + m * g)
+    assert zero(exact(d) - by_woodbury)
+
+
+# %% [markdown]
+# ## Mixtures
+
+
+# %%
+@check("identity", "two parts with a root of 2 rows and an energy part, P = 2, every weight in [0, 1]")
+def root_of_a_mixture():
+    """R^T R is alpha B_1 + (1 - alpha) B_2, R^T r is M g, with the rows of the energy part once: the class on symbols."""
+    alpha = sp.Symbol("alpha", positive=True)
+    L_root, L_r, q = matrix("l", 2, 2), matrix("lr", 2), matrix("q", 2, 2)
+    J = [matrix("J", 2, 2), None]
+    # the second part has the same gradient: J_2^T q_2 = J_1^T q_1, solved for the last row of J_2
+    first_row = matrix("k", 1, 2)
+    J[1] = np.concatenate([first_row, ((J[0].T @ q[0] - first_row[0] * q[1, 0]) / q[1, 1])[None, :]])
+    parts = []
+    for rows, r in zip(J, q, strict=True):
+        R = np.concatenate([rows, L_root])
+        parts.append(
+            SimpleNamespace(
+                problem=None, theta=q[0], definite=True, in_range=True, residual=None, rows=2, unconfined=lambda what: None,
+                matrix=lambda R=R: R.T @ R, apply=lambda v, R=R: R.T @ (R @ v), diagonal=lambda R=R: np.diag(R.T @ R),
+                root=lambda R=R, r=r: MODULES[6].Root(R, np.concatenate([r, L_r])),
+            )
+        )  # fmt: skip
+    model = MODULES[8].MixtureModel(parts, (0.5, 0.5))
+    model.used = list(zip((alpha, 1 - alpha), parts, strict=True))
+    with on_symbols():
+        R, r = model.root()
+        B = model.matrix()
+        assert zero(model.apply(q[1]) - B @ q[1])
+        assert zero(model.diagonal() - np.diag(B))
+    assert R.shape == (6, 2)
+    assert zero(exact(R.T @ R) - B)
+    assert zero(B - alpha * parts[0].matrix() - (1 - alpha) * parts[1].matrix())
+    assert zero(exact(R.T @ r) - J[0].T @ q[0] - L_root.T @ L_r)
+
+
+@check("counterexample", "diagonal matrices of size 2")
+def the_kernel_of_a_mixture():
+    """A sum is singular exactly along the common kernel; a weight outside of [0, 1] makes two semi-definite parts indefinite."""
+    F, H, alpha = sp.diag(1, 0), sp.diag(0, 1), sp.Symbol("alpha", positive=True)
+    assert (alpha * F + (1 - alpha) * H).eigenvals() == {alpha: 1, 1 - alpha: 1}
+    assert (alpha * F + (1 - alpha) * F).eigenvals() == {1: 1, 0: 1}
+    assert (alpha * F + (1 - alpha) * H).subs(alpha, sp.Rational(3, 2)).eigenvals() == {
+        sp.Rational(3, 2): 1,
+        -sp.Rational(1, 2): 1,
+    }
+
+
+# %% [markdown]
+# ## Sketches
+#
+# The random choices are few, and may all be enumerated. The Gaussian sketch has $E[T_{ij}T_{kl}] = \delta_{ik}\delta_{jl}/d$ by
+# definition, and so the mean I.
+
+
+# %%
+@check("arithmetic", "all signs and columns for P = 3, d = 2 and for P = 2, d = 3")
+def mean_of_the_sparse_sketch():
+    """E[T T^T] = I over all draws of the class's matrix, and the diagonal is 1 in each of them."""
+    for P, d in ((3, 2), (2, 3)):
+        squares_of_draws = []
+        for signs, columns in product(product((1.0, -1.0), repeat=P), product(range(d), repeat=P)):
+            T = MODULES[9].signs_in_columns(np.array(signs), np.array(columns), d)
+            squares_of_draws.append(T @ T.T)
+            assert np.array_equal(np.diag(T @ T.T), np.ones(P))
+        assert np.array_equal(sum(squares_of_draws), len(squares_of_draws) * np.eye(P))
+
+
+@check(
+    "arithmetic", "all signs and all sets of d columns for P = 3 of n = 4 rows, d = 1 to 4; n = 1 to 32 for the matrix"
+)
+def mean_of_the_hadamard_sketch():
+    """E[T T^T] = I over all draws of the class's matrix; for given signs already the mean over columns is I; H H^T = n I."""
+    for d in (1, 2, 3, 4):
+        for signs in product((1.0, -1.0), repeat=3):
+            total, sets = np.zeros((3, 3)), list(combinations(range(4), d))
+            for columns in sets:
+                H = MODULES[9].hadamard_columns(np.array(signs), np.array(columns))
+                total = total + H @ H.T
+                assert np.array_equal(np.diag(H @ H.T), d * np.ones(3))
+            assert np.array_equal(total, d * len(sets) * np.eye(3))
+    for n in (1, 2, 4, 8, 16, 32):
+        H = MODULES[9].hadamard_columns(np.ones(n), np.arange(n))
+        assert np.array_equal(H @ H.T, n * np.eye(n))

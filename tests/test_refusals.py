@@ -241,9 +241,21 @@ def of_schemes():
         "Floor": {"relative": {"0", "1", "0.5"}},
         "BlockDiagonal": {"of": OBJECT, "blocks": OBJECT},
         "KFAC": {"fisher": OBJECT, "corrected": {"True", "False"}},
+        "ByConditionNumber": {"most": {"2", "1.5"}},
+        "ByGradient": {"threshold": POSITIVE},
         "Fisher": {"kind": OBJECT, "samples": COUNT, "seed": WHOLE, "weights": FREE | DOUBLES | NONE},
     }.items():
         yield f"curvature.{name}", getattr(gf.curvature, name), {}, right
+    of = {"of": gf.curvature.GaussNewton()}
+    truncated = {"of": OBJECT, "rank": COUNT}
+    yield "LowRank", gf.curvature.LowRank, of | {"rank": 2}, truncated | {"spectrum": OBJECT}
+    yield "Nystrom", gf.curvature.Nystrom, of | {"rank": 2}, truncated | {"seed": WHOLE}
+    sketch = {"of": OBJECT, "size": COUNT, "kind": OBJECT, "seed": WHOLE, "fresh": {"True", "False"}}
+    yield "Sketched", gf.curvature.Sketched, of | {"size": 2}, sketch
+    average = {"of": OBJECT, "beta": BELOW_1, "form": OBJECT, "rank": COUNT}
+    yield "MovingAverage", gf.curvature.MovingAverage, of | {"form": "low_rank", "rank": 2}, average
+    mixture = {"parts": (of["of"],), "weights": (1.0,)}
+    yield "Mixture", gf.curvature.Mixture, mixture, {"parts": OBJECT, "weights": OBJECT}
     yield (
         "check_derivatives",
         gf.check_derivatives,

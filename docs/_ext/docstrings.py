@@ -40,7 +40,8 @@ from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, P
 from gradflow.curvature.descent import Searching
 from gradflow.curvature.globalization import Direct, Globalization
 from gradflow.curvature.metric import Metric
-from gradflow.curvature.model import Curvature, Model
+from gradflow.curvature.mixture import Weighting
+from gradflow.curvature.model import Curvature, Model, Remembering
 from gradflow.energies.protocols import Batched, OutputLinearization, OutputLoss
 from gradflow.run.steps import Controller
 from gradflow.schemes.protocols import Chaining, Dissipating, Evaluating, SchemeAbilities
@@ -50,6 +51,7 @@ SKIPPED_MODULES = {"gradflow.__main__", "gradflow.kernels.cupy", "gradflow.kerne
 NEVER = {"SA01", "EX01", "ES01"}
 CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
 CONTRACTS += (Dissipating, Evaluating, Chaining, Controller, Curvature, Globalization, Direct, Searching, Metric, Model)
+CONTRACTS += (Remembering, Weighting)
 CONTRACTS += (OutputLinearization, OutputLoss)
 DECLARED = {SchemeAbilities: ("init", "step"), Batched: ("energy", "energy_and_gradient")}
 """Of these one member is enough, in a class that has the others."""

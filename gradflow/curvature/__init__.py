@@ -11,8 +11,12 @@ from .generalized_gauss_newton import GeneralizedGaussNewton
 from .globalization import Cubic, FixedDamping, MarquardtDamping, NielsenDamping, TrustRegion
 from .hessian import Hessian
 from .kronecker import KFAC
+from .low_rank import LowRank, Nystrom
 from .metric import CurvatureDiagonal, Identity
 from .minimising_movement import Increment, minimising_movement
+from .mixture import ByConditionNumber, ByGradient, Mixture
+from .moving_average import MovingAverage
+from .sketched import Sketched
 from .spectral import Floor
 from .stationarity import Stationarity, stationarity
 
@@ -21,6 +25,8 @@ __all__ = [
     "SOLVERS",
     "Armijo",
     "BlockDiagonal",
+    "ByConditionNumber",
+    "ByGradient",
     "Cubic",
     "CurvatureDiagonal",
     "Fisher",
@@ -31,8 +37,13 @@ __all__ = [
     "Hessian",
     "Identity",
     "Increment",
+    "LowRank",
     "MarquardtDamping",
+    "Mixture",
+    "MovingAverage",
     "NielsenDamping",
+    "Nystrom",
+    "Sketched",
     "Stationarity",
     "StrongWolfe",
     "TrustRegion",

@@ -25,7 +25,7 @@ from ..energies.protocols import Problem, problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import one_of
 from .generalized_gauss_newton import GeneralizedGaussNewton
-from .model import Curvature, Model
+from .model import Approximation, Curvature, Model, curvature_in
 from .spectral import DENSE_LIMIT, Form
 
 __all__ = ["PARTITIONS", "BlockDiagonal", "BlockDiagonalModel", "Restricted", "joined"]
@@ -35,7 +35,7 @@ PARTITIONS = ("layer", "neuron")
 """What a block belongs to."""
 
 
-class Restricted(Model):
+class Restricted(Approximation):
     """A part of the curvature of another model, with the energy and the gradient of that model.
 
     Parameters
@@ -47,18 +47,8 @@ class Restricted(Model):
     """
 
     def __init__(self, whole: Model, groups: list[Array]) -> None:
-        super().__init__(whole.problem, whole.theta)
-        self.whole, self.groups, self.definite, self.residual = whole, groups, whole.definite, whole.residual
-
-    @property
-    def energy(self) -> Array:
-        """E(theta), 0-d."""
-        return self.whole.energy
-
-    @property
-    def gradient(self) -> Array:
-        """The gradient, (P,), in the problem's inner product."""
-        return self.whole.gradient
+        super().__init__(whole)
+        self.groups = groups
 
     def parts(self, v: Array) -> list[Array]:
         """Return the entries of each group, (b, s), of a vector v (P,)."""
@@ -203,8 +193,7 @@ class BlockDiagonal:
     blocks: str = "layer"
 
     def __post_init__(self) -> None:
-        if isinstance(self.of, type) or not callable(getattr(self.of, "at", None)):
-            raise ValueError(f"of must be a curvature, an object with a method at; got {self.of!r}")
+        curvature_in("of", self.of)
         one_of("blocks", self.blocks, PARTITIONS)
 
     def at(self, problem: Problem, theta: Array) -> BlockDiagonalModel:

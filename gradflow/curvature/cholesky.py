@@ -106,6 +106,7 @@ def cholesky_step(model: Model, weights: Array | None, nu: Array | float, *, bet
     beta : float
         As in `modified_cholesky`.
     """
+    model.unconfined("solver='cholesky'")
     mass = model.known_mass("solver='cholesky'")
     g, B, nu = model.gradient, model.matrix(), float(nu)
     xp = array_namespace(g)

@@ -21,13 +21,13 @@ A model is also a linear operator in the sense of SciPy: ``scipy.sparse.linalg.a
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..energies.linear import LinearPart
 from ..energies.protocols import Problem, linear_part, problem_ability
 from ..namespace import Array, array_namespace
 
-__all__ = ["Curvature", "Model", "Root", "decrease", "picked"]
+__all__ = ["Approximation", "Curvature", "Model", "Remembering", "Root", "curvature_in", "decrease", "picked"]
 
 
 class Root(NamedTuple):
@@ -58,6 +58,8 @@ class Model:
     """The number of rows of a root that `root` can return, without those of the energy part; None without a root."""
     residual: Array | None = None
     """The residual q, (N,), of a problem with ``F = |q|^2 / 2``."""
+    confined = False
+    """Whether steps are confined to a subspace, which only `own_form` knows."""
 
     def __init__(self, problem: Problem, theta: Array) -> None:
         self.problem, self.theta = problem, theta
@@ -141,6 +143,19 @@ class Model:
         if self.mass is None:
             raise ValueError(f"{what} needs a problem with a diagonal inner product, declared as `mass`")
         return self.mass
+
+    def unconfined(self, what: str) -> None:
+        """Raise ValueError where steps are confined to a subspace.
+
+        Parameters
+        ----------
+        what : str
+            What knows of no subspace, for the message.
+        """
+        if self.confined:
+            raise ValueError(
+                f"{what} does not keep the steps of {type(self).__name__} in their subspace; solver='own' does"
+            )
 
     def matrix(self) -> Array:
         """Return B = M G, (P, P), symmetric: P products with G."""
@@ -235,6 +250,31 @@ def picked(B: Array, group: Array) -> Array:
     return xp.reshape(xp.take(xp.reshape(B, (-1,)), xp.reshape(flat, (-1,))), flat.shape)
 
 
+class Approximation(Model):
+    """A model with the energy and the gradient of another one, and a curvature that is made from its curvature.
+
+    Parameters
+    ----------
+    whole : Model
+        The other model.
+    """
+
+    def __init__(self, whole: Model) -> None:
+        super().__init__(whole.problem, whole.theta)
+        whole.unconfined(type(self).__name__)
+        self.whole, self.definite, self.residual = whole, whole.definite, whole.residual
+
+    @property
+    def energy(self) -> Array:
+        """E(theta), 0-d."""
+        return self.whole.energy
+
+    @property
+    def gradient(self) -> Array:
+        """The gradient, (P,), in the problem's inner product."""
+        return self.whole.gradient
+
+
 class Curvature(Protocol):
     """A choice of G in (1); implementations are frozen dataclasses."""
 
@@ -253,6 +293,60 @@ class Curvature(Protocol):
         ValueError
             If the problem lacks what this curvature needs.
         """
+
+
+@runtime_checkable
+class Remembering(Curvature, Protocol):
+    """A curvature that depends on earlier steps, through arrays in the state of the method.
+
+    Its `at` returns a model of the present theta alone. `gradflow.SecondOrder` calls `update` once for each theta, and takes
+    the steps of `remembered`.
+    """
+
+    def start(self, theta: Array) -> tuple[Array, ...]:
+        """Return the memory before the first step, arrays of fixed shapes.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Initial parameters.
+        """
+
+    def update(self, model: Model, memory: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return the memory with the model of a step, arrays of the shapes of `start`.
+
+        Parameters
+        ----------
+        model : Model
+            That of `at`.
+        memory : tuple of arrays
+            That of the step before, of the shapes of `start`.
+        """
+
+    def remembered(self, model: Model, memory: tuple[Array, ...]) -> Model:
+        """Return the model whose steps are taken.
+
+        Parameters
+        ----------
+        model : Model
+            That of `at`.
+        memory : tuple of arrays
+            From `update`, of the shapes of `start`.
+        """
+
+
+def curvature_in(name: str, value: Any) -> None:
+    """Raise ValueError unless an argument is a curvature, an object with a method `at`, that may be a part of another one.
+
+    Parameters
+    ----------
+    name, value : str, object
+        The name in the error message, and the given value.
+    """
+    if isinstance(value, type) or not callable(getattr(value, "at", None)):
+        raise ValueError(f"{name} must be a curvature, an object with a method at; got {value!r}")
+    if isinstance(value, Remembering):
+        raise ValueError(f"{name} must not be a curvature with a memory, which only SecondOrder keeps; got {value!r}")
 
 
 def decrease(old: Model, new: Model) -> Array:

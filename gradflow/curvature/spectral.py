@@ -44,7 +44,7 @@ from .krylov import combined, lanczos, tridiagonal
 from .model import Model
 from .subproblem import Coefficients
 
-__all__ = ["SOLVERS", "SPECTRA", "Floor", "Form", "Step", "Subproblem", "choose_form", "minimise"]
+__all__ = ["SOLVERS", "SPECTRA", "Floor", "Form", "Step", "Subproblem", "beside", "choose_form", "minimise"]
 
 SOLVERS = ("auto", "own", "svd", "gram", "eigh", "lanczos", "sparse")
 """How the eigenbasis is made, and ``auto``, which chooses."""
@@ -213,6 +213,8 @@ def minimise(
         If the solver is unknown, or the model lacks what it needs.
     """
     solver = choose_form(model, weights) if one_of("solver", solver, SOLVERS) == "auto" else solver
+    if solver != "own":
+        model.unconfined(f"solver={solver!r}")
     if isinstance(spectrum, Floor) or one_of("spectrum", spectrum, SPECTRA) == "absolute":
         of_exact = subproblem
         changed: Callable[[Array], Array] = spectrum if isinstance(spectrum, Floor) else _absolute
@@ -299,7 +301,8 @@ def _scale(model: Model, weights: Array | None, what: str) -> Array | float:
 def _own(model: Model, weights: Array | None) -> Form:
     if not model.has_own_form(weights):
         raise ValueError(
-            "solver='own' needs a curvature of blocks; one of Kronecker factors also needs metric=Identity()"
+            "solver='own' needs a curvature of blocks, of low rank or of a sketch; one of Kronecker factors, and one of low "
+            "rank with an energy part, also need metric=Identity()"
         )
     form: Form = model.own_form(weights)
     return form
@@ -318,19 +321,29 @@ def _svd(model: Model, weights: Array | None) -> Form:
     tiny = tiny * largest  # gamma has no more digits
     g = model.gradient * model.known_mass("solver='svd'") / S
     gamma = Vt @ g
-    beside, length = _beside(g, lambda u: u - Vt.T @ (Vt @ u), lambda u: u @ u)
+    rest, length = beside(g, lambda u: u - Vt.T @ (Vt @ u), lambda u: u @ u)
     if length == 0:
         return Form(gamma, sigma * sigma, lambda z: (Vt.T @ z) / S, tiny)
     return Form(
         xp.concat([gamma, xp.ones_like(gamma[:1]) * length]),
         xp.concat([sigma * sigma, xp.zeros_like(sigma[:1])]),
-        lambda z: (Vt.T @ z[:-1] + z[-1] * beside) / S,
+        lambda z: (Vt.T @ z[:-1] + z[-1] * rest) / S,
         tiny,
     )
 
 
-def _beside(g: Array, without: Callable[[Array], Array], square: Callable[[Array], Array]) -> tuple[Array, float]:
-    """Return the unit vector, (P,), and the length of what a projection leaves of g; the length is 0 for a rounding error."""
+def beside(g: Array, without: Callable[[Array], Array], square: Callable[[Array], Array]) -> tuple[Array, float]:
+    """Return the unit vector, (P,), and the length of what a projection leaves of g; the length is 0 for a rounding error.
+
+    Parameters
+    ----------
+    g : array (P,)
+        The gradient.
+    without : callable
+        Maps u, (P,), to what the projection leaves of it.
+    square : callable
+        Maps u, (P,), to the square of its length, 0-d.
+    """
     eps = float(array_namespace(g).finfo(g.dtype).eps)
     rest = without(without(g))  # twice is enough
     length = float(square(rest)) ** 0.5
@@ -361,13 +374,13 @@ def _gram(model: Model, weights: Array | None) -> Form:
     def without(u: Array) -> Array:
         return u - lift(inverse * (U.T @ model.along_rows(u)))
 
-    beside, length = _beside(g, without, lambda u: model.problem.inner(u, u))
+    rest, length = beside(g, without, lambda u: model.problem.inner(u, u))
     if length == 0:
         return Form(gamma, mu, lift, tiny)
     return Form(
         xp.concat([gamma, xp.ones_like(gamma[:1]) * length]),
         xp.concat([mu, xp.zeros_like(mu[:1])]),
-        lambda z: lift(z[:-1]) + z[-1] * beside,
+        lambda z: lift(z[:-1]) + z[-1] * rest,
         tiny,
     )
 

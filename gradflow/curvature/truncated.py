@@ -100,6 +100,7 @@ def steihaug(model: Model, weights: Array | None, radius: Array | float, *, tol:
     tol : float, optional
         The residual to reach, relative to the gradient; by default 1e-10 in float64 and 1e-5 in float32.
     """
+    model.unconfined("solver='steihaug'")
     space, r, delta = _Space(model, weights), model.gradient, float(radius)
     xp = array_namespace(r)
     tol = (1e-10 if float(xp.finfo(r.dtype).eps) < 1e-10 else 1e-5) if tol is None else tol

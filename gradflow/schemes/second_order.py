@@ -59,7 +59,7 @@ from ..curvature.gauss_newton import GaussNewton
 from ..curvature.globalization import Control, Direct, Globalization, NielsenDamping
 from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
-from ..curvature.model import Curvature, Model, decrease
+from ..curvature.model import Curvature, Model, Remembering, decrease
 from ..curvature.spectral import SOLVERS, SPECTRA, Floor, Step, minimise
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
@@ -104,6 +104,8 @@ class SecondOrderState(NamedTuple):
     """Products with the curvature, or sparse factorisations, for the last trial, 0-d; 0 if a dense matrix was decomposed."""
     evaluations: Array
     """Evaluations of the energy for the last trial, 0-d: 1, or those of the line search."""
+    memory: tuple[Array, ...] = ()
+    """What a curvature keeps of earlier steps, arrays of its own shapes; empty for one of the present theta alone."""
 
 
 def second_order_update(theta: Array, d: Array, slope: Array, bend: Array, *, dt: Scalar) -> tuple[Array, Array]:
@@ -204,7 +206,8 @@ class SecondOrder:
         if not isfinite(float(model.energy)):
             raise ValueError(f"the energy at theta0 must be finite, got {float(model.energy)}")
         zero = 0 * theta[0]
-        return SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(13)))
+        none = SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(13)))
+        return none._replace(memory=self.curvature.start(theta)) if isinstance(self.curvature, Remembering) else none
 
     @property
     def _direct(self) -> tuple[str, ...]:
@@ -234,10 +237,11 @@ class SecondOrder:
         self, problem: Problem, state: SecondOrderState, dt: Scalar, at: Any
     ) -> tuple[SecondOrderState, Any]:
         """Return ``step(problem, state, dt)`` and the model at its theta, for the next step."""
-        model: Model = self.curvature.at(problem, state.theta) if at is None else at
+        plain: Model = self.curvature.at(problem, state.theta) if at is None else at
         xp, zero = array_namespace(state.theta), 0 * state.theta[0]
         begins = not bool(state.control.size > 0)
         fresh = begins or bool(state.accepted)
+        model, memory = self._remembered(plain, state.memory, fresh)
         weights = self.metric.weights(model, state.weights) if fresh else state.weights
         control, D = state.control, weights if weights.shape else None
 
@@ -274,9 +278,19 @@ class SecondOrder:
             trial if accepted else state.theta, control if still else self.globalization.after(control, step, ratio), weights, size,
             step.nu, step.length, predicted, _share(predicted, step.most), actual, ratio, zero + float(exhausted),
             zero + float(accepted), zero + float(step.boundary),
-            zero + float(step.negative), zero + step.products, zero + evaluations,
+            zero + float(step.negative), zero + step.products, zero + evaluations, memory,
         )  # fmt: skip
-        return after, new if accepted else model
+        return after, new if accepted else plain
+
+    def _remembered(self, plain: Model, memory: tuple[Array, ...], fresh: bool) -> tuple[Model, tuple[Array, ...]]:
+        """Return the model of a step and the memory of the curvature; made once for a theta, whose trials may be several."""
+        if not isinstance(self.curvature, Remembering):
+            return plain, memory
+        if "remembered" not in plain.forms:
+            memory = self.curvature.update(plain, memory) if fresh else memory
+            plain.forms["remembered"] = self.curvature.remembered(plain, memory), memory
+        kept: tuple[Model, tuple[Array, ...]] = plain.forms["remembered"]
+        return kept
 
     def _searched(self, search: Searching, model: Model, step: Step, start: float) -> Found:
         """Return the length along the direction of a step; the trials keep their models."""

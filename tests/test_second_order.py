@@ -483,3 +483,144 @@ def test_the_diagonal_of_a_network_needs_no_jacobian(activation, k, dtype):
     dense = np.sum(model.at.jacobian() ** 2, axis=0) / problem.mass + 0.1
     np.testing.assert_allclose(model.diagonal(), dense, rtol=20 * np.finfo(dtype).eps)
     assert model.diagonal().dtype == dtype
+
+
+# -- Faults that were found by trying ------------------------------------------------------------------------------
+
+
+def test_every_jacobian_is_tested_for_being_analytic():
+    """A residual that is analytic where a run begins, and not where it passes: J is not the zero that Im says."""
+    x = np.linspace(0, 1, 8)
+    y = 3 * np.exp(-2 * x)
+
+    def residual(t):
+        k = t[1] if t[1] > 0.5 else abs(t[1])
+        return t[0] * np.exp(-k * x) - y
+
+    problem = gf.DenseLeastSquares(residual)
+    run = gf.solve(problem, gf.LevenbergMarquardt(), np.array([1.0, 5.0]), steps=50, stop=gf.Tolerance(gradient=1e-8))
+    assert run.status is gf.Status.CONVERGED
+    np.testing.assert_allclose(np.abs(run.theta), [3, 2], rtol=1e-6)
+
+
+def test_a_row_that_is_not_analytic_does_not_hide_behind_a_larger_one():
+    problem = gf.DenseLeastSquares(lambda t: np.array([1e6 * (t[0] - 1), abs(t[1] - 3)]))
+    np.testing.assert_allclose(problem.linearize(np.array([2.0, 1.0])).jacobian(), [[1e6, 0], [0, -1]], rtol=1e-8)
+    assert problem.derivative == "differences"
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("analytic", [True, False])
+def test_parameters_may_have_any_units(unit, analytic):
+    """A lifetime fit with times in seconds or nanoseconds: the same Jacobian, and the same check of it."""
+    x = np.linspace(0, 20 * unit, 40)
+    part = (lambda t: t) if analytic else np.real
+
+    def residual(t):
+        return t[0] * np.exp(-x / part(t[1])) - np.cos(x / unit)
+
+    theta = np.array([1e4, 4 * unit])
+    J = np.stack([np.exp(-x / theta[1]), theta[0] * np.exp(-x / theta[1]) * x / theta[1] ** 2], axis=1)
+    problem = gf.DenseLeastSquares(residual)
+    found = problem.linearize(theta).jacobian()
+    assert problem.derivative == ("complex step" if analytic else "differences")
+    np.testing.assert_allclose(found * theta, J * theta, rtol=1e-6, atol=1e-6 * 1e4)
+    right, wrong = gf.DenseLeastSquares(residual, lambda t: J), gf.DenseLeastSquares(residual, lambda t: J * [1, 1.001])
+    assert gf.check_derivatives(right, theta)
+    assert not gf.check_derivatives(wrong, theta)
+
+
+@pytest.mark.parametrize("solver", ["svd", "eigh", "gram", "lanczos", "steihaug"])
+@pytest.mark.parametrize("size", [1e7, 1e-12, 1e-13])
+def test_a_step_of_length_zero_is_no_convergence_where_squares_leave_the_range(solver, size):
+    """float32: (p, G p) overflows, or g.g underflows, for ordinary residuals; the run reaches the minimum or says it did not."""
+    f = np.float32
+    problem = gf.DenseLeastSquares(
+        lambda t: f(size) * (t - np.array([1, 2], f)), lambda t: f(size) * np.eye(2, dtype=f)
+    )
+    for globalization in (C.TrustRegion(), C.Cubic(), C.NielsenDamping()):
+        if solver == "steihaug" and not isinstance(globalization, C.TrustRegion):
+            continue
+        method = gf.SecondOrder(curvature=GaussNewton(), globalization=globalization, solver=solver)
+        run = gf.solve(problem, method, np.full(2, 5, f), steps=40, stop=gf.Tolerance(step=1e-6))
+        near = np.allclose(run.theta, [1, 2], rtol=1e-4)
+        assert near or run.status in (gf.Status.STAGNATED, gf.Status.DONE, gf.Status.NONFINITE)
+        if isinstance(globalization, C.TrustRegion):
+            assert near
+
+
+class Reusing:
+    """A problem of one's own that returns the same arrays again and again."""
+
+    def __init__(self):
+        self.E, self.g, self.Hv = np.zeros(()), np.zeros(2), np.zeros(2)
+        self.H = np.array([[3.0, 1.0], [1.0, 2.0]])
+
+    def inner(self, u, v):
+        return u @ v
+
+    mass = 1.0
+
+    def energy(self, theta):
+        self.E[...] = theta @ self.H @ theta / 2
+        return self.E
+
+    def energy_and_gradient(self, theta):
+        self.g[:] = self.H @ theta
+        return self.energy(theta), self.g
+
+    def hvp(self, theta, v):
+        self.Hv[:] = self.H @ v
+        return self.Hv
+
+
+@pytest.mark.parametrize(
+    "method", [gf.Newton(), gf.TrustRegion(), gf.CubicRegularization(), gf.NewtonCG(), gf.LBFGS(), gf.BFGS()]
+)
+def test_a_problem_may_reuse_every_array_that_it_returns(method):
+    fresh = gf.FunctionProblem(
+        lambda t: t @ Reusing().H @ t / 2, lambda t: Reusing().H @ t, hvp=lambda t, v: Reusing().H @ v
+    )
+    start, stop = np.array([1.0, -2.0]), gf.Tolerance(energy=1e-12)
+    own = gf.solve(Reusing(), method, start, steps=20, stop=stop)
+    wanted = gf.solve(fresh, method, start, steps=20, stop=stop)
+    assert (own.status, own.steps) == (wanted.status, wanted.steps)
+    np.testing.assert_allclose(own.theta, wanted.theta, atol=1e-12)
+
+
+def test_the_metric_of_ones_own_keeps_its_array():
+    """An array that a metric returns is copied: it is not made read-only in the hands of its owner."""
+
+    class Own:
+        def __init__(self):
+            self.w = np.ones(2)
+
+        def start(self, theta):
+            return self.w
+
+        def weights(self, model, before):
+            self.w += 1
+            return self.w
+
+    problem = gf.DenseLeastSquares(lambda t: np.sin(t) - 0.3, lambda t: np.diag(np.cos(t)))
+    run = gf.solve(problem, gf.LevenbergMarquardt(metric=Own()), np.array([1.0, 0.2]), steps=6)
+    np.testing.assert_allclose(np.sin(run.theta), 0.3, atol=1e-6)
+
+
+def test_a_huge_dt_is_a_status():
+    problem = gf.DenseLeastSquares(lambda t: t, lambda t: np.eye(2))
+    run = gf.solve(problem, gf.GaussNewton(), np.ones(2), dt=1e200, steps=2)
+    assert np.all(np.isfinite(run.theta))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_covariance_of_numbers_that_are_not_finite_is_refused(value):
+    problem = gf.DenseLeastSquares(lambda t: np.ones(5) * t[0], lambda t: np.full((5, 1), value))
+    with pytest.raises(ValueError, match="finite residual and Jacobian"):
+        gf.solve(problem, gf.GradientDescent(), np.ones(1), dt=0.1, steps=0).covariance()
+
+
+def test_a_flat_point_of_an_infinite_energy_is_no_minimum():
+    for value in (np.nan, np.inf, -np.inf):
+        problem = gf.FunctionProblem(lambda t: value, lambda t: 0 * t, hvp=lambda t, v: v)  # noqa: B023
+        assert gf.stationarity(problem, np.ones(2)).kind == "not finite"

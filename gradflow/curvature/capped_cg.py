@@ -95,9 +95,12 @@ def capped_cg(model: Model, eps: float, *, accuracy: float = 0.5, most: int = 30
         return answer(0 * r, 0 * r, "not finite")
     if negative(p, Hp):
         return answer(p, Hp, "negative curvature")
-    bound = sqrt(dot(Hp, Hp) / rr)
+    bound = _quotient(dot(Hp, Hp), rr)
     while True:
-        alpha = rr / (dot(p, Hp) + 2 * eps * dot(p, p))
+        bend = dot(p, Hp) + 2 * eps * dot(p, p)
+        if not bend > 0:  # it has underflowed
+            return answer(y, Hy, "solution")
+        alpha = rr / bend
         y, Hy = y + alpha * p, Hy + alpha * Hp
         r = r + alpha * (Hp + 2 * eps * p)
         before, rr = rr, dot(r, r)
@@ -105,7 +108,7 @@ def capped_cg(model: Model, eps: float, *, accuracy: float = 0.5, most: int = 30
             return answer(0 * r, 0 * r, "not finite")
         if negative(y, Hy):
             return answer(y, Hy, "negative curvature")
-        bound = max(bound, sqrt(dot(Hy, Hy) / dot(y, y)))
+        bound = max(bound, _quotient(dot(Hy, Hy), dot(y, y)))
         kappa = (bound + 2 * eps) / eps
         if sqrt(rr) <= zeta / (3 * kappa) * sqrt(first):
             return answer(y, Hy, "solution")
@@ -116,14 +119,19 @@ def capped_cg(model: Model, eps: float, *, accuracy: float = 0.5, most: int = 30
         p = -r + beta * p
         Hp, k = model.apply(p), k + 1
         Hr = beta * Hp_before - Hp
-        bound = max(bound, sqrt(dot(Hp, Hp) / dot(p, p)), sqrt(dot(Hr, Hr) / rr))
+        bound = max(bound, _quotient(dot(Hp, Hp), dot(p, p)), _quotient(dot(Hr, Hr), rr))
         if negative(p, Hp):
             return answer(p, Hp, "negative curvature")
         kappa = (bound + 2 * eps) / eps
         tau = sqrt(kappa) / (sqrt(kappa) + 1)
-        if sqrt(rr) > 2 * kappa**2 / (1 - sqrt(tau)) * tau ** ((k - 1) / 2) * sqrt(first):  # (3)
+        if sqrt(rr) > 2 * kappa * kappa / (1 - sqrt(tau)) * tau ** ((k - 1) / 2) * sqrt(first):  # (3)
             alpha = rr / (dot(p, Hp) + 2 * eps * dot(p, p))
             y, Hy = y + alpha * p, Hy + alpha * Hp
             differences = [(y - z, Hy - Hz) for z, Hz in iterates]
-            d, Hd = min(differences, key=lambda pair: dot(*pair) / dot(pair[0], pair[0]))
+            d, Hd = min(differences, key=lambda pair: dot(*pair) / max(dot(pair[0], pair[0]), 5e-324))
             return answer(d, Hd, "negative curvature" if negative(d, Hd) else "capped")
+
+
+def _quotient(top: float, bottom: float) -> float:
+    """Return the root of a quotient; 0 where the denominator has underflowed."""
+    return sqrt(top / bottom) if bottom > 0 else 0.0

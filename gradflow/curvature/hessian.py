@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..energies.protocols import Problem
-from ..namespace import Array
+from ..namespace import Array, read_only
+from ..refusals import real_array
 from .model import Model
 
 __all__ = ["Hessian", "HessianModel"]
@@ -28,7 +29,8 @@ class HessianModel(Model):
         v : array (P,)
             A direction.
         """
-        return self.problem.hvp(self.theta, v)
+        H_v = self.problem.hvp(read_only(self.theta), read_only(v))
+        return real_array("hvp(theta, v)", H_v, {"P": self.shape[0]}, self.dtype, of="theta")
 
 
 @dataclass(frozen=True)

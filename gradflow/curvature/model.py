@@ -25,7 +25,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..energies.linear import LinearPart
 from ..energies.protocols import Problem, linear_part, problem_ability
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, copied, read_only
+from ..refusals import real_array
 
 __all__ = ["Approximation", "Curvature", "Model", "Remembering", "Root", "curvature_in", "decrease", "picked"]
 
@@ -88,7 +89,10 @@ class Model:
 
     @cached_property
     def _energy_and_gradient(self) -> tuple[Array, Array]:
-        return self.problem.energy_and_gradient(self.theta)
+        energy, gradient = self.problem.energy_and_gradient(read_only(self.theta))
+        shape = {"P": self.shape[0]}
+        # a problem of one's own may reuse its arrays
+        return 0 + energy, copied(real_array("the gradient", gradient, shape, self.dtype, of="theta"))
 
     @property
     def energy(self) -> Array:
@@ -162,7 +166,9 @@ class Model:
         xp = array_namespace(self.theta)
         P = self.shape[0]
         indices = xp.arange(P)
-        columns = [self.apply(xp.astype(indices == j, self.dtype)) for j in range(P)]
+        columns = [
+            copied(self.apply(xp.astype(indices == j, self.dtype))) for j in range(P)
+        ]  # apply may reuse its array
         B = xp.stack(columns) * self.known_mass("a matrix of the curvature")  # row j is G e_j, weighted
         return (B + B.T) / 2
 

@@ -255,7 +255,10 @@ def _most(form: Form) -> Array:
     if float(rest @ rest) > float(xp.finfo(rest.dtype).eps) * float(form.gamma @ form.gamma):
         return xp.asarray(float("inf"), dtype=form.mu.dtype)
     with quiet():  # a large square over a small eigenvalue may be infinite too
-        return xp.sum(xp.where(felt, form.gamma**2 / xp.where(felt, form.mu, 1 + 0 * form.mu), 0 * form.gamma)) / 2
+        return (
+            xp.sum(xp.where(felt, form.gamma * (form.gamma / xp.where(felt, form.mu, 1 + 0 * form.mu)), 0 * form.gamma))
+            / 2
+        )
 
 
 def _made(make: Callable[[Model, Array | None], Form], model: Model, weights: Array | None) -> Form:
@@ -411,7 +414,8 @@ def _lanczos(
     def dot(u: Array, v: Array) -> Array:
         return inner(u if weights is None else weights * u, v)
 
-    b = over(g)
+    size = float(xp.max(xp.abs(g)))  # without it, the square of g may underflow or overflow
+    b = over(g / size) if 0 < size < inf else over(g)
     first = float(dot(b, b)) ** 0.5
     if first == 0:
         form = Form(0 * g[:1], 1 + 0 * g[:1], lambda z: 0 * g, 0.0)
@@ -423,11 +427,11 @@ def _lanczos(
         if k <= 10 or k % 5 == 0 or last:
             mu, Q = xp.linalg.eigh(tridiagonal(space))
             tiny = eps * k * float(xp.max(xp.abs(mu)))
-            form = Form(first * Q[0, :], mu, partial(_lifted, space.basis, Q), tiny)
+            form = Form(size * first * Q[0, :], mu, partial(_lifted, space.basis, Q), tiny)
             solution = subproblem(form)
             rest = abs(float(Q[k - 1, int(xp.argmax(xp.abs(mu)))])) if largest else 0.0
             known = space.length * rest <= tol * float(xp.max(xp.abs(mu)))
-            if last or (known and space.length * abs(float(Q[k - 1, :] @ solution.z)) <= tol * first):
+            if last or (known and space.length * abs(float(Q[k - 1, :] @ solution.z)) <= tol * first * size):
                 break
     return form, solution, k
 

@@ -118,9 +118,10 @@ def stationarity(
     whole_number("most", most, 1)
     whole_number("seed", seed)
     real_array("theta", theta, {"P": None}, low=-inf)
-    size = norm(problem.inner, problem.energy_and_gradient(theta)[1])
-    if not size <= eps:
-        kind = "not stationary" if isfinite(size) else "not finite"
+    energy, gradient = problem.energy_and_gradient(theta)
+    size = norm(problem.inner, gradient)
+    if not size <= eps or not isfinite(float(energy)):
+        kind = "not stationary" if isfinite(size) and isfinite(float(energy)) else "not finite"
         return Stationarity(kind, size, nan, -inf, 0 * theta, 0.0, 0)
     for found in ritz(Hessian().at(problem, theta), most=most, seed=seed):
         (value, v, residual), bound = found.smallest, found.bound(failure)

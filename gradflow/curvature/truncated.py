@@ -103,6 +103,9 @@ def steihaug(model: Model, weights: Array | None, radius: Array | float, *, tol:
     model.unconfined("solver='steihaug'")
     space, r, delta = _Space(model, weights), model.gradient, float(radius)
     xp = array_namespace(r)
+    size = float(xp.max(xp.abs(r)))
+    unit = size if 0 < size < inf else 1.0  # the square of g may underflow or overflow, that of g / unit does not
+    r, delta = r / unit, delta / unit
     tol = (1e-10 if float(xp.finfo(r.dtype).eps) < 1e-10 else 1e-5) if tol is None else tol
     z = space.over(r)
     d, p = 0 * r, -z
@@ -122,7 +125,7 @@ def steihaug(model: Model, weights: Array | None, radius: Array | float, *, tol:
         z = space.over(r)
         rz, rz_old = space.dot(z, z), rz
         p = -z + (rz / rz_old) * p
-    return space.step(d, boundary=boundary, negative=negative, products=k)
+    return space.step(unit * d, boundary=boundary, negative=negative, products=k)
 
 
 def cauchy_point(model: Model, weights: Array | None, radius: Array | float) -> Step:

@@ -16,10 +16,12 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ..description import describe, found
 from ..namespace import Array, array_namespace, copied, is_sparse, to_numpy
 from ..refusals import evaluate, instance, mass_of, real_array, sparse_or_dense, weights_of
-from .derivatives import complex_step, derivative_of, differences, jacobian_by
+from .derivatives import found_jacobian
 from .linear import LinearPart, as_linear_part
 from .protocols import Work
 from .robust import RobustLoss, Scaling
@@ -185,7 +187,6 @@ class DenseLeastSquares(SplitEnergy):
         self.calls = {"residual": 0, "jacobian": 0}
         """Calls of the functions so far; those for a J by differences or the complex step count as of the residual."""
         self._lengths: dict[int, int] = {}
-        self._asked = False
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M, a 0-d array."""
@@ -225,16 +226,16 @@ class DenseLeastSquares(SplitEnergy):
 
     def _found_jacobian(self, theta: Array) -> Array:
         """Return the Jacobian of f, (N, P), from values of the residual."""
-        if not self._asked:
-            self.derivative, self._asked = derivative_of(self._counted, theta), True
-        if self.derivative == "complex step":
-            return jacobian_by(complex_step, self._counted, theta)
-        return jacobian_by(differences, self._residual_at, theta)
+        J, self.derivative = found_jacobian(self._residual_at, self._on_complex, theta)
+        return J
 
-    def _counted(self, theta: Array) -> Array:
-        """Return f for real or complex theta, (N,), unchecked."""
+    def _on_complex(self, theta: Array) -> Array:
+        """Return f for complex theta, (N,)."""
         self.calls["residual"] += 1
-        return self._weighted(self._residual(theta))
+        q = evaluate("residual", self._residual, theta)
+        if q.shape != (self._lengths[theta.shape[0]],) or not np.iscomplexobj(q):
+            raise ValueError("residual(theta) is not complex")
+        return self._weighted(np.array(q))
 
     def linearize(self, theta: Array) -> DenseLinearization:
         """Return the residual (N,) and the Jacobian (N, P) at theta; N counts the rows that are not left out.

@@ -109,6 +109,8 @@ def _covariance(model: GaussNewtonModel, kind: str) -> Covariance:
         m, dispersion = _robust(scaling, q, P)
         if kind == "gauss-newton":
             R = xp.concat([m**0.5 * R[:N, :] / scaling.t[:, None], R[N:, :]])
+    if not bool(xp.all(xp.isfinite(R)) & xp.all(xp.isfinite(q))):
+        raise ValueError("a covariance needs a finite residual and Jacobian")
     lengths = xp.sqrt(xp.sum(R * R, axis=0))
     unfelt = xp.where(lengths > 0, lengths, 1 + 0 * lengths)
     U, sigma, Vt = xp.linalg.svd(R / unfelt, full_matrices=False)

@@ -140,7 +140,7 @@ class Run:
         kinds: list[type] = [type(self.problem)]
         scheme: Any = self.scheme
         while scheme is not None:
-            kinds.append(type(scheme))
+            kinds += [type(scheme), *(type(part) for part in vars(scheme).values() if hasattr(part, "__dict__"))]
             scheme = scheme_ability(scheme, "base")
         return not all(kind.__module__.startswith("gradflow.") for kind in kinds)
 

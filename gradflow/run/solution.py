@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..description import as_call
+from ..energies.dense import DenseLeastSquares
 from ..namespace import Array, is_array, is_number, quiet, to_numpy
 from ..refusals import instance, one_of, real_array, whole_number
 from .archive import pack, unpack
@@ -209,9 +210,8 @@ class Solution:
             "seconds": f"{self.wall_time:.3g} on the clock, {self.cpu_time:.3g} of processor time",
         }
         text = [f"{name:8} {value}" for name, value in lines.items()]
-        calls = getattr(self.problem, "calls", None)
-        if calls is not None:
-            counts = ", ".join(f"{n} of the {name}" for name, n in calls.items())
+        if isinstance(self.problem, DenseLeastSquares):
+            counts = ", ".join(f"{n} of the {name}" for name, n in self.problem.calls.items())
             text.append(f"{'calls':8} {counts}; derivative: {self.problem.derivative}")
             text += table(self.problem, self.theta)
         return "\n".join([*text, *(f"warning  {warning}" for warning in self.warnings)])

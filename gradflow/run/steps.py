@@ -312,10 +312,10 @@ class ByEnergyRate:
         if not finite:
             return Verdict(h <= self.dt_min, StepSize(max(self.dt_min, h / 10)))
         if isinstance(scheme, AuxiliaryScheme):
-            change = scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old)
+            change = float(scheme.modified_energy(problem, new)) - float(scheme.modified_energy(problem, old))
         else:
-            change = problem.energy(new.theta) - problem.energy(old.theta)
-        rate = float(change) / h
+            change = float(problem.energy(new.theta)) - float(problem.energy(old.theta))
+        rate = change / h
         size = self.dt_max / (1 + self.alpha * rate**2) ** 0.5 if abs(rate) < 1e150 else 0.0  # (3)
         return Verdict(True, StepSize(max(self.dt_min, size)))
 

@@ -117,7 +117,7 @@ class Tolerance:
         if self.energy is not None or self.energy_relative is not None:
             E, eps = float(problem.energy(new.theta)), float(array_namespace(new.theta).finfo(new.theta.dtype).eps)
             rounding = 4 * eps * abs(E)  # no smaller change is seen
-            change = abs(float(problem.energy(new.theta) - problem.energy(old.theta))) + rounding
+            change = abs(E - float(problem.energy(old.theta))) + rounding
             if self.energy is not None and change <= self.energy:
                 return f"change of the energy in a step {change:.3g} <= {self.energy:g}"
             if self.energy_relative is not None and 0 < abs(E) < inf and change <= self.energy_relative * abs(E):

@@ -44,7 +44,7 @@ Source: Royer, O'Neill & Wright, Math. Program. 180 (2020) 451, Algorithm 3.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import ClassVar, NamedTuple
 
 from ..curvature.capped_cg import capped_cg
@@ -194,7 +194,7 @@ class NewtonCG:
         alpha = dt
         for _ in range(HALVINGS if length > 0 else 0):
             trial, promised = newton_cg_update(theta, d, zero + length, alpha=alpha, eta=self.eta)
-            if float(model.energy - problem.energy(trial)) > float(promised):
+            if inf > float(model.energy) - float(problem.energy(trial)) > float(promised):
                 return NewtonCGState(trial, state.n + 1, zero + alpha, promised, seen, zero + 1, used)
             alpha = alpha / 2
         return NewtonCGState(theta, state.n + 1, zero, zero, seen, zero, used)

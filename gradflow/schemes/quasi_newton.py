@@ -63,7 +63,7 @@ from ..curvature.descent import Point, Searching, StrongWolfe, search_along
 from ..curvature.line_search import Found
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem, norm, problem_ability
-from ..namespace import Array, array_namespace, quiet
+from ..namespace import Array, array_namespace, copied, quiet
 from ..refusals import plain_numbers, whole_number
 
 __all__ = ["BFGS", "LBFGS", "BFGSState", "LBFGSState", "bfgs_update", "direction_update", "memory_update"]
@@ -203,12 +203,18 @@ def _searched(search: Searching, problem: Problem, theta: Array, d: Array, at: A
     E, g = at
 
     def evaluate(point: Array) -> Point:
-        new = problem.energy_and_gradient(point)
+        new = _evaluated(problem, point)
         return Point(float(new[0]), float(new[0] - E), lambda: new[1], new)
 
     start = float(dt) / max(1.0, norm(problem.inner, g)) if empty else float(dt)
     slope = float(problem.inner(g, d))
     return search_along(search, problem, theta, d, evaluate, energy=float(E), slope=slope, start=start)
+
+
+def _evaluated(problem: Problem, theta: Array) -> tuple[Array, Array]:
+    """Return copies of energy (0-d) and gradient (P,): a problem of one's own may reuse its arrays."""
+    E, g = problem.energy_and_gradient(theta)
+    return 0 + E, copied(g)
 
 
 def _check_search(search: Any) -> None:
@@ -282,7 +288,7 @@ class LBFGS:
     def step_evaluated(self, problem: Problem, state: LBFGSState, dt: Scalar, at: Any) -> tuple[LBFGSState, Any]:
         """Return ``step(problem, state, dt)``, and energy and gradient at its theta."""
         with quiet():  # a trial may overflow; it is then shortened
-            at = problem.energy_and_gradient(state.theta) if at is None else at
+            at = _evaluated(problem, state.theta) if at is None else at
             theta, (_, g), zero = state.theta, at, 0 * state.theta[0]
             d = direction_update(g, state.s, state.y, state.rho, state.scale, inner=problem.inner)
             trial, _, evaluations = _searched(
@@ -348,7 +354,7 @@ class BFGS:
     def step_evaluated(self, problem: Problem, state: BFGSState, dt: Scalar, at: Any) -> tuple[BFGSState, Any]:
         """Return ``step(problem, state, dt)``, and energy and gradient at its theta."""
         with quiet():  # a trial may overflow; it is then shortened
-            at = problem.energy_and_gradient(state.theta) if at is None else at
+            at = _evaluated(problem, state.theta) if at is None else at
             theta, (_, g), zero = state.theta, at, 0 * state.theta[0]
             mass = problem_ability(problem, "mass")
             d = -(state.K @ (mass * g))  # (1)

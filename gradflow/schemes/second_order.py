@@ -124,7 +124,7 @@ def second_order_update(theta: Array, d: Array, slope: Array, bend: Array, *, dt
     dt : float or 0-d array
         Step size, > 0; 1 for the full step.
     """
-    return theta + dt * d, -dt * slope - dt**2 * bend / 2  # (2), (3)
+    return theta + dt * d, -dt * slope - dt * (dt * bend) / 2  # (2), (3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +271,10 @@ class SecondOrder:
         actual = decrease(model, new) if finite else zero
         failed = not finite or (found is not None and found.trial is None)
         ratio = zero - 1 if failed else gain_ratio(actual, predicted, noise)
-        exhausted, still = float(step.most) <= noise, bool(xp.all(trial == state.theta))
+        still = bool(xp.all(trial == state.theta))
+        exhausted = float(step.most) <= noise
+        if exhausted and not bool(step.length > 0):  # a square in the model may have underflowed or overflowed
+            exhausted = float(xp.sum(xp.abs(model.gradient) * xp.abs(state.theta))) <= noise
         threshold = self.globalization.accept
         accepted = not failed if found is not None else threshold is None or bool(ratio > threshold)
         after = SecondOrderState(

@@ -286,3 +286,12 @@ def test_bfgs_needs_a_diagonal_inner_product_and_lbfgs_does_not():
     with pytest.raises(ValueError, match="BFGS needs a problem with a diagonal inner product"):
         gf.solve(problem, gf.BFGS(), np.ones(2), steps=1)
     assert np.linalg.norm(gf.solve(problem, gf.LBFGS(), np.ones(2), steps=20).theta) < 1e-10
+
+
+@pytest.mark.parametrize("method", [gf.LBFGS, gf.BFGS])
+@pytest.mark.parametrize("search", [gf.curvature.Armijo(), gf.curvature.StrongWolfe()])
+def test_a_step_that_the_search_made_short_is_no_convergence(method, search):
+    """The first search starts from a length 1 / |g|: relative to theta = 1e5 that is short, and no sign of a minimum."""
+    parabola = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: 1.0 * t)
+    run = gf.solve(parabola, method(search=search), np.full(2, 1e5), steps=50, stop=gf.Tolerance(step_relative=1e-5))
+    assert np.max(np.abs(run.theta)) < 1e-3

@@ -278,8 +278,8 @@ class LBFGS:
         return not bool(state.accepted)
 
     def shortened(self, state: LBFGSState) -> bool:
-        """Return the same: the length of an accepted step satisfies the conditions of its search."""
-        return not bool(state.accepted)
+        """Return whether the search took less than half of the direction: the first one does, and one at a wall."""
+        return not bool(state.accepted) or bool(state.size < 0.5)
 
     def step(self, problem: Problem, state: LBFGSState, dt: Scalar) -> LBFGSState:
         """Return the state after one search."""
@@ -344,8 +344,8 @@ class BFGS:
         return not bool(state.accepted)
 
     def shortened(self, state: BFGSState) -> bool:
-        """Return the same: the length of an accepted step satisfies the conditions of its search."""
-        return not bool(state.accepted)
+        """Return whether the search took less than half of the direction: the first one does, and one at a wall."""
+        return not bool(state.accepted) or bool(state.size < 0.5)
 
     def step(self, problem: Problem, state: BFGSState, dt: Scalar) -> BFGSState:
         """Return the state after one search."""

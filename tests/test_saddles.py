@@ -193,7 +193,7 @@ def test_the_kinds_of_points():
     assert abs(saddle.eigenvalue + 1) < 1e-12
     np.testing.assert_allclose(np.abs(saddle.direction), [0, 1], atol=1e-12)
     assert saddle.failure == 0
-    assert str(saddle).startswith("saddle: gradient norm 0, smallest eigenvalue -1")
+    assert str(saddle).startswith("saddle: gradient norm 0, smallest eigenvalue at most -1")
 
 
 @pytest.mark.parametrize(("rho", "kind"), [(0.9, "saddle"), (1.1, "minimum")])

@@ -164,6 +164,7 @@ class GaussNewton:
         """
         if problem_ability(problem, "linearize") is None:
             raise ValueError(
-                f"GaussNewton needs a least-squares problem, got {type(problem).__name__} without linearize"
+                f"GaussNewton needs a least-squares problem, got {type(problem).__name__} without linearize; "
+                "GeneralizedGaussNewton takes other losses"
             )
         return GaussNewtonModel(problem, theta)

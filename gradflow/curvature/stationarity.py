@@ -61,8 +61,8 @@ class Stationarity(NamedTuple):
         """Return one line."""
         sure = "" if self.failure == 0 else f", wrong with a probability of at most {self.failure:g}"
         return (
-            f"{self.kind}: gradient norm {self.gradient_norm:.3g}, smallest eigenvalue {self.eigenvalue:.3g}"
-            f" >= {self.bound:.3g}{sure}"
+            f"{self.kind}: gradient norm {self.gradient_norm:.3g}, smallest eigenvalue at most {self.eigenvalue:.3g} and "
+            f"at least {self.bound:.3g}{sure}"
         )
 
 

@@ -297,7 +297,9 @@ class DenseLeastSquares(SplitEnergy):
         ValueError
             Always.
         """
-        raise ValueError("DenseLeastSquares knows no second derivatives: use a scheme that needs no hvp")
+        raise ValueError(
+            "DenseLeastSquares knows no second derivatives: use a scheme that needs no hvp, or define nonlinear_hvp in a derived class"
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""

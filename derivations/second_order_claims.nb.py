@@ -90,7 +90,7 @@ def error_of_the_model():
 
 @check("identity", "every dimension, inner product and self-adjoint G; three models in numbers")
 def newton_step_is_stationary():
-    """m(d + e) - m(d) = (e, Ge)/2 at Gd = -g: a minimum for G > 0 only; for diag(1, -2) m(d) = -1/4 is none, with g = (0, 1) m rises to 1/4."""
+    """At Gd = -g, m(d + e) - m(d) = (e, Ge)/2, so that d is a minimum for G > 0 only. For G = diag(1, -2) the value -1/4 is not a minimum; with g = (0, 1) the model rises to 1/4."""
     P = Space("P")
     G = P.operator("G")
     d, e = P.vectors("d e")

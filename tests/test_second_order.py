@@ -7,9 +7,10 @@ from scipy.sparse.linalg import aslinearoperator, eigsh
 import gradflow as gf
 from cases import residual_case
 from gradflow.curvature.gauss_newton import GaussNewton
+from gradflow.curvature.globalization import Control
 from gradflow.curvature.hessian import Hessian
 from gradflow.curvature.model import decrease
-from gradflow.curvature.spectral import minimise
+from gradflow.curvature.spectral import Step, minimise
 from gradflow.curvature.subproblem import cubic, damped, trust_region
 from smooth_problems import SPLITS, smooth_problem
 
@@ -624,3 +625,53 @@ def test_a_flat_point_of_an_infinite_energy_is_no_minimum():
     for value in (np.nan, np.inf, -np.inf):
         problem = gf.FunctionProblem(lambda t: value, lambda t: 0 * t, hvp=lambda t, v: v)  # noqa: B023
         assert gf.stationarity(problem, np.ones(2)).kind == "not finite"
+
+
+def test_a_curvature_of_ones_own_that_lacks_its_product_says_which():
+    class Own:
+        def at(self, problem, theta):
+            return C.Hessian().at(problem, theta).__class__.__mro__[1](problem, theta)
+
+    problem = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: 1.0 * t)
+    with pytest.raises(NotImplementedError, match="Model must define apply"):
+        gf.solve(problem, gf.SecondOrder(curvature=Own()), np.ones(2), steps=1)
+
+
+def test_the_solutions_of_subproblems_have_the_signs_of_their_closed_forms():
+    """One dimension: the multiplier and z of a region and of a cubic term, for curvatures of both signs."""
+    for mu, gamma in ((2.0, 4.0), (-2.0, 4.0), (0.0, -4.0)):
+        z, nu, _ = trust_region(np.array([gamma]), np.array([mu]), 0.5)
+        np.testing.assert_allclose([z[0], nu], [-np.sign(gamma) / 2, 8.0 - mu], rtol=1e-12)
+        z, nu, _ = cubic(np.array([gamma]), np.array([mu]), 3.0)
+        length = (-mu + np.sqrt(mu**2 + 12 * abs(gamma))) / 6  # 3 s^2 + mu s = |gamma|
+        np.testing.assert_allclose([z[0], nu], [-np.sign(gamma) * length, 3 * length], rtol=1e-12)
+
+
+CONTROLS = [  # globalisation, control before, ratio, boundary, control after: the table of the module in numbers
+    (C.FixedDamping(3.0), (3.0, 1.0), -1.0, False, (3.0, 1.0)),
+    (C.MarquardtDamping(factor=10.0), (2.0, 1.0), 0.5, False, (0.2, 1.0)),
+    (C.MarquardtDamping(factor=10.0), (2.0, 1.0), 0.0, False, (20.0, 1.0)),
+    (C.NielsenDamping(), (2.0, 8.0), 0.5, False, (2.0, 2.0)),
+    (C.NielsenDamping(), (2.0, 8.0), 1.0, False, (2 / 3, 2.0)),
+    (C.NielsenDamping(), (2.0, 8.0), 5.0, False, (2 / 3, 2.0)),
+    (C.NielsenDamping(), (2.0, 8.0), 0.25, False, (2.25, 2.0)),
+    (C.NielsenDamping(), (2.0, 8.0), 0.75, False, (1.75, 2.0)),
+    (C.NielsenDamping(), (2.0, 8.0), -1.0, False, (16.0, 16.0)),
+    (C.TrustRegion(), (2.0, 1.0), 0.8, True, (4.0, 1.0)),
+    (C.TrustRegion(), (2.0, 1.0), 0.8, False, (2.0, 1.0)),
+    (C.TrustRegion(), (2.0, 1.0), 0.7, True, (2.0, 1.0)),
+    (C.TrustRegion(), (2.0, 1.0), 0.2, True, (0.375, 1.0)),
+    (C.TrustRegion(), (2.0, 1.0), 0.25, True, (2.0, 1.0)),
+    (C.TrustRegion(most=3.0), (2.0, 1.0), 0.8, True, (3.0, 1.0)),
+    (C.Cubic(), (2.0, 1.0), 0.95, False, (1.0, 1.0)),
+    (C.Cubic(), (2.0, 1.0), 0.5, False, (2.0, 1.0)),
+    (C.Cubic(), (2.0, 1.0), 0.05, False, (4.0, 1.0)),
+]
+
+
+@pytest.mark.parametrize("case", CONTROLS, ids=lambda case: f"{type(case[0]).__name__}-{case[2]}-{case[3]}")
+def test_the_control_after_a_trial_is_that_of_the_table(case):
+    globalization, before, ratio, boundary, after = case
+    step = Step(np.zeros(1), np.float64(0), np.float64(1.5), *(np.float64(0),) * 3, boundary, False, 0)
+    found = globalization.after(Control(*map(np.float64, before)), step, np.float64(ratio))
+    np.testing.assert_allclose(found, after, rtol=1e-14)

@@ -112,7 +112,7 @@ class Model:
         v : array (P,)
             A direction.
         """
-        raise NotImplementedError(self.__class__.__name__)
+        raise NotImplementedError(f"{type(self).__name__} must define apply")
 
     def matvec(self, v: Array) -> Array:
         """Return G v, of the shape of v, as SciPy's operators do.
@@ -198,7 +198,7 @@ class Model:
 
     def gram(self) -> Array:
         """Return ``R R^*``, (K, K), for the root R and its adjoint in the inner product. The base class raises NotImplementedError."""
-        raise NotImplementedError(self.__class__.__name__)
+        raise NotImplementedError(f"{type(self).__name__} must define gram")
 
     def along_rows(self, v: Array) -> Array:
         """Return R v, (K,), without the matrix. The base class raises NotImplementedError.
@@ -208,7 +208,7 @@ class Model:
         v : array (P,)
             A direction.
         """
-        raise NotImplementedError(self.__class__.__name__)
+        raise NotImplementedError(f"{type(self).__name__} must define along_rows")
 
     def from_rows(self, u: Array) -> Array:
         """Return R^* u, (P,), without the matrix. The base class raises NotImplementedError.
@@ -218,7 +218,7 @@ class Model:
         u : array (K,)
             Coefficients.
         """
-        raise NotImplementedError(self.__class__.__name__)
+        raise NotImplementedError(f"{type(self).__name__} must define from_rows")
 
     def has_own_form(self, weights: Array | None) -> bool:
         """Return whether `own_form` is known for a metric.
@@ -238,7 +238,7 @@ class Model:
         weights : array (P,) or None
             Diagonal of D.
         """
-        raise NotImplementedError(self.__class__.__name__)
+        raise NotImplementedError(f"{type(self).__name__} must define own_form")
 
 
 def picked(B: Array, group: Array) -> Array:

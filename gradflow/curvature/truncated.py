@@ -75,13 +75,13 @@ class _Space:
         """Return D(u, v)."""
         return float(self.inner(u if self.weights is None else self.weights * u, v))
 
-    def step(self, d: Array, *, boundary: bool, negative: bool, products: int, nu: float = 0.0) -> Step:
+    def step(self, d: Array, *, boundary: bool, negative: bool, products: int) -> Step:
         """Return d and what the model says of it, at the cost of one product."""
         xp, g, model = array_namespace(d), self.model.gradient, self.model
         slope, bend = self.inner(g, d), self.inner(d, model.apply(d))
         most = -slope - bend / 2 if not (boundary or negative) else xp.asarray(inf, dtype=d.dtype)
         length = 0 * d[0] + sqrt(max(self.dot(d, d), 0.0))
-        return Step(d, 0 * d[0] + nu, length, slope, bend, most, boundary, negative, products)
+        return Step(d, 0 * d[0], length, slope, bend, most, boundary, negative, products)
 
 
 def steihaug(model: Model, weights: Array | None, radius: Array | float, *, tol: float | None = None) -> Step:

@@ -138,7 +138,7 @@ def LevenbergMarquardt(
     """Return the Levenberg-Marquardt method for least squares.
 
     By default the damping is the multiplier of a trust region, scaled by the running maximum of ``diag J^T J``, as in MINPACK:
-    a damping that is adapted by itself stalls on more problems (MGH10 and Nelson of the NIST problems).
+    with it every start of ``python benchmarks/fits.py --dampings`` is solved, and Nielsen's rule misses two.
 
     Parameters
     ----------

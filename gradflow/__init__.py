@@ -15,7 +15,7 @@ from typing import Any
 from . import curvature, datasets
 from .curvature.stationarity import stationarity
 from .energies.dense import DenseLeastSquares
-from .energies.derivatives import check_derivatives
+from .energies.derivative_check import check_derivatives
 from .energies.function import FunctionProblem
 from .energies.linear import Diagonal, LinearPart, Matrix, Operator, Shift, Zero
 from .energies.protocols import LeastSquares, Linearization, Problem

@@ -290,7 +290,7 @@ def mass_of(mass: Any) -> Array | float:
         return 1.0 if mass is None else real_number("mass", mass, 0, open_low=True)
     if not is_array(mass):
         raise ValueError(f"mass must be a number > 0 or an array of shape (P,), got {found(mass)}")
-    return copied(real_array("mass", mass, {"P": None}, low=0, open_low=True))
+    return read_only(copied(real_array("mass", mass, {"P": None}, low=0, open_low=True)))
 
 
 def weights_of(weights: Any) -> Array | None:
@@ -309,7 +309,7 @@ def weights_of(weights: Any) -> Array | None:
         real_array("weights", weights, {"N": None}, low=0)
     if not bool(array_namespace(weights).any(weights != 0)):
         raise ValueError("weights must not all be zero: no residual would be left")
-    return copied(weights)
+    return read_only(copied(weights))
 
 
 def sparse_or_dense(name: str, a: Any, shape: tuple[int, int], like: Array) -> Array:

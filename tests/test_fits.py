@@ -454,6 +454,21 @@ def test_covariance_of_independent_units():
         np.testing.assert_allclose(ratio, 1, rtol=1e-8)
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e-160, 1e160, 1e200])
+@pytest.mark.parametrize("kind", ["gauss-newton", "sandwich"])
+@pytest.mark.parametrize("loss", [None, gf.Huber])
+def test_standard_errors_where_squares_leave_the_range(size, kind, loss):
+    """A common factor of residual and Jacobian has no influence; the dispersion, a square, is then 0 or infinite."""
+    problem, theta, J, q = linear_fit()
+    plain = gf.DenseLeastSquares(lambda x: J @ (x - theta) + q, lambda x: J, loss=loss and loss(0.5))
+    scaled = gf.DenseLeastSquares(
+        lambda x: size * (J @ (x - theta) + q), lambda x: size * J, loss=loss and loss(0.5 * size)
+    )
+    with np.errstate(all="ignore"):
+        found = covariance(scaled, theta, kind)
+    np.testing.assert_allclose(found.standard_errors, covariance(plain, theta, kind).standard_errors, rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["gauss-newton", "sandwich"])
 @pytest.mark.parametrize(
     ("columns", "rank"),

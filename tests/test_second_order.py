@@ -413,6 +413,72 @@ def test_a_wrong_entry_of_a_jacobian_or_gradient_is_found(size):
         assert gf.check_derivatives(bad, np.array([1.0, 2.0, -1.0])).worst == (1,)
 
 
+class OwnResidual:
+    """A problem of least squares with an own linearisation; `wrong` names the part that has an error."""
+
+    def __init__(self, case, mass, wrong):
+        self.case, self.mass, self.wrong, self.linear = case, mass, wrong, 0.5
+
+    def off(self, part, value):
+        return value * (1 + 1e-4 * (self.wrong == part))
+
+    def inner(self, u, v):
+        return np.sum(self.mass * u * v)
+
+    def energy(self, theta):
+        return np.sum(np.sin(self.case.J @ theta) ** 2) / 2 + self.linear * self.inner(theta, theta) / 2
+
+    def energy_and_gradient(self, theta):
+        at = self.linearize(theta)
+        g = at.jacobian().T @ at.residual / self.mass + self.linear * theta
+        return self.energy(theta), self.off("gradient", g)
+
+    def linearize(self, theta):
+        J, off = np.cos(self.case.J @ theta)[:, None] * self.case.J, self.off
+
+        class At:
+            residual = np.sin(self.case.J @ theta)
+            jvp = staticmethod(lambda d: off("jvp", J @ d))
+            vjp = staticmethod(lambda u: off("vjp", J.T @ u / self.mass))
+            gram = staticmethod(lambda: off("gram", (J / self.mass) @ J.T))
+            jacobian = staticmethod(lambda: off("jacobian", J))
+
+        return At
+
+
+@pytest.mark.parametrize("part", [None, "jacobian", "gradient", "jvp", "vjp", "gram", "mass"])
+@pytest.mark.parametrize("size", [1.0, 1e9])
+def test_an_own_linearisation_is_compared_with_itself(part, size):
+    case = residual_case(0, 4, 6)
+    problem = OwnResidual(case, size * np.array([1.0, 2.0, 3.0, 4.0]), part)
+    if part == "mass":
+        own, problem.mass = problem.mass.copy(), problem.mass
+        problem.inner = lambda u, v: np.sum(own * u * v)
+        problem.linear = 0.0
+        problem.mass = 1.001 * own
+        problem.energy_and_gradient = lambda t: (problem.energy(t), problem.linearize(t).jacobian().T @ problem.linearize(t).residual / own)  # fmt: skip
+        problem.linearize = lambda t: OwnResidual(case, own, None).linearize(t)
+    found = gf.check_derivatives(problem, case.theta)
+    assert bool(found) == (part is None), found
+    if part is not None:
+        assert found.error > 100 * found.tolerance
+        assert found.quantity == part
+
+
+def test_small_entries_beside_large_ones_are_compared():
+    """Rows of very different size: an error in a small one counts by what that row is."""
+    scales = np.array([1e8, 1.0, 1e-8])
+    right = lambda t: scales[:, None] * np.cos(t)[None, :] * np.arange(1, 4)[:, None]  # noqa: E731
+    residual = lambda t: scales * np.sum(np.sin(t)) * np.arange(1, 4)  # noqa: E731
+    theta = np.array([0.3, -0.6])
+    assert gf.check_derivatives(gf.DenseLeastSquares(residual, right), theta)
+    for row in range(3):
+        wrong = lambda t, row=row: right(t) * (1 + 1e-5 * (np.arange(3) == row))[:, None]  # noqa: E731
+        found = gf.check_derivatives(gf.DenseLeastSquares(residual, wrong), theta)
+        assert not found
+        assert found.worst[0] == row
+
+
 def test_a_covariance_needs_its_problem(tmp_path):
     case = residual_case(0, 3, 9)
     run = gf.solve(case.problem, gf.LevenbergMarquardt(), case.theta, steps=30)

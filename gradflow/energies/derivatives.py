@@ -1,4 +1,4 @@
-r"""Derivatives of user functions: the complex step, differences, and a check of given ones.
+r"""Derivatives of user functions: the complex step and differences.
 
 The complex step. For a function that is analytic, and is programmed so that it takes complex arguments,
 
@@ -20,18 +20,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..description import found
 from ..namespace import Array, array_namespace, copied, is_numpy, quiet, read_only
-from ..refusals import real_array
-from .protocols import problem_ability
 
-__all__ = ["DerivativeCheck", "check_derivatives", "complex_step", "differences", "found_jacobian", "jacobian_by"]
+__all__ = ["STEPS", "basis_vector", "complex_step", "differences", "found_jacobian", "jacobian_by", "sizes"]
 
 Function = Callable[[Array], Array]
 NOISE = 1e4  # multiple of eps up to which a change of a function may be rounding
@@ -39,14 +35,28 @@ GROWTH = 1e3  # factor by which a step grows
 STEPS = (1.0, 1e-1, 1e-2, 1e-3)  # factors of the step of differences: a strongly nonlinear function needs a shorter one
 
 
-def _basis(theta: Array, j: int) -> Array:
-    """Return e_j, (P,)."""
+def basis_vector(theta: Array, j: int) -> Array:
+    """Return e_j, (P,).
+
+    Parameters
+    ----------
+    theta : array (P,)
+        It determines the array library, shape and dtype.
+    j : int
+        The place of the 1.
+    """
     xp = array_namespace(theta)
     return xp.astype(xp.arange(theta.shape[0]) == j, theta.dtype)
 
 
-def _sizes(theta: Array) -> Array:
-    """Return a size for every entry, (P,): its own, and for a zero the median of the others, or 1."""
+def sizes(theta: Array) -> Array:
+    """Return a size for every entry, (P,): its own, and for a zero the median of the others, or 1.
+
+    Parameters
+    ----------
+    theta : array (P,)
+        The point.
+    """
     xp = array_namespace(theta)
     own = xp.abs(theta)
     others = xp.sort(own[own > 0])
@@ -59,7 +69,7 @@ def _longest(theta: Array, v: Array) -> float:
     xp = array_namespace(theta)
     moved = xp.abs(v) > 0
     return float(
-        xp.min(xp.where(moved, _sizes(theta) / xp.where(moved, xp.abs(v), xp.ones_like(v)), inf * xp.ones_like(v)))
+        xp.min(xp.where(moved, sizes(theta) / xp.where(moved, xp.abs(v), xp.ones_like(v)), inf * xp.ones_like(v)))
     )
 
 
@@ -124,7 +134,7 @@ def jacobian_by(rule: Callable[[Function, Array, Array], Array], function: Funct
     theta : array (P,)
         The point.
     """
-    columns = [copied(rule(function, theta, _basis(theta, j))) for j in range(theta.shape[0])]
+    columns = [copied(rule(function, theta, basis_vector(theta, j))) for j in range(theta.shape[0])]
     return array_namespace(theta).stack(columns, axis=1)
 
 
@@ -156,7 +166,7 @@ def found_jacobian(function: Function, on_complex: Function, theta: Array) -> tu
 def _agrees(function: Function, theta: Array, J: Any) -> bool:
     """Return whether a Jacobian agrees with differences along one direction in every row."""
     eps = float(np.finfo(theta.dtype).eps)
-    v = (np.random.default_rng(0).uniform(0.5, 1.0, theta.shape[0]) * _sizes(theta)).astype(theta.dtype)
+    v = (np.random.default_rng(0).uniform(0.5, 1.0, theta.shape[0]) * sizes(theta)).astype(theta.dtype)
     if J.dtype != theta.dtype or not np.all(np.isfinite(J)):
         return False
     with quiet():
@@ -170,81 +180,3 @@ def _agrees(function: Function, theta: Array, J: Any) -> bool:
             if np.all(right):
                 return True
     return False
-
-
-class DerivativeCheck(NamedTuple):
-    """What `check_derivatives` found."""
-
-    error: float
-    """The largest difference, relative to the derivative along its direction."""
-    tolerance: float
-    """What differences can resolve."""
-    passed: bool
-    """Whether the error is within the tolerance."""
-    worst: tuple[int, ...]
-    """Index of the entry with the largest difference: (residual, parameter) or (parameter,)."""
-    quantity: str
-    """``"jacobian"`` or ``"gradient"``: what was compared."""
-
-    def __bool__(self) -> bool:
-        return self.passed
-
-
-def check_derivatives(problem: Any, theta: Array) -> DerivativeCheck:
-    """Compare the derivatives of a problem with differences of its values.
-
-    Parameters
-    ----------
-    problem : Problem
-        One with ``linearize`` has its Jacobian checked, entry by entry; another one its gradient.
-    theta : array (P,)
-        The point. The cost is 8 P evaluations.
-
-    Returns
-    -------
-    DerivativeCheck
-        True as a truth value if the derivatives agree.
-
-    Raises
-    ------
-    ValueError
-        If the problem lacks a method, or theta is not a finite vector that it accepts.
-
-    Examples
-    --------
-    >>> import numpy as np, gradflow as gf
-    >>> right = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t.copy())
-    >>> wrong = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: 2 * t)
-    >>> bool(gf.check_derivatives(right, np.ones(2))), bool(gf.check_derivatives(wrong, np.ones(2)))
-    (True, False)
-    """
-    real_array("theta", theta, {"P": None}, low=-inf)
-    methods = ("energy", "energy_and_gradient", "inner")
-    if isinstance(problem, type) or not all(callable(getattr(problem, method, None)) for method in methods):
-        raise ValueError(f"problem must be an instance with the methods {', '.join(methods)}, got {found(problem)}")
-    xp = array_namespace(theta)
-    eps = float(xp.finfo(theta.dtype).eps)
-    linearize = problem_ability(problem, "linearize")
-    if linearize is not None:
-        at = linearize(theta)
-        quantity, given, values = "jacobian", at.jacobian(), at.residual
-        residual = problem_ability(problem, "linearize_later") or linearize
-        function = lambda t: residual(t).residual  # noqa: E731
-    else:
-        # the gradient g has (g, v)_M as the derivative along v
-        quantity, g = "gradient", problem.energy_and_gradient(theta)[1]
-        given = xp.stack([problem.inner(g, _basis(theta, j)) for j in range(theta.shape[0])])
-        given, function = given[None, :], lambda t: xp.reshape(problem.energy(t), (1,))
-        values = xp.reshape(problem.energy(theta), (1,))
-    scale = _sizes(theta)  # an entry counts by what it changes over the size of its parameter
-    gap, size = xp.abs(given) * scale + inf, xp.abs(given) * scale
-    for factor in STEPS:
-        own = jacobian_by(partial(differences, factor=factor), function, theta)
-        gap, size = xp.minimum(gap, xp.abs(given - own) * scale), xp.maximum(size, xp.abs(own) * scale)
-    total = float(xp.max(size)) + eps ** (1 / 3) * float(xp.max(xp.abs(values)))
-    index = int(xp.argmax(xp.reshape(gap, (-1,))))
-    row, column = divmod(index, gap.shape[1])
-    worst = (row, column) if quantity == "jacobian" else (column,)
-    error = float(gap[row, column]) / total if total > 0 else float(gap[row, column])
-    tolerance = 100 * eps ** (2 / 3)
-    return DerivativeCheck(error, tolerance, error <= tolerance, worst, quantity)

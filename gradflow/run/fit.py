@@ -104,41 +104,48 @@ def _covariance(model: GaussNewtonModel, kind: str) -> Covariance:
     N, P = q.shape[0], R.shape[1]
     if N <= P:
         raise ValueError(f"a covariance needs more residuals than parameters, got {N} and {P}")
-    scaling, m, dispersion = robust_scaling(model.at), 1.0, float(q @ q) / (N - P)
+    scaling, m, s = robust_scaling(model.at), 1.0, float(_lengths(q[:, None])[0]) / (N - P) ** 0.5
     if scaling is not None:
-        m, dispersion = _robust(scaling, q, P)
+        m, s = _robust(scaling, q, P)
         if kind == "gauss-newton":
             R = xp.concat([m**0.5 * R[:N, :] / scaling.t[:, None], R[N:, :]])
     if not bool(xp.all(xp.isfinite(R)) & xp.all(xp.isfinite(q))):
         raise ValueError("a covariance needs a finite residual and Jacobian")
-    lengths = xp.sqrt(xp.sum(R * R, axis=0))
-    unfelt = xp.where(lengths > 0, lengths, 1 + 0 * lengths)
-    U, sigma, Vt = xp.linalg.svd(R / unfelt, full_matrices=False)
+    lengths = _lengths(R)
+    lengths = xp.where(lengths > 0, lengths, 1 + 0 * lengths)
+    U, sigma, Vt = xp.linalg.svd(R / lengths, full_matrices=False)
     rank = int(xp.sum(xp.astype(sigma > N * float(xp.finfo(sigma.dtype).eps) * float(sigma[0]), xp.int64)))
     if rank < P:
         raise ValueError(f"the residuals do not determine all parameters: the Jacobian has rank {rank}, P = {P}")
-    W = (Vt.T / sigma) / unfelt[:, None]
+    W = (Vt.T / sigma) / lengths[:, None]
     half = R[:N, :] @ W  # B = W^{-T} half^T half W^{-1}
     if kind == "gauss-newton":
-        half = (m * dispersion) ** 0.5 * half  # R has m^{1/2} J
+        half = m**0.5 * s * half  # R has m^{1/2} J
     else:
         half = (N / (N - P)) ** 0.5 * q[:, None] * half
         if scaling is not None:
             half = half @ _inverse(U, scaling.bend / scaling.t**2)
     half = W @ half.T
     matrix = half @ half.T
-    return Covariance((matrix + matrix.T) / 2, xp.sqrt(xp.linalg.diagonal(matrix)), dispersion, N - P, kind)
+    return Covariance((matrix + matrix.T) / 2, _lengths(half.T), s * s, N - P, kind)
+
+
+def _lengths(A: Array) -> Array:
+    """Return the lengths of the columns of a matrix, also where the square of an entry is out of range."""
+    xp = array_namespace(A)
+    largest = xp.max(xp.abs(A), axis=0)
+    unit = xp.where(largest > 0, largest, 1 + 0 * largest)
+    return unit * xp.sqrt(xp.sum((A / unit) ** 2, axis=0))
 
 
 def _robust(scaling: Scaling, q: Array, P: int) -> tuple[float, float]:
-    """Return m and the dispersion of (2), from the scaled residual, (N,)."""
+    """Return m and s of (2), from the scaled residual, (N,)."""
     xp, N = array_namespace(q), q.shape[0]
     m = float(xp.mean(scaling.bend))
     if not m > 0:
         raise ValueError("the loss has no positive curvature here, on average: too many residuals are beyond its scale")
     k = 1 + P / N * float(xp.mean((scaling.bend - m) ** 2)) / m**2
-    psi = scaling.t * q
-    return m, (k / m) ** 2 * float(psi @ psi) / (N - P)
+    return m, k / m * float(_lengths((scaling.t * q)[:, None])[0]) / (N - P) ** 0.5
 
 
 def _inverse(U: Array, b: Array) -> Array:

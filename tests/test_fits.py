@@ -459,7 +459,7 @@ def test_covariance_of_independent_units():
 @pytest.mark.parametrize("loss", [None, gf.Huber])
 def test_standard_errors_where_squares_leave_the_range(size, kind, loss):
     """A common factor of residual and Jacobian has no influence; the dispersion, a square, is then 0 or infinite."""
-    problem, theta, J, q = linear_fit()
+    _, theta, J, q = linear_fit()
     plain = gf.DenseLeastSquares(lambda x: J @ (x - theta) + q, lambda x: J, loss=loss and loss(0.5))
     scaled = gf.DenseLeastSquares(
         lambda x: size * (J @ (x - theta) + q), lambda x: size * J, loss=loss and loss(0.5 * size)

@@ -741,3 +741,60 @@ def test_the_control_after_a_trial_is_that_of_the_table(case):
     step = Step(np.zeros(1), np.float64(0), np.float64(1.5), *(np.float64(0),) * 3, boundary, False, 0)
     found = globalization.after(Control(*map(np.float64, before)), step, np.float64(ratio))
     np.testing.assert_allclose(found, after, rtol=1e-14)
+
+
+class OwnMetric:
+    """A metric whose diagonal is what it is given."""
+
+    def __init__(self, diagonal):
+        self.diagonal = diagonal
+
+    def start(self, theta):
+        return 0 * theta
+
+    def weights(self, model, before):
+        return self.diagonal
+
+
+class OwnDamping(C.NielsenDamping):
+    """A damping that keeps a number of Python, where an array is wanted."""
+
+    def after(self, control, step, ratio):
+        return 1.0
+
+
+@pytest.mark.parametrize("diagonal", [None, 2.0, np.ones(3), np.zeros(2), -np.ones(2), np.ones(2, np.float32), "D"])
+def test_an_own_metric_is_checked(diagonal):
+    problem = gf.DenseLeastSquares(lambda t: t - 1, lambda t: np.eye(2))
+    with pytest.raises(ValueError, match=r"metric\.weights"):
+        gf.solve(problem, gf.SecondOrder(metric=OwnMetric(diagonal)), np.zeros(2), steps=2)
+
+
+def test_an_own_curvature_and_globalization_are_checked():
+    problem = gf.DenseLeastSquares(lambda t: t - 1, lambda t: np.eye(2))
+    own = type("Own", (), {"at": lambda self, problem, theta: np.eye(2)})()
+    with pytest.raises(ValueError, match=r"curvature\.at must return"):
+        gf.solve(problem, gf.SecondOrder(curvature=own), np.zeros(2), steps=2)
+    with pytest.raises(ValueError, match=r"globalization\.after must return a Control"):
+        gf.solve(problem, gf.SecondOrder(globalization=OwnDamping()), np.zeros(2), steps=2)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("vjp", np.ones(3)), ("vjp", np.ones((2, 1))), ("residual", [1.0, 2.0]), ("mass", np.ones(3))]
+)
+def test_shapes_of_an_own_linearisation_are_checked(part, value):
+    problem = OwnResidual(residual_case(0, 2, 6), np.ones(2), None)
+    right = problem.linearize
+
+    def linearize(theta):
+        at = right(theta)
+        setattr(at, part, staticmethod(lambda u: value) if part == "vjp" else value)
+        return at
+
+    if part == "mass":
+        problem.mass, problem.linear = value, 0.0
+        problem.inner = lambda u, v: np.sum(u * v)
+    else:
+        problem.linearize = linearize
+    with pytest.raises(ValueError, match=part):
+        gf.solve(problem, gf.SecondOrder(solver="lanczos"), np.zeros(2) + 0.1, steps=2)

@@ -24,6 +24,7 @@ from ..energies.linear import Diagonal
 from ..energies.protocols import Linearization, Problem, normal_diagonal, problem_ability, sparse_jacobian
 from ..energies.sparse import as_dense, column_squares, normal_matrix
 from ..namespace import Array, array_namespace, copied
+from ..refusals import real_array
 from .model import Model, Root
 
 __all__ = ["GaussNewton", "GaussNewtonModel"]
@@ -49,7 +50,8 @@ class GaussNewtonModel(Model):
         super().__init__(problem, theta)
         linearize = problem_ability(problem, "linearize_later") or problem_ability(problem, "linearize")
         self.at: Linearization = linearize(theta)
-        self.residual = copied(self.at.residual)  # a problem of one's own may reuse the array
+        residual = real_array("the residual", self.at.residual, {"N": None}, self.dtype, of="theta")
+        self.residual = copied(residual)  # a problem of one's own may reuse the array
 
     @cached_property
     def _linear_term(self) -> Array | None:
@@ -65,7 +67,7 @@ class GaussNewtonModel(Model):
     @cached_property
     def gradient(self) -> Array:
         """The gradient g of (1), (P,)."""
-        g = self.at.vjp(self.residual)
+        g = real_array("vjp(residual)", self.at.vjp(self.residual), {"P": self.shape[0]}, self.dtype, of="theta")
         return g if self._linear_term is None else g + self._linear_term
 
     def apply(self, v: Array) -> Array:

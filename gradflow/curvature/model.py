@@ -80,7 +80,8 @@ class Model:
     def mass(self) -> Array | float | None:
         """The diagonal M of the inner product, a number or (P,); None if it is not diagonal or not known."""
         mass: Array | float | None = problem_ability(self.problem, "mass")
-        return mass
+        scalar = mass is None or not getattr(mass, "shape", ())
+        return mass if scalar else real_array("mass", mass, {"P": self.shape[0]}, self.dtype, of="theta")
 
     @cached_property
     def linear(self) -> LinearPart:

@@ -61,10 +61,11 @@ from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
 from ..curvature.model import Curvature, Model, Remembering, decrease
 from ..curvature.spectral import SOLVERS, SPECTRA, Floor, Step, minimise
+from ..description import found
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace, quiet
-from ..refusals import one_of, plain_numbers, real_number
+from ..refusals import one_of, plain_numbers, real_array, real_number
 
 __all__ = ["SecondOrder", "SecondOrderState", "gain_ratio", "second_order_update"]
 
@@ -203,6 +204,8 @@ class SecondOrder:
     def init(self, problem: Problem, theta: Array) -> SecondOrderState:
         """Return the state before the first trial."""
         model = self.curvature.at(problem, theta)
+        if not isinstance(model, Model):
+            raise ValueError(f"curvature.at must return a gradflow.curvature.model.Model, got {found(model)}")
         if not isfinite(float(model.energy)):
             raise ValueError(f"the energy at theta0 must be finite, got {float(model.energy)}")
         zero = 0 * theta[0]
@@ -242,12 +245,12 @@ class SecondOrder:
         begins = not bool(state.control.size > 0)
         fresh = begins or bool(state.accepted)
         model, memory = self._remembered(plain, state.memory, fresh)
-        weights = self.metric.weights(model, state.weights) if fresh else state.weights
+        weights = self._weights(model, state.weights) if fresh else state.weights
         control, D = state.control, weights if weights.shape else None
 
         def first(form: Any) -> Control:
             length = problem.inner(state.theta, weights * state.theta) ** 0.5
-            return self.globalization.start(form, zero + length)
+            return _control("start", self.globalization.start(form, zero + length))
 
         def subproblem(form: Any) -> Any:
             nonlocal control
@@ -278,12 +281,21 @@ class SecondOrder:
         threshold = self.globalization.accept
         accepted = not failed if found is not None else threshold is None or bool(ratio > threshold)
         after = SecondOrderState(
-            trial if accepted else state.theta, control if still else self.globalization.after(control, step, ratio), weights, size,
+            trial if accepted else state.theta, control if still else _control("after", self.globalization.after(control, step, ratio)), weights, size,
             step.nu, step.length, predicted, _share(predicted, step.most), actual, ratio, zero + float(exhausted),
             zero + float(accepted), zero + float(step.boundary),
             zero + float(step.negative), zero + step.products, zero + evaluations, memory,
         )  # fmt: skip
         return after, new if accepted else plain
+
+    def _weights(self, model: Model, before: Array) -> Array:
+        """Return the diagonal of D at a model."""
+        weights = self.metric.weights(model, before)
+        if getattr(weights, "shape", None) == () and float(weights) == 1:
+            return weights
+        return real_array(
+            "metric.weights", weights, {"P": model.shape[0]}, model.dtype, of="theta", low=0, open_low=True
+        )
 
     def _remembered(self, plain: Model, memory: tuple[Array, ...], fresh: bool) -> tuple[Model, tuple[Array, ...]]:
         """Return the model of a step and the memory of the curvature; made once for a theta, whose trials may be several."""
@@ -324,6 +336,13 @@ def gain_ratio(actual: Array, predicted: Array, noise: float) -> Array:
         return xp.ones_like(actual)
     usable, one = predicted > 0, xp.ones_like(actual)
     return xp.where(usable, actual / xp.where(usable, predicted, one), -one)
+
+
+def _control(method: str, control: Any) -> Control:
+    """Return what a globalisation returned, or raise ValueError."""
+    if not isinstance(control, Control) or getattr(control.size, "shape", None) != ():
+        raise ValueError(f"globalization.{method} must return a Control of 0-d arrays, got {found(control)}")
+    return control
 
 
 def _share(predicted: Array, most: Array) -> Array:

@@ -479,6 +479,72 @@ def test_small_entries_beside_large_ones_are_compared():
         assert found.worst[0] == row
 
 
+@pytest.mark.parametrize(
+    ("dtype", "small", "size"),
+    [
+        ("float64", 0.1, 1.0),
+        ("float64", 1e-05, 1.0),
+        ("float64", 1e-10, 1.0),
+        ("float64", 0.1, 100000.0),
+        ("float64", 1e-05, 100000.0),
+        ("float32", 0.1, 1.0),
+    ],
+)
+def test_a_column_that_is_not_analytic_does_not_hide_behind_a_larger_one(dtype, small, size):
+    """``|t_1|`` has the complex step 0: the fit must not stay where it began, however little the parameter counts there."""
+    x = np.linspace(1, 5, 20).astype(dtype)
+    truth = np.array([2, 3 * size], dtype)
+    problem = gf.DenseLeastSquares(lambda t: truth.dtype.type(size) * (t[0] - truth[0]) * x + np.abs(t[1]) - truth[1])
+    tolerance = gf.Tolerance(step_relative=1e-9 if dtype == "float64" else 1e-4)
+    run = gf.solve(problem, gf.LevenbergMarquardt(), np.array([1, small], dtype), steps=100, stop=tolerance)
+    np.testing.assert_allclose(run.theta, truth, rtol=1e-6 if dtype == "float64" else 1e-3)
+
+
+@pytest.mark.parametrize("small", [1e-1, 1e-4])
+def test_a_column_of_which_the_complex_step_has_half_is_found(small):
+    x = np.linspace(1, 5, 20)
+    problem = gf.DenseLeastSquares(lambda t: (t[0] - 2) * x + t[1] * np.abs(t[1]) - 3)
+    J = problem.linearize(np.array([1, small])).jacobian()
+    assert problem.derivative == "differences"
+    np.testing.assert_allclose(J[:, 1], 2 * small, rtol=1e-5)
+
+
+@pytest.mark.parametrize("base", [0.0, 1e4, 1e7])
+@pytest.mark.parametrize("analytic", [True, False])
+def test_rounding_errors_of_a_residual_are_those_of_the_model(base, analytic):
+    """A model that is nearly equal to its data is rounded as the model is; b, close to 0, has a short step at first."""
+    x = np.linspace(1, 5, 20)
+    y = base + 2 * x + 0.01 * np.random.default_rng(1).standard_normal(20)
+    part = (lambda t: t) if analytic else np.real
+    problem = gf.DenseLeastSquares(lambda t: (base + part(t[0]) * x + part(t[1])) - y)
+    theta, *_ = np.linalg.lstsq(np.stack([x, np.ones(20)], 1), y - base, rcond=None)
+    J = problem.linearize(theta).jacobian()
+    assert problem.derivative == ("complex step" if analytic else "differences")
+    np.testing.assert_allclose(
+        J, np.stack([x, np.ones(20)], 1), rtol=1e-14 if analytic else 1e-6 if base == 0 else 1e-3
+    )
+
+
+@pytest.mark.parametrize("near", [0.0, 1e-16, 1e-12, 1e-8, 1e-4])
+def test_a_wrong_column_of_a_parameter_near_zero_is_found(near):
+    x = np.linspace(1, 2, 6)
+    columns = np.stack([x, np.ones(6)], axis=1)
+    theta = np.array([1.0, near])
+    for wrong in (0.0, 1.0, 1.001, 7.0):
+        J = columns * [1, wrong]
+        problem = gf.DenseLeastSquares(lambda t: t[0] * x + t[1] - 3, lambda t, J=J: J)
+        found = gf.check_derivatives(problem, theta)
+        assert bool(found) == (wrong == 1)
+        assert wrong == 1 or found.worst[1] == 1
+
+
+def test_a_derivative_that_vanishes_is_no_error():
+    for n in (2, 3, 5):
+        problem = gf.FunctionProblem(lambda t: np.sum(t**n), lambda t: n * t ** (n - 1))  # noqa: B023
+        assert gf.check_derivatives(problem, np.zeros(2))
+        assert gf.check_derivatives(problem, np.array([1.0, 0.0, -1e-9]))
+
+
 def test_a_covariance_needs_its_problem(tmp_path):
     case = residual_case(0, 3, 9)
     run = gf.solve(case.problem, gf.LevenbergMarquardt(), case.theta, steps=30)

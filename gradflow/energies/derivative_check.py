@@ -1,12 +1,14 @@
 r"""A check of what a problem says of its derivatives.
 
-Jacobian and gradient are compared with central differences, entry by entry, and so is a Hessian-vector product. For a
-function f, a given derivative ``f'`` along ``e_j``, and the size ``s_j`` of a parameter, the error of an entry is
+Jacobian and gradient are compared with central differences ``Delta_k`` of decreasing step sizes, entry by entry. The error
+of an entry is
 
-.. math:: \frac{s_j\,|f_i' - \Delta_j f_i|}{s_j\,|f_i'| + \tfrac1{10}\bigl(|f_i| + \max_k s_k |f_{i,k}'|\bigr)}.        \tag{1}
+.. math:: \frac{\bigl(|f' - \Delta_k f| - \eta_k\bigr)_+}{\max(|f'|, |\Delta_k f|)}, \qquad
+          \eta_k = |\Delta_k f - \Delta_{k-1} f| + 10\,\epsilon_k,                                           \tag{1}
 
-The second term of the denominator stands for the rounding errors of ``f_i``, which a difference divides by its step: a
-derivative that changes f by less than that is not resolved.
+for the k with the smallest ``eta_k``: what neither the change with the step size nor the rounding errors of f explain, which
+a difference divides by its step (``epsilon_k``, from `gradflow.energies.derivatives.rounding`). A derivative that differences
+cannot resolve has no error.
 
 Of a residual q with the Jacobian J, its adjoint ``J^*`` in the inner product M, and fixed vectors u and v, these are
 compared too, with the tolerance of differences:
@@ -19,14 +21,13 @@ compared too, with the tolerance of differences:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
 from ..description import found
 from ..namespace import Array, array_namespace
 from ..refusals import real_array
-from .derivatives import STEPS, basis_vector, differences, jacobian_by, sizes
+from .derivatives import STEPS, basis_vector, difference, rounding, sizes
 from .probes import probe_vectors
 from .protocols import problem_ability
 
@@ -123,16 +124,21 @@ def _errors(problem: Any, theta: Array) -> Iterator[tuple[str, float, tuple[int,
 
 def _entries(given: Array, function: Callable[[Array], Array], theta: Array) -> tuple[float, tuple[int, int]]:
     """Return the largest error (1) of a derivative, (N, P), of a function with N values, and its place."""
-    xp, s = array_namespace(theta), sizes(theta)
-    size = abs(given) * s
-    noise = (abs(function(theta)) + xp.max(size, axis=1)) / 10
-    error = size + inf
-    for factor in STEPS:
-        own = jacobian_by(partial(differences, factor=factor), function, theta)
-        total = xp.maximum(size, abs(own) * s) + noise[:, None]
-        gap = abs(given - own) * s
-        error = xp.minimum(error, xp.where(gap > 0, gap / xp.where(total > 0, total, 1 + 0 * total), 0 * gap))
-    row, column = divmod(int(xp.argmax(xp.reshape(error, (-1,)))), theta.shape[0])
+    xp, P = array_namespace(theta), theta.shape[0]
+    noise = rounding(function, theta, given)
+    before, error, least = given, 0 * given, abs(given) + inf
+    for k, factor in enumerate(STEPS):
+        slopes = [difference(function, theta, basis_vector(theta, j), factor, noise) for j in range(P)]
+        own = xp.stack([slope for slope, _, _ in slopes], axis=1)
+        doubt = 10 * xp.stack([unsure for _, unsure, _ in slopes], axis=1) + abs(own - before)
+        if k > 0:
+            size = xp.maximum(abs(given), abs(own))
+            relative = (abs(given - own) - doubt) / xp.where(size > 0, size, 1 + 0 * size)
+            best = (doubt < least) | (relative != relative)
+            error, least = xp.where(best, relative, error), xp.where(best, doubt, least)
+        before = own
+    error = xp.where(error < 0, 0 * error, error)
+    row, column = divmod(int(xp.argmax(xp.reshape(error, (-1,)))), P)
     return float(error[row, column]), (row, column)
 
 

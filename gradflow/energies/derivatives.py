@@ -10,8 +10,13 @@ without a difference of close numbers: h is so small that the error is rounding 
 .. math:: \frac{\partial q}{\partial\theta_j} = \frac{q(\theta + h e_j) - q(\theta - h e_j)}{2h} + O(h^2).      \tag{2}
 
 A function may take complex arguments and not be analytic: ``abs``, ``conj``, a comparison of real parts. `found_jacobian`
-therefore compares (1) with (2) along one direction, and takes (2) where they differ. Steps are relative to the size of each
-parameter, so that parameters may have any units.
+therefore compares (1) with (2) along one direction in which every column of the Jacobian counts alike, and along each
+parameter whose column is zero, and takes (2) where they differ. Steps are relative to the size of each parameter, so that
+parameters may have any units.
+
+The rounding errors of a function may be larger than ``eps |q|``: a residual is the difference of a model and data. They are
+measured by a second difference with a short step, `rounding`, as by the tables of differences of Moré & Wild, SIAM J. Sci.
+Comput. 33 (2011) 1292.
 
 Source: Squire & Trapp, SIAM Rev. 40 (1998) 110.
 """
@@ -19,19 +24,31 @@ Source: Squire & Trapp, SIAM Rev. 40 (1998) 110.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..namespace import Array, array_namespace, copied, is_numpy, quiet, read_only
 
-__all__ = ["STEPS", "basis_vector", "complex_step", "differences", "found_jacobian", "jacobian_by", "sizes"]
+__all__ = [
+    "STEPS",
+    "Difference",
+    "basis_vector",
+    "complex_step",
+    "difference",
+    "differences",
+    "found_jacobian",
+    "jacobian_by",
+    "rounding",
+    "sizes",
+]
 
 Function = Callable[[Array], Array]
-NOISE = 1e4  # multiple of eps up to which a change of a function may be rounding
+NOISE = 1e4  # multiple of its rounding errors up to which a change of a function says little
 GROWTH = 1e3  # factor by which a step grows
+SHARE = 1e-6  # of the largest column of a Jacobian, below which a column counts less in its test
 STEPS = (1.0, 1e-1, 1e-2, 1e-3)  # factors of the step of differences: a strongly nonlinear function needs a shorter one
 
 
@@ -91,6 +108,32 @@ def complex_step(function: Function, theta: Array, v: Array) -> Array:
     return xp.imag(value) / h
 
 
+def rounding(function: Function, theta: Array, J: Array) -> Array:
+    """Return the size of the rounding errors of a function, (N,), from a second difference, three evaluations.
+
+    Its steps are ``eps^{1/2}`` of each parameter, so that a smooth function has eps of its own size there. It is one multiple of ``|q_i| + sum_j |J_ij| s_j`` with the sizes s of the parameters, at least eps: the same for all
+    rows, since an error that a row happens not to show says nothing.
+
+    Parameters
+    ----------
+    function : callable
+        Maps theta (P,) to an array (N,).
+    theta : array (P,)
+        The point.
+    J : array (N, P)
+        The Jacobian, or something of its size.
+    """
+    xp = array_namespace(theta)
+    eps = float(xp.finfo(theta.dtype).eps)
+    value, below, above = (
+        xp.asarray(function(read_only(theta * (1 + k * eps**0.5))), copy=True) for k in (0, -1, 1)
+    )  # the function may reuse its array
+    change = xp.abs((above - value) - (value - below))
+    size = xp.abs(value) + xp.abs(J) @ sizes(theta)
+    share = float(xp.max(xp.where(size > 0, change / xp.where(size > 0, size, 1 + 0 * size), 0 * size)))
+    return max(share, eps) * size
+
+
 def differences(function: Function, theta: Array, v: Array, factor: float = 1.0) -> Array:
     """Return the derivative of a function along v by (2), (N,).
 
@@ -107,6 +150,30 @@ def differences(function: Function, theta: Array, v: Array, factor: float = 1.0)
     factor : float
         A multiple of that step.
     """
+    return difference(function, theta, v, factor).slope
+
+
+class Difference(NamedTuple):
+    """A derivative by (2)."""
+
+    slope: Array
+    """The derivative along v, (N,)."""
+    unsure: Array
+    """What rounding errors of the function may make of it, (N,)."""
+    direction: Array
+    """The direction of the rounded points, (P,), which is v to rounding relative to the step."""
+
+
+def difference(function: Function, theta: Array, v: Array, factor: float, noise: Array | None = None) -> Difference:
+    """Return the derivative along v by (2), with its errors.
+
+    Parameters
+    ----------
+    function, theta, v, factor : callable, array (P,), array (P,), float
+        As in `differences`.
+    noise : array (N,), optional
+        `rounding` of the function here; by default ``eps max_i |q_i|``.
+    """
     xp = array_namespace(theta)
     eps, moved, one = float(xp.finfo(theta.dtype).eps), xp.abs(v) > 0, xp.ones_like(v)
     h = factor * eps ** (1 / 3) * _longest(theta, v)
@@ -114,11 +181,12 @@ def differences(function: Function, theta: Array, v: Array, factor: float = 1.0)
     while True:
         high, low = theta + h * v, theta - h * v
         width = xp.max(xp.where(moved, (high - low) / xp.where(moved, v, one), 0 * one))  # what was really moved
-        above = xp.asarray(function(read_only(high)), copy=True)  # the function may reuse its array
+        above = xp.asarray(function(read_only(high)), copy=True)
         change = above - function(read_only(low))
-        significant = bool(xp.any(xp.abs(change) > NOISE * eps * xp.max(xp.abs(above))))
+        rounded = eps * xp.max(xp.abs(above)) + 0 * xp.abs(change) if noise is None else noise
+        significant = bool(xp.any(xp.abs(change) > NOISE * rounded))
         if significant or not h < longest or not bool(xp.all(xp.isfinite(change))):
-            return change / width
+            return Difference(change / width, 2 * rounded / width, (high - low) / width)
         h = min(GROWTH * h, longest)
 
 
@@ -158,25 +226,53 @@ def found_jacobian(function: Function, on_complex: Function, theta: Array) -> tu
                 J = jacobian_by(complex_step, on_complex, theta)
             except Exception:  # whatever a function does that was not made for complex numbers
                 J = None
-        if J is not None and _agrees(function, theta, J):
-            return J, "complex step"
-    return jacobian_by(differences, function, theta), "differences"
+        if J is not None and J.dtype == theta.dtype and np.all(np.isfinite(J)):
+            with quiet():
+                noise = rounding(function, theta, J)
+                if all(_agrees(function, theta, J, v, noise) for v in _tests(theta, J)):
+                    return J, "complex step"
+    return _differenced(function, theta), "differences"
 
 
-def _agrees(function: Function, theta: Array, J: Any) -> bool:
-    """Return whether a Jacobian agrees with differences along one direction in every row."""
-    eps = float(np.finfo(theta.dtype).eps)
-    v = (np.random.default_rng(0).uniform(0.5, 1.0, theta.shape[0]) * sizes(theta)).astype(theta.dtype)
-    if J.dtype != theta.dtype or not np.all(np.isfinite(J)):
-        return False
+def _differenced(function: Function, theta: Array) -> Array:
+    """Return the Jacobian by (2), (N, P); a column whose changes are within the rounding errors is made with longer steps."""
+    xp, J = array_namespace(theta), jacobian_by(differences, function, theta)
+    eps = float(xp.finfo(theta.dtype).eps)
     with quiet():
-        exact, size = J @ v, np.abs(J) @ np.abs(v)
-        right = np.zeros(J.shape[0], dtype=bool)
-        for factor in STEPS:
-            rough = np.asarray(differences(function, theta, v, factor))
-            if rough.shape != exact.shape:
-                return False
-            right |= np.abs(exact - rough) <= 10 * eps ** (1 / 3) * (size + np.abs(rough))
-            if np.all(right):
-                return True
+        noise = rounding(function, theta, J)
+        change = 2 * eps ** (1 / 3) * xp.abs(J) * sizes(theta)
+        faint = ~xp.any(change > NOISE * noise[:, None], axis=0)
+    columns = [J[:, j] for j in range(theta.shape[0])]
+    for j, again in enumerate(faint):
+        if bool(again) and bool(xp.all(xp.isfinite(noise))) and bool(xp.any(noise > 0)):
+            columns[j] = difference(function, theta, basis_vector(theta, j), 1.0, noise).slope
+    return xp.stack(columns, axis=1)
+
+
+def _tests(theta: Array, J: Any) -> Iterator[Array]:
+    """Yield directions, (P,): one in which the columns of J have one size, within limits, and each in which J has a zero column."""
+    size = sizes(theta)
+    felt = np.max(np.abs(J), axis=0) * size
+    most = np.max(felt)
+    if most > 0:
+        weight = most / np.maximum(felt, SHARE * most)
+        yield (np.random.default_rng(0).uniform(0.5, 1.0, theta.shape[0]) * size * weight).astype(theta.dtype)
+    for j in np.flatnonzero(felt == 0):
+        yield size[j] * basis_vector(theta, int(j))
+
+
+def _agrees(function: Function, theta: Array, J: Any, v: Array, noise: Array) -> bool:
+    """Return whether a Jacobian agrees with differences along a direction in every row."""
+    tolerance = 10 * float(np.finfo(theta.dtype).eps) ** 0.5
+    right = np.zeros(J.shape[0], dtype=bool)
+    for factor in STEPS:
+        rough, unsure, moved = difference(function, theta, v, factor, noise)
+        rough, exact, size = np.asarray(rough), J @ moved, np.abs(J) @ np.abs(moved)
+        if rough.shape != exact.shape:
+            return False
+        size_here = size + np.abs(rough)
+        decides = (factor == STEPS[0]) | (100 * unsure <= size_here)  # a shorter step must not hide behind its rounding
+        right |= decides & (np.abs(exact - rough) <= tolerance * size_here + 10 * unsure)
+        if np.all(right):
+            return True
     return False

@@ -33,8 +33,9 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 from ..namespace import Array, array_namespace
 from ..refusals import plain_numbers, real_number
 from .cholesky import cholesky_step
+from .eigenbasis import Form
 from .model import Model
-from .spectral import Form, Step
+from .spectral import Step
 from .subproblem import Coefficients, cubic, damped, trust_region
 from .truncated import steihaug
 

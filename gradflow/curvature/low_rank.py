@@ -58,9 +58,10 @@ from ..energies.protocols import Problem
 from ..energies.random_vectors import normal_vector
 from ..namespace import Array, array_namespace
 from ..refusals import one_of, whole_number
+from .eigenbasis import Form, beside
 from .krylov import lanczos, tridiagonal
 from .model import Approximation, Curvature, Model, curvature_in
-from .spectral import DENSE_LIMIT, ROOT_LIMIT, SPECTRA, SVD_LIMIT, Floor, Form, beside
+from .spectral import DENSE_LIMIT, ROOT_LIMIT, SPECTRA, SVD_LIMIT, Floor
 
 __all__ = ["Factors", "LowRank", "LowRankModel", "Nystrom", "leading", "linear_matrix", "nystrom", "truncated_sum"]
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from ..namespace import Array, array_namespace
 from .model import Model
 
-__all__ = ["DENSE_SOLVERS", "Form", "beside", "dense_form", "felt_form", "row_matrix", "scale_of"]
+__all__ = ["DENSE_SOLVERS", "Form", "beside", "dense_form", "felt_form", "matrix_of", "row_matrix", "scale_of"]
 
 DENSE_SOLVERS = ("own", "svd", "gram", "eigh")
 """The decompositions."""
@@ -189,6 +189,20 @@ def beside(g: Array, without: Callable[[Array], Array], square: Callable[[Array]
     return rest / length, length
 
 
+def matrix_of(model: Model) -> Array:
+    """Return the matrix B of a model, (P, P), made once.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    """
+    if "matrix" not in model.forms:
+        model.forms["matrix"] = model.matrix()
+    B: Array = model.forms["matrix"]
+    return B
+
+
 def row_matrix(model: Model, weights: Array | None) -> Array:
     """Return ``R D^{-1} R^*``, (K, K), for the root R of a model without energy part; made once for a model and a metric.
 
@@ -250,7 +264,7 @@ def _gram(model: Model, weights: Array | None) -> Form:
 
 def _eigh(model: Model, weights: Array | None) -> Form:
     S = scale_of(model, weights, "solver='eigh'")
-    B, xp = model.matrix(), array_namespace(model.theta)
+    B, xp = matrix_of(model), array_namespace(model.theta)
     B = B / S / S if isinstance(S, (int, float)) else B / S / S[:, None]
     mu, V = xp.linalg.eigh(B)
     tiny = float(xp.finfo(mu.dtype).eps) * B.shape[0] * float(xp.max(xp.abs(mu)))

@@ -1,13 +1,13 @@
 r"""Preconditioners of the damped system ``(G + nu D) d = -g``.
 
-A preconditioner is an approximation N of ``G + nu D`` whose inverse is cheap to apply. It is made once for a model, and
+A preconditioner is an approximation Pi of ``G + nu D`` whose inverse is cheap to apply. It is made once for a model, and
 serves every nu.
 
-* `Jacobi`: the diagonal, ``N = diag(G) + nu D``. An entry of diag(G) that is not positive counts as its absolute value.
+* `Jacobi`: the diagonal, ``Pi = diag(G) + nu D``. An entry of diag(G) that is not positive counts as its absolute value.
 * `NystromPreconditioner`: with ``S = (M D)^{1/2}``, and the Nyström approximation ``U diag(mu) U^T``, of rank k, of the
   positive semi-definite ``A = S^{-1} B S^{-1}``, mu in descending order,
 
-  .. math:: N^{-1} = S^{-1}\Bigl[(\mu_k + \nu)\, U\,\mathrm{diag}\Bigl(\frac1{\mu + \nu}\Bigr) U^T + I - U U^T\Bigr] S^{-1} M,
+  .. math:: \Pi^{-1} = S^{-1}\Bigl[(\mu_k + \nu)\, U\,\mathrm{diag}\Bigl(\frac1{\mu + \nu}\Bigr) U^T + I - U U^T\Bigr] S^{-1} M,
                                                                                                         \tag{1}
 
   up to a factor. For ``E = A - U diag(mu) U^T``, which is positive semi-definite, the condition number of the
@@ -35,14 +35,14 @@ from .model import Model
 __all__ = ["Inverse", "Jacobi", "NystromPreconditioner", "Preconditioner"]
 
 Inverse: TypeAlias = Callable[[Array, float], Array]
-"""Maps v, (P,), and nu to ``N^{-1} v``, (P,), self-adjoint and positive in the inner product."""
+"""Maps v, (P,), and nu to ``\Pi^{-1} v``, (P,), self-adjoint and positive in the inner product."""
 
 
 class Preconditioner(Protocol):
-    """A choice of N; implementations are frozen dataclasses."""
+    """A choice of Pi; implementations are frozen dataclasses."""
 
     def at(self, model: Model, weights: Array | None) -> Inverse:
-        """Return the inverse of N.
+        """Return the inverse of Pi.
 
         Parameters
         ----------
@@ -63,13 +63,13 @@ class Jacobi:
     """The diagonal of ``G + nu D``."""
 
     def at(self, model: Model, weights: Array | None) -> Inverse:
-        """Return the inverse of N."""
+        """Return the inverse of Pi."""
         diagonal = array_namespace(model.theta).abs(model.diagonal())
         xp, D = array_namespace(diagonal), 1.0 if weights is None else weights
 
         def inverse(v: Array, nu: float) -> Array:
-            N = diagonal + nu * D
-            return v / xp.where(N > 0, N, 1 + 0 * N)
+            Pi = diagonal + nu * D
+            return v / xp.where(Pi > 0, Pi, 1 + 0 * Pi)
 
         return inverse
 
@@ -99,7 +99,7 @@ class NystromPreconditioner:
         object.__setattr__(self, "seed", whole_number("seed", self.seed))
 
     def at(self, model: Model, weights: Array | None) -> Inverse:
-        """Return the inverse of N.
+        """Return the inverse of Pi.
 
         Raises
         ------

@@ -136,7 +136,7 @@ def choose_form(model: Model, weights: Array | None) -> str:
         return "sparse" if N is not None and normal_entries(J) <= SPARSE_ENTRIES * sum(J.shape) else "lanczos"
     if N is not None and N * P <= ROOT_LIMIT and N * P * min(N, P) <= SVD_LIMIT:
         return "svd"
-    if model.has_gram and N is not None and N <= DENSE_LIMIT and (weights is None or N * P <= ROOT_LIMIT):
+    if model.has_gram and weights is None and N is not None and N <= DENSE_LIMIT:
         return "gram"
     return "eigh" if P <= DENSE_LIMIT else "lanczos"
 

@@ -1,14 +1,14 @@
 r"""The damped step by preconditioned conjugate gradients.
 
 For ``(G + nu D) d = -g`` and a preconditioner Pi (`gradflow.curvature.preconditioners`), from ``d_0 = 0``, ``r_0 = g`` and
-``p_0 = -\Pi^{-1} g``,
+``p_0 = -Pi^{-1} g``,
 
 .. math::
    \alpha_k &= \frac{(r_k, \Pi^{-1} r_k)_M}{(p_k, (G + \nu D) p_k)_M}, \qquad d_{k+1} = d_k + \alpha_k p_k, \qquad
    r_{k+1} = r_k + \alpha_k (G + \nu D) p_k,                                                           \tag{1} \\
    p_{k+1} &= -\Pi^{-1} r_{k+1} + \frac{(r_{k+1}, \Pi^{-1} r_{k+1})_M}{(r_k, \Pi^{-1} r_k)_M}\; p_k,            \tag{2}
 
-until ``|r_k| <= tol |g|`` in the norm of ``D^{-1}``. With the condition number kappa of ``\Pi^{-1}(G + nu D)``, the error
+until ``|r_k| <= tol |g|`` in the norm of ``D^{-1}``. With the condition number kappa of ``Pi^{-1}(G + nu D)``, the error
 in the norm of ``G + nu D`` satisfies
 
 .. math:: \|d_k - d\| \le 2\Bigl(\frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}\Bigr)^k \|d\|,                    \tag{3}
@@ -91,7 +91,7 @@ def conjugate_gradients(
     inner : callable
         The inner product, 0-d.
     inverse : callable
-        Maps v, (P,), to ``\Pi^{-1} v``.
+        Maps v, (P,), to ``Pi^{-1} v``.
     x, r : array (P,)
         The first iterate, and its residual ``A x + b``.
     D : float or array (P,)

@@ -35,7 +35,7 @@ from .model import Model
 __all__ = ["Inverse", "Jacobi", "NystromPreconditioner", "Preconditioner"]
 
 Inverse: TypeAlias = Callable[[Array, float], Array]
-"""Maps v, (P,), and nu to ``\Pi^{-1} v``, (P,), self-adjoint and positive in the inner product."""
+"""Maps v, (P,), and nu to ``Pi^{-1} v``, (P,), self-adjoint and positive in the inner product."""
 
 
 class Preconditioner(Protocol):

@@ -29,6 +29,8 @@ N     P      eigenbasis   cholesky
 600   1400   150          12
 1000  8400   160          90
 ====  =====  ===========  ========
+
+(The ratios: ``python benchmarks/choices.py damped``.)
 """
 
 from __future__ import annotations

@@ -40,6 +40,10 @@ b       b     (P,) or (N,)
 C       C     (P,) or (N,)
 ======  ====  =================
 
+All numbers have the dtype of the problem. A factor in float32 with refinement in float64 (Higham & Mary, Acta Numer. 31 (2022)
+347) needs a condition number below 1e7, and saves 2 of 11 milliseconds at K = 1000 on one core, of a step of 90: it is not
+used.
+
 Source: Nocedal & Wright, Numerical Optimization (2006), section 10.3; Higham, Accuracy and Stability of Numerical
 Algorithms (2002), section 10.1, for the residual of a Cholesky factorisation; van der Sluis, Numer. Math. 14 (1969) 14:
 the accuracy of (2) does not depend on a diagonal scaling of B.

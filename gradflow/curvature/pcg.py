@@ -212,8 +212,8 @@ class PCG:
 
     def _inverse(self, model: Model, weights: Array | None) -> Inverse:
         """Return the preconditioner, made once for a model and a metric."""
-        kept = model.forms.get(self)
-        if kept is None or kept[0] is not weights:
-            kept = model.forms[self] = weights, self.preconditioner.at(model, weights)
-        inverse: Inverse = kept[1]
+        kept, of = model.forms.get("preconditioner"), self.preconditioner
+        if kept is None or kept[0] is not weights or kept[1] is not of:
+            kept = model.forms["preconditioner"] = weights, of, of.at(model, weights)
+        inverse: Inverse = kept[2]
         return inverse

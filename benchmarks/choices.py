@@ -1,9 +1,10 @@
 """The ratios behind the constants and choices of the library, each against what it was chosen over, in one run.
 
-    python benchmarks/choices.py [blocks solvers memory batches start] [--rounds 9] [--threads 1]
+    python benchmarks/choices.py [blocks solvers damped memory batches start] [--rounds 9] [--threads 1]
 
 * blocks: a gradient with blocks of 32, 64, 128 samples over one with blocks of 16, for wide networks (BLOCK_ROWS);
 * solvers: a step of Restart(IEQ) by conjugate gradients over one by the Gram matrix, with what "auto" takes (iteration_bound);
+* damped: a step of FixedDamping by "cholesky" and "auto" over one by the eigenbasis that other globalisations take (direct);
 * memory: the peak of a step in arrays, in units of the matrix (N, N) or (P, P);
 * batches: `batches` of an order over `batch` of each of its runs, and over a step of SAV;
 * start: `solve` with no steps, with the thread pools of BLAS found once over finding them each time.
@@ -22,6 +23,7 @@ from threadpoolctl import threadpool_limits
 import gradflow as gf
 from gradflow.curvature import damped_step
 from gradflow.curvature.iteration_bound import iteration_bound
+from gradflow.curvature.spectral import choose_form
 from gradflow.energies.dense import DenseLinearization
 from gradflow.energies.linear import Zero
 from gradflow.namespace import _blas_pools
@@ -93,6 +95,29 @@ def solvers(rounds: int) -> None:
                 )
 
 
+def damped(rounds: int) -> None:
+    print("a step of FixedDamping, float64, 12 inputs: milliseconds by the eigenbasis; time of others over it")
+    for name, metric in (("identity", gf.curvature.Identity()), ("diagonal", gf.curvature.CurvatureDiagonal())):
+        for N, width in ((50, 20), (100, 40), (200, 60), (600, 100), (1000, 600)):
+            x = rng.standard_normal((N, 12))
+            net = gf.TwoLayerNet(12, width, activation="tanh", scaling="ntk")
+            problem, theta = gf.Regression(net, x, np.sin(x[:, :1])), net.init(0)
+            model = gf.curvature.GaussNewton().at(problem, theta)
+            eigenbasis = choose_form(model, metric.weights(model, theta) if name == "diagonal" else None)
+            fixed = {"metric": metric, "globalization": gf.curvature.FixedDamping(0.1)}
+            functions = {
+                solver: step(gf.SecondOrder(solver=solver, **fixed), problem, theta, 1.0)
+                for solver in (eigenbasis, "cholesky", "auto")
+            }
+            seconds = medians(functions, max(3, rounds // 2))
+            base = seconds[eigenbasis]
+            print(
+                f"  {name} N = {N:5} P = {theta.shape[0]:5} {eigenbasis:8} {1e3 * base:8.2f} "
+                f"cholesky {seconds['cholesky'] / base:5.2f} auto {seconds['auto'] / base:5.2f}",
+                flush=True,
+            )
+
+
 def step(scheme, problem, theta, dt):
     state = scheme.init(problem, theta)
     return lambda: scheme.step(problem, state, dt)
@@ -154,7 +179,7 @@ def start(rounds: int) -> None:
 
 
 def main() -> None:
-    parts = {f.__name__: f for f in (blocks, solvers, memory, batches, start)}
+    parts = {f.__name__: f for f in (blocks, solvers, damped, memory, batches, start)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(parts)}; all when left out")
     parser.add_argument("--rounds", type=int, default=9)

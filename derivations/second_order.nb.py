@@ -315,7 +315,8 @@ def the_state_of_a_line_search():
     # a quarter of the way: the slope is still 3/4 of the first, which c_2 = 1/2 refuses
     method = gf.SecondOrder(curvature=C.Hessian(), globalization=C.StrongWolfe(c2=0.5))
     new = method.step(problem, method.init(problem, start), 0.25)
-    assert (new.theta[0], new.size, new.evaluations) == (0.0, 1.0, 2)
+    assert max(abs(new.theta[0]), abs(new.size - 1)) < 1e-12  # the factor of the Hessian is a square root
+    assert new.evaluations == 2
 
 
 # %% [markdown]

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from gradflow.curvature import (
+    PCG,
     Armijo,
     Cubic,
     CurvatureDiagonal,
+    FixedDamping,
     GaussNewton,
     Hessian,
     MarquardtDamping,
+    NystromPreconditioner,
     StrongWolfe,
     TrustRegion,
 )
@@ -74,6 +77,9 @@ FLOWS = {
     "SecondOrder-absolute": SecondOrder(curvature=Hessian(), globalization=MarquardtDamping(), spectrum="absolute"),
     "SecondOrder-Armijo": SecondOrder(curvature=Hessian(), globalization=Armijo()),
     "SecondOrder-StrongWolfe": SecondOrder(curvature=Hessian(), globalization=StrongWolfe(), solver="cholesky"),
+    **{f"SecondOrder-{solver}": SecondOrder(solver=solver) for solver in ("cholesky", "qr", "pcg")},
+    "SecondOrder-Nystrom": SecondOrder(solver=PCG(NystromPreconditioner(3))),
+    "SecondOrder-positive": SecondOrder(curvature=Hessian(), globalization=FixedDamping(50.0)),
     "SecondOrder-steihaug": SecondOrder(curvature=Hessian(), globalization=TrustRegion(radius=0.5), solver="steihaug"),
     "LBFGS": LBFGS(memory=2),
     "LBFGS-Armijo": LBFGS(search=Armijo()),

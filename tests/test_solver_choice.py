@@ -9,7 +9,7 @@ import pytest
 from cases import MASSES, residual_case
 from gradflow.curvature.damped_step import _identity_plus, damped_step
 from gradflow.curvature.iteration_bound import iteration_bound
-from gradflow.curvature.lapack import identity_plus
+from gradflow.curvature.lapack import plus_identity
 from gradflow.energies.dense import DenseLeastSquares, DenseLinearization
 from gradflow.energies.linear import Diagonal, Shift, Zero
 from gradflow.energies.protocols import estimates
@@ -221,10 +221,10 @@ def test_a_network_takes_products_by_itself():
 def test_identity_plus_a_matrix(order, dtype):
     K = np.asarray(np.random.default_rng(0).standard_normal((5, 5)), dtype=dtype, order=order)
     K.flags.writeable = False
-    for found in (identity_plus(K), _identity_plus(strict, strict.asarray(K))):
+    for found in (plus_identity(K), _identity_plus(strict, strict.asarray(K))):
         np.testing.assert_array_equal(np.asarray(found), np.eye(5, dtype=dtype) + K)
         assert str(found.dtype).endswith(dtype)
-    assert identity_plus(K).flags.c_contiguous
+    assert plus_identity(K).flags.c_contiguous
 
 
 def test_blocks_have_64_samples_at_least():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.curvature.cholesky import cholesky_step, modified_cholesky
+from gradflow.curvature.cholesky import modified_cholesky
+from gradflow.curvature.normal_equations import cholesky_step
 from gradflow.curvature.spectral import minimise
 from gradflow.curvature.subproblem import damped, trust_region
 from gradflow.curvature.truncated import cauchy_point, dogleg, steihaug, to_boundary

@@ -38,10 +38,11 @@ from sphinx.util import logging
 import gradflow
 from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
 from gradflow.curvature.descent import Searching
-from gradflow.curvature.globalization import Direct, Globalization
+from gradflow.curvature.globalization import Damping, Direct, Globalization
 from gradflow.curvature.metric import Metric
 from gradflow.curvature.mixture import Weighting
 from gradflow.curvature.model import Curvature, Model, Remembering
+from gradflow.curvature.preconditioners import Preconditioner
 from gradflow.energies.protocols import Batched, OutputLinearization, OutputLoss
 from gradflow.run.steps import Controller
 from gradflow.schemes.protocols import Chaining, Dissipating, Evaluating, SchemeAbilities
@@ -50,8 +51,20 @@ LOGGER = logging.getLogger(__name__)
 SKIPPED_MODULES = {"gradflow.__main__", "gradflow.kernels.cupy", "gradflow.kernels.numba"}
 NEVER = {"SA01", "EX01", "ES01"}
 CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
-CONTRACTS += (Dissipating, Evaluating, Chaining, Controller, Curvature, Globalization, Direct, Searching, Metric, Model)
-CONTRACTS += (Remembering, Weighting)
+CONTRACTS += (
+    Dissipating,
+    Evaluating,
+    Chaining,
+    Controller,
+    Curvature,
+    Globalization,
+    Damping,
+    Direct,
+    Searching,
+    Metric,
+    Model,
+)
+CONTRACTS += (Remembering, Weighting, Preconditioner)
 CONTRACTS += (OutputLinearization, OutputLoss)
 DECLARED = {SchemeAbilities: ("init", "step"), Batched: ("energy", "energy_and_gradient")}
 """Of these one member is enough, in a class that has the others."""

@@ -16,12 +16,15 @@ from .metric import CurvatureDiagonal, Identity
 from .minimising_movement import Increment, minimising_movement
 from .mixture import ByConditionNumber, ByGradient, Mixture
 from .moving_average import MovingAverage
+from .pcg import PCG
+from .preconditioners import Jacobi, NystromPreconditioner
 from .sketched import Sketched
 from .spectral import Floor
 from .stationarity import Stationarity, stationarity
 
 __all__ = [
     "KFAC",
+    "PCG",
     "SOLVERS",
     "Armijo",
     "BlockDiagonal",
@@ -37,12 +40,14 @@ __all__ = [
     "Hessian",
     "Identity",
     "Increment",
+    "Jacobi",
     "LowRank",
     "MarquardtDamping",
     "Mixture",
     "MovingAverage",
     "NielsenDamping",
     "Nystrom",
+    "NystromPreconditioner",
     "Sketched",
     "Stationarity",
     "StrongWolfe",

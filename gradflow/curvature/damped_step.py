@@ -72,7 +72,7 @@ from ..energies.protocols import Linearization, estimates
 from ..namespace import Array, Namespace, array_namespace, is_numpy
 from ..refusals import one_of
 from .iteration_bound import iteration_bound
-from .lapack import cholesky_solve, identity_plus
+from .lapack import cholesky_solve, plus_identity
 
 __all__ = ["SOLVERS", "DampedStep", "choose_solver", "damped_step"]
 
@@ -267,7 +267,7 @@ def _solve_identity_plus(K: Array, b: Array) -> Array:
 def _identity_plus(xp: Namespace, K: Array) -> Array:
     """Return I + K, a new array (N, N); no identity matrix is formed."""
     if is_numpy(K):
-        return identity_plus(K)
+        return plus_identity(K)
     i = xp.arange(K.shape[0])
     return xp.where(i[:, None] == i[None, :], (xp.linalg.diagonal(K) + 1)[:, None], K)
 

@@ -31,11 +31,12 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 from ..energies.protocols import Problem, norm
 from ..namespace import Array, array_namespace
 from ..refusals import plain_numbers, real_number
-from .cholesky import cholesky_step
+from .eigenbasis import Form
 from .globalization import Control, Globalization
 from .line_search import Found, Phi, Trial, armijo, strong_wolfe
 from .model import Model
-from .spectral import Form, Step
+from .normal_equations import cholesky_step
+from .spectral import Step
 from .subproblem import Coefficients, damped
 
 __all__ = ["Armijo", "Point", "Searching", "StrongWolfe", "search_along"]

@@ -32,15 +32,17 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from ..namespace import Array, array_namespace
 from ..refusals import plain_numbers, real_number
-from .cholesky import cholesky_step
+from .direct import largest_eigenvalue
+from .eigenbasis import Form
 from .model import Model
-from .spectral import Form, Step
+from .spectral import Step
 from .subproblem import Coefficients, cubic, damped, trust_region
 from .truncated import steihaug
 
 __all__ = [
     "Control",
     "Cubic",
+    "Damping",
     "Direct",
     "FixedDamping",
     "Globalization",
@@ -126,6 +128,24 @@ class Direct(Globalization, Protocol):
         """
 
 
+@runtime_checkable
+class Damping(Globalization, Protocol):
+    """A globalisation whose control is the multiplier: its steps are those of `gradflow.curvature.direct`, too."""
+
+    def start_directly(self, model: Model, weights: Array | None, length: Array) -> Control:
+        """Return the first control, without an eigenbasis.
+
+        Parameters
+        ----------
+        model : Model
+            The first model.
+        weights : array (P,) or None
+            Diagonal of D, entries > 0; None for the identity.
+        length : 0-d array
+            ``|theta|_D``.
+        """
+
+
 def _largest(form: Form) -> Array:
     """Return the largest eigenvalue in absolute value, 1 for a zero model; 0-d."""
     xp = array_namespace(form.mu)
@@ -164,23 +184,22 @@ class FixedDamping:
 
     damping: float = 0.0
     accept: ClassVar[None] = None
-    direct: ClassVar[tuple[str, ...]] = ("cholesky",)
 
     def __post_init__(self) -> None:
         plain_numbers(self)
         real_number("damping", self.damping, 0)
 
-    def start(self, form: Form | None, length: Array) -> Control:
+    def start(self, form: Form, length: Array) -> Control:
+        """Return the damping."""
+        return Control(0 * length + self.damping, 1 + 0 * length)
+
+    def start_directly(self, model: Model, weights: Array | None, length: Array) -> Control:
         """Return the damping."""
         return Control(0 * length + self.damping, 1 + 0 * length)
 
     def solve(self, form: Form, size: Array) -> Coefficients:
         """Return the step of (3) of the subproblem; for an indefinite model, that of Newton's method."""
         return damped(form.gamma, form.mu, size, form.tiny)
-
-    def solve_directly(self, model: Model, weights: Array | None, size: Array, tol: float | None) -> Step:
-        """Return the damped step by a Cholesky factorisation; for an indefinite model, with more damping."""
-        return cholesky_step(model, weights, size)
 
     def after(self, control: Control, step: Step, ratio: Array) -> Control:
         """Return the same control."""
@@ -219,6 +238,10 @@ class MarquardtDamping:
     def start(self, form: Form, length: Array) -> Control:
         """Return lambda, relative to the largest eigenvalue."""
         return Control(self.start_relative * _largest(form), 1 + 0 * length)
+
+    def start_directly(self, model: Model, weights: Array | None, length: Array) -> Control:
+        """Return lambda, relative to the largest eigenvalue of a Krylov space."""
+        return Control(self.start_relative * largest_eigenvalue(model, weights) + 0 * length, 1 + 0 * length)
 
     def solve(self, form: Form, size: Array) -> Coefficients:
         """Return the damped step."""
@@ -259,6 +282,10 @@ class NielsenDamping:
     def start(self, form: Form, length: Array) -> Control:
         """Return lambda, relative to the largest eigenvalue, and the factor 2."""
         return Control(self.start_relative * _largest(form), 2 + 0 * length)
+
+    def start_directly(self, model: Model, weights: Array | None, length: Array) -> Control:
+        """Return lambda, relative to the largest eigenvalue of a Krylov space, and the factor 2."""
+        return Control(self.start_relative * largest_eigenvalue(model, weights) + 0 * length, 2 + 0 * length)
 
     def solve(self, form: Form, size: Array) -> Coefficients:
         """Return the damped step."""

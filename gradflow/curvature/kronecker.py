@@ -47,9 +47,9 @@ from ..energies.protocols import Layer, Problem, problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import instance
 from .block_diagonal import Restricted, joined
+from .eigenbasis import Form
 from .fisher import Fisher
 from .outer_products import OuterProducts
-from .spectral import Form
 
 __all__ = ["KFAC", "KroneckerFactors", "KroneckerModel"]
 

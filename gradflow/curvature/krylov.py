@@ -21,6 +21,8 @@ from ..namespace import Array, array_namespace
 
 __all__ = ["Krylov", "combined", "lanczos", "tridiagonal"]
 
+BLOCK = 16  # vectors that are stored together
+
 
 class Krylov(NamedTuple):
     """The first k steps of the process; the lists are those of the process, and grow with it."""
@@ -59,13 +61,16 @@ def lanczos(
     xp = array_namespace(b)
     eps = float(xp.finfo(b.dtype).eps)
     basis, alpha, beta = [b / float(inner(b, b)) ** 0.5], list[float](), list[float]()
+    full: list[Array] = []  # the vectors, BLOCK to an array: none is copied a second time
     while True:
         u = operator(basis[-1])
         alpha.append(float(inner(basis[-1], u)))
-        V = None if mass is None else xp.stack(basis)
+        rest = basis[BLOCK * len(full) :]
+        blocks = None if mass is None else [*full, xp.stack(rest)] if rest else full
         for _ in range(2):  # twice is enough
-            if V is not None:
-                u = u - (V @ (mass * u)) @ V
+            if blocks is not None:
+                for V in blocks:
+                    u = u - (V @ (mass * u)) @ V
                 continue
             for v in basis:
                 u = u - inner(v, u) * v
@@ -77,6 +82,9 @@ def lanczos(
             return
         beta.append(length)
         basis.append(u / length)
+        if mass is not None and len(basis) == BLOCK * (len(full) + 1):
+            full.append(xp.stack(basis[-BLOCK:]))
+            basis[-BLOCK:] = [full[-1][i, :] for i in range(BLOCK)]  # views, where the library has them
 
 
 def tridiagonal(space: Krylov) -> Array:

@@ -13,19 +13,21 @@ from typing import Any
 
 from ..namespace import Array, blas_pools
 
-__all__ = ["cholesky_solve", "identity_plus"]
+__all__ = ["cholesky_solve", "plus_identity"]
 
 
-def identity_plus(K: Array) -> Array:
-    """Return I + K, a new C-ordered NumPy array (N, N), without forming the identity.
+def plus_identity(K: Array, shift: float = 1.0) -> Array:
+    """Return K + shift I, a new C-ordered NumPy array (N, N), without forming the identity.
 
     Parameters
     ----------
     K : array (N, N)
         A matrix; not written to.
+    shift : float
+        The multiple of the identity.
     """
     M = K.copy(order="C")
-    M.reshape(-1)[:: M.shape[0] + 1] += 1
+    M.reshape(-1)[:: M.shape[0] + 1] += shift
     return M
 
 

@@ -58,9 +58,10 @@ from ..energies.protocols import Problem
 from ..energies.random_vectors import normal_vector
 from ..namespace import Array, array_namespace
 from ..refusals import one_of, whole_number
+from .eigenbasis import Form, beside
 from .krylov import lanczos, tridiagonal
 from .model import Approximation, Curvature, Model, curvature_in
-from .spectral import DENSE_LIMIT, ROOT_LIMIT, SPECTRA, SVD_LIMIT, Floor, Form, beside
+from .spectral import DENSE_LIMIT, ROOT_LIMIT, SPECTRA, SVD_LIMIT, Floor
 
 __all__ = ["Factors", "LowRank", "LowRankModel", "Nystrom", "leading", "linear_matrix", "nystrom", "truncated_sum"]
 
@@ -177,8 +178,10 @@ def leading(model: Model, rank: int) -> Factors:
     return _largest(mu, V / S[:, None], rank)
 
 
-def nystrom(model: Model, rank: int, seed: int) -> Factors:
+def nystrom(model: Model, rank: int, seed: int, weights: Array | None = None) -> Factors:
     """Return U, (P, k), and mu, (k,), of (3).
+
+    With weights, they are those of ``D^{-1} G_0``, and U is orthonormal in the metric D.
 
     Parameters
     ----------
@@ -188,12 +191,15 @@ def nystrom(model: Model, rank: int, seed: int) -> Factors:
         The number k of random vectors; P if it is larger.
     seed : int
         Of the random vectors, >= 0. They depend on it alone: every step of a run has the same ones.
+    weights : array (P,), optional
+        Diagonal of D, entries > 0; by default the identity.
     """
-    xp, S = array_namespace(model.theta), model.known_mass("a curvature of low rank") ** 0.5 + 0 * model.theta
+    D: Array | float = 1.0 if weights is None else weights
+    xp, S = array_namespace(model.theta), (model.known_mass("a curvature of low rank") * D) ** 0.5 + 0 * model.theta
     eps = float(xp.finfo(S.dtype).eps)
     draws = [S * normal_vector(model.problem, model.theta, seed, j)[0] for j in range(min(rank, model.shape[0]))]
     Omega = xp.linalg.qr(xp.stack(draws, axis=1))[0]
-    Y = xp.stack([S * _without_part(model, Omega[:, j] / S) for j in range(Omega.shape[1])], axis=1)
+    Y = xp.stack([S / D * _without_part(model, Omega[:, j] / S) for j in range(Omega.shape[1])], axis=1)
     if not bool(xp.all(xp.isfinite(Y))):
         return _nothing(model, rank)
     s = eps * float(xp.linalg.matrix_norm(Y))

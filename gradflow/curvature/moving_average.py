@@ -31,9 +31,9 @@ from ..energies.linear import Diagonal
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
 from ..refusals import one_of, plain_numbers, real_number, whole_number
+from .eigenbasis import Form
 from .low_rank import LowRankModel, leading, linear_matrix, truncated_sum
 from .model import Approximation, Curvature, Model, curvature_in
-from .spectral import Form
 
 __all__ = ["FORMS", "DenseModel", "DiagonalModel", "MovingAverage"]
 

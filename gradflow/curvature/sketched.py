@@ -43,8 +43,8 @@ import numpy as np
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace, fingerprint
 from ..refusals import Floats, instance, one_of, whole_number
+from .eigenbasis import Form
 from .model import Approximation, Curvature, Model, curvature_in
-from .spectral import Form
 
 __all__ = ["SKETCHES", "Sketched", "SketchedModel", "draw", "hadamard_columns", "signs_in_columns"]
 

@@ -37,7 +37,7 @@ from math import copysign, inf, sqrt
 
 from ..namespace import Array, array_namespace
 from .model import Model
-from .spectral import Step
+from .spectral import Step, measured
 
 __all__ = ["cauchy_point", "dogleg", "steihaug", "to_boundary"]
 
@@ -77,11 +77,8 @@ class _Space:
 
     def step(self, d: Array, *, boundary: bool, negative: bool, products: int) -> Step:
         """Return d and what the model says of it, at the cost of one product."""
-        xp, g, model = array_namespace(d), self.model.gradient, self.model
-        slope, bend = self.inner(g, d), self.inner(d, model.apply(d))
-        most = -slope - bend / 2 if not (boundary or negative) else xp.asarray(inf, dtype=d.dtype)
-        length = 0 * d[0] + sqrt(max(self.dot(d, d), 0.0))
-        return Step(d, 0 * d[0], length, slope, bend, most, boundary, negative, products)
+        step = measured(self.model, self.weights, d, boundary=boundary, negative=negative, products=products)
+        return step if boundary or negative else step._replace(most=-step.slope - step.bend / 2)
 
 
 def steihaug(model: Model, weights: Array | None, radius: Array | float, *, tol: float | None = None) -> Step:

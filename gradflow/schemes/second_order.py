@@ -55,11 +55,13 @@ from math import isfinite
 from typing import Any, ClassVar, NamedTuple
 
 from ..curvature.descent import ROUNDING, Point, Searching, search_along
+from ..curvature.direct import DIRECT_SOLVERS, factorised, factorises, solve_damped
 from ..curvature.gauss_newton import GaussNewton
-from ..curvature.globalization import Control, Direct, Globalization, NielsenDamping
+from ..curvature.globalization import Control, Damping, Direct, Globalization, NielsenDamping
 from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
 from ..curvature.model import Curvature, Model, Remembering, decrease
+from ..curvature.pcg import PCG
 from ..curvature.spectral import SOLVERS, SPECTRA, Floor, Step, minimise
 from ..description import found
 from ..energies.linear import Scalar
@@ -141,15 +143,16 @@ class SecondOrder:
     globalization : Globalization
         What determines nu: `gradflow.curvature.FixedDamping`, `gradflow.curvature.NielsenDamping`, ...; or a line search,
         `gradflow.curvature.Armijo`, `gradflow.curvature.StrongWolfe`.
-    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos", "sparse", "cholesky", "steihaug"}
-        How the model is brought to its eigenbasis; see `gradflow.curvature.spectral`. Without an eigenbasis, ``cholesky``
-        solves (1) for a constant damping and for line searches, and ``steihaug`` the problem of a trust region by truncated
-        conjugate gradients.
+    solver : {"auto", "own", "svd", "gram", "eigh", "lanczos", "sparse", "cholesky", "qr", "pcg", "steihaug"} or PCG
+        How the model is brought to its eigenbasis; see `gradflow.curvature.eigenbasis`. Without an eigenbasis, ``cholesky``,
+        ``qr`` and ``pcg`` solve (1) for a given damping, ``cholesky`` also for line searches, and ``steihaug`` the problem of
+        a trust region by truncated conjugate gradients. For ``auto`` see `gradflow.curvature.direct`. A
+        `gradflow.curvature.PCG` has a preconditioner of its own.
     spectrum : {"exact", "absolute"} or gradflow.curvature.Floor
         Whether (1) has G, or ``|G|``, the operator with the absolute eigenvalues: directions of negative curvature are then
         left, where Newton's method is attracted. Or the eigenvalues are bounded below. The prediction (3) has G.
     tol : float, optional
-        For lanczos, sparse and steihaug, the residual of (1) to reach, relative to the gradient.
+        For lanczos, sparse, pcg and steihaug, the residual of (1) to reach, relative to the gradient.
 
     Raises
     ------
@@ -172,7 +175,7 @@ class SecondOrder:
     curvature: Curvature = GaussNewton()
     metric: Metric = Identity()
     globalization: Globalization = NielsenDamping()
-    solver: str = "auto"
+    solver: str | PCG = "auto"
     spectrum: str | Floor = "exact"
     tol: float | None = None
 
@@ -195,7 +198,8 @@ class SecondOrder:
                 raise ValueError(
                     f"{name} must be an object of gradflow.curvature with {', '.join(members)}, got {part!r}"
                 )
-        one_of("solver", self.solver, (*SOLVERS, *self._direct))
+        if not (isinstance(self.solver, PCG) and isinstance(self.globalization, Damping)):
+            one_of("solver", self.solver, (*SOLVERS, *self._direct))
         if not isinstance(self.spectrum, Floor) or self.solver not in SOLVERS:
             one_of("spectrum", self.spectrum, SPECTRA if self.solver in SOLVERS else SPECTRA[:1])
         if self.tol is not None:
@@ -215,6 +219,8 @@ class SecondOrder:
     @property
     def _direct(self) -> tuple[str, ...]:
         """The solvers without an eigenbasis."""
+        if isinstance(self.globalization, Damping):
+            return DIRECT_SOLVERS
         return self.globalization.direct if isinstance(self.globalization, Direct) else ()
 
     def known_energy(self, at: Model | None) -> Array | None:
@@ -248,20 +254,32 @@ class SecondOrder:
         weights = self._weights(model, state.weights) if fresh else state.weights
         control, D = state.control, weights if weights.shape else None
 
-        def first(form: Any) -> Control:
-            length = problem.inner(state.theta, weights * state.theta) ** 0.5
-            return _control("start", self.globalization.start(form, zero + length))
+        def length() -> Array:
+            return zero + problem.inner(state.theta, weights * state.theta) ** 0.5
 
         def subproblem(form: Any) -> Any:
             nonlocal control
-            control = first(form) if begins else control
+            control = self.globalization.start(form, length()) if begins else control
             return self.globalization.solve(form, control.size)
 
-        if isinstance(self.globalization, Direct) and self.solver in self._direct:
-            control = first(None) if begins else control
+        step: Step | None = None
+        no_form: Any = None
+        automatic = self.solver == "auto" and self.spectrum == "exact" and factorises(model, D)
+        if isinstance(self.globalization, Damping):
+            if begins and (automatic or self.solver not in SOLVERS):
+                control, begins = self.globalization.start_directly(model, D, length()), False
+            if automatic:
+                step = factorised(model, D, control.size)
+            elif self.solver not in SOLVERS:
+                step = solve_damped(model, D, control.size, self.solver, tol=self.tol)
+        elif isinstance(self.globalization, Searching) and automatic:
+            control = self.globalization.start(no_form, length()) if begins else control
+            step = factorised(model, D, 0.0)
+        elif isinstance(self.globalization, Direct) and self.solver in self._direct:
+            control = self.globalization.start(no_form, length()) if begins else control
             step = self.globalization.solve_directly(model, D, control.size, self.tol)
-        else:
-            step = minimise(model, D, subproblem, self.solver, tol=self.tol, spectrum=self.spectrum)
+        if step is None:
+            step = minimise(model, D, subproblem, str(self.solver), tol=self.tol, spectrum=self.spectrum)
         noise = ROUNDING * float(xp.finfo(state.theta.dtype).eps) * abs(float(model.energy))
         size, evaluations, found = control.size, 1, None
         if isinstance(self.globalization, Searching):

@@ -24,6 +24,7 @@ from ..curvature.hessian import Hessian
 from ..curvature.kronecker import KFAC as KFACCurvature
 from ..curvature.metric import CurvatureDiagonal, Identity, Metric
 from ..curvature.model import Curvature
+from ..curvature.pcg import PCG
 from ..refusals import instance
 from .second_order import SecondOrder
 
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 
-def Newton(*, damping: float = 0.0, solver: str = "auto") -> SecondOrder:
+def Newton(*, damping: float = 0.0, solver: str | PCG = "auto") -> SecondOrder:
     """Return Newton's method: ``(H + damping I) d = -g``.
 
     It is attracted by every stationary point, a saddle or a maximum too, and a step may increase the energy.
@@ -48,13 +49,13 @@ def Newton(*, damping: float = 0.0, solver: str = "auto") -> SecondOrder:
     ----------
     damping : float
         A constant multiplier >= 0, 1 / time.
-    solver : str
+    solver : str or PCG
         As in `SecondOrder`.
     """
     return SecondOrder(curvature=Hessian(), globalization=FixedDamping(damping), solver=solver)
 
 
-def GaussNewton(*, damping: float = 0.0, solver: str = "auto") -> SecondOrder:
+def GaussNewton(*, damping: float = 0.0, solver: str | PCG = "auto") -> SecondOrder:
     """Return the Gauss-Newton method: ``(J^* J + L + damping I) d = -g``.
 
     Without damping, the shortest solution is taken where J is rank-deficient. With ``damping = 1 / dt`` it is
@@ -64,13 +65,13 @@ def GaussNewton(*, damping: float = 0.0, solver: str = "auto") -> SecondOrder:
     ----------
     damping : float
         A constant multiplier >= 0, 1 / time.
-    solver : str
+    solver : str or PCG
         As in `SecondOrder`.
     """
     return SecondOrder(curvature=GaussNewtonCurvature(), globalization=FixedDamping(damping), solver=solver)
 
 
-def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver: str = "auto") -> SecondOrder:
+def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver: str | PCG = "auto") -> SecondOrder:
     """Return the natural gradient method: ``(M^{-1} F + L + damping I) d = -g`` with a Fisher matrix F.
 
     Without damping, L and singular directions, and with infinitesimal steps, it does not depend on how the model is
@@ -82,7 +83,7 @@ def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver:
         A constant multiplier >= 0, 1 / time.
     fisher : Fisher
         Which Fisher matrix: `gradflow.curvature.Fisher`.
-    solver : str
+    solver : str or PCG
         As in `SecondOrder`.
 
     Raises
@@ -106,7 +107,7 @@ def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver:
 
 
 def KFAC(
-    *, damping: float = 1e-3, fisher: Fisher = Fisher(), corrected: bool = False, solver: str = "auto"
+    *, damping: float = 1e-3, fisher: Fisher = Fisher(), corrected: bool = False, solver: str | PCG = "auto"
 ) -> SecondOrder:
     """Return natural gradient with the Kronecker factors of K-FAC: ``(M^{-1} (A (x) B) + L + damping I) d = -g`` in each layer.
 
@@ -121,7 +122,7 @@ def KFAC(
         Whose scores the factors have: `gradflow.curvature.Fisher`.
     corrected : bool
         Whether the eigenvalues are those of EKFAC.
-    solver : str
+    solver : str or PCG
         As in `SecondOrder`.
     """
     return SecondOrder(
@@ -133,7 +134,7 @@ def LevenbergMarquardt(
     *,
     globalization: Globalization = globalization.TrustRegion(),
     metric: Metric = CurvatureDiagonal(),
-    solver: str = "auto",
+    solver: str | PCG = "auto",
 ) -> SecondOrder:
     """Return the Levenberg-Marquardt method for least squares.
 
@@ -147,7 +148,7 @@ def LevenbergMarquardt(
         for the methods of these names.
     metric : Metric
         What is damped: `gradflow.curvature.CurvatureDiagonal`, or `gradflow.curvature.Identity` for Levenberg's method.
-    solver : str
+    solver : str or PCG
         As in `SecondOrder`.
 
     Examples
@@ -164,7 +165,11 @@ def LevenbergMarquardt(
 
 
 def TrustRegion(
-    *, radius: float | None = None, curvature: Curvature = Hessian(), metric: Metric = Identity(), solver: str = "auto"
+    *,
+    radius: float | None = None,
+    curvature: Curvature = Hessian(),
+    metric: Metric = Identity(),
+    solver: str | PCG = "auto",
 ) -> SecondOrder:
     """Return the trust-region method with exact subproblems, the hard case included; with ``solver="lanczos"``, GLTR.
 
@@ -176,14 +181,16 @@ def TrustRegion(
         As in `SecondOrder`.
     metric : Metric
         The shape of the region.
-    solver : str
+    solver : str or PCG
         As in `SecondOrder`.
     """
     region = globalization.TrustRegion(radius=radius)
     return SecondOrder(curvature=curvature, metric=metric, globalization=region, solver=solver)
 
 
-def CubicRegularization(*, weight: float = 1.0, curvature: Curvature = Hessian(), solver: str = "auto") -> SecondOrder:
+def CubicRegularization(
+    *, weight: float = 1.0, curvature: Curvature = Hessian(), solver: str | PCG = "auto"
+) -> SecondOrder:
     """Return adaptive cubic regularisation (ARC).
 
     Parameters
@@ -192,20 +199,20 @@ def CubicRegularization(*, weight: float = 1.0, curvature: Curvature = Hessian()
         The first weight sigma of the cubic term, > 0.
     curvature : Curvature
         As in `SecondOrder`.
-    solver : str
+    solver : str or PCG
         As in `SecondOrder`.
     """
     return SecondOrder(curvature=curvature, globalization=Cubic(weight=weight), solver=solver)
 
 
-def SaddleFreeNewton(*, damping: float = 1e-3, solver: str = "auto") -> SecondOrder:
+def SaddleFreeNewton(*, damping: float = 1e-3, solver: str | PCG = "auto") -> SecondOrder:
     """Return saddle-free Newton: ``(|H| + damping I) d = -g``, which is repelled by saddles.
 
     Parameters
     ----------
     damping : float
         A constant multiplier >= 0, 1 / time; it bounds the step where an eigenvalue vanishes.
-    solver : str
+    solver : str or PCG
         As in `SecondOrder`.
 
     Examples

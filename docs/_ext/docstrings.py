@@ -38,7 +38,7 @@ from sphinx.util import logging
 import gradflow
 from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
 from gradflow.curvature.descent import Searching
-from gradflow.curvature.globalization import Direct, Globalization
+from gradflow.curvature.globalization import Direct, Globalization, Judging
 from gradflow.curvature.metric import Metric
 from gradflow.curvature.mixture import Weighting
 from gradflow.curvature.model import Curvature, Model, Remembering
@@ -50,7 +50,19 @@ LOGGER = logging.getLogger(__name__)
 SKIPPED_MODULES = {"gradflow.__main__", "gradflow.kernels.cupy", "gradflow.kernels.numba"}
 NEVER = {"SA01", "EX01", "ES01"}
 CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
-CONTRACTS += (Dissipating, Evaluating, Chaining, Controller, Curvature, Globalization, Direct, Searching, Metric, Model)
+CONTRACTS += (
+    Dissipating,
+    Evaluating,
+    Chaining,
+    Controller,
+    Curvature,
+    Globalization,
+    Direct,
+    Judging,
+    Searching,
+    Metric,
+    Model,
+)
 CONTRACTS += (Remembering, Weighting)
 CONTRACTS += (OutputLinearization, OutputLoss)
 DECLARED = {SchemeAbilities: ("init", "step"), Batched: ("energy", "energy_and_gradient")}

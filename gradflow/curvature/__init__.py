@@ -1,7 +1,9 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
 from .block_diagonal import BlockDiagonal
+from .block_region import BlockTrustRegion
 from .capped_cg import capped_cg
+from .curvature_region import CurvatureRegion
 from .damped_step import SOLVERS, damped_step
 from .descent import Armijo, StrongWolfe
 from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
@@ -12,28 +14,33 @@ from .globalization import Cubic, FixedDamping, MarquardtDamping, NielsenDamping
 from .hessian import Hessian
 from .kronecker import KFAC
 from .low_rank import LowRank, Nystrom
-from .metric import CurvatureDiagonal, Identity
+from .metric import CurvatureDiagonal, GradientPower, GradientSquares, Identity
 from .minimising_movement import Increment, minimising_movement
 from .mixture import ByConditionNumber, ByGradient, Mixture
 from .moving_average import MovingAverage
 from .sketched import Sketched
 from .spectral import Floor
 from .stationarity import Stationarity, stationarity
+from .stochastic_region import StochasticTrustRegion
 
 __all__ = [
     "KFAC",
     "SOLVERS",
     "Armijo",
     "BlockDiagonal",
+    "BlockTrustRegion",
     "ByConditionNumber",
     "ByGradient",
     "Cubic",
     "CurvatureDiagonal",
+    "CurvatureRegion",
     "Fisher",
     "FixedDamping",
     "Floor",
     "GaussNewton",
     "GeneralizedGaussNewton",
+    "GradientPower",
+    "GradientSquares",
     "Hessian",
     "Identity",
     "Increment",
@@ -45,6 +52,7 @@ __all__ = [
     "Nystrom",
     "Sketched",
     "Stationarity",
+    "StochasticTrustRegion",
     "StrongWolfe",
     "TrustRegion",
     "capped_cg",

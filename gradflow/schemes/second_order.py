@@ -56,7 +56,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..curvature.descent import ROUNDING, Point, Searching, search_along
 from ..curvature.gauss_newton import GaussNewton
-from ..curvature.globalization import Control, Direct, Globalization, NielsenDamping
+from ..curvature.globalization import Control, Direct, Globalization, Judging, NielsenDamping
 from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
 from ..curvature.model import Curvature, Model, Remembering, decrease
@@ -277,8 +277,12 @@ class SecondOrder:
             exhausted = float(xp.sum(xp.abs(model.gradient) * xp.abs(state.theta))) <= noise
         threshold = self.globalization.accept
         accepted = not failed if found is not None else threshold is None or bool(ratio > threshold)
+        judged = ratio
+        if isinstance(self.globalization, Judging) and not failed:
+            accepted = self.globalization.accepts(model, new, D, control.size, ratio)
+            judged = ratio if accepted else zero - 1
         after = SecondOrderState(
-            trial if accepted else state.theta, control if still else self.globalization.after(control, step, ratio), weights, size,
+            trial if accepted else state.theta, control if still else self.globalization.after(control, step, judged), weights, size,
             step.nu, step.length, predicted, _share(predicted, step.most), actual, ratio, zero + float(exhausted),
             zero + float(accepted), zero + float(step.boundary),
             zero + float(step.negative), zero + step.products, zero + evaluations, memory,

@@ -17,6 +17,9 @@ globalisation       control     after a trial
 `Cubic`             sigma       ``rho > 9/10``: sigma / 2; ``rho < 1/10``: 2 sigma
 ==================  ==========  ==============================================================================
 
+Regions of other shapes are `gradflow.curvature.CurvatureRegion` and `gradflow.curvature.BlockTrustRegion`, and
+`gradflow.curvature.StochasticTrustRegion` is for energies that are estimates.
+
 lambda and sigma are the multiplier ``nu = lambda`` and ``nu = sigma |d|_D`` of the metric; in a model with a negative
 eigenvalue ``mu_1``, the damped methods take ``nu = lambda - mu_1``. A trial whose energy is not finite has the ratio -1.
 

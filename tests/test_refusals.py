@@ -255,7 +255,7 @@ def of_schemes():
     }.items():
         yield f"curvature.{name}", getattr(gf.curvature, name), {}, right
     region = {"radius": POSITIVE, "most": POSITIVE | NONE, "accept": ZERO, "damping": NONNEGATIVE}
-    switches = {"objective": OBJECT, "adaptive": {"True", "False"}, "limit": POSITIVE | NONE}
+    switches = {"objective": OBJECT, "adaptive": {"True", "False"}, "most_divergence": POSITIVE | NONE}
     yield "CurvatureRegion", gf.curvature.CurvatureRegion, {"radius": 1.0}, region | switches
     stochastic = {"radius": POSITIVE, "most": POSITIVE | NONE, "accept": {"0.5"}, "steepness": POSITIVE}
     factor = {"factor": {"2", "1.5"}}

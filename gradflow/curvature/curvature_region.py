@@ -24,8 +24,8 @@ Every eigenbasis serves, that of Kronecker factors too.
 
 The gain ratio has the quadratic model in both cases. From ``t = 2`` on, (2) is too long for ``G >= 0``: no decrease is
 predicted, and the trial is rejected. A rejected trial is the backtracking of TRPO: the eigenbasis is kept, and d is
-shorter. With ``limit``, a trial is also rejected if its divergence (`gradflow.curvature.fisher.divergence`) exceeds
-``limit delta^2 / 2``.
+shorter. With ``most_divergence``, a trial is also rejected if its divergence (`gradflow.curvature.fisher.divergence`), the true
+one and not that of second order, exceeds this number.
 
 ========  ==========  =====
 symbol    code        shape
@@ -57,7 +57,6 @@ __all__ = ["OBJECTIVES", "CurvatureRegion", "curvature_region"]
 
 OBJECTIVES = ("quadratic", "linear")
 """What is minimised: (3) or (2)."""
-ROUNDING = 64.0  # multiple of eps |E| up to which a divergence is a rounding error
 
 
 def curvature_region(
@@ -110,16 +109,16 @@ class CurvatureRegion:
     adaptive : bool
         Whether the radius follows the ratio, as that of `gradflow.curvature.TrustRegion` does. If not, an accepted trial
         sets it back to `radius`, and a rejected one divides it by 4.
-    limit : float, optional
-        The largest divergence of a trial that is accepted, relative to ``delta^2 / 2``, > 0; by default it is not computed.
-        It needs a problem with outputs.
+    most_divergence : float, optional
+        The largest divergence of a trial that is accepted, > 0; by default it is not computed. It needs a problem with
+        outputs.
     accept : float
         The smallest ratio that is accepted, in [0, 1/4).
 
     Raises
     ------
     ValueError
-        If an argument is out of its range; in a step, if there is a limit and the problem has no outputs.
+        If an argument is out of its range; in a step, if there is a largest divergence and the problem has no outputs.
 
     Examples
     --------
@@ -128,7 +127,7 @@ class CurvatureRegion:
     >>> x = rng.standard_normal((60, 2))
     >>> labels = (x[:, 0] * x[:, 1] > 0).astype(int)
     >>> problem = gf.Classification(gf.TwoLayerNet(2, 8, 2, activation="tanh", scaling="ntk"), x, labels)
-    >>> region = gf.curvature.CurvatureRegion(radius=(2 * 0.05) ** 0.5, limit=1.5)  # divergence at most 0.05, as measured 0.075
+    >>> region = gf.curvature.CurvatureRegion(radius=(2 * 0.05) ** 0.5, most_divergence=0.1)
     >>> method = gf.SecondOrder(curvature=gf.curvature.Fisher(), globalization=region)
     >>> run = gf.solve(problem, method, problem.net.init(0), steps=40)
     >>> problem.accuracy(run.theta)
@@ -140,7 +139,7 @@ class CurvatureRegion:
     damping: float = 1e-3
     objective: str = "quadratic"
     adaptive: bool = True
-    limit: float | None = None
+    most_divergence: float | None = None
     accept: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -149,8 +148,8 @@ class CurvatureRegion:
         real_number("damping", self.damping, 0)
         one_of("objective", self.objective, OBJECTIVES)
         instance("adaptive", self.adaptive, bool, "True or False")
-        if self.limit is not None:
-            real_number("limit", self.limit, 0, open_low=True)
+        if self.most_divergence is not None:
+            real_number("most_divergence", self.most_divergence, 0, open_low=True)
         _ = self._rule  # which checks the other numbers
 
     @property
@@ -167,14 +166,11 @@ class CurvatureRegion:
         return curvature_region(form.gamma, form.mu, size, self.damping, linear=linear, tiny=form.tiny)
 
     def accepts(self, model: Model, new: Model, weights: Array | None, size: Array, ratio: Array) -> bool:
-        """Return whether the ratio exceeds `accept`, and the divergence does not exceed its limit."""
+        """Return whether the ratio exceeds `accept`, and the divergence is at most `most_divergence`."""
         if not bool(ratio > self.accept):
             return False
-        if self.limit is None:
-            return True
-        eps = float(array_namespace(size).finfo(size.dtype).eps)
-        noise = ROUNDING * eps * abs(float(model.energy))
-        return float(divergence(model.problem, model.theta, new.theta)) <= self.limit * float(size) ** 2 / 2 + noise
+        most = self.most_divergence
+        return most is None or bool(divergence(model.problem, model.theta, new.theta) <= most)
 
     def after(self, control: Control, step: Step, ratio: Array) -> Control:
         """Return the radius by the rule of `gradflow.curvature.TrustRegion`, with the length (1)."""

@@ -258,3 +258,25 @@ def the_radius_vanishes_without_noise():
             state = method.step(form, state, 1.0)
         assert np.linalg.norm(state.theta) < 1e-6
         assert (float(state.control.size) < 0.1) is vanishes
+
+
+# %% [markdown]
+# ## A heavy ball has no radius that is small enough
+#
+# With the term $\mu (d, v)$ the linear part of the model is $h = g + \mu v$. A small region makes d nearly $-\delta h/|h|$,
+# whose slope has the sign of $-(g, h)$: it does not depend on the radius.
+
+
+# %%
+@check("counterexample", "E = x, g = 1, v = -2, mu = 1; every dimension and inner product for the slope")
+def a_heavy_ball_has_no_radius():
+    """d = -delta h/|h| has (g, d) = -delta (g, h)/|h|; for g = 1, mu v = -2 it is +delta: E = x rises by delta for every radius."""
+    P = Space("P")
+    g, v = P.vectors("g v")
+    mu, delta = sp.symbols("mu delta", positive=True)
+    h = g + mu * v
+    length = sp.sqrt(P.inner(h, h))
+    d = -delta / length * h
+    assert is_zero(P.inner(g, d) + delta * (P.inner(g, g) + mu * P.inner(g, v)) / length)
+    slope, push = sp.Integer(1), sp.Integer(-2)
+    assert is_zero(-delta * slope * (slope + push) / sp.Abs(slope + push) - delta)

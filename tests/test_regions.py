@@ -1,5 +1,6 @@
 """Trust regions of other shapes: measured by the curvature, by gradients, by blocks; and those of estimated energies."""
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 import scipy.optimize
@@ -240,6 +241,36 @@ def test_the_region_of_the_absolute_hessian_leaves_a_saddle(objective):
     )
     end = gf.solve(problem, method, start, steps=80).theta
     np.testing.assert_allclose(end, [1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_regions_run_in_the_array_api_standard(loss):
+    """With the numbers of NumPy: the divergence, and the steps in the bases of a Fisher matrix and of blocks."""
+    rng = np.random.default_rng(0)
+    x, labels, y = rng.standard_normal((5, 2)), np.array([0, 1, 2, 0, 1]), rng.standard_normal((5, 3))
+    found = []
+    for xp in (np, strict):
+        net = gf.TwoLayerNet(2, 3, 3, activation="tanh", scaling="ntk", kernels="reference")
+        problem = (
+            gf.Regression(net, xp.asarray(x), xp.asarray(y))
+            if loss == "mse"
+            else gf.Classification(net, xp.asarray(x), xp.asarray(labels))
+        )
+        theta = xp.asarray(net.init(0))
+        rows = [divergence(problem, theta, 1.1 * theta)]
+        for curvature, region in (
+            (C.Fisher(), C.CurvatureRegion(0.2, most_divergence=1.0)),
+            (C.Fisher(), C.CurvatureRegion(0.2, objective="linear", adaptive=False)),
+            (C.BlockDiagonal(), C.BlockTrustRegion((1.0, 0.5), radius=0.2)),
+            (C.BlockDiagonal(blocks="neuron"), C.BlockTrustRegion(radius=0.2)),
+            (C.GeneralizedGaussNewton(), C.StochasticTrustRegion(0.2)),
+        ):
+            rows.append(
+                gf.solve(problem, gf.SecondOrder(curvature=curvature, globalization=region), theta, steps=3).theta
+            )
+        found.append([np.asarray(row) for row in rows])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
 # -- Measured by gradients ----------------------------------------------------------------------------------------

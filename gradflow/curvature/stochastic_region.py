@@ -25,7 +25,8 @@ more with one,
 
 With noise, convergence is almost sure if models and estimates are accurate often enough: to order ``delta^2`` for the energy
 and delta for the gradient, with probabilities above a bound. Batches of a fixed size do not have this accuracy for small
-delta. That theorem is of the source, and it is not proved here.
+delta. That theorem is of the source, and it is not proved here. It is one of first order: with ``g = 0`` no trial is accepted,
+at a saddle either.
 
 Source: Chen, Menickelly & Scheinberg, Math. Program. 169 (2018) 447, Algorithm 1 (STORM); Bandeira, Scheinberg & Vicente,
 SIAM J. Optim. 24 (2014) 1238.

@@ -12,7 +12,7 @@ from gradflow.curvature.curvature_region import curvature_region
 from gradflow.curvature.fisher import divergence
 from gradflow.curvature.globalization import Control
 from gradflow.curvature.model import Model
-from gradflow.curvature.spectral import Step, minimise
+from gradflow.curvature.spectral import Form, Step, minimise
 from smooth_problems import SPLITS, double_well, smooth_problem
 
 C = gf.curvature
@@ -48,6 +48,12 @@ def measured_by(model, damping, D=1.0):
     S = np.sqrt(model.mass * D * np.ones(len(B)))
     mu, V = np.linalg.eigh(B / S / S[:, None])
     return ((V * (abs(mu) + damping)) @ V.T) * S * S[:, None]
+
+
+def trial(*, length=1.0, bend=1.0, boundary=True):
+    """Return a step with these numbers."""
+    one = np.float64(1.0)
+    return Step(np.ones(2), one, length * one, -one, bend * one, one, boundary, False, 0)
 
 
 def lowest(g, B, balls):
@@ -215,6 +221,27 @@ def test_a_linear_step_beyond_twice_the_minimum_is_rejected_and_shortened():
     for t in (1.0, 2.1):
         d, _ = first(affine, start, **parts, globalization=C.CurvatureRegion(t * length, damping=0.0))
         np.testing.assert_allclose(d, b / np.diag(A), rtol=1e-12)
+
+
+def test_the_radius_follows_the_length_in_the_metric_of_the_curvature():
+    """At the boundary |d|_A is the radius; inside it is (bend + damping length^2)^(1/2), of which a quarter of the radius is kept."""
+    one = np.float64(1.0)
+    for damping, length, bend, boundary, ratio, new in (
+        (1.0, 5.0, 7.0, True, 0.9, 4.0),
+        (1.0, 5.0, 7.0, True, 0.5, 2.0),
+        (1.0, 5.0, 7.0, True, 0.2, 0.5),
+        (0.5, 1.0, 0.5, False, 0.9, 2.0),
+        (0.5, 1.0, 0.5, False, 0.2, 0.25),  # |d|_A = 1
+        (0.0, 1.0, 2.25, False, 0.2, 0.375),
+        (0.0, 1.0, 0.01, False, -1.0, 0.125),
+        (0.0, 1.0, 9.0, False, -1.0, 0.5),
+    ):
+        region = C.CurvatureRegion(1.0, damping=damping)
+        step = trial(length=length, bend=bend, boundary=boundary)
+        assert region.after(Control(2 * one, one), step, ratio * one).size == new
+    for ratio, new in ((0.2, 1.0), (-1.0, 0.5)):
+        region = C.CurvatureRegion(1.0, adaptive=False)
+        assert region.after(Control(2 * one, one), trial(), ratio * one).size == new
 
 
 def test_where_nothing_bends_a_step_is_left_out_or_damped():
@@ -449,6 +476,23 @@ def test_a_run_with_radii_of_layers_decreases_the_energy():
     assert problem.energy(state.theta) < 0.5 * problem.energy(theta)
 
 
+def test_the_radius_of_blocks_follows_a_bound_of_the_norm():
+    """max |d_l|/r_l is at most the radius, and |d| over the least ratio; one block at its boundary is enough to grow."""
+    one = np.float64(1.0)
+    for ratios, length, ratio, new in (
+        ((0.5, 2.0), 0.25, 0.2, 0.125),
+        ((0.5, 2.0), 7.0, 0.2, 0.5),
+        ((0.5, 2.0), 7.0, 0.9, 4.0),
+        (None, 1.0, 0.2, 0.25),
+    ):
+        region = C.BlockTrustRegion(ratios)
+        assert region.after(Control(2 * one, one), trial(length=length), ratio * one).size == new
+    gamma, mu, blocks = np.array([1.0, 1.0]), np.array([1.0, 100.0]), np.array([0, 1])
+    z, nu, boundary = C.BlockTrustRegion().solve(Form(gamma, mu, lambda z: z, 0.0, blocks), 0.5 * one)
+    np.testing.assert_allclose(z, [-0.5, -0.01], rtol=1e-12)
+    assert (abs(nu - 1) < 1e-12, boundary) == (True, True)
+
+
 def test_a_region_of_blocks_needs_blocks():
     problem, theta = curve(k=1)
     for curvature, solver, ratios, words in (
@@ -474,10 +518,11 @@ def test_the_radius_follows_the_two_tests():
         (0.7, 0.19, None, False),
         (0.8, 0.9, None, False),  # the gradient is too short for the radius
         (0.8, 0.9, np.array([0.25, 1.0]), True),  # but not in this metric
+        (2.0, 0.9, np.array([0.25, 1.0]), False),
         (0.1, -1.0, None, False),
     ):
         assert region.accepts(model, model, weights, size * one, ratio * one) is accepted
-    step = Step(model.theta, one, one, one, one, one, True, False, 0)
+    step = trial()
     for size, ratio, new in ((1.0, 0.2, 2.0), (1.0, 0.19, 0.5), (2.0, 1.0, 3.0), (2.0, -1.0, 1.0)):
         assert region.after(Control(size * one, one), step, ratio * one).size == new
 

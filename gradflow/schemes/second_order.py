@@ -6,7 +6,8 @@ step solves
 .. math:: (G + \nu D)\,d = -g,                                                                          \tag{1}
 
 where the multiplier ``nu >= 0`` is given (damping), or follows from a bound of ``|d|_D`` (trust region) or a cubic term
-(`gradflow.curvature.subproblem`). A step is one of explicit Euler for ``theta' = -(G + nu D)^{-1} g``:
+(`gradflow.curvature.subproblem`). A region that is measured by the curvature has A of `gradflow.curvature.curvature_region` in
+place of D, and in its linear form 0 in place of G. A step is one of explicit Euler for ``theta' = -(G + nu D)^{-1} g``:
 
 .. math:: \theta_{\text{trial}} = \theta^n + \Delta t\, d,                                              \tag{2}
 

@@ -262,6 +262,12 @@ def the_state_says_what_happened():
     assert (new.accepted, new.boundary, new.theta[0], new.control.size) == (0, 0, 1.0, 1.0)
     assert method.rejected(new)
     assert method.shortened(new)
+    # a test of its own: |g| = 2 is too short for a radius of 1, and the ratio 1 stays in the state
+    method, new = trial(C.Hessian(), C.StochasticTrustRegion(1.0, steepness=3.0))
+    assert np.allclose(new[3:10], [1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0], rtol=1e-12)
+    assert (new.accepted, new.theta[0], new.control.size) == (0, 1.0, 0.5)
+    _, new = trial(C.Hessian(), C.StochasticTrustRegion(1.0, steepness=1.0))
+    assert (new.accepted, new.control.size) == (1, 2.0)
     # negative curvature: the model has no minimum, the share is 0
     _, new = trial(C.Hessian(), C.TrustRegion(radius=0.5), k=-2.0)
     assert np.allclose(new[3:10], [0.5, 6.0, 0.5, 1.25, 0.0, 1.25, 1.0], rtol=1e-12)

@@ -235,6 +235,14 @@ def of_schemes():
         "NielsenDamping": damping,
         "TrustRegion": {"radius": POSITIVE | NONE, "most": POSITIVE | NONE, "accept": ZERO},
         "Cubic": {"weight": POSITIVE, "accept": ZERO},
+        "BlockTrustRegion": {
+            "ratios": {"(1, 2)"} | NONE,
+            "radius": POSITIVE | NONE,
+            "most": POSITIVE | NONE,
+            "accept": ZERO,
+        },
+        "GradientPower": {"power": POSITIVE, "floor": {"0.5"}},
+        "GradientSquares": {"decay": {"0", "1", "0.5"}, "power": {"0.5"}, "eps": POSITIVE},
         "Armijo": {"c1": set(), "beta": {"0.5"}},
         "StrongWolfe": {"c1": set(), "c2": {"0.5"}, "beta": {"0.5"}},
         "CurvatureDiagonal": {"running": {"True", "False"}, "floor": {"0.5"}},
@@ -246,6 +254,12 @@ def of_schemes():
         "Fisher": {"kind": OBJECT, "samples": COUNT, "seed": WHOLE, "weights": FREE | DOUBLES | NONE},
     }.items():
         yield f"curvature.{name}", getattr(gf.curvature, name), {}, right
+    region = {"radius": POSITIVE, "most": POSITIVE | NONE, "accept": ZERO, "damping": NONNEGATIVE}
+    switches = {"objective": OBJECT, "adaptive": {"True", "False"}, "most_divergence": POSITIVE | NONE}
+    yield "CurvatureRegion", gf.curvature.CurvatureRegion, {"radius": 1.0}, region | switches
+    stochastic = {"radius": POSITIVE, "most": POSITIVE | NONE, "accept": {"0.5"}, "steepness": POSITIVE}
+    factor = {"factor": {"2", "1.5"}}
+    yield "StochasticTrustRegion", gf.curvature.StochasticTrustRegion, {"radius": 1.0}, stochastic | factor
     of = {"of": gf.curvature.GaussNewton()}
     truncated = {"of": OBJECT, "rank": COUNT}
     yield "LowRank", gf.curvature.LowRank, of | {"rank": 2}, truncated | {"spectrum": OBJECT}

@@ -21,6 +21,9 @@ GLOBALIZATIONS = {
     "Nielsen": C.NielsenDamping(),
     "region": C.TrustRegion(radius=0.3),
     "cubic": C.Cubic(weight=3.0),
+    "curvature region": C.CurvatureRegion(radius=0.3),
+    "linear in a curvature region": C.CurvatureRegion(radius=0.3, objective="linear", damping=0.1),
+    "stochastic": C.StochasticTrustRegion(0.3),
 }
 CURVATURES = {"GaussNewton": GaussNewton(), "Hessian": Hessian()}
 

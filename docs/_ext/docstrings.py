@@ -38,7 +38,7 @@ from sphinx.util import logging
 import gradflow
 from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
 from gradflow.curvature.descent import Searching
-from gradflow.curvature.globalization import Damping, Direct, Globalization
+from gradflow.curvature.globalization import Damping, Direct, Globalization, Judging
 from gradflow.curvature.metric import Metric
 from gradflow.curvature.mixture import Weighting
 from gradflow.curvature.model import Curvature, Model, Remembering
@@ -60,6 +60,7 @@ CONTRACTS += (
     Globalization,
     Damping,
     Direct,
+    Judging,
     Searching,
     Metric,
     Model,

@@ -1,7 +1,9 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
 from .block_diagonal import BlockDiagonal
+from .block_region import BlockTrustRegion
 from .capped_cg import capped_cg
+from .curvature_region import CurvatureRegion
 from .damped_step import SOLVERS, damped_step
 from .descent import Armijo, StrongWolfe
 from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
@@ -12,7 +14,7 @@ from .globalization import Cubic, FixedDamping, MarquardtDamping, NielsenDamping
 from .hessian import Hessian
 from .kronecker import KFAC
 from .low_rank import LowRank, Nystrom
-from .metric import CurvatureDiagonal, Identity
+from .metric import CurvatureDiagonal, GradientPower, GradientSquares, Identity
 from .minimising_movement import Increment, minimising_movement
 from .mixture import ByConditionNumber, ByGradient, Mixture
 from .moving_average import MovingAverage
@@ -21,6 +23,7 @@ from .preconditioners import Jacobi, NystromPreconditioner
 from .sketched import Sketched
 from .spectral import Floor
 from .stationarity import Stationarity, stationarity
+from .stochastic_region import StochasticTrustRegion
 
 __all__ = [
     "KFAC",
@@ -28,15 +31,19 @@ __all__ = [
     "SOLVERS",
     "Armijo",
     "BlockDiagonal",
+    "BlockTrustRegion",
     "ByConditionNumber",
     "ByGradient",
     "Cubic",
     "CurvatureDiagonal",
+    "CurvatureRegion",
     "Fisher",
     "FixedDamping",
     "Floor",
     "GaussNewton",
     "GeneralizedGaussNewton",
+    "GradientPower",
+    "GradientSquares",
     "Hessian",
     "Identity",
     "Increment",
@@ -50,6 +57,7 @@ __all__ = [
     "NystromPreconditioner",
     "Sketched",
     "Stationarity",
+    "StochasticTrustRegion",
     "StrongWolfe",
     "TrustRegion",
     "capped_cg",

@@ -114,13 +114,18 @@ class BlockDiagonalModel(Restricted):
         return bool(sum(b * s * s for b, s in shapes) <= STORED_ENTRIES and max(s for _, s in shapes) <= DENSE_LIMIT)
 
     @cached_property
-    def _number(self) -> Array:
-        """The number of the block that an entry of theta belongs to, (P,)."""
+    def _numbers(self) -> list[Array]:
+        """The numbers of the blocks, in the shape (b, s) of each group."""
         xp, numbers, start = array_namespace(self.theta), list[Array](), 0
         for group in self.groups:
             numbers.append(xp.broadcast_to((start + xp.arange(group.shape[0]))[:, None], group.shape))
             start += group.shape[0]
-        return self.whole_of(numbers)
+        return numbers
+
+    @cached_property
+    def _number(self) -> Array:
+        """The number of the block that an entry of theta belongs to, (P,)."""
+        return self.whole_of(self._numbers)
 
     def apply(self, v: Array) -> Array:
         """Return G v of (1), (P,); without stored blocks, by one product with the whole for each block."""
@@ -170,7 +175,8 @@ class BlockDiagonalModel(Restricted):
                 start += b * size
             return self.whole_of(parts)
 
-        return Form(joined(gamma), mu, lift, float(xp.finfo(mu.dtype).eps) * longest * float(xp.max(xp.abs(mu))))
+        tiny = float(xp.finfo(mu.dtype).eps) * longest * float(xp.max(xp.abs(mu)))
+        return Form(joined(gamma), mu, lift, tiny, joined(self._numbers))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class Form(NamedTuple):
     """Maps z, (K,), to d, (P,)."""
     tiny: float
     """Size of an eigenvalue that is zero to rounding."""
+    blocks: Array | None = None
+    """The number of the block of parameters that each vector of the basis belongs to, ascending, (K,); None if there are no blocks."""
 
 
 def dense_form(solver: str, model: Model, weights: Array | None) -> Form:

@@ -29,6 +29,15 @@ and the curvature is ``M^{-1}`` times that, plus L. Rows of roots are scores, we
 
 g lies in the range of (2) and (4), but not of (3) and (5).
 
+The loss of a sample is ``A(f) - f . y`` up to terms without f, A the logarithm of the normalisation. The mean divergence of the
+model at theta' from the model at theta is therefore the remainder of F, as a function of the outputs, after its tangent:
+
+.. math::
+   \frac1N \sum_i \mathrm{KL}\bigl(p(\cdot \mid f_i) \,\|\, p(\cdot \mid f_i')\bigr)
+      = F(f') - F(f) - \frac{\partial F}{\partial f}(f) \cdot (f' - f).                                   \tag{6}
+
+It does not depend on the labels. To second order in ``d = theta' - theta`` it is ``d^T (2) d / 2`` without weights.
+
 Source: Amari, Neural Comput. 10 (1998) 251; Martens, J. Mach. Learn. Res. 21 (2020) 146; Kunstner, Balles & Hennig, NeurIPS
 32 (2019), for (4); Le Roux, Manzagol & Bengio, NIPS 20 (2008), for (5).
 """
@@ -45,7 +54,7 @@ from ..namespace import Array, array_namespace, copied, fingerprint
 from ..refusals import one_of, real_array, whole_number
 from .outer_products import OuterProducts, Rows, predicting
 
-__all__ = ["KINDS", "Fisher"]
+__all__ = ["KINDS", "Fisher", "divergence"]
 
 KINDS = ("true", "sampled", "empirical", "centred")
 """The matrices (2) to (5)."""
@@ -147,3 +156,28 @@ class Fisher:
             return one  # (4)
         s = xp.ones(N, dtype=theta.dtype) / N**0.5 if root is None else root[:, 0, 0] / N**0.5
         return one._replace(s=s, mean=OuterProducts(problem, theta, one).weighted_rows(s))  # (5)
+
+
+def divergence(problem: Problem, theta: Array, theta_new: Array) -> Array:
+    """Return the mean divergence (6), 0-d.
+
+    Parameters
+    ----------
+    problem : Predicting
+        The energy.
+    theta, theta_new : array (P,)
+        Parameters of the two models.
+
+    Raises
+    ------
+    ValueError
+        If the problem has no outputs.
+    """
+    predicting(problem, "divergence")
+    blocks: Any = problem_ability(problem, "output_blocks")
+    xp, total = array_namespace(theta), 0 * theta[0]
+    for (old, loss), (new, _) in zip(blocks(theta), blocks(theta_new), strict=True):
+        f, f_new = copied(old.outputs), new.outputs
+        energy, slope = loss.energy_and_slope(f)
+        total = total + (loss.energy_and_slope(f_new)[0] - energy - xp.sum(slope * (f_new - f)))  # (6)
+    return total

@@ -17,6 +17,9 @@ globalisation       control     after a trial
 `Cubic`             sigma       ``rho > 9/10``: sigma / 2; ``rho < 1/10``: 2 sigma
 ==================  ==========  ==============================================================================
 
+Regions of other shapes are `gradflow.curvature.CurvatureRegion` and `gradflow.curvature.BlockTrustRegion`, and
+`gradflow.curvature.StochasticTrustRegion` is for energies that are estimates.
+
 lambda and sigma are the multiplier ``nu = lambda`` and ``nu = sigma |d|_D`` of the metric; in a model with a negative
 eigenvalue ``mu_1``, the damped methods take ``nu = lambda - mu_1``. A trial whose energy is not finite has the ratio -1.
 
@@ -46,6 +49,7 @@ __all__ = [
     "Direct",
     "FixedDamping",
     "Globalization",
+    "Judging",
     "MarquardtDamping",
     "NielsenDamping",
     "TrustRegion",
@@ -143,6 +147,26 @@ class Damping(Globalization, Protocol):
             Diagonal of D, entries > 0; None for the identity.
         length : 0-d array
             ``|theta|_D``.
+        """
+
+
+@runtime_checkable
+class Judging(Globalization, Protocol):
+    """A globalisation with a test of its own; after a trial that it rejects, `after` is given the ratio -1."""
+
+    def accepts(self, model: Model, new: Model, weights: Array | None, size: Array, ratio: Array) -> bool:
+        """Return whether a trial with a finite energy is accepted.
+
+        Parameters
+        ----------
+        model, new : Model
+            The model of the step, and the one at the trial.
+        weights : array (P,) or None
+            Diagonal of D, entries > 0; None for the identity.
+        size : 0-d array
+            Damping, radius or weight of the trial.
+        ratio : 0-d array
+            Equation (1).
         """
 
 
@@ -335,10 +359,16 @@ class TrustRegion:
         """Return the first radius."""
         xp = array_namespace(length)
         size = xp.where(length > 0, length, 1 + length) if self.radius is None else 0 * length + self.radius
-        return Control(self._bounded(size), 1 + 0 * length)
+        return Control(self.bounded(size), 1 + 0 * length)
 
-    def _bounded(self, size: Array) -> Array:
-        """Return a radius at most `most`, 0-d."""
+    def bounded(self, size: Array) -> Array:
+        """Return a radius of at most `most`, within the range of its dtype, 0-d.
+
+        Parameters
+        ----------
+        size : 0-d array
+            A radius.
+        """
         return _bounded(size) if self.most is None else array_namespace(size).clip(_bounded(size), max=self.most)
 
     def solve(self, form: Form, size: Array) -> Coefficients:
@@ -354,7 +384,7 @@ class TrustRegion:
         xp, size = array_namespace(ratio), control.size
         if step.boundary:
             size = xp.where(ratio > 0.75, 2 * size, size)
-        return control._replace(size=self._bounded(xp.where(ratio < 0.25, step.length / 4, size)))
+        return control._replace(size=self.bounded(xp.where(ratio < 0.25, step.length / 4, size)))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ step solves
 .. math:: (G + \nu D)\,d = -g,                                                                          \tag{1}
 
 where the multiplier ``nu >= 0`` is given (damping), or follows from a bound of ``|d|_D`` (trust region) or a cubic term
-(`gradflow.curvature.subproblem`). A step is one of explicit Euler for ``theta' = -(G + nu D)^{-1} g``:
+(`gradflow.curvature.subproblem`). A region that is measured by the curvature has A of `gradflow.curvature.curvature_region` in
+place of D, and in its linear form 0 in place of G. A step is one of explicit Euler for ``theta' = -(G + nu D)^{-1} g``:
 
 .. math:: \theta_{\text{trial}} = \theta^n + \Delta t\, d,                                              \tag{2}
 
@@ -57,7 +58,7 @@ from typing import Any, ClassVar, NamedTuple
 from ..curvature.descent import ROUNDING, Point, Searching, search_along
 from ..curvature.direct import DIRECT_SOLVERS, factorised, factorises, solve_damped
 from ..curvature.gauss_newton import GaussNewton
-from ..curvature.globalization import Control, Damping, Direct, Globalization, NielsenDamping
+from ..curvature.globalization import Control, Damping, Direct, Globalization, Judging, NielsenDamping
 from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
 from ..curvature.model import Curvature, Model, Remembering, decrease
@@ -298,8 +299,12 @@ class SecondOrder:
             exhausted = float(xp.sum(xp.abs(model.gradient) * xp.abs(state.theta))) <= noise
         threshold = self.globalization.accept
         accepted = not failed if found is not None else threshold is None or bool(ratio > threshold)
+        judged = ratio
+        if isinstance(self.globalization, Judging) and not failed:
+            accepted = self.globalization.accepts(model, new, D, control.size, ratio)
+            judged = ratio if accepted else zero - 1
         after = SecondOrderState(
-            trial if accepted else state.theta, control if still else _control("after", self.globalization.after(control, step, ratio)), weights, size,
+            trial if accepted else state.theta, control if still else _control("after", self.globalization.after(control, step, judged)), weights, size,
             step.nu, step.length, predicted, _share(predicted, step.most), actual, ratio, zero + float(exhausted),
             zero + float(accepted), zero + float(step.boundary),
             zero + float(step.negative), zero + step.products, zero + evaluations, memory,

@@ -75,7 +75,8 @@ def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver:
     """Return the natural gradient method: ``(M^{-1} F + L + damping I) d = -g`` with a Fisher matrix F.
 
     Without damping, L and singular directions, and with infinitesimal steps, it does not depend on how the model is
-    parametrised. With steps of finite length it does.
+    parametrised. With steps of finite length it does. `gradflow.curvature.CurvatureRegion` in `SecondOrder` determines the
+    length of a step from a bound of the divergence of the model.
 
     Parameters
     ----------

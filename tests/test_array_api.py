@@ -8,6 +8,7 @@ import pytest
 
 from gradflow.curvature import (
     Armijo,
+    Bounds,
     Cubic,
     CurvatureDiagonal,
     GaussNewton,
@@ -75,6 +76,7 @@ FLOWS = {
     "SecondOrder-Armijo": SecondOrder(curvature=Hessian(), globalization=Armijo()),
     "SecondOrder-StrongWolfe": SecondOrder(curvature=Hessian(), globalization=StrongWolfe(), solver="cholesky"),
     "SecondOrder-steihaug": SecondOrder(curvature=Hessian(), globalization=TrustRegion(radius=0.5), solver="steihaug"),
+    "SecondOrder-bounds": SecondOrder(globalization=TrustRegion(radius=0.5), bounds=Bounds(-3.0, 2.0)),
     "LBFGS": LBFGS(memory=2),
     "LBFGS-Armijo": LBFGS(search=Armijo()),
     "BFGS": BFGS(),

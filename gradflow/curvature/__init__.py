@@ -1,6 +1,7 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
 from .block_diagonal import BlockDiagonal
+from .bounds import Bounds
 from .capped_cg import capped_cg
 from .damped_step import SOLVERS, damped_step
 from .descent import Armijo, StrongWolfe
@@ -25,6 +26,7 @@ __all__ = [
     "SOLVERS",
     "Armijo",
     "BlockDiagonal",
+    "Bounds",
     "ByConditionNumber",
     "ByGradient",
     "Cubic",

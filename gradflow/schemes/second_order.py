@@ -29,6 +29,10 @@ is none, the trial is rejected.
 With the Gauss-Newton curvature, ``D = I``, ``nu = 1 / tau`` and ``dt = 1``, (2) is the step of restarted `IEQ` of size
 tau, and p is the guaranteed decrease of its modified energy.
 
+With bounds ``l <= theta <= u`` (`gradflow.curvature.bounds`), d is the step of a trust region in the box: with D and M
+diagonal, it minimises the model there if the model is convex. Every trial lies in the box, dt is at most 1, and the
+gradient that `gradflow.Tolerance` bounds is ``theta - Pi(theta - g)`` with the projection Pi to the box.
+
 Close to a minimum, both decreases are rounding errors of E. Where neither exceeds ``64 eps |E|``, a trial that does not
 increase E is accepted, whatever the ratio. A trial that rounds to theta itself leaves the state as it is.
 
@@ -54,9 +58,10 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, ClassVar, NamedTuple
 
+from ..curvature.bounds import Bounds, bounded_step
 from ..curvature.descent import ROUNDING, Point, Searching, search_along
 from ..curvature.gauss_newton import GaussNewton
-from ..curvature.globalization import Control, Direct, Globalization, NielsenDamping
+from ..curvature.globalization import Control, Direct, Globalization, NielsenDamping, TrustRegion
 from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
 from ..curvature.model import Curvature, Model, Remembering, decrease
@@ -64,9 +69,11 @@ from ..curvature.spectral import SOLVERS, SPECTRA, Floor, Step, minimise
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace, quiet
-from ..refusals import one_of, plain_numbers, real_number
+from ..refusals import instance, one_of, plain_numbers, real_number
 
 __all__ = ["SecondOrder", "SecondOrderState", "gain_ratio", "second_order_update"]
+
+BOUNDED = ("auto", "svd", "eigh", "lanczos")  # solvers of the problems on faces
 
 
 class SecondOrderState(NamedTuple):
@@ -104,6 +111,8 @@ class SecondOrderState(NamedTuple):
     """Products with the curvature, or sparse factorisations, for the last trial, 0-d; 0 if a dense matrix was decomposed."""
     evaluations: Array
     """Evaluations of the energy for the last trial, 0-d: 1, or those of the line search."""
+    active: Array
+    """-1 for a parameter at its lower bound, 1 at its upper one, else 0, (P,); 0, 0-d, without bounds."""
     memory: tuple[Array, ...] = ()
     """What a curvature keeps of earlier steps, arrays of its own shapes; empty for one of the present theta alone."""
 
@@ -149,12 +158,16 @@ class SecondOrder:
         left, where Newton's method is attracted. Or the eigenvalues are bounded below. The prediction (3) has G.
     tol : float, optional
         For lanczos, sparse and steihaug, the residual of (1) to reach, relative to the gradient.
+    bounds : Bounds, optional
+        A box that theta does not leave: `gradflow.Bounds`. It needs a trust region, a diagonal inner product and one of the
+        solvers auto, svd, eigh and lanczos.
 
     Raises
     ------
     ValueError
         If a part is not what its protocol wants, the globalisation does not have the solver, or the tolerance is not
-        positive; at `init`, if the energy is not finite or the problem lacks what the curvature needs.
+        positive; with bounds, if there is no trust region or the solver is another one; at `init`, if the energy is not finite,
+        the problem lacks what the curvature needs, or theta is outside of the bounds; in a step, if dt > 1 with bounds.
 
     Examples
     --------
@@ -174,6 +187,7 @@ class SecondOrder:
     solver: str = "auto"
     spectrum: str | Floor = "exact"
     tol: float | None = None
+    bounds: Bounds | None = None
 
     records: ClassVar[tuple[str, ...]] = (
         "size", "damping", "length", "predicted", "share", "actual", "ratio", "exhausted", "accepted", "boundary", "negative_curvature", "products",
@@ -199,14 +213,28 @@ class SecondOrder:
             one_of("spectrum", self.spectrum, SPECTRA if self.solver in SOLVERS else SPECTRA[:1])
         if self.tol is not None:
             real_number("tol", self.tol, 0, open_low=True)
+        instance("bounds", self.bounds, (Bounds, type(None)), "a gradflow.Bounds or None")
+        if self.bounds is not None:
+            instance(
+                "globalization",
+                self.globalization,
+                TrustRegion,
+                "a gradflow.curvature.TrustRegion where there are bounds",
+            )
+            one_of("solver with bounds", self.solver, BOUNDED)
 
     def init(self, problem: Problem, theta: Array) -> SecondOrderState:
         """Return the state before the first trial."""
         model = self.curvature.at(problem, theta)
         if not isfinite(float(model.energy)):
             raise ValueError(f"the energy at theta0 must be finite, got {float(model.energy)}")
-        zero = 0 * theta[0]
-        none = SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(13)))
+        zero, active = 0 * theta[0], 0 * theta[0]
+        if self.bounds is not None:
+            self.bounds.require(theta)
+            model.known_mass("a box of bounds")
+            active = self.bounds.active(theta)
+        none = SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(14)))
+        none = none._replace(active=active)
         return none._replace(memory=self.curvature.start(theta)) if isinstance(self.curvature, Remembering) else none
 
     @property
@@ -254,7 +282,13 @@ class SecondOrder:
             control = first(form) if begins else control
             return self.globalization.solve(form, control.size)
 
-        if isinstance(self.globalization, Direct) and self.solver in self._direct:
+        if self.bounds is not None:
+            real_number("dt with bounds", float(dt), 0, 1, open_low=True)
+            control = first(None) if begins else control
+            step = bounded_step(
+                model, D, self.bounds, float(control.size), self.solver, tol=self.tol, spectrum=self.spectrum
+            )
+        elif isinstance(self.globalization, Direct) and self.solver in self._direct:
             control = first(None) if begins else control
             step = self.globalization.solve_directly(model, D, control.size, self.tol)
         else:
@@ -266,6 +300,8 @@ class SecondOrder:
             evaluations, dt = found.evaluations, found.trial.alpha if found.trial else 0.0
             size = zero + dt
         trial, predicted = second_order_update(state.theta, step.d, step.slope, step.bend, dt=dt)
+        if self.bounds is not None:
+            trial = self.bounds.landed(state.theta, step.d, trial)
         new = self.curvature.at(problem, trial) if found is None else found.trial.at if found.trial else model
         finite = bool(xp.isfinite(new.energy)) and bool(xp.all(xp.isfinite(trial)))
         actual = decrease(model, new) if finite else zero
@@ -274,14 +310,17 @@ class SecondOrder:
         still = bool(xp.all(trial == state.theta))
         exhausted = float(step.most) <= noise
         if exhausted and not bool(step.length > 0):  # a square in the model may have underflowed or overflowed
-            exhausted = float(xp.sum(xp.abs(model.gradient) * xp.abs(state.theta))) <= noise
+            left = model.gradient if self.bounds is None else self.bounds.reduced(state.theta, model.gradient)
+            exhausted = float(xp.sum(xp.abs(left) * xp.abs(state.theta))) <= noise
         threshold = self.globalization.accept
         accepted = not failed if found is not None else threshold is None or bool(ratio > threshold)
+        theta = trial if accepted else state.theta
         after = SecondOrderState(
-            trial if accepted else state.theta, control if still else self.globalization.after(control, step, ratio), weights, size,
+            theta, control if still else self.globalization.after(control, step, ratio), weights, size,
             step.nu, step.length, predicted, _share(predicted, step.most), actual, ratio, zero + float(exhausted),
             zero + float(accepted), zero + float(step.boundary),
-            zero + float(step.negative), zero + step.products, zero + evaluations, memory,
+            zero + float(step.negative), zero + step.products, zero + evaluations,
+            state.active if self.bounds is None else self.bounds.active(theta), memory,
         )  # fmt: skip
         return after, new if accepted else plain
 

@@ -62,13 +62,37 @@ from .model import Model, Root
 from .spectral import Floor, Form, Step, minimise
 from .subproblem import Coefficients, trust_region
 
-__all__ = ["Bounds", "Face", "bounded_step"]
+__all__ = ["Bounds", "Face", "bounded_step", "projected", "reduced_gradient"]
 
 SUFFICIENT = 0.01  # mu of (3)
 SHRINK = 0.25  # of alpha
 MOST_TRIALS = 60  # of alpha or beta in a stage
 MOST_STAGES = 100  # pairs of stages
 ROUNDING = 1e3  # multiple of eps up to which a reduced gradient is a rounding error of the first one
+
+
+def projected(theta: Array, lower: Array, upper: Array) -> Array:
+    """Return (1), (P,).
+
+    Parameters
+    ----------
+    theta, lower, upper : array (P,)
+        Any point, and the bounds.
+    """
+    xp = array_namespace(theta)
+    return xp.minimum(xp.maximum(theta, lower), upper)  # (1)
+
+
+def reduced_gradient(theta: Array, g: Array, lower: Array, upper: Array) -> Array:
+    """Return (2), (P,), without a difference of close numbers.
+
+    Parameters
+    ----------
+    theta, g, lower, upper : array (P,)
+        A point of the box, the gradient there, and the bounds.
+    """
+    xp = array_namespace(theta)
+    return xp.minimum(xp.maximum(g, theta - upper), theta - lower)  # (2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,21 +190,17 @@ class Bounds:
         theta : array (P,)
             Any point.
         """
-        lower, upper = self.around(theta)
-        xp = array_namespace(theta)
-        return xp.minimum(xp.maximum(theta, lower), upper)  # (1)
+        return projected(theta, *self.around(theta))
 
     def reduced(self, theta: Array, g: Array) -> Array:
-        """Return the reduced gradient (2), (P,); no difference of close numbers is taken.
+        """Return the reduced gradient (2), (P,).
 
         Parameters
         ----------
         theta, g : array (P,)
             A point of the box, and the gradient there, or a multiple of it.
         """
-        lower, upper = self.around(theta)
-        xp = array_namespace(theta)
-        return xp.minimum(xp.maximum(g, theta - upper), theta - lower)  # (2)
+        return reduced_gradient(theta, g, *self.around(theta))
 
     def active(self, theta: Array) -> Array:
         """Return -1 for an entry at its lower bound, 1 at its upper one, 0 between, (P,), of the dtype of theta.
@@ -341,7 +361,7 @@ def bounded_step(
     products = 0
 
     def inside(s: Array) -> Array:
-        return xp.minimum(xp.maximum(s, low), high)  # (1), less theta
+        return projected(s, low, high)  # less theta
 
     def length(s: Array) -> float:
         return sqrt(abs(float(inner(D * s, s))))

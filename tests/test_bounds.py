@@ -62,12 +62,19 @@ def test_a_long_step_is_the_minimiser_of_a_convex_quadratic_in_the_box():
     for seed in range(300):
         rng = np.random.default_rng(seed)
         P = 1 + seed % 5
-        R = rng.standard_normal((P + 2, P)) * 10 ** rng.uniform(-1, 1, P)
-        A, b = R.T @ R, 3 * rng.standard_normal(P)
+        R, c = rng.standard_normal((P + 2, P)) * 10 ** rng.uniform(-1, 1, P), 3 * rng.standard_normal(P + 2)
+        A, b = R.T @ R, R.T @ c
         lower, upper, theta = random_box(rng, P)
         mass, weights = (None, None) if seed % 2 else (rng.uniform(0.2, 3, P), rng.uniform(0.2, 3, P))
-        model = C.Hessian().at(quadratic(A, b, mass), theta)
+        if seed % 4 < 2:
+            model = C.Hessian().at(quadratic(A, b, mass), theta)
+        else:
+            affine = gf.DenseLeastSquares(lambda t, R=R, c=c: R @ t - c, lambda t, R=R: R, mass=mass)
+            model = C.GaussNewton().at(affine, theta)
         step = bounded_step(model, weights, gf.Bounds(lower, upper), 1e3)
+        np.testing.assert_allclose(step.slope, model.problem.inner(model.gradient, step.d), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(step.bend, model.problem.inner(step.d, model.apply(step.d)), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(step.most, -step.slope - step.bend / 2, rtol=1e-9, atol=1e-9)
         wanted = minimiser_by_enumeration(A, b, lower, upper)
         scale = np.linalg.cond(A) * EPS * max(1.0, np.abs(wanted).max())
         np.testing.assert_allclose(theta + step.d, wanted, rtol=0, atol=100 * scale)
@@ -109,6 +116,53 @@ def test_a_step_that_meets_no_bound_is_that_of_the_trust_region(split):
                 assert step.boundary == free.boundary
 
 
+def test_a_step_to_a_bound_lands_on_it():
+    rng = np.random.default_rng(0)
+    inside, far = 10 ** rng.uniform(-3, 3, (2, 1000))
+    missed = inside + (far - inside) != far
+    assert np.any(missed)
+    for sign in (1.0, -1.0):
+        theta, goal = sign * inside, sign * far
+        box = gf.Bounds(np.minimum(theta, goal), np.maximum(theta, goal))
+        d = goal - theta
+        np.testing.assert_array_equal(box.landed(theta, d, theta + d), goal)
+        half = box.landed(theta, d, theta + 0.5 * d)  # dt = 1/2
+        np.testing.assert_allclose(half, (theta + goal) / 2, rtol=1e-12)
+
+
+def test_numbers_bound_every_parameter():
+    method = gf.TrustRegion(bounds=gf.Bounds(-0.25, 0.5))
+    run = gf.solve(double_well(), method, np.array([-0.1, 0.1]), steps=60, stop=gf.Tolerance(gradient=1e-8))
+    assert run.status is gf.Status.CONVERGED
+    np.testing.assert_array_equal(run.theta, [-0.25, 0.5])
+    np.testing.assert_array_equal(run.active, [-1, 1])
+
+
+@pytest.mark.parametrize("unit", [1e150, 1.0, 1e-150])
+def test_energies_of_every_size(unit):
+    problem = gf.DenseLeastSquares(lambda t: unit * np.array([t[0] - 7.0, t[1] * t[0] - 1, t[1]]))
+    for method in (gf.LevenbergMarquardt(bounds=gf.Bounds(0, 5)), gf.TrustRegion(bounds=gf.Bounds(0, 5))):
+        run = gf.solve(problem, method, np.ones(2), steps=60, stop=gf.Tolerance(step_relative=1e-8))
+        assert run.status is gf.Status.CONVERGED
+        np.testing.assert_allclose(run.theta, [5.0, 5 / 26], rtol=1e-7)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])
+@pytest.mark.parametrize("solver", ["auto", "lanczos"])
+def test_numbers_that_are_not_finite_end_a_run_with_a_status(value, solver):
+    """Beyond t = 2 the Jacobian, or the residual too, is wrong: no exception, and theta stays finite and in the box."""
+    wrong = lambda t: value if t[0] > 2 else 1.0  # noqa: E731
+    for of_residual in (False, True):
+        problem = gf.DenseLeastSquares(
+            lambda t, bad=of_residual: np.array([t[0] - 7.0, t[1] * t[0] - 1]) * (wrong(t) if bad else 1),
+            lambda t: np.array([[1.0, 0.0], [t[1], t[0]]]) * wrong(t),
+        )
+        for method in (gf.LevenbergMarquardt, gf.TrustRegion):
+            run = gf.solve(problem, method(bounds=gf.Bounds(0, 5), solver=solver), np.ones(2), steps=20)
+            assert np.all((run.theta >= 0) & (run.theta <= 5))
+            assert run.status is not gf.Status.CONVERGED
+
+
 # -- Runs --------------------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +172,9 @@ def test_a_run_is_feasible_and_monotone_and_ends_where_l_bfgs_b_does(split, name
     for seed in range(3):
         problem, _ = smooth_problem(split, seed=seed)
         lower, upper, theta = random_box(np.random.default_rng(seed + 50), 4)
+        half = gf.solve(problem, METHODS[name](gf.Bounds(lower, upper)), theta, dt=0.5, steps=8)
+        assert np.all((half.theta >= lower) & (half.theta <= upper))
+        assert np.all(np.diff(half.history["energy"]) <= 64 * EPS)
         path = []
         run = gf.solve(
             problem, METHODS[name](gf.Bounds(lower, upper)), theta, steps=200, stop=gf.Tolerance(gradient=1e-6),

@@ -56,6 +56,7 @@ from typing import Any
 import numpy as np
 
 from ..description import found
+from ..energies.protocols import norm
 from ..namespace import Array, array_namespace, is_array, to_numpy
 from ..refusals import as_float
 from .model import Model, Root
@@ -364,7 +365,7 @@ def bounded_step(
         return projected(s, low, high)  # less theta
 
     def length(s: Array) -> float:
-        return sqrt(abs(float(inner(D * s, s))))
+        return norm(lambda u, v: inner(D * u, v), s)
 
     def product(v: Array) -> Array:
         nonlocal products
@@ -393,8 +394,9 @@ def bounded_step(
         if not size > ROUNDING * eps * first:
             ends = True
             break
+        p = p / size  # squares of the gradient may leave the range of numbers
         bend = float(inner(p, product(p)))
-        alpha = min(radius / size, size * size / bend) if bend > 0 else radius / size
+        alpha = min(radius, size / bend) if bend > 0 else radius
         for _ in range(
             MOST_TRIALS
         ):  # without success where the decrease is a rounding error, or s is next to the sphere

@@ -49,9 +49,11 @@ whose stages are one Cauchy stage and some face stages; Moré & Toraldo, SIAM J.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import inf, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -322,6 +324,93 @@ class Face(Model):
         return Root(R, None if whole.r is None else whole.r + whole.R @ self.s)
 
 
+class _Place(NamedTuple):
+    """A step s in the box, and what the model says of it."""
+
+    s: Array
+    """(P,)."""
+    G_s: Array
+    """G s, (P,)."""
+    slope: Array
+    """(g, s)_M, 0-d."""
+    bend: Array
+    """(s, G s)_M, 0-d."""
+
+    @property
+    def decrease(self) -> float:
+        """Return m(0) - m(s)."""
+        return -float(self.slope + self.bend / 2)
+
+
+class _Box:
+    """A model with its metric, the box around theta, and the ball."""
+
+    def __init__(self, model: Model, weights: Array | None, bounds: Bounds, radius: float) -> None:
+        lower, upper = bounds.around(model.theta)
+        self.model, self.weights, self.radius = model, weights, radius
+        self.low, self.high, self.inner = lower - model.theta, upper - model.theta, model.problem.inner
+        self.zero, self.products = array_namespace(model.theta).zeros_like(model.theta), 0
+        self.eps = float(array_namespace(model.theta).finfo(model.theta.dtype).eps)
+
+    def product(self, v: Array) -> Array:
+        """Return G v, (P,)."""
+        self.products += 1
+        return 0 + self.model.apply(v)  # apply may reuse its array
+
+    def length(self, s: Array) -> float:
+        """Return ``|s|_D``."""
+        weighted = self.weights
+        return norm(lambda u, v: self.inner(u if weighted is None else weighted * u, v), s)
+
+    def place(self, s: Array, G_s: Array) -> _Place:
+        """Return the step s with its numbers."""
+        return _Place(s, G_s, self.inner(self.model.gradient, s), self.inner(s, G_s))
+
+    def downhill(self, at: _Place) -> Array:
+        """Return ``-D^{-1}(g + G s)`` without the entries that a bound holds, (P,)."""
+        h = -(self.model.gradient + at.G_s)
+        h = h if self.weights is None else h / self.weights
+        held = ((h < 0) & (at.s <= self.low)) | ((h > 0) & (at.s >= self.high))
+        return array_namespace(h).where(held, self.zero, h)
+
+    def search(self, at: _Place, v: Array, sizes: Iterator[float]) -> _Place:
+        """Return the first step on the projected way along v that satisfies (3); `at` if there is none."""
+        slope = self.model.gradient + at.G_s
+        for size in sizes:
+            s = projected(at.s + size * v, self.low, self.high)
+            w = s - at.s
+            G_w, down = self.product(w), float(self.inner(slope, w))
+            change = down + float(self.inner(w, G_w)) / 2
+            enough = change < 0 and change <= SUFFICIENT * down
+            if enough and self.length(s) <= self.radius * (1 + ROUNDING * self.eps):  # (3)
+                return self.place(s, at.G_s + G_w)
+        return at
+
+    def cauchy_stage(self, at: _Place) -> _Place:
+        """Return the step (3)."""
+        p = self.downhill(at)
+        size = self.length(p)
+        p = p / size  # squares of the gradient may leave the range of numbers
+        bend = float(self.inner(p, self.product(p)))
+        alpha = min(self.radius, size / bend) if bend > 0 else self.radius
+        return self.search(at, p, (alpha * SHRINK**k for k in range(MOST_TRIALS)))
+
+    def nearest(self, at: _Place, v: Array) -> float:
+        """Return the largest multiple of v that does not leave the box."""
+        xp, still = array_namespace(v), v == 0
+        room = xp.where(v > 0, self.high - at.s, at.s - self.low) / xp.where(still, xp.ones_like(v), xp.abs(v))
+        return float(xp.min(xp.where(still, inf + self.zero, room)))
+
+
+def _shares(nearest: float) -> Iterator[float]:
+    """Yield beta = 1, 1/2, ..., and the share that goes as far as the nearest bound."""
+    beta = 1.0
+    while beta > max(nearest, 0.5**MOST_TRIALS):
+        yield beta
+        beta /= 2
+    yield nearest
+
+
 def bounded_step(
     model: Model,
     weights: Array | None,
@@ -354,118 +443,51 @@ def bounded_step(
     """
     model.known_mass("bounds")
     model.unconfined("a step within bounds")
-    theta, g, xp = model.theta, model.gradient, array_namespace(model.theta)
-    lower, upper = bounds.around(theta)
-    low, high, inner = lower - theta, upper - theta, model.problem.inner
-    D = xp.ones_like(theta) if weights is None else weights
-    eps, zero = float(xp.finfo(theta.dtype).eps), 0 * theta
-    products = 0
-
-    def inside(s: Array) -> Array:
-        return projected(s, low, high)  # less theta
-
-    def length(s: Array) -> float:
-        return norm(lambda u, v: inner(D * u, v), s)
-
-    def product(v: Array) -> Array:
-        nonlocal products
-        products += 1
-        return 0 + model.apply(v)  # apply may reuse its array
-
-    def changes(slope: Array, w: Array) -> tuple[float, Array]:
-        """Return m(s + w) - m(s), 0 if it is not enough of a decrease, and G w."""
-        G_w, down = product(w), float(inner(slope, w))
-        change = down + float(inner(w, G_w)) / 2
-        return change if change <= SUFFICIENT * down else 0.0, G_w
-
-    def moves(slope: Array, s: Array) -> Array:
-        """Return minus the gradient of the model without the entries that a bound holds, D^{-1} applied."""
-        h = -slope / D
-        return xp.where(((h < 0) & (s <= low)) | ((h > 0) & (s >= high)), zero, h)
-
-    s, G_s, value = zero, zero, 0.0  # value = m(0) - m(s)
-    d_slope, d_bend, nu = 0 * theta[0], 0 * theta[0], 0 * theta[0]
-    boundary, negative, ends, most = False, False, False, inf
-    first = length(moves(g, s))
+    box, xp, g = _Box(model, weights, bounds, radius), array_namespace(model.theta), model.gradient
+    at = box.place(box.zero, box.zero)
+    boundary, negative, most, nu = False, False, inf, 0 * model.theta[0]
+    small = ROUNDING * box.eps * box.length(box.downhill(at))
     for _ in range(MOST_STAGES):
-        slope, before = g + G_s, value
-        p = moves(slope, s)
-        size = length(p)
-        if not size > ROUNDING * eps * first:
-            ends = True
+        before = at.decrease
+        if not box.length(box.downhill(at)) > small:
             break
-        p = p / size  # squares of the gradient may leave the range of numbers
-        bend = float(inner(p, product(p)))
-        alpha = min(radius, size / bend) if bend > 0 else radius
-        for _ in range(
-            MOST_TRIALS
-        ):  # without success where the decrease is a rounding error, or s is next to the sphere
-            new = inside(s + alpha * p)
-            change, G_w = changes(slope, new - s)
-            if change < 0 and length(new) <= radius * (1 + ROUNDING * eps):  # (3)
-                s, G_s, value = new, G_s + G_w, value - change
-                d_slope, d_bend = inner(g, s), inner(s, G_s)
-                break
-            alpha *= SHRINK
-        free = (s > low) & (s < high)
+        at = box.cauchy_stage(at)
+        free = (at.s > box.low) & (at.s < box.high)
         if not bool(xp.any(free)):
             continue
-        fixed = xp.where(free, zero, s)
-        G_fixed = product(fixed)
-        left = sqrt(max(radius**2 - length(fixed) ** 2, 0.0))
-        if not left > 0:
-            boundary = True
+        fixed = box.place(s := xp.where(free, box.zero, at.s), box.product(s))
+        left = sqrt(max(radius**2 - box.length(s) ** 2, 0.0))
+        boundary = not left > 0
+        if boundary:
             break
-        face = Face(model, free, fixed, g + G_fixed)
-
-        def on_face(form: Form, left: float = left) -> Coefficients:
-            return trust_region(form.gamma, form.mu, left)
-
+        face = Face(model, free, s, g + fixed.G_s)
         part = minimise(
-            face, None if weights is None else face.narrow(weights), on_face, solver, tol=tol, spectrum=spectrum
-        )
-        products, negative, nu = products + part.products, part.negative, part.nu
+            face, None if weights is None else face.narrow(weights), partial(_in_ball, left), solver,
+            tol=tol, spectrum=spectrum,
+        )  # fmt: skip
+        box.products += part.products
+        negative, nu, most = part.negative, part.nu, fixed.decrease + float(part.most)
         d = face.widen(part.d)
-        start, cross = inner(g, fixed) + inner(fixed, G_fixed) / 2, inner(G_fixed, d)
-        most = float(part.most - start)
-        v = d + fixed - s
-        room = xp.where(v > 0, high - s, s - low) / xp.where(v == 0, 1 + zero, xp.abs(v))
-        nearest = float(xp.min(xp.where(v == 0, inf + zero, room)))  # of the bounds on the way
-        if nearest >= 1:  # the minimiser on the face, with the numbers of its own form, which keep their digits
-            s, G_s = inside(d + fixed), G_fixed + product(d)
-            value = -float(start + part.slope + part.bend / 2)
-            d_slope = inner(g, fixed) + part.slope - cross
-            d_bend = inner(fixed, G_fixed) + 2 * cross + part.bend
+        nearest = box.nearest(at, d + s - at.s)
+        if nearest >= 1:  # the solution of (4): the numbers of its own form keep their digits
+            cross = box.inner(fixed.G_s, d)
+            slope, bend = fixed.slope + part.slope - cross, fixed.bend + 2 * cross + part.bend
+            at = _Place(projected(d + s, box.low, box.high), fixed.G_s + box.product(d), slope, bend)
             boundary = part.boundary
-            held = xp.where(free, zero, moves(g + G_s, s))
-            ends = not boundary and not length(held) > ROUNDING * eps * first
-            if boundary or ends:
+            released = xp.where(free, box.zero, box.downhill(at))
+            if boundary or not box.length(released) > small:
                 break
         else:
-            beta = 1.0
-            for _ in range(MOST_TRIALS):
-                new = inside(s + beta * v)
-                change, G_w = changes(slope := g + G_s, new - s)
-                if change < 0:
-                    s, G_s, value = new, G_s + G_w, value - change
-                    d_slope, d_bend = inner(g, s), inner(s, G_s)
-                    break
-                if beta <= nearest:
-                    break
-                beta = max(beta / 2, nearest)
-        if not value - before > eps * value:
-            ends = length(s) < radius / 2
+            at = box.search(at, d + s - at.s, _shares(nearest))
+        if not at.decrease - before > box.eps * at.decrease:
             break
-    if ends:
-        most = float(-d_slope - d_bend / 2)
-    return Step(
-        d=s,
-        nu=nu,
-        length=length(s) + 0 * theta[0],
-        slope=d_slope,
-        bend=d_bend,
-        most=most + 0 * theta[0],
-        boundary=boundary,
-        negative=negative,
-        products=products,
-    )
+    length = box.length(at.s)
+    if not (boundary or negative) and length < radius * (1 - SHRINK):  # the minimiser in the box
+        most = at.decrease
+    zero = 0 * model.theta[0]
+    return Step(at.s, nu, zero + length, at.slope, at.bend, zero + most, boundary, negative, box.products)
+
+
+def _in_ball(radius: float, form: Form) -> Coefficients:
+    """Return the solution of (4) in the eigenbasis of a face."""
+    return trust_region(form.gamma, form.mu, radius)

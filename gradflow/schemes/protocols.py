@@ -106,8 +106,8 @@ class SchemeAbilities:
     usual_dt: ClassVar[float | None] = None
     """The step size of a run that is given none; None if it must be given."""
     bounds: Bounds | None = None
-    """The box that its states do not leave; a gradient is then reduced to what the box leaves of it, and parameters on its
-    boundary count as fixed."""
+    """The box that its states do not leave. The gradient is then reduced to what the box leaves of it, and a field ``active`` of
+    the state, (P,), says which parameters are at a bound."""
     records: ClassVar[tuple[str, ...]] = ()
     """Fields of the state, numbers or 0-d arrays, that ``solve(record=...)`` takes by name."""
 

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from . import curvature, datasets
+from .curvature.bounds import Bounds
 from .curvature.stationarity import stationarity
 from .energies.dense import DenseLeastSquares
 from .energies.derivative_check import check_derivatives
@@ -79,6 +80,7 @@ __all__ = [
     "AdaptiveSAV",
     "AuxState",
     "AuxiliaryScheme",
+    "Bounds",
     "Burgers",
     "ByEnergyRate",
     "ByError",

@@ -9,6 +9,7 @@ import pytest
 from gradflow.curvature import (
     PCG,
     Armijo,
+    Bounds,
     Cubic,
     CurvatureDiagonal,
     CurvatureRegion,
@@ -93,6 +94,7 @@ FLOWS = {
         solver="eigh",
     ),
     "SecondOrder-Stochastic": SecondOrder(metric=GradientPower(), globalization=StochasticTrustRegion(0.1)),
+    "SecondOrder-bounds": SecondOrder(globalization=TrustRegion(radius=0.5), bounds=Bounds(-3.0, 2.0)),
     "LBFGS": LBFGS(memory=2),
     "LBFGS-Armijo": LBFGS(search=Armijo()),
     "BFGS": BFGS(),

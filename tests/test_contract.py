@@ -135,6 +135,7 @@ DEFAULTS = {
         "solver": "auto",
         "spectrum": "exact",
         "tol": None,
+        "bounds": None,
     },
     "PerturbedGradientDescent": {"gradient_tol": 1e-3, "radius": 1e-3, "wait": 100, "seed": 0},
     "NegativeCurvatureDescent": {"rho": 1.0, "gradient_tol": 1e-3, "most": 300, "seed": 0},

@@ -181,6 +181,35 @@ def test_certified_fits(name, start):
         assert evaluations <= 3 * other.nfev
 
 
+@pytest.mark.data
+@pytest.mark.parametrize("name", FILES)
+def test_certified_fits_within_bounds(name):
+    """From the second start: bounds that do not hold change nothing; one halfway to the fit holds, and the end is SciPy's."""
+    certified = Certified.read(FOLDER / f"{name}.dat")
+    first, best = certified.starts[1], certified.parameters
+
+    def residual(b):
+        return MODELS[name](b, certified.x) - certified.y
+
+    jacobian = complex_jacobian(residual)
+    wide = gf.Bounds(np.minimum(first, best) - 3 * np.abs(best), np.maximum(first, best) + 3 * np.abs(best))
+    problem = gf.DenseLeastSquares(residual, jacobian)
+    end = gf.solve(problem, gf.LevenbergMarquardt(bounds=wide), first, steps=3000, stop=CLOSE, record=())
+    assert largest_error(end.theta, best) <= 1e-6
+    assert not np.any(end.active)
+    last, halfway = len(best) - 1, (first[-1] + best[-1]) / 2
+    lower, upper = np.full(len(best), -np.inf), np.full(len(best), np.inf)
+    (upper if first[-1] < best[-1] else lower)[last] = halfway
+    method = gf.LevenbergMarquardt(bounds=gf.Bounds(lower, upper))
+    end = gf.solve(problem, method, first, steps=1000, stop=CLOSE, record=())
+    with np.errstate(all="ignore"):
+        other = least_squares(
+            residual, first, jac=jacobian, bounds=(lower, upper), x_scale="jac", xtol=1e-12, ftol=1e-14, gtol=1e-14
+        )
+    assert end.theta[last] == halfway
+    assert problem.energy(end.theta) <= other.cost * (1 + 1e-6)
+
+
 # The problems of Moré, Garbow and Hillstrom
 
 STEPS = 1000

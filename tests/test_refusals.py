@@ -153,7 +153,7 @@ def of_constructors():
     yield "FunctionProblem", own, {}, functions | {"linear": NONNEGATIVE}
     mass = {"mass": FREE | DOUBLES | POSITIVE | NONE}
     yield "FunctionProblem, mass", lambda mass: own(inner=None, mass=mass), {"mass": T3}, mass
-    functions = {"residual": CALLABLE, "jacobian": CALLABLE | NONE, "linear": NONNEGATIVE}
+    functions = {"residual": CALLABLE, "jacobian": CALLABLE | NONE, "hvp": CALLABLE | NONE, "linear": NONNEGATIVE}
     yield "DenseLeastSquares", dense, {"mass": T3}, functions | mass
     weighted = {"weights": FREE | DOUBLES | NONE | {"truth values"}, "loss": NONE}
     yield "DenseLeastSquares, weights", dense, {"weights": T3}, weighted
@@ -215,14 +215,25 @@ def of_schemes():
         yield scheme.__name__, scheme, {}, right
     parts = {"curvature": OBJECT, "metric": OBJECT, "globalization": OBJECT}
     solver = {"solver": OBJECT}
-    yield "SecondOrder", gf.SecondOrder, {}, parts | solver | {"spectrum": OBJECT, "tol": POSITIVE | NONE}
-    yield "LevenbergMarquardt", gf.LevenbergMarquardt, {}, {"globalization": OBJECT, "metric": OBJECT} | solver
+    yield (
+        "SecondOrder",
+        gf.SecondOrder,
+        {},
+        parts | solver | {"spectrum": OBJECT, "tol": POSITIVE | NONE, "bounds": NONE},
+    )
+    yield (
+        "LevenbergMarquardt",
+        gf.LevenbergMarquardt,
+        {},
+        {"globalization": OBJECT, "metric": OBJECT, "bounds": NONE} | solver,
+    )
+    yield "Newton, globalization", gf.Newton, {}, {"globalization": NONE}
     for method in (gf.Newton, gf.GaussNewton, gf.SaddleFreeNewton):
         yield method.__name__, method, {}, {"damping": NONNEGATIVE} | solver
     yield "NaturalGradient", gf.NaturalGradient, {}, {"damping": NONNEGATIVE, "fisher": OBJECT} | solver
     factored = {"damping": NONNEGATIVE, "fisher": OBJECT, "corrected": {"True", "False"}}
     yield "KFAC", gf.KFAC, {}, factored | solver
-    region = {"radius": POSITIVE | NONE, "curvature": OBJECT, "metric": OBJECT} | solver
+    region = {"radius": POSITIVE | NONE, "curvature": OBJECT, "metric": OBJECT, "bounds": NONE} | solver
     yield "TrustRegion", gf.TrustRegion, {}, region
     cubic = {"weight": POSITIVE, "curvature": OBJECT} | solver
     yield "CubicRegularization", gf.CubicRegularization, {}, cubic
@@ -288,6 +299,14 @@ def of_schemes():
     point = {"problem": own(), "theta": T3}
     bounds = {"gradient_tol": POSITIVE, "rho": POSITIVE, "failure": {"0.5"}, "most": COUNT, "seed": SEED}
     yield "stationarity", gf.stationarity, point, bounds | {"problem": OBJECT, "theta": FREE | DOUBLES}
+    vectors, lists = {"(1, 2)", "[0.5]", "(1,) array"}, {"its list", "integers"} | DOUBLES
+    yield "Bounds", gf.Bounds, {}, {"lower": FINITE | vectors | {"-inf"}, "upper": FINITE | vectors | ANY - {"nan"}}
+    yield (
+        "Bounds of arrays",
+        gf.Bounds,
+        {"lower": -T3, "upper": T3},
+        {"lower": lists | {"-inf", "-1", "-0.5", "0", "0.5"}, "upper": lists | FINITE | {"inf", "inf itself"}},
+    )
     yield "Restart", gf.Restart, {"base": gf.SAV()}, {"base": OBJECT}
     relaxed = {"base": OBJECT, "eta": BELOW_1, "orientation": OBJECT, "budget": OBJECT}
     yield "Relaxed", gf.Relaxed, {"base": gf.SAV()}, relaxed

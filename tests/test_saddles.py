@@ -178,9 +178,9 @@ def test_eigenvalues_along_a_run_are_those_of_the_hessian(scheme):
         values = np.linalg.eigvalsh(hessian_of(problem, snapshot.theta))
         np.testing.assert_allclose(end.history["smallest_eigenvalue"][i], values[0], rtol=1e-8)
         np.testing.assert_allclose(end.history["largest_eigenvalue"][i], values[-1], rtol=1e-8)
-    dense = gf.DenseLeastSquares(lambda t: t, lambda t: np.eye(2))
+    without = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: 1.0 * t)
     with pytest.raises(ValueError, match="second derivatives"):
-        gf.solve(dense, gf.GradientDescent(), np.ones(2), dt=0.1, steps=1, record=["largest_eigenvalue"])
+        gf.solve(without, gf.GradientDescent(), np.ones(2), dt=0.1, steps=1, record=["largest_eigenvalue"])
 
 
 # -- Stationarity -----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from .block_diagonal import BlockDiagonal
 from .block_region import BlockTrustRegion
+from .bounds import Bounds
 from .capped_cg import capped_cg
 from .curvature_region import CurvatureRegion
 from .damped_step import SOLVERS, damped_step
@@ -32,6 +33,7 @@ __all__ = [
     "Armijo",
     "BlockDiagonal",
     "BlockTrustRegion",
+    "Bounds",
     "ByConditionNumber",
     "ByGradient",
     "Cubic",

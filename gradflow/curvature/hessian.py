@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..energies.protocols import Problem
+from ..energies.protocols import Problem, problem_ability
 from ..namespace import Array, read_only
 from ..refusals import real_array
 from .model import Model
@@ -38,5 +38,16 @@ class Hessian:
     """The exact Hessian. It needs a problem with ``hvp``."""
 
     def at(self, problem: Problem, theta: Array) -> HessianModel:
-        """Return the model at theta."""
+        """Return the model at theta.
+
+        Raises
+        ------
+        ValueError
+            If the problem has no second derivatives.
+        """
+        if not problem_ability(problem, "has_hvp") or not callable(getattr(problem, "hvp", None)):
+            raise ValueError(
+                f"Hessian needs a problem with second derivatives, and this {type(problem).__name__} was given no hvp: "
+                "FunctionProblem(..., hvp=...) has one, and DenseLeastSquares finds its own"
+            )
         return HessianModel(problem, theta)

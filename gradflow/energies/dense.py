@@ -8,6 +8,13 @@ The loss is that of the weighted residual. With ``w_i = 1 / sigma_i^2`` for the 
 is a number of them. Without a loss F is ``sum(w * q^2) / 2``. The linearisation is that of the scaled residual ``s f``, whose
 Jacobian has the rows ``t_i w_i^{1/2} J_i``, and ``F = |s f|^2 / 2``. A row of weight 0 is left out before anything is
 computed from it; it may be NaN.
+
+Second derivatives. With the scaled residual q and its Jacobian J, the derivative of the gradient along v is
+
+.. math:: H v = J^* (J v) + \Bigl.\frac{d}{dt}\Bigr|_{t=0} J(\theta + t v)^*\, q(\theta).                  \tag{2}
+
+The first term is exact. The second one is given as `hvp`, as a part of the whole, or found by central differences of J: two
+Jacobians for each product. It vanishes with the residual, and so does its error.
 """
 
 from __future__ import annotations
@@ -21,7 +28,7 @@ import numpy as np
 from ..description import describe, found
 from ..namespace import Array, array_namespace, copied, is_sparse, to_numpy
 from ..refusals import evaluate, instance, mass_of, real_array, sparse_or_dense, weights_of
-from .derivatives import found_jacobian
+from .derivatives import differences, found_jacobian
 from .linear import LinearPart, as_linear_part
 from .protocols import Work
 from .robust import RobustLoss, Scaling
@@ -128,6 +135,9 @@ class DenseLeastSquares(SplitEnergy):
         the complex step if the residual takes complex arguments and is analytic, and by central differences otherwise;
         `derivative` says which. J may be one of SciPy's sparse arrays or matrices, of any format; with NumPy only. It is
         then stored in the format CSR, and second-order methods take the solver ``sparse`` or ``lanczos`` for large problems.
+    hvp : callable, optional
+        Maps theta and v, both (P,), to the derivative of the gradient of F along v, (P,), with respect to `inner`. Without it,
+        (2) with differences of J is taken; `second_derivative` says which. Schemes without second derivatives never call it.
     weights : array (N,), optional
         Factors >= 0 of the squares, one of them > 0; or truth values, True for a row that counts. Rows of weight 0 are left
         out, and may be NaN: a residual then has as many entries as there are weights > 0. Copied.
@@ -162,6 +172,7 @@ class DenseLeastSquares(SplitEnergy):
         residual: Callable[[Array], Array],
         jacobian: Callable[[Array], Array] | None = None,
         *,
+        hvp: Callable[[Array, Array], Array] | None = None,
         weights: Array | None = None,
         loss: RobustLoss | None = None,
         linear: LinearPart | float = 0.0,
@@ -171,6 +182,7 @@ class DenseLeastSquares(SplitEnergy):
         self._jacobian = None
         if jacobian is not None:
             self._jacobian = instance("jacobian", jacobian, Callable, "a function of theta")
+        self._hvp = instance("hvp", hvp, (Callable, type(None)), "a function of two vectors or None")
         self.weights, self.loss = weights_of(weights), loss
         if loss is not None and (isinstance(loss, type) or not isinstance(loss, RobustLoss)):
             raise ValueError(
@@ -184,6 +196,8 @@ class DenseLeastSquares(SplitEnergy):
         self.mass: float | Array = mass_of(mass)
         self.derivative = "differences" if self._jacobian is None else "given"
         """Where J comes from: given, complex step or differences; known after the first J."""
+        self.second_derivative = "not used"
+        """Where H v of (2) comes from: given, or differences of J; known after the first product."""
         self.calls = {"residual": 0, "jacobian": 0}
         """Calls of the functions so far; those for a J by differences or the complex step count as of the residual."""
         self._lengths: dict[int, int] = {}
@@ -290,16 +304,23 @@ class DenseLeastSquares(SplitEnergy):
         return q @ q / 2, DenseLinearization(q, self._jacobian_at(theta, scaling), self.mass).vjp(q)
 
     def nonlinear_hvp(self, theta: Array, v: Array) -> Array:
-        """Raise ValueError, since the second derivatives of the residual are not known.
+        """Return the derivative of the gradient of F along v, (P,): that which was given, or (2).
 
         Raises
         ------
         ValueError
-            Always.
+            As `linearize`, or if `hvp` does not return an array of the shape and the dtype of theta.
         """
-        raise ValueError(
-            "DenseLeastSquares knows no second derivatives: use a scheme that needs no hvp, or define nonlinear_hvp in a derived class"
-        )
+        real_array("v", v, {"P": real_array("theta", theta, {"P": None}).shape[0]}, theta.dtype, of="theta")
+        if self._hvp is not None:
+            self.second_derivative, value = "given", evaluate("hvp", self._hvp, theta, v)
+            return copied(real_array("hvp(theta, v)", value, {"P": theta.shape[0]}, theta.dtype, of="theta"))
+        self.second_derivative = "differences of the Jacobian"
+        at = self.linearize(theta)
+        first, q = at.vjp(at.jvp(v)), at.residual
+        if not bool(array_namespace(v).any(v != 0)):
+            return first
+        return first + differences(lambda t: self.linearize(t).vjp(q), theta, v)  # (2)
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""

@@ -94,6 +94,11 @@ class FunctionProblem(SplitEnergy):
                 raise ValueError(f"inner(u, v) must be positive for u = v != 0, got {product}")
         return product
 
+    @property
+    def has_hvp(self) -> bool:
+        """Whether `hvp` was given, or a derived class defines `nonlinear_hvp`."""
+        return self._hvp is not None or type(self).nonlinear_hvp is not FunctionProblem.nonlinear_hvp
+
     def nonlinear_energy(self, theta: Array) -> Array:
         """Return F(theta), a 0-d array of the dtype of theta.
 

@@ -366,6 +366,8 @@ class ProblemAbilities:
 
     linear: LinearPart = Zero()
     """The energy part L of equation (2); the ``nonlinear_*`` methods are then those of F."""
+    has_hvp: bool = True
+    """Whether the method ``hvp`` can be called; schemes that need it refuse a problem where it cannot."""
     mass: Array | float | None = None
     """The diagonal of the inner product, a number or (P,); None if it is not diagonal or not known."""
     residual_scale: float = 1.0

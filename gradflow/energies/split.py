@@ -27,6 +27,11 @@ class SplitEnergy:
     linear: LinearPart = Zero()
     """The energy part L, self-adjoint in `inner`. A class or an instance may replace it."""
 
+    @property
+    def has_hvp(self) -> bool:
+        """Whether a derived class defines `nonlinear_hvp`."""
+        return type(self).nonlinear_hvp is not SplitEnergy.nonlinear_hvp
+
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M, a 0-d array."""
         raise TypeError("a problem must define its inner product")

@@ -30,6 +30,11 @@ The first row assumes errors of one distribution, the second one does not. Both 
 loss is a given number: no account is taken of an estimation of it from the same data. Where A is not positive definite there
 is no covariance: theta is no minimum, or too many residuals are beyond the scale.
 
+A parameter at a bound, or one whose bounds are equal, is fixed: J has the columns of the other parameters only, P is their
+number, and the rows and columns of the fixed ones are zero. That is the covariance of the others if the bounds that hold are
+known in advance. Where an estimate is on a bound, or a few standard errors from one, no estimate is normally distributed,
+and (1) is no more than a description of the residual near theta.
+
 A is factorised by the singular values of its root, with columns scaled to length 1, so that its condition number is not
 squared. With the root R of the Gauss-Newton curvature, scaled columns ``R S^{-1} = U Sigma V^T``, and ``b = psi' / t^2``, which
 is 1 for the rows of L,
@@ -67,12 +72,12 @@ class Covariance(NamedTuple):
     dispersion: float
     """``s^2`` of (1) or (2), in the units of the energy."""
     degrees_of_freedom: int
-    """N - P, with the N residuals that are used."""
+    """N - P, with the N residuals that are used and the P parameters that are not fixed."""
     kind: str
     """gauss-newton or sandwich."""
 
 
-def covariance(problem: Problem, theta: Array, kind: str = "gauss-newton") -> Covariance:
+def covariance(problem: Problem, theta: Array, kind: str = "gauss-newton", fixed: Array | None = None) -> Covariance:
     """Return the covariance (1), or (2), of parameters that minimise an energy of least squares.
 
     Parameters
@@ -83,24 +88,41 @@ def covariance(problem: Problem, theta: Array, kind: str = "gauss-newton") -> Co
         The minimum.
     kind : {"gauss-newton", "sandwich"}
         See the module docstring.
+    fixed : bool array (P,), optional
+        Which parameters are fixed; none by default.
 
     Raises
     ------
     ValueError
         If the problem is not one of least squares, has no more residuals than parameters, or if the Jacobian has linearly
         dependent columns, so that the residuals do not determine all parameters. With a robust loss, also if A is not
-        positive definite.
+        positive definite; or if all parameters are fixed.
     """
     one_of("kind", kind, KINDS)
-    return _covariance(GaussNewton().at(problem, theta), kind)
+    return _covariance(GaussNewton().at(problem, theta), kind, fixed)
 
 
-def _covariance(model: GaussNewtonModel, kind: str) -> Covariance:
+def _covariance(model: GaussNewtonModel, kind: str, fixed: Array | None = None) -> Covariance:
     """Return the covariance at the point of a model."""
+    xp = array_namespace(model.theta)
+    if fixed is None or not bool(xp.any(fixed)):
+        return _of_free(model, kind, None)
+    if bool(xp.all(fixed)):
+        raise ValueError("every parameter is at a bound, and none is left to have a covariance")
+    found = _of_free(model, kind, xp.nonzero(~fixed)[0])
+    places = xp.where(fixed, found.matrix.shape[0], xp.cumulative_sum(xp.astype(~fixed, xp.int64)) - 1)
+    wide = found.matrix
+    for axis in (0, 1):
+        wide = xp.take(xp.concat([wide, 0 * xp.take(wide, places[:1] * 0, axis=axis)], axis=axis), places, axis=axis)
+    return found._replace(matrix=wide, standard_errors=xp.sqrt(xp.linalg.diagonal(wide)))
+
+
+def _of_free(model: GaussNewtonModel, kind: str, free: Array | None) -> Covariance:
+    """Return the covariance of the parameters with the indices `free`, (F,); of all for None."""
     root, xp = model.root(), array_namespace(model.theta)
     if root is None:
         raise ValueError("a covariance needs a linear part that is a number or diagonal")
-    R, q = root.R, model.residual
+    R, q = root.R if free is None else xp.take(root.R, free, axis=1), model.residual
     N, P = q.shape[0], R.shape[1]
     if N <= P:
         raise ValueError(f"a covariance needs more residuals than parameters, got {N} and {P}")
@@ -157,7 +179,7 @@ def _inverse(U: Array, b: Array) -> Array:
     return (V / mu) @ V.T
 
 
-def table(problem: Any, theta: Array, most: int = 20) -> list[str]:
+def table(problem: Any, theta: Array, most: int = 20, active: Array | None = None) -> list[str]:
     """Return the parameters with their standard errors as lines of text; without errors where there are none.
 
     Parameters
@@ -168,13 +190,15 @@ def table(problem: Any, theta: Array, most: int = 20) -> list[str]:
         The end of a run.
     most : int
         How many parameters are shown.
+    active : array (P,), optional
+        -1 for a parameter at its lower bound, 1 at its upper one, else 0.
     """
     try:
         model = GaussNewton().at(problem, theta)
         N, P = model.residual.shape[0], theta.shape[0]
         if N * P * min(N, P) > SVD_LIMIT:
             return [f"errors   not computed, for {N} residuals and {P} parameters: call covariance()"]
-        found = _covariance(model, "gauss-newton")
+        found = _covariance(model, "gauss-newton", None if active is None else active != 0)
     except ValueError as error:
         return [f"errors   none: {error}"]
     lines = [
@@ -184,4 +208,8 @@ def table(problem: Any, theta: Array, most: int = 20) -> list[str]:
     ]
     for j in range(min(most, theta.shape[0])):
         lines.append(f"{f'[{j}]':8} {float(theta[j]):16.9g} {float(found.standard_errors[j]):16.4g}")
+        if active is not None and float(active[j]) != 0:
+            lines[-1] = (
+                f"{f'[{j}]':8} {float(theta[j]):16.9g} {'fixed':>16}  at its {'upper' if active[j] > 0 else 'lower'} bound"
+            )
     return [*lines, *([f"{'':8} and {theta.shape[0] - most} more"] if theta.shape[0] > most else [])]

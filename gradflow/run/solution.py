@@ -212,8 +212,11 @@ class Solution:
         text = [f"{name:8} {value}" for name, value in lines.items()]
         if isinstance(self.problem, DenseLeastSquares):
             counts = ", ".join(f"{n} of the {name}" for name, n in self.problem.calls.items())
-            text.append(f"{'calls':8} {counts}; derivative: {self.problem.derivative}")
-            text += table(self.problem, self.theta)
+            words = [f"derivative: {self.problem.derivative}"]
+            if self.problem.second_derivative != "not used":
+                words.append(f"second derivatives: {self.problem.second_derivative}")
+            text.append(f"{'calls':8} {'; '.join([counts, *words])}")
+            text += table(self.problem, self.theta, active=self.active)
         return "\n".join([*text, *(f"warning  {warning}" for warning in self.warnings)])
 
     def _steps(self) -> str:
@@ -231,6 +234,9 @@ class Solution:
     def covariance(self, kind: str = "gauss-newton", *, problem: Any = None) -> Covariance:
         """Return the covariance of fitted parameters, with their standard errors; see `gradflow.run.fit`.
 
+        A parameter at a bound counts as fixed: it has the standard error 0, and the others have that which they would have if it
+        were known.
+
         Parameters
         ----------
         kind : {"gauss-newton", "sandwich"}
@@ -246,7 +252,14 @@ class Solution:
         problem = self.problem if problem is None else problem
         if problem is None:
             raise ValueError("a stored run does not hold its problem: call covariance(problem=...)")
-        return covariance(problem, self.theta, kind)
+        active = self.active
+        return covariance(problem, self.theta, kind, None if active is None else active != 0)
+
+    @property
+    def active(self) -> Array | None:
+        """-1 for a parameter at its lower bound, 1 at its upper one, else 0, (P,); None for a run without bounds."""
+        active: Any = getattr(self.state, "active", None)
+        return active if is_array(active) and active.shape == self.theta.shape else None
 
     def _energies(self) -> str:
         """Return the first, the last and the lowest recorded energy in words."""

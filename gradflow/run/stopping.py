@@ -41,7 +41,7 @@ class Tolerance:
     Parameters
     ----------
     gradient : float, optional
-        Bound on ``|grad E|_M``, > 0.
+        Bound on ``|grad E|_M``, > 0; with bounds on theta, on the reduced gradient ``|Pi(theta - grad E) - theta|_M``.
     gradient_relative : float, optional
         The same, relative to its value at theta0.
     energy : float, optional
@@ -99,11 +99,11 @@ class Tolerance:
             always.
         """
         if self.gradient is not None or self.gradient_relative is not None:
-            size = norm(problem.inner, problem.energy_and_gradient(state.theta)[1])
+            size = _steepness(problem, scheme, state.theta)
             if self.gradient is not None and size <= self.gradient:
                 return f"gradient norm {size:.3g} <= {self.gradient:g}"
             if self.gradient_relative is not None:
-                first = norm(problem.inner, problem.energy_and_gradient(theta0)[1])
+                first = _steepness(problem, scheme, theta0)
                 if isfinite(first) and size <= self.gradient_relative * first:
                     return f"gradient norm {size:.3g} <= {self.gradient_relative:g} of its first value {first:.3g}"
         small = self._small(problem, old, state) if by_step else ""
@@ -132,6 +132,17 @@ class Tolerance:
                 if 0 < size < inf and length <= self.step_relative * size:
                     return f"relative length of a step {length:.3g} / {size:.3g} <= {self.step_relative:g}"
         return ""
+
+
+def _reduced(scheme: Scheme, theta: Any, g: Any) -> Any:
+    """Return the gradient, (P,), or what the bounds of a scheme leave of it."""
+    bounds = scheme_ability(scheme, "bounds")
+    return g if bounds is None else bounds.reduced(theta, g)
+
+
+def _steepness(problem: Problem, scheme: Scheme, theta: Any) -> float:
+    """Return ``|grad E|_M`` at theta, with bounds that of the reduced gradient."""
+    return norm(problem.inner, _reduced(scheme, theta, problem.energy_and_gradient(theta)[1]))
 
 
 def unheld(scheme: Scheme) -> Scheme:
@@ -175,19 +186,20 @@ def standstill(problem: Problem, scheme: Scheme, state: Any, dt: float, theta0: 
     xp = array_namespace(g)
     if not bool(xp.all(xp.isfinite(g))):
         return Ending(Status.NONFINITE, "the gradient is not finite; the last finite state is kept")
-    size, energy, eps = norm(problem.inner, g), abs(float(E)), float(xp.finfo(g.dtype).eps)
+    left = _reduced(scheme, theta, g)
+    size, energy, eps = norm(problem.inner, left), abs(float(E)), float(xp.finfo(g.dtype).eps)
     if not energy < inf:
         return Ending(Status.NONFINITE, "the energy is not finite")
     if size == 0:
         return Ending(Status.DONE, f"{STATIONARY} point: no change in {still} steps and the gradient is zero")
     E0, g0 = problem.energy_and_gradient(theta0)
-    first, length = norm(problem.inner, g0), norm(problem.inner, theta)
+    first, length = norm(problem.inner, _reduced(scheme, theta0, g0)), norm(problem.inner, theta)
     small = (isfinite(first) and size <= eps**0.5 * first) or _below(size, eps**0.5 * energy, length)
     if small:
         moved = unheld(scheme).step(problem, state, dt).theta - theta
         scale = max(energy, eps * abs(float(E0)))
         seen = abs(float(problem.inner(g, moved))) > 8 * eps * scale and norm(problem.inner, moved) > 8 * eps * length
-        if not seen and not _descends(problem, theta, g, dt, scale, eps):
+        if not seen and not _descends(problem, scheme, theta, g, dt, scale, eps):
             return Ending(
                 Status.DONE, f"{STATIONARY} to rounding: no change in {still} steps, gradient norm {size:.3g}"
             )
@@ -199,12 +211,12 @@ def _below(size: float, energy: float, length: float) -> bool:
     return 0 < length < inf and 0 < energy < inf and size <= energy / length
 
 
-def _descends(problem: Problem, theta: Any, g: Any, dt: float, scale: float, eps: float) -> bool:
+def _descends(problem: Problem, scheme: Scheme, theta: Any, g: Any, dt: float, scale: float, eps: float) -> bool:
     """Return whether the energy falls by more than rounding along the gradient, for some step longer than dt."""
     h, E = dt, float(problem.energy(theta))
     for _ in range(60):
         h *= 4.0
-        trial = theta - h * g
+        trial = theta - _reduced(scheme, theta, h * g)
         fall = E - float(problem.energy(trial))
         if not isfinite(fall) or fall < -8 * eps * scale:
             return False

@@ -110,7 +110,7 @@ class NegativeCurvatureDescent:
     Raises
     ------
     ValueError
-        If a number is out of its range; in a step, if the problem has no ``hvp``.
+        If a number is out of its range; at `init`, if the problem has no ``hvp``.
 
     Examples
     --------
@@ -142,6 +142,7 @@ class NegativeCurvatureDescent:
 
     def init(self, problem: Problem, theta: Array) -> CurvatureState:
         """Return the state before the first step."""
+        Hessian().at(problem, theta)  # refuses a problem without second derivatives
         return CurvatureState(theta, 0, 0 * theta[0], 0 * theta[0], 0)
 
     def step(self, problem: Problem, state: CurvatureState, dt: Scalar) -> CurvatureState:

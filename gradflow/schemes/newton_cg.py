@@ -118,7 +118,7 @@ class NewtonCG:
     Raises
     ------
     ValueError
-        If a number is out of its range; at `init`, if the energy is not finite; in a step, if the problem has no ``hvp``.
+        If a number is out of its range; at `init`, if the energy is not finite or the problem has no ``hvp``.
 
     Examples
     --------
@@ -155,6 +155,7 @@ class NewtonCG:
         """Return the state before the first step."""
         if not isfinite(float(problem.energy(theta))):
             raise ValueError(f"the energy at theta0 must be finite, got {float(problem.energy(theta))}")
+        Hessian().at(problem, theta)  # refuses a problem without second derivatives
         zero = 0 * theta[0]
         return NewtonCGState(theta, 0, zero, zero, zero, zero, zero)
 

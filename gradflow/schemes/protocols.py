@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+from ..curvature.bounds import Bounds
 from ..energies.linear import LinearPart, Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array
@@ -104,6 +105,9 @@ class SchemeAbilities:
     """The scheme that a wrapper wraps."""
     usual_dt: ClassVar[float | None] = None
     """The step size of a run that is given none; None if it must be given."""
+    bounds: Bounds | None = None
+    """The box that its states do not leave. The gradient is then reduced to what the box leaves of it, and a field ``active`` of
+    the state, (P,), says which parameters are at a bound."""
     records: ClassVar[tuple[str, ...]] = ()
     """Fields of the state, numbers or 0-d arrays, that ``solve(record=...)`` takes by name."""
 

@@ -30,6 +30,10 @@ is none, the trial is rejected.
 With the Gauss-Newton curvature, ``D = I``, ``nu = 1 / tau`` and ``dt = 1``, (2) is the step of restarted `IEQ` of size
 tau, and p is the guaranteed decrease of its modified energy.
 
+With bounds ``l <= theta <= u`` (`gradflow.curvature.bounds`), d is the step of a trust region in the box: with D and M
+diagonal, it minimises the model there if the model is convex. Every trial lies in the box, dt is at most 1, and the
+gradient that `gradflow.Tolerance` bounds is ``theta - Pi(theta - g)`` with the projection Pi to the box.
+
 Close to a minimum, both decreases are rounding errors of E. Where neither exceeds ``64 eps |E|``, a trial that does not
 increase E is accepted, whatever the ratio. A trial that rounds to theta itself leaves the state as it is.
 
@@ -53,12 +57,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
+from ..curvature.bounds import Bounds, bounded_step
 from ..curvature.descent import ROUNDING, Point, Searching, search_along
 from ..curvature.direct import DIRECT_SOLVERS, factorised, factorises, solve_damped
 from ..curvature.gauss_newton import GaussNewton
-from ..curvature.globalization import Control, Damping, Direct, Globalization, Judging, NielsenDamping
+from ..curvature.globalization import Control, Damping, Direct, Globalization, Judging, NielsenDamping, TrustRegion
 from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
 from ..curvature.model import Curvature, Model, Remembering, decrease
@@ -68,9 +73,11 @@ from ..description import found
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace, quiet
-from ..refusals import one_of, plain_numbers, real_array, real_number
+from ..refusals import instance, one_of, plain_numbers, real_array, real_number
 
 __all__ = ["SecondOrder", "SecondOrderState", "gain_ratio", "second_order_update"]
+
+BOUNDED = ("auto", "svd", "eigh", "lanczos")  # solvers of the problems on faces
 
 
 class SecondOrderState(NamedTuple):
@@ -108,6 +115,8 @@ class SecondOrderState(NamedTuple):
     """Products with the curvature, or sparse factorisations, for the last trial, 0-d; 0 if a dense matrix was decomposed."""
     evaluations: Array
     """Evaluations of the energy for the last trial, 0-d: 1, or those of the line search."""
+    active: Array
+    """-1 for a parameter at its lower bound, 1 at its upper one, else 0, (P,); 0, 0-d, without bounds."""
     memory: tuple[Array, ...] = ()
     """What a curvature keeps of earlier steps, arrays of its own shapes; empty for one of the present theta alone."""
 
@@ -154,12 +163,16 @@ class SecondOrder:
         left, where Newton's method is attracted. Or the eigenvalues are bounded below. The prediction (3) has G.
     tol : float, optional
         For lanczos, sparse, pcg and steihaug, the residual of (1) to reach, relative to the gradient.
+    bounds : Bounds, optional
+        A box that theta does not leave: `gradflow.Bounds`. It needs a trust region, a diagonal inner product and one of the
+        solvers auto, svd, eigh and lanczos.
 
     Raises
     ------
     ValueError
         If a part is not what its protocol wants, the globalisation does not have the solver, or the tolerance is not
-        positive; at `init`, if the energy is not finite or the problem lacks what the curvature needs.
+        positive; with bounds, if there is no trust region or the solver is another one; at `init`, if the energy is not finite,
+        the problem lacks what the curvature needs, or theta is outside of the bounds; in a step, if dt > 1 with bounds.
 
     Examples
     --------
@@ -179,6 +192,7 @@ class SecondOrder:
     solver: str | PCG = "auto"
     spectrum: str | Floor = "exact"
     tol: float | None = None
+    bounds: Bounds | None = None
 
     records: ClassVar[tuple[str, ...]] = (
         "size", "damping", "length", "predicted", "share", "actual", "ratio", "exhausted", "accepted", "boundary", "negative_curvature", "products",
@@ -205,6 +219,15 @@ class SecondOrder:
             one_of("spectrum", self.spectrum, SPECTRA if self.solver in SOLVERS else SPECTRA[:1])
         if self.tol is not None:
             real_number("tol", self.tol, 0, open_low=True)
+        instance("bounds", self.bounds, (Bounds, type(None)), "a gradflow.Bounds or None")
+        if self.bounds is not None:
+            instance(
+                "globalization",
+                self.globalization,
+                TrustRegion,
+                "a gradflow.curvature.TrustRegion where there are bounds",
+            )
+            one_of("solver with bounds", self.solver, BOUNDED)
 
     def init(self, problem: Problem, theta: Array) -> SecondOrderState:
         """Return the state before the first trial."""
@@ -213,8 +236,13 @@ class SecondOrder:
             raise ValueError(f"curvature.at must return a gradflow.curvature.model.Model, got {found(model)}")
         if not isfinite(float(model.energy)):
             raise ValueError(f"the energy at theta0 must be finite, got {float(model.energy)}")
-        zero = 0 * theta[0]
-        none = SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(13)))
+        zero, active = 0 * theta[0], 0 * theta[0]
+        if self.bounds is not None:
+            self.bounds.require(theta)
+            model.known_mass("a box of bounds")
+            active = self.bounds.active(theta)
+        none = SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(14)))
+        none = none._replace(active=active)
         return none._replace(memory=self.curvature.start(theta)) if isinstance(self.curvature, Remembering) else none
 
     @property
@@ -249,38 +277,11 @@ class SecondOrder:
         """Return ``step(problem, state, dt)`` and the model at its theta, for the next step."""
         plain: Model = self.curvature.at(problem, state.theta) if at is None else at
         xp, zero = array_namespace(state.theta), 0 * state.theta[0]
-        begins = not bool(state.control.size > 0)
-        fresh = begins or bool(state.accepted)
+        fresh = not bool(state.control.size > 0) or bool(state.accepted)
         model, memory = self._remembered(plain, state.memory, fresh)
         weights = self._weights(model, state.weights) if fresh else state.weights
-        control, D = state.control, weights if weights.shape else None
-
-        def length() -> Array:
-            return zero + problem.inner(state.theta, weights * state.theta) ** 0.5
-
-        def subproblem(form: Any) -> Any:
-            nonlocal control
-            control = self.globalization.start(form, length()) if begins else control
-            return self.globalization.solve(form, control.size)
-
-        step: Step | None = None
-        no_form: Any = None
-        automatic = self.solver == "auto" and self.spectrum == "exact" and factorises(model, D)
-        if isinstance(self.globalization, Damping):
-            if begins and (automatic or self.solver not in SOLVERS):
-                control, begins = self.globalization.start_directly(model, D, length()), False
-            if automatic:
-                step = factorised(model, D, control.size)
-            elif self.solver not in SOLVERS:
-                step = solve_damped(model, D, control.size, self.solver, tol=self.tol)
-        elif isinstance(self.globalization, Searching) and automatic:
-            control = self.globalization.start(no_form, length()) if begins else control
-            step = factorised(model, D, 0.0)
-        elif isinstance(self.globalization, Direct) and self.solver in self._direct:
-            control = self.globalization.start(no_form, length()) if begins else control
-            step = self.globalization.solve_directly(model, D, control.size, self.tol)
-        if step is None:
-            step = minimise(model, D, subproblem, str(self.solver), tol=self.tol, spectrum=self.spectrum)
+        D = weights if weights.shape else None
+        step, control = self._increment(model, D, state, dt)
         noise = ROUNDING * float(xp.finfo(state.theta.dtype).eps) * abs(float(model.energy))
         size, evaluations, found = control.size, 1, None
         if isinstance(self.globalization, Searching):
@@ -288,6 +289,8 @@ class SecondOrder:
             evaluations, dt = found.evaluations, found.trial.alpha if found.trial else 0.0
             size = zero + dt
         trial, predicted = second_order_update(state.theta, step.d, step.slope, step.bend, dt=dt)
+        if self.bounds is not None:
+            trial = self.bounds.landed(state.theta, step.d, trial)
         new = self.curvature.at(problem, trial) if found is None else found.trial.at if found.trial else model
         finite = bool(xp.isfinite(new.energy)) and bool(xp.all(xp.isfinite(trial)))
         actual = decrease(model, new) if finite else zero
@@ -296,29 +299,84 @@ class SecondOrder:
         still = bool(xp.all(trial == state.theta))
         exhausted = float(step.most) <= noise
         if exhausted and not bool(step.length > 0):  # a square in the model may have underflowed or overflowed
-            exhausted = float(xp.sum(xp.abs(model.gradient) * xp.abs(state.theta))) <= noise
+            left = model.gradient if self.bounds is None else self.bounds.reduced(state.theta, model.gradient)
+            exhausted = float(xp.sum(xp.abs(left) * xp.abs(state.theta))) <= noise
         threshold = self.globalization.accept
         accepted = not failed if found is not None else threshold is None or bool(ratio > threshold)
         judged = ratio
         if isinstance(self.globalization, Judging) and not failed:
             accepted = self.globalization.accepts(model, new, D, control.size, ratio)
             judged = ratio if accepted else zero - 1
+        theta = trial if accepted else state.theta
+        if not still:
+            control = _control("after", self.globalization.after(control, step, judged))
         after = SecondOrderState(
-            trial if accepted else state.theta, control if still else _control("after", self.globalization.after(control, step, judged)), weights, size,
+            theta, control, weights, size,
             step.nu, step.length, predicted, _share(predicted, step.most), actual, ratio, zero + float(exhausted),
             zero + float(accepted), zero + float(step.boundary),
-            zero + float(step.negative), zero + step.products, zero + evaluations, memory,
+            zero + float(step.negative), zero + step.products, zero + evaluations,
+            state.active if self.bounds is None else self.bounds.active(theta), memory,
         )  # fmt: skip
         return after, new if accepted else plain
+
+    def _increment(self, model: Model, D: Array | None, state: SecondOrderState, dt: Scalar) -> tuple[Step, Control]:
+        """Return the increment (1) of a model, and the control that it is made with."""
+        rule, solver, control, none = self.globalization, self.solver, state.control, cast(Any, None)
+        begins, step = not bool(control.size > 0), cast(Step | None, None)
+
+        def length() -> Array:
+            return (
+                0 * state.theta[0]
+                + model.problem.inner(state.theta, state.theta if D is None else D * state.theta) ** 0.5
+            )
+
+        def begun(form: Any) -> Control:
+            nonlocal control
+            if begins:  # also where a form grows
+                control = _control("start", rule.start(form, length()))
+            return control
+
+        if self.bounds is not None:
+            real_number("dt with bounds", float(dt), 0, 1, open_low=True)
+            size = float(begun(none).size)
+            step = bounded_step(model, D, self.bounds, size, str(solver), tol=self.tol, spectrum=self.spectrum)
+        elif (
+            solver == "auto"
+            and self.spectrum == "exact"
+            and isinstance(rule, (Damping, Searching))
+            and factorises(model, D)
+        ):
+            if isinstance(rule, Damping):
+                control = rule.start_directly(model, D, length()) if begins else control
+                step = factorised(model, D, control.size)
+            else:
+                begun(none)
+                step = factorised(model, D, 0.0)
+        elif isinstance(rule, Damping) and solver not in SOLVERS:
+            control = rule.start_directly(model, D, length()) if begins else control
+            step = solve_damped(model, D, control.size, solver, tol=self.tol)
+        elif isinstance(rule, Direct) and solver in rule.direct:
+            step = rule.solve_directly(model, D, begun(none).size, self.tol)
+        if step is None:
+            step = minimise(
+                model,
+                D,
+                lambda form: rule.solve(form, begun(form).size),
+                str(solver),
+                tol=self.tol,
+                spectrum=self.spectrum,
+            )
+        return step, control
 
     def _weights(self, model: Model, before: Array) -> Array:
         """Return the diagonal of D at a model."""
         weights = self.metric.weights(model, before)
         if getattr(weights, "shape", None) == () and float(weights) == 1:
             return weights
-        return real_array(
-            "metric.weights", weights, {"P": model.shape[0]}, model.dtype, of="theta", low=0, open_low=True
-        )
+        real_array("metric.weights", weights, {"P": model.shape[0]}, model.dtype, of="theta")
+        if bool(array_namespace(weights).any(weights <= 0)):
+            raise ValueError("metric.weights must have entries > 0")
+        return weights
 
     def _remembered(self, plain: Model, memory: tuple[Array, ...], fresh: bool) -> tuple[Model, tuple[Array, ...]]:
         """Return the model of a step and the memory of the curvature; made once for a theta, whose trials may be several."""

@@ -17,6 +17,7 @@ method                   curvature       metric               globalisation     
 from __future__ import annotations
 
 from ..curvature import globalization
+from ..curvature.bounds import Bounds
 from ..curvature.fisher import Fisher
 from ..curvature.gauss_newton import GaussNewton as GaussNewtonCurvature
 from ..curvature.globalization import Cubic, FixedDamping, Globalization
@@ -40,19 +41,44 @@ __all__ = [
 ]
 
 
-def Newton(*, damping: float = 0.0, solver: str | PCG = "auto") -> SecondOrder:
+def Newton(
+    *, damping: float = 0.0, globalization: Globalization | None = None, solver: str | PCG = "auto"
+) -> SecondOrder:
     """Return Newton's method: ``(H + damping I) d = -g``.
 
-    It is attracted by every stationary point, a saddle or a maximum too, and a step may increase the energy.
+    With a constant damping it is attracted by every stationary point, a saddle or a maximum too, and a step may increase the
+    energy. A line search or a trust region lets the energy fall in every accepted step.
 
     Parameters
     ----------
     damping : float
         A constant multiplier >= 0, 1 / time.
+    globalization : Globalization, optional
+        In the place of a constant damping: `gradflow.curvature.Armijo`, `gradflow.curvature.StrongWolfe`,
+        `gradflow.curvature.TrustRegion`, ...
     solver : str or PCG
         As in `SecondOrder`.
+
+    Raises
+    ------
+    ValueError
+        If both a damping and a globalisation are given.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> valley = gf.DenseLeastSquares(lambda t: np.array([10 * (t[1] - t[0] ** 2), 1 - t[0]]))
+    >>> method = gf.Newton(globalization=gf.curvature.Armijo())
+    >>> end = gf.solve(valley, method, np.array([-1.2, 1.0]), steps=50, stop=gf.Tolerance(gradient=1e-8))
+    >>> end.status, np.round(end.theta, 6).tolist()
+    (<Status.CONVERGED: 'converged'>, [1.0, 1.0])
     """
-    return SecondOrder(curvature=Hessian(), globalization=FixedDamping(damping), solver=solver)
+    if globalization is not None and damping != 0:
+        raise ValueError(f"give damping or globalization, not both; got {damping!r} and {globalization!r}")
+    constant = FixedDamping(damping)
+    return SecondOrder(
+        curvature=Hessian(), globalization=constant if globalization is None else globalization, solver=solver
+    )
 
 
 def GaussNewton(*, damping: float = 0.0, solver: str | PCG = "auto") -> SecondOrder:
@@ -136,6 +162,7 @@ def LevenbergMarquardt(
     globalization: Globalization = globalization.TrustRegion(),
     metric: Metric = CurvatureDiagonal(),
     solver: str | PCG = "auto",
+    bounds: Bounds | None = None,
 ) -> SecondOrder:
     """Return the Levenberg-Marquardt method for least squares.
 
@@ -151,6 +178,8 @@ def LevenbergMarquardt(
         What is damped: `gradflow.curvature.CurvatureDiagonal`, or `gradflow.curvature.Identity` for Levenberg's method.
     solver : str or PCG
         As in `SecondOrder`.
+    bounds : Bounds, optional
+        A box that theta does not leave, `gradflow.Bounds`; with a trust region only.
 
     Examples
     --------
@@ -162,7 +191,9 @@ def LevenbergMarquardt(
     >>> solution.status, np.round(solution.theta, 3)
     (<Status.CONVERGED: 'converged'>, array([2.03 , 0.299]))
     """
-    return SecondOrder(curvature=GaussNewtonCurvature(), metric=metric, globalization=globalization, solver=solver)
+    return SecondOrder(
+        curvature=GaussNewtonCurvature(), metric=metric, globalization=globalization, solver=solver, bounds=bounds
+    )
 
 
 def TrustRegion(
@@ -171,6 +202,7 @@ def TrustRegion(
     curvature: Curvature = Hessian(),
     metric: Metric = Identity(),
     solver: str | PCG = "auto",
+    bounds: Bounds | None = None,
 ) -> SecondOrder:
     """Return the trust-region method with exact subproblems, the hard case included; with ``solver="lanczos"``, GLTR.
 
@@ -184,9 +216,22 @@ def TrustRegion(
         The shape of the region.
     solver : str or PCG
         As in `SecondOrder`.
+    bounds : Bounds, optional
+        A box that theta does not leave, `gradflow.Bounds`.
+
+    Examples
+    --------
+    The minimum of Rosenbrock's function in the half plane ``x <= 1/2`` is ``(1/2, 1/4)``:
+
+    >>> import numpy as np, gradflow as gf
+    >>> valley = gf.DenseLeastSquares(lambda t: np.array([10 * (t[1] - t[0] ** 2), 1 - t[0]]))
+    >>> method = gf.TrustRegion(bounds=gf.Bounds(upper=[0.5, np.inf]))
+    >>> end = gf.solve(valley, method, np.array([-1.2, 1.0]), steps=50, stop=gf.Tolerance(gradient=1e-8))
+    >>> end.status, np.round(end.theta, 6).tolist()
+    (<Status.CONVERGED: 'converged'>, [0.5, 0.25])
     """
     region = globalization.TrustRegion(radius=radius)
-    return SecondOrder(curvature=curvature, metric=metric, globalization=region, solver=solver)
+    return SecondOrder(curvature=curvature, metric=metric, globalization=region, solver=solver, bounds=bounds)
 
 
 def CubicRegularization(

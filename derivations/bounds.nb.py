@@ -1,0 +1,122 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Bounds
+#
+# The projection to a box and the reduced gradient act entry by entry, in every diagonal inner product. The proofs are for one
+# entry: $l \le \theta \le u$, with the functions that run. Sums over entries, with weights $M_i D_i > 0$, follow.
+
+# %%
+import numpy as np
+import sympy as sp
+
+import gradflow as gf
+from gradflow.curvature.bounds import bounded_step, projected, reduced_gradient
+from gradflow.curvature.spectral import minimise
+from gradflow.curvature.subproblem import trust_region
+from gradflow.proofs import check, follows
+from gradflow.symbolic import branches
+
+EVERY = "every entry, every diagonal inner product and metric"
+theta, l, u, g, y, x = sp.symbols("theta l u g y x", real=True)
+alpha, K, m = sp.symbols("alpha K m", positive=True)
+BOX = [l <= theta, theta <= u]
+
+
+def ways(function):
+    """Yield conditions and value of each branch of a function of scalars."""
+    found = list(branches(function))
+    assert len(found) > 1
+    yield from found
+
+
+# %% [markdown]
+# ## What a step owes
+#
+# With $w = s(\alpha)$ of the first Cauchy stage, $w = \Pi(\theta - \alpha g) - \theta$ in each entry, $D = 1$,
+#
+# $$(g, w) \le -|w|^2/\alpha. \tag{1}$$
+#
+# If $(v, Gv) \le K|v|^2$, the model satisfies $m(w) - m(0) \le (g, w) + K|w|^2/2 \le \mu\,(g, w)$ for $\alpha \le 2(1 - \mu)/K$: the
+# test ends, and an accepted step lowers the model, hence the energy by the ratio of `gradflow.SecondOrder`.
+
+
+# %%
+@check("decision procedure", EVERY)
+def energy_law():
+    """(1) holds for every alpha; for alpha K <= 2 (1 - mu) the decrease of the model is at least mu |(g, w)|."""
+    for conditions, value in ways(lambda: projected(theta - alpha * g, l, u)):
+        w = value - theta
+        assert follows(alpha * g * w <= -(w**2), [*BOX, *conditions])
+    a, b = sp.symbols("a b", nonnegative=True)  # -(g, w), |w|^2
+    mu = sp.Symbol("mu", positive=True)
+    t = sp.Symbol("t", positive=True)  # alpha K
+    # times alpha: a >= b by (1), and K alpha = t <= 2 (1 - mu)
+    assert follows(-a + t * b / 2 <= -mu * a, [a >= b, t <= 2 * (1 - mu), mu < 1])
+
+
+@check("decision procedure", EVERY)
+def consistency():
+    """Without bounds near, the projection is the identity and the reduced gradient is g; it is theta - Pi(theta - g) always."""
+    for conditions, value in ways(lambda: projected(x, l, u)):
+        assert follows(sp.Eq(value, x), [l < x, x < u, *conditions])
+    for conditions, value in ways(lambda: reduced_gradient(theta, g, l, u)):
+        assert follows(sp.Eq(value, g), [theta - u < g, g < theta - l, *conditions])
+        for others, point in ways(lambda: projected(theta - g, l, u)):
+            assert follows(sp.Eq(value, theta - point), [*BOX, *conditions, *others])
+
+
+@check("decision procedure", EVERY)
+def solvability():
+    """The projection is the nearest point of the box; a zero reduced gradient is stationarity."""
+    for conditions, value in ways(lambda: projected(x, l, u)):
+        assert follows(l <= value, [l <= u, *conditions])
+        assert follows(value <= u, [l <= u, *conditions])
+        # (x - Pi x)(y - Pi x) <= 0 for every y of the box, which is that no y is nearer
+        assert follows((x - value) * (y - value) <= 0, [l <= y, y <= u, *conditions])
+    for conditions, value in ways(lambda: reduced_gradient(theta, g, l, u)):
+        # zero: no feasible direction y - theta descends
+        assert follows(g * (y - theta) >= 0, [*BOX, l <= y, y <= u, sp.Eq(value, 0), *conditions])
+        # not zero: the direction of minus the reduced gradient is feasible and descends
+        assert follows(g * value >= value**2, [*BOX, *conditions])
+        assert follows(l <= theta - value, [*BOX, *conditions])
+        assert follows(theta - value <= u, [*BOX, *conditions])
+
+
+# %% [markdown]
+# ## The step
+#
+# The two stages are an iteration in floating point, and are tested. Two cases have numbers that float64 represents.
+
+
+# %%
+@check("identity", "quadratics in two parameters, numbers that float64 has to rounding")
+def the_step_is_the_minimiser_in_the_box():
+    """A coupled quadratic whose free minimiser is outside of the box: the other parameter moves to the minimiser of its face."""
+    A, b = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([4.0, -1.0])  # the minimiser is (3, -2)
+    quadratic = gf.FunctionProblem(lambda t: t @ A @ t / 2 - b @ t, lambda t: A @ t - b, hvp=lambda t, v: A @ v)
+    model = gf.curvature.Hessian().at(quadratic, np.zeros(2))
+    step = bounded_step(model, None, gf.Bounds(upper=[1.0, np.inf]), 100.0)
+    assert np.allclose(step.d, [1.0, -1.0], rtol=1e-14)  # t_2 = (-1 - t_1)/2
+    assert step.d[0] == 1.0
+    assert np.allclose((step.slope, step.bend), (-5.0, 2.0), rtol=1e-14)
+    assert not step.boundary
+    free = minimise(model, None, lambda form: trust_region(form.gamma, form.mu, 1.5))
+    within = bounded_step(model, None, gf.Bounds(), 1.5)
+    assert np.allclose(within.d, free.d, rtol=1e-14)
+    assert within.boundary
+    # both at a bound, held by the gradient: nothing moves
+    model = gf.curvature.Hessian().at(quadratic, np.array([1.0, -0.5]))
+    step = bounded_step(model, None, gf.Bounds([0.0, -0.5], [1.0, 2.0]), 100.0)
+    assert np.array_equal(step.d, np.zeros(2))
+    assert step.most == 0.0

@@ -37,6 +37,7 @@ from sphinx.util import logging
 
 import gradflow
 from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
+from gradflow.curvature.adaptive_mixture import Learning
 from gradflow.curvature.descent import Searching
 from gradflow.curvature.globalization import Direct, Globalization
 from gradflow.curvature.metric import Metric
@@ -51,7 +52,7 @@ SKIPPED_MODULES = {"gradflow.__main__", "gradflow.kernels.cupy", "gradflow.kerne
 NEVER = {"SA01", "EX01", "ES01"}
 CONTRACTS = (Problem, LeastSquares, Linearization, SplitEnergy, LinearPart, Scheme, AuxiliaryScheme)
 CONTRACTS += (Dissipating, Evaluating, Chaining, Controller, Curvature, Globalization, Direct, Searching, Metric, Model)
-CONTRACTS += (Remembering, Weighting)
+CONTRACTS += (Remembering, Weighting, Learning)
 CONTRACTS += (OutputLinearization, OutputLoss)
 DECLARED = {SchemeAbilities: ("init", "step"), Batched: ("energy", "energy_and_gradient")}
 """Of these one member is enough, in a class that has the others."""

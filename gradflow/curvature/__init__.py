@@ -1,11 +1,13 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
+from .adaptive_mixture import AdaptiveMixture, ByAgreement, Hedge, Switching
 from .block_diagonal import BlockDiagonal
 from .capped_cg import capped_cg
 from .damped_step import SOLVERS, damped_step
 from .descent import Armijo, StrongWolfe
 from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
 from .fisher import Fisher
+from .frequent_directions import FrequentDirections
 from .gauss_newton import GaussNewton
 from .generalized_gauss_newton import GeneralizedGaussNewton
 from .globalization import Cubic, FixedDamping, MarquardtDamping, NielsenDamping, TrustRegion
@@ -14,26 +16,33 @@ from .kronecker import KFAC
 from .low_rank import LowRank, Nystrom
 from .metric import CurvatureDiagonal, Identity
 from .minimising_movement import Increment, minimising_movement
-from .mixture import ByConditionNumber, ByGradient, Mixture
+from .mixture import ByConditionNumber, ByGradient, ByNoise, BySecondOrderTerm, Mixture
 from .moving_average import MovingAverage
 from .sketched import Sketched
 from .spectral import Floor
 from .stationarity import Stationarity, stationarity
+from .structured_secant import StructuredSecant
 
 __all__ = [
     "KFAC",
     "SOLVERS",
+    "AdaptiveMixture",
     "Armijo",
     "BlockDiagonal",
+    "ByAgreement",
     "ByConditionNumber",
     "ByGradient",
+    "ByNoise",
+    "BySecondOrderTerm",
     "Cubic",
     "CurvatureDiagonal",
     "Fisher",
     "FixedDamping",
     "Floor",
+    "FrequentDirections",
     "GaussNewton",
     "GeneralizedGaussNewton",
+    "Hedge",
     "Hessian",
     "Identity",
     "Increment",
@@ -46,6 +55,8 @@ __all__ = [
     "Sketched",
     "Stationarity",
     "StrongWolfe",
+    "StructuredSecant",
+    "Switching",
     "TrustRegion",
     "capped_cg",
     "damped_step",

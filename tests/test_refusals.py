@@ -248,7 +248,13 @@ def of_schemes():
         "ByAgreement": {},
         "Hedge": {"rate": POSITIVE},
         "StructuredSecant": {"share": {"0", "1", "0.5"}},
-        "Fisher": {"kind": OBJECT, "samples": COUNT, "seed": WHOLE, "weights": FREE | DOUBLES | NONE},
+        "Fisher": {
+            "kind": OBJECT,
+            "samples": COUNT,
+            "seed": WHOLE,
+            "weights": FREE | DOUBLES | NONE,
+            "normalized": {"True", "False"},
+        },
     }.items():
         yield f"curvature.{name}", getattr(gf.curvature, name), {}, right
     of = {"of": gf.curvature.GaussNewton()}
@@ -257,8 +263,10 @@ def of_schemes():
     yield "Nystrom", gf.curvature.Nystrom, of | {"rank": 2}, truncated | {"seed": WHOLE}
     sketch = {"of": OBJECT, "size": COUNT, "kind": OBJECT, "seed": WHOLE, "fresh": {"True", "False"}}
     yield "Sketched", gf.curvature.Sketched, of | {"size": 2}, sketch
-    average = {"of": OBJECT, "beta": BELOW_1, "form": OBJECT, "rank": COUNT}
+    average = {"of": OBJECT, "beta": BELOW_1, "form": OBJECT, "rank": COUNT, "root": {"True", "False"}}
     yield "MovingAverage", gf.curvature.MovingAverage, of | {"form": "low_rank", "rank": 2}, average
+    snapshot = {"fisher": OBJECT, "draws": COUNT, "every": COUNT, "coefficient": FINITE, "seed": WHOLE}
+    yield "SnapshotFisher", gf.curvature.SnapshotFisher, {}, snapshot
     stream = {"of": OBJECT, "size": COUNT, "beta": {"0", "1", "0.5"}}
     yield "FrequentDirections", gf.curvature.FrequentDirections, of | {"size": 2}, stream
     switch = {"enter": POSITIVE, "leave": {"2", "1.5"}}

@@ -7,10 +7,12 @@ from .damped_step import SOLVERS, damped_step
 from .descent import Armijo, StrongWolfe
 from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
 from .fisher import Fisher
+from .fisher_estimators import SnapshotFisher
 from .frequent_directions import FrequentDirections
 from .gauss_newton import GaussNewton
 from .generalized_gauss_newton import GeneralizedGaussNewton
 from .globalization import Cubic, FixedDamping, MarquardtDamping, NielsenDamping, TrustRegion
+from .gradient_square import GradientSquare
 from .hessian import Hessian
 from .kronecker import KFAC
 from .low_rank import LowRank, Nystrom
@@ -42,6 +44,7 @@ __all__ = [
     "FrequentDirections",
     "GaussNewton",
     "GeneralizedGaussNewton",
+    "GradientSquare",
     "Hedge",
     "Hessian",
     "Identity",
@@ -53,6 +56,7 @@ __all__ = [
     "NielsenDamping",
     "Nystrom",
     "Sketched",
+    "SnapshotFisher",
     "Stationarity",
     "StrongWolfe",
     "StructuredSecant",

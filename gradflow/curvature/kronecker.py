@@ -231,7 +231,7 @@ class KFAC:
     Raises
     ------
     ValueError
-        If `fisher` is no `gradflow.curvature.Fisher` or a centred one, `corrected` is not True or False, or `factored` is
+        If `fisher` is no `gradflow.curvature.Fisher`, a centred one, or one without normalised weights, `corrected` is not True or False, or `factored` is
         negative, or given with `corrected`; at `init`, if the inner product does not have the same weight for all parameters, with `factored`.
     """
 
@@ -245,6 +245,8 @@ class KFAC:
         object.__setattr__(self, "factored", real_number("factored", self.factored, 0))
         if self.factored and self.corrected:
             raise ValueError("factored is the damping of the two factors; the eigenvalues of EKFAC have none")
+        if not self.fisher.normalized:
+            raise ValueError("fisher must have weights that are normalized: a product of two means has none of its own")
         if self.fisher.kind == "centred":
             raise ValueError("fisher must not be centred: the rows of (5) there are no Kronecker products")
 

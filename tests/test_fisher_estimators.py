@@ -133,6 +133,26 @@ def test_the_variance_with_a_snapshot_falls_with_the_square_of_the_distance():
     assert spreads[2] < 1e-28
 
 
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("c", [1.0, 0.4])
+def test_a_snapshot_is_its_formula(c, part):
+    """F^(theta) + c (F(t) - F^(t)) + L, both estimates with one set of draws, and the energy part once."""
+    case = case_of("mse", part, N=5)
+    curvature = C.SnapshotFisher(C.Fisher("empirical"), draws=2, every=9, coefficient=c, seed=1)
+    memory = curvature.update(curvature.at(case.problem, case.theta), curvature.start(case.theta))
+    other = case._replace(theta=case.theta + 0.1)
+    model = curvature.at(case.problem, other.theta)
+    found = curvature.remembered(model, curvature.update(model, memory)).matrix()
+    F_i, at_snapshot = each_of(other, "empirical"), each_of(case, "empirical")
+    L = case.problem.mass * case.problem.linear.apply(np.eye(24))
+    pairs = product(range(5), repeat=2)
+    errors = []
+    for i, j in pairs:
+        estimate, control = (F_i[i] + F_i[j]) / 2, (at_snapshot[i] + at_snapshot[j]) / 2
+        errors.append(relative(found, estimate + c * (at_snapshot.mean(axis=0) - control) + L))
+    assert min(errors) < 1e-12
+
+
 def test_a_controlled_estimate_may_be_indefinite_and_a_run_survives():
     case = case_of(N=30)
     curvature = C.SnapshotFisher(C.Fisher("empirical"), draws=3, every=4)
@@ -256,3 +276,16 @@ def test_the_root_of_a_matrix_is_its_own_half(mass, dtype):
     np.testing.assert_allclose(half, half.T, atol=tol * np.abs(half).max())
     np.testing.assert_allclose((half / mass) @ half, B, atol=tol * np.abs(B).max())  # (M^{-1} half)^2 = M^{-1} B
     assert np.all(np.isnan(matrix_root(B * np.nan, mass)))
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("time_scale", ["mean_field", "autograd"])
+def test_the_square_of_the_gradient_is_its_formula(time_scale, part):
+    case = case_of("mse", part, time_scale)
+    model, M = C.GradientSquare().at(case.problem, case.theta), case.problem.mass
+    g, L = case.problem.energy_and_gradient(case.theta)[1], case.problem.linear.apply(np.eye(24))
+    R, _ = model.root()
+    wanted = M * M * np.outer(g, g) + M * L
+    np.testing.assert_allclose(model.matrix(), wanted, atol=1e-13)
+    np.testing.assert_allclose(R.T @ R, wanted, atol=1e-13)
+    assert np.linalg.matrix_rank(R[: model.rows]) == 1

@@ -2,11 +2,12 @@
 
 from itertools import pairwise, product
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.curvature.adaptive_mixture import hedge_weights
+from gradflow.curvature.adaptive_mixture import hedge_weights, secant_losses
 from gradflow.curvature.frequent_directions import frequent_directions_update
 from gradflow.curvature.structured_secant import structured_secant_update
 from gradflow.energies.linear import Diagonal
@@ -108,12 +109,29 @@ def test_a_sketch_with_all_rows_is_the_moving_average(beta, time_scale, linear):
         np.testing.assert_allclose(weight, weights.sum(), rtol=1e-14)
         assert gap[0] > -1e-12 * np.linalg.norm(mean / mass)
         assert gap[-1] <= lost / weight + 1e-12 * np.linalg.norm(mean / mass)
+        assert 7 * lost <= weight * np.trace((mean + L - model.matrix()) / mass) * (7 if size == 24 else 1) + 1e-12
+        U, mu = model.factors
+        np.testing.assert_allclose((mass * U.T @ U)[mu > 1e-12][:, mu > 1e-12], np.eye(np.sum(mu > 1e-12)), atol=1e-10)
         if size == 24:
             assert lost < 1e-14 * np.linalg.norm(mean / mass)
         else:
             assert lost > 0
         d = np.linalg.solve(model.matrix() + 0.5 * mass * np.eye(24), -mass * model.gradient)
         np.testing.assert_allclose(states[-1].theta - thetas[-1], d, rtol=0, atol=1e-11)
+
+
+def test_rows_that_are_zero_stay_zero():
+    """After one step the stream of the square of the gradient has one row, and the sketch of three has two that are zero."""
+    case = case_of()
+    curvature = C.FrequentDirections(C.GradientSquare(), 3)
+    for theta in (case.theta, 0 * case.theta):
+        model = curvature.at(case.problem, theta)
+        found = curvature.remembered(model, curvature.update(model, curvature.start(theta)))
+        np.testing.assert_allclose(found.matrix(), model.matrix(), atol=1e-15)
+    none = curvature.remembered(model, (np.float64(1.0), np.float64(0.0), np.zeros((3, 24))))
+    np.testing.assert_array_equal(none.matrix(), 0.0)
+    with pytest.raises(ValueError, match="with a root"):
+        C.FrequentDirections(C.Hessian(), 3).at(case.problem, case.theta)
 
 
 def test_frequent_directions_take_roots_of_fits_and_no_rejected_trial():
@@ -203,6 +221,22 @@ def test_the_structured_update_satisfies_the_secant_equation(P, seed, dtype):
     np.testing.assert_allclose(new @ s / mass, y_sharp, rtol=0, atol=tol)
     for none in (-y, 0 * y):
         np.testing.assert_array_equal(structured_secant_update(S, s, none, y_sharp, mass=mass), S)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_structured_update_is_its_formula(seed):
+    """By operators: M^{-1} (M S), adjoints in the inner product, and sigma below 1 in half of the cases."""
+    S, s, y, y_sharp, mass = pairs(5, "float64", seed)
+    y_sharp = y_sharp * (1e-2 if seed < 4 else 1e2)
+    M = mass * np.eye(5)
+    A, inner = np.linalg.solve(M, S), lambda u, v: u @ M @ v
+    sigma = min(1.0, abs(inner(s, y_sharp)) / abs(inner(s, A @ s)))
+    w = y_sharp - sigma * A @ s
+    star = lambda u: u @ M  # noqa: E731
+    new = sigma * A + (np.outer(w, star(y)) + np.outer(y, star(w))) / inner(y, s)
+    new -= inner(w, s) / inner(y, s) ** 2 * np.outer(y, star(y))
+    assert relative(structured_secant_update(S, s, y, y_sharp, mass=mass), M @ new) < 1e-12
+    assert (sigma < 1) == (seed < 4)
 
 
 @pytest.mark.parametrize("seed", range(0, 6, 2))
@@ -372,6 +406,15 @@ def test_losses_are_errors_of_the_secant_equation_along_the_run():
     assert wanted[0] < wanted[2]  # the Hessian is the derivative of the gradient; the empirical matrix is not
 
 
+def test_losses_of_no_step_are_zero_and_of_no_number_are_one():
+    nan = float("nan")
+    good, bad = (gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, hvp=lambda t, v, c=c: c * v) for c in (3.0, nan))
+    theta = np.array([1.0, 2.0])
+    parts = [C.Hessian().at(problem, theta) for problem in (good, bad)]
+    np.testing.assert_array_equal(secant_losses(parts[:1], theta), [0.0])
+    np.testing.assert_allclose(secant_losses(parts, 2 * theta), [0.5, 1.0], rtol=1e-14)  # |3s - s| / (|3s| + |s|)
+
+
 def test_switching_remembers_between_its_bounds():
     """Gradients of length 5, 2, 0.5, 2, 0.9, 5, 2: the first part from 0.5 on, the second from 5 on; without a gap it follows one bound."""
     problem = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, hvp=lambda t, v: v)
@@ -404,6 +447,15 @@ def test_the_weight_by_agreement_is_the_bounded_ratio():
         np.testing.assert_allclose(alpha, what, rtol=1e-12)
         assert 0 <= alpha <= 1
         assert alpha + rest == 1
+    # a difference that is small and no rounding error counts
+    near = new * (1 + 1e-4)
+    memory = policy.start(near, 2)
+    for theta in (near, new):
+        memory = policy.update(
+            [C.Hessian().at(gf.FunctionProblem(problem.energy, lambda t: H @ t, lambda t, v: 1e6 * v), theta)] * 2,
+            memory,
+        )
+    assert 0 < memory[2] < 0.1
     # at the minimum the difference is a rounding error, and the weight stays
     after = policy.update([C.Hessian().at(problem, new)] * 2, (new, memory[1], memory[2]))
     assert after[2] == memory[2]
@@ -445,3 +497,80 @@ def test_noise_is_the_relative_variance_of_the_mean_of_the_gradients(loss, time_
     np.testing.assert_allclose([a for a, _ in used], [1 / (1 + sigma2), sigma2 / (1 + sigma2)], rtol=1e-10)
     alone = mixed.at(case.problem.batch(np.array([0])), case.theta).used
     assert [type(part).__name__ for _, part in alone] == ["OuterProducts"]
+
+
+# -- Runs -----------------------------------------------------------------------------------------------------------
+
+REMEMBERING = {
+    "FrequentDirections": C.FrequentDirections(C.GaussNewton(), 3, 0.9),
+    "FrequentDirections-all": C.FrequentDirections(C.GaussNewton(), 99),
+    "StructuredSecant": C.StructuredSecant(),
+    "StructuredSecant-always": C.StructuredSecant(1.0),
+    "Switching": C.AdaptiveMixture((C.GaussNewton(), C.GradientSquare()), C.Switching(1e-2, 1.0)),
+    "ByAgreement": C.AdaptiveMixture((C.GaussNewton(), C.GradientSquare()), C.ByAgreement()),
+    "Hedge": C.AdaptiveMixture((C.GaussNewton(), C.GradientSquare(), C.LowRank(C.GaussNewton(), 2)), C.Hedge(0.5)),
+    "root": C.MovingAverage(C.GradientSquare(), 0.5, root=True),
+}
+
+
+def fit(xp, dtype):
+    """Return a fit of 4 parameters with a residual that does not vanish, and a start."""
+    shift = xp.asarray([1.0, -1.0, 0.5, 3.0], dtype=dtype)
+    turn = xp.asarray(np.cos(np.arange(16).reshape(4, 4)) / 2, dtype=dtype)
+    problem = gf.DenseLeastSquares(
+        lambda t: xp.concat([t**2 - shift, turn @ t]),
+        lambda t: xp.concat([2 * t[:, None] * xp.eye(4, dtype=dtype), turn]),
+    )
+    return problem, xp.asarray([0.5, 1.5, 2.0, 3.0], dtype=dtype)
+
+
+@pytest.mark.parametrize("globalization", [C.NielsenDamping(), C.TrustRegion()], ids=lambda g: type(g).__name__)
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_runs_go_downhill_in_the_array_api_standard_and_in_both_dtypes(name, globalization):
+    thetas = {}
+    for xp, dtype in ((np, "float64"), (strict, "float64"), (np, "float32")):
+        problem, theta = fit(xp, getattr(xp, dtype))
+        scheme = gf.SecondOrder(curvature=REMEMBERING[name], globalization=globalization)
+        state = scheme.init(problem, theta)
+        energies = [float(problem.energy(theta))]
+        for _ in range(8):
+            state = scheme.step(problem, state, 1.0)
+            energies.append(float(problem.energy(state.theta)))
+            assert all(a.dtype == theta.dtype for a in state.memory)
+        assert np.all(np.diff(energies) <= 1e-6 * energies[0])
+        assert energies[-1] < 0.8 * energies[0]
+        thetas[xp.__name__, dtype] = np.asarray(state.theta)
+    first, second, _ = thetas.values()
+    np.testing.assert_allclose(second, first, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_a_model_that_is_not_finite_is_a_status(name):
+    """The energy is finite and the Jacobian is not: no exception, no warning, and the last finite state."""
+    problem = gf.DenseLeastSquares(lambda t: t**2, lambda t: np.diag(2 * t) * float("nan"))
+    run = gf.solve(problem, gf.SecondOrder(curvature=REMEMBERING[name]), np.ones(4), steps=3)
+    assert run.status is not gf.Status.CONVERGED
+    np.testing.assert_array_equal(run.theta, 1.0)
+
+
+def test_bad_arguments_are_named():
+    pair = (C.GaussNewton(), C.GradientSquare())
+    for make, words in (
+        (lambda: C.FrequentDirections(C.GaussNewton(), 0), "size must"),
+        (lambda: C.FrequentDirections(C.GaussNewton(), 2, 1.5), "beta must"),
+        (lambda: C.FrequentDirections(C.StructuredSecant(), 2), "with a memory"),
+        (lambda: C.KFAC(factored=-1.0), "factored must"),
+        (lambda: C.KFAC(corrected=True, factored=1.0), "factored is"),
+        (lambda: C.StructuredSecant(1.5), "share must"),
+        (
+            lambda: C.StructuredSecant().at(gf.FunctionProblem(lambda t: t @ t, lambda t: 2 * t), np.ones(2)),
+            "least-squares",
+        ),
+        (lambda: C.Switching(1.0, 0.5), "leave must"),
+        (lambda: C.AdaptiveMixture(pair[:1], C.Hedge()), "parts must"),
+        (lambda: C.AdaptiveMixture(pair, C.ByGradient(1.0)), "policy must"),
+        (lambda: C.AdaptiveMixture((*pair, C.GaussNewton()), C.ByAgreement()), "needs two parts"),
+        (lambda: C.Mixture((*pair, C.GaussNewton()), C.ByNoise()), "needs two parts"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            make()

@@ -131,7 +131,7 @@ class FrequentDirections:
     def start(self, theta: Array) -> tuple[Array, ...]:
         """Return w and Delta, 0-d, and B, (l, P): zeros."""
         zero = 0 * theta
-        return zero[0], zero[0], zero[: self.size, None] * zero
+        return zero[0], zero[0], zero[: min(self.size, theta.shape[0])][:, None] * zero
 
     def update(self, model: Model, memory: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return w and Delta, 0-d, and B, (l, P), of (2)."""
@@ -159,7 +159,7 @@ def _rows(model: Model, most: int) -> Iterator[Array]:
         blocks = iter(()) if root is None else iter((root.R[: model.rows, :],))
     for block in blocks:
         for start in range(0, block.shape[0], most):
-            yield block[start : start + most, :]
+            yield block[start : min(start + most, block.shape[0]), :]
 
 
 def _factors(model: Model, B: Array, weight: Array) -> Factors:

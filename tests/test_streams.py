@@ -239,6 +239,16 @@ def test_the_structured_update_is_its_formula(seed):
     assert (sigma < 1) == (seed < 4)
 
 
+@pytest.mark.parametrize("mass", [1.0, np.array([4.0, 0.25])], ids=["number", "diagonal"])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_pair_whose_product_is_a_rounding_error_is_left_out(scale, mass):
+    """(y, s)_M against eps |s|_M |y|_M, whatever the units of s and of y."""
+    S, s = np.eye(2), scale * np.array([1.0, 0.0]) / mass**0.5
+    for cosine, taken in ((0.5, False), (2.0, True)):
+        y = np.array([cosine * np.finfo(float).eps, 1.0]) / mass**0.5 / scale**2
+        assert np.any(structured_secant_update(S, s, y, y, mass=mass) != S) == taken
+
+
 @pytest.mark.parametrize("seed", range(0, 6, 2))
 def test_the_structured_update_is_the_nearest_in_every_norm_that_maps_s_to_y(seed):
     """S_+ - sigma S is orthogonal to all D with D s = 0, in the product tr(W^{-1} A W^{-1} B), for every W with W s = y."""

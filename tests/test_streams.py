@@ -278,35 +278,38 @@ def quadratic(N=6, P=3, mass=1.0, seed=0):
     return gf.DenseLeastSquares(residual, lambda t: b + A @ t, mass=mass), A
 
 
+@pytest.mark.parametrize("share", [0.2, 1.0])
 @pytest.mark.parametrize("mass", [1.0, np.array([0.5, 1.0, 2.0])], ids=["number", "diagonal"])
-def test_along_a_run_the_secant_equation_is_that_of_the_second_order_term(mass):
-    """For quadratic residuals y# = sum q_i A_i s exactly, so that S_n has the second-order term along the last step."""
+def test_along_a_run_the_secant_equation_is_that_of_the_second_order_term(mass, share):
+    """For quadratic residuals y# = sum q_i A_i s exactly, so that S_n has the second-order term along the last step; (4) decides on its use."""
     problem, A = quadratic(mass=mass)
-    scheme = gf.SecondOrder(curvature=C.StructuredSecant(1.0), globalization=C.TrustRegion(radius=0.3))
-    state, seen = scheme.init(problem, np.array([0.3, -0.2, 0.5])), 0
-    for _ in range(12):
+    scheme = gf.SecondOrder(curvature=C.StructuredSecant(share), globalization=C.TrustRegion(radius=0.3))
+    state, used, seen = scheme.init(problem, np.array([0.3, -0.2, 0.5])), [], 0
+    for n in range(14):
         before, state = state, scheme.step(problem, state, 1.0)
-        if before.ratio == 0 or not before.accepted:
-            for one, other in zip(before.memory[:1], state.memory[:1], strict=True):
-                np.testing.assert_array_equal(one, before.theta if before.ratio == 0 else other)
+        if n == 0 or not before.accepted:
+            for one, other in zip(before.memory[2:], state.memory[2:], strict=True):
+                np.testing.assert_array_equal(one, other)
             continue
-        s = before.theta - before.memory[0]  # the memory of `state` is that of the model at before.theta
-        term = np.einsum("i,ijk->jk", problem.linearize(before.theta).residual, A)
-        y_M = mass * (problem.energy_and_gradient(before.theta)[1] - problem.energy_and_gradient(before.memory[0])[1])
+        theta, old = before.theta, before.memory[0]  # the memory of `state` is that of the model at this theta
+        at, s = problem.linearize(theta), theta - old
+        J, q, term = at.jacobian(), at.residual, np.einsum("i,ijk->jk", at.residual, A)
+        y_M = mass * (problem.energy_and_gradient(theta)[1] - problem.energy_and_gradient(old)[1])
         if y_M @ s > 1e-12:
             np.testing.assert_allclose(state.memory[3] @ s, term @ s, rtol=0, atol=1e-10 * np.abs(term).max())
-            model = scheme.curvature.remembered(scheme.curvature.at(problem, before.theta), state.memory)
-            np.testing.assert_allclose(
-                model.matrix(),
-                problem.linearize(before.theta).jacobian().T @ problem.linearize(before.theta).jacobian()
-                + state.memory[3],
-                atol=1e-12,
-            )
-            v = np.array([1.0, -2.0, 0.5])
-            np.testing.assert_allclose(mass * model.apply(v), model.matrix() @ v, atol=1e-12)
-            np.testing.assert_allclose(mass * model.diagonal(), np.diag(model.matrix()), atol=1e-12)
             seen += 1
+        F, F_old = q @ q / 2, problem.energy(old)
+        plain = F - (J.T @ q) @ s + (J @ s) @ (J @ s) / 2 - F_old
+        wanted = F_old - F < share * F_old and abs(plain + s @ before.memory[3] @ s / 2) < abs(plain)
+        assert bool(state.memory[2]) == wanted
+        model = scheme.curvature.remembered(scheme.curvature.at(problem, theta), state.memory)
+        B, v = J.T @ J + wanted * state.memory[3], np.array([1.0, -2.0, 0.5])
+        np.testing.assert_allclose(model.matrix(), B, atol=1e-12)
+        np.testing.assert_allclose(mass * model.apply(v), B @ v, atol=1e-12)
+        np.testing.assert_allclose(mass * model.diagonal(), np.diag(B), atol=1e-12)
+        used.append(wanted)
     assert seen > 3
+    assert set(used) == {True, False}
 
 
 def trials(name, curvature):

@@ -122,7 +122,7 @@ class StructuredSecant:
     """The curvature (1) of a least-squares problem, for `gradflow.SecondOrder`. It keeps a matrix of P^2 numbers.
 
     It is meant for residuals that do not vanish. Of the NIST problems, ENSO and Thurber take fewer steps than with Gauss-Newton;
-    Lanczos3 and MGH17, which are ill-conditioned with small residuals, and Misra1a and Nelson take as many or more.
+    Lanczos3, which is ill-conditioned with a small residual, and Nelson take more.
 
     Parameters
     ----------

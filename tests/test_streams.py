@@ -325,7 +325,7 @@ def trials(name, curvature):
     first = np.linalg.norm(problem.energy_and_gradient(start)[1])
     run = gf.solve(problem, scheme, start, steps=300, stop=gf.Tolerance(gradient=1e-7 * float(first)))
     assert run.status is gf.Status.CONVERGED
-    return len(run.history["energy"]) - 1, float(2 * run.history["energy"][-1]) ** 0.5
+    return run.steps, float(2 * run.history["energy"][-1]) ** 0.5
 
 
 @pytest.mark.parametrize(

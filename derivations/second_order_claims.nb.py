@@ -1016,15 +1016,21 @@ def importance_sampling():
     assert is_zero(gap - (x * (1 - p) - y * p) ** 2 / (p * (1 - p)))
 
 
-@check("identity", "strata of 2 and 1 samples")
+@check("identity", "strata of 2 and 1 samples; the values 0, 1 and 1/2")
 def stratified_sampling():
-    """One draw from each stratum is unbiased with the weights N_h/N, and has no variance where a stratum is constant; the plain mean of the draws is biased."""
+    """One draw from each stratum is unbiased with the weights N_h/N, and has no variance where a stratum is constant; the plain mean of the draws is biased. Strata (0, 1) and (1/2): the variance is 1/9, and 1/12 for two uniform draws."""
     x, y, z = sp.symbols("x y z", real=True)
     full = (x + y + z) / 3
     draws = [(R(1, 2), x, z), (R(1, 2), y, z)]
     assert is_zero(sum(w * (R(2, 3) * s + R(1, 3) * l) for w, s, l in draws) - full)
     assert not is_zero(sum(w * (s + l) / 2 for w, s, l in draws) - full)
     assert is_zero((R(2, 3) * x + R(1, 3) * z - full).subs(y, x))
+    values = [R(0), R(1), R(1, 2)]
+    stratified = [R(2, 3) * values[i] + R(1, 3) * values[2] for i in (0, 1)]
+    uniform = [(values[i] + values[j]) / 2 for i, j in product(range(3), repeat=2)]
+    spread = lambda found: sum(v**2 for v in found) / len(found) - (sum(found) / len(found)) ** 2  # noqa: E731
+    assert spread(stratified) == R(1, 9)
+    assert spread(uniform) == R(1, 12)
 
 
 @check("identity", "two outcomes; 2 draws for the estimate and its control")

@@ -259,10 +259,21 @@ def of_schemes():
         "CurvatureDiagonal": {"running": {"True", "False"}, "floor": {"0.5"}},
         "Floor": {"relative": {"0", "1", "0.5"}},
         "BlockDiagonal": {"of": OBJECT, "blocks": OBJECT},
-        "KFAC": {"fisher": OBJECT, "corrected": {"True", "False"}},
+        "KFAC": {"fisher": OBJECT, "corrected": {"True", "False"}, "factored": NONNEGATIVE},
         "ByConditionNumber": {"most": {"2", "1.5"}},
         "ByGradient": {"threshold": POSITIVE},
-        "Fisher": {"kind": OBJECT, "samples": COUNT, "seed": WHOLE, "weights": FREE | DOUBLES | NONE},
+        "BySecondOrderTerm": {"share": NONNEGATIVE},
+        "ByNoise": {},
+        "ByAgreement": {},
+        "Hedge": {"rate": POSITIVE},
+        "StructuredSecant": {"share": {"0", "1", "0.5"}},
+        "Fisher": {
+            "kind": OBJECT,
+            "samples": COUNT,
+            "seed": WHOLE,
+            "weights": FREE | DOUBLES | NONE,
+            "normalized": {"True", "False"},
+        },
     }.items():
         yield f"curvature.{name}", getattr(gf.curvature, name), {}, right
     region = {"radius": POSITIVE, "most": POSITIVE | NONE, "accept": ZERO, "damping": NONNEGATIVE}
@@ -277,8 +288,16 @@ def of_schemes():
     yield "Nystrom", gf.curvature.Nystrom, of | {"rank": 2}, truncated | {"seed": WHOLE}
     sketch = {"of": OBJECT, "size": COUNT, "kind": OBJECT, "seed": WHOLE, "fresh": {"True", "False"}}
     yield "Sketched", gf.curvature.Sketched, of | {"size": 2}, sketch
-    average = {"of": OBJECT, "beta": BELOW_1, "form": OBJECT, "rank": COUNT}
+    average = {"of": OBJECT, "beta": BELOW_1, "form": OBJECT, "rank": COUNT, "root": {"True", "False"}}
     yield "MovingAverage", gf.curvature.MovingAverage, of | {"form": "low_rank", "rank": 2}, average
+    snapshot = {"fisher": OBJECT, "draws": COUNT, "every": COUNT, "coefficient": FINITE, "seed": WHOLE}
+    yield "SnapshotFisher", gf.curvature.SnapshotFisher, {}, snapshot
+    stream = {"of": OBJECT, "size": COUNT, "beta": {"0", "1", "0.5"}}
+    yield "FrequentDirections", gf.curvature.FrequentDirections, of | {"size": 2}, stream
+    switch = {"enter": POSITIVE, "leave": {"2", "1.5"}}
+    yield "Switching", gf.curvature.Switching, {"enter": 0.7, "leave": 2.5}, switch
+    adaptive = {"parts": (of["of"],) * 2, "policy": gf.curvature.Hedge()}
+    yield "AdaptiveMixture", gf.curvature.AdaptiveMixture, adaptive, {"parts": OBJECT, "policy": OBJECT}
     mixture = {"parts": (of["of"],), "weights": (1.0,)}
     yield "Mixture", gf.curvature.Mixture, mixture, {"parts": OBJECT, "weights": OBJECT}
     yield (

@@ -37,6 +37,7 @@ from sphinx.util import logging
 
 import gradflow
 from gradflow import AuxiliaryScheme, LeastSquares, Linearization, LinearPart, Problem, Scheme, SplitEnergy
+from gradflow.curvature.adaptive_mixture import Learning
 from gradflow.curvature.descent import Searching
 from gradflow.curvature.globalization import Damping, Direct, Globalization, Judging
 from gradflow.curvature.metric import Metric
@@ -65,7 +66,7 @@ CONTRACTS += (
     Metric,
     Model,
 )
-CONTRACTS += (Remembering, Weighting, Preconditioner)
+CONTRACTS += (Remembering, Weighting, Learning, Preconditioner)
 CONTRACTS += (OutputLinearization, OutputLoss)
 DECLARED = {SchemeAbilities: ("init", "step"), Batched: ("energy", "energy_and_gradient")}
 """Of these one member is enough, in a class that has the others."""

@@ -1,5 +1,6 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
+from .adaptive_mixture import AdaptiveMixture, ByAgreement, Hedge, Switching
 from .block_diagonal import BlockDiagonal
 from .block_region import BlockTrustRegion
 from .bounds import Bounds
@@ -9,15 +10,18 @@ from .damped_step import SOLVERS, damped_step
 from .descent import Armijo, StrongWolfe
 from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
 from .fisher import Fisher
+from .fisher_estimators import SnapshotFisher
+from .frequent_directions import FrequentDirections
 from .gauss_newton import GaussNewton
 from .generalized_gauss_newton import GeneralizedGaussNewton
 from .globalization import Cubic, FixedDamping, MarquardtDamping, NielsenDamping, TrustRegion
+from .gradient_square import GradientSquare
 from .hessian import Hessian
 from .kronecker import KFAC
 from .low_rank import LowRank, Nystrom
 from .metric import CurvatureDiagonal, GradientPower, GradientSquares, Identity
 from .minimising_movement import Increment, minimising_movement
-from .mixture import ByConditionNumber, ByGradient, Mixture
+from .mixture import ByConditionNumber, ByGradient, ByNoise, BySecondOrderTerm, Mixture
 from .moving_average import MovingAverage
 from .pcg import PCG
 from .preconditioners import Jacobi, NystromPreconditioner
@@ -25,27 +29,35 @@ from .sketched import Sketched
 from .spectral import Floor
 from .stationarity import Stationarity, stationarity
 from .stochastic_region import StochasticTrustRegion
+from .structured_secant import StructuredSecant
 
 __all__ = [
     "KFAC",
     "PCG",
     "SOLVERS",
+    "AdaptiveMixture",
     "Armijo",
     "BlockDiagonal",
     "BlockTrustRegion",
     "Bounds",
+    "ByAgreement",
     "ByConditionNumber",
     "ByGradient",
+    "ByNoise",
+    "BySecondOrderTerm",
     "Cubic",
     "CurvatureDiagonal",
     "CurvatureRegion",
     "Fisher",
     "FixedDamping",
     "Floor",
+    "FrequentDirections",
     "GaussNewton",
     "GeneralizedGaussNewton",
     "GradientPower",
+    "GradientSquare",
     "GradientSquares",
+    "Hedge",
     "Hessian",
     "Identity",
     "Increment",
@@ -58,9 +70,12 @@ __all__ = [
     "Nystrom",
     "NystromPreconditioner",
     "Sketched",
+    "SnapshotFisher",
     "Stationarity",
     "StochasticTrustRegion",
     "StrongWolfe",
+    "StructuredSecant",
+    "Switching",
     "TrustRegion",
     "capped_cg",
     "damped_step",

@@ -51,7 +51,7 @@ import numpy as np
 
 from ..energies.protocols import Problem, problem_ability
 from ..namespace import Array, array_namespace, copied, fingerprint
-from ..refusals import one_of, real_array, whole_number
+from ..refusals import instance, one_of, real_array, whole_number
 from .outer_products import OuterProducts, Rows, predicting
 
 __all__ = ["KINDS", "Fisher", "divergence"]
@@ -74,11 +74,15 @@ class Fisher:
         Of the random numbers, for "sampled".
     weights : array (N,), optional
         Weights of the samples, finite, >= 0 and not all zero; only their ratios count.
+    normalized : bool
+        Whether ``w_i`` is a weight over the sum of all, as above. If not, it is ``weights_i / N``, for estimators whose weights have the
+        mean 1 on average (`gradflow.curvature.fisher_estimators`).
 
     Raises
     ------
     ValueError
-        If the kind is unknown, or a number or the weights are not as said.
+        If the kind is unknown, or a number or the weights are not as said; if a centred matrix is to have weights that are not
+        normalised.
 
     Examples
     --------
@@ -95,12 +99,16 @@ class Fisher:
     samples: int = 1
     seed: int = 0
     weights: Array | None = field(default=None, compare=False)
+    normalized: bool = True
     _weights: str = field(default="", init=False, repr=False)  # by which weights are compared
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, KINDS)
         object.__setattr__(self, "samples", whole_number("samples", self.samples, 1))
         object.__setattr__(self, "seed", whole_number("seed", self.seed))
+        instance("normalized", self.normalized, bool, "True or False")
+        if not self.normalized and self.kind == "centred":
+            raise ValueError("normalized must be True for a centred matrix: the weights of a mean have the sum 1")
         if self.weights is not None:
             weights = copied(real_array("weights", self.weights, {"N": None}, low=0))
             if not float(array_namespace(weights).max(weights)) > 0:
@@ -126,6 +134,8 @@ class Fisher:
         N = int(problem_ability(problem, "n_samples"))
         xp = array_namespace(theta)
         w = xp.astype(real_array("weights", self.weights, {"N": N}), theta.dtype)
+        if not self.normalized:
+            return w
         w = w / xp.max(w)
         return w * (N / xp.sum(w))
 

@@ -13,13 +13,24 @@ The eigenbasis. With ``A = U diag(alpha) U^T`` and ``B = V diag(beta) V^T``,
 
 .. math:: A \otimes B + \lambda I = (U \otimes V)\,\mathrm{diag}(\alpha_a \beta_b + \lambda)\,(U \otimes V)^T,    \tag{2}
 
-so that damping, a trust region and the cubic term are exact for (1). The common
-``(A + sqrt(lambda) I) (x) (B + sqrt(lambda) I)`` is another operator, and is not used. EKFAC keeps the basis and takes the
-diagonal of the block itself in it,
+so that damping, a trust region and the cubic term are exact for (1). EKFAC keeps the basis and takes the diagonal of the
+block itself in it,
 
 .. math:: \mu_{ab} = \sum_i w_i\, (U^T x_i)_a^2\; \mathbb E\bigl[(V^T d_i)_b^2\bigr],                        \tag{3}
 
 the best diagonal in the Frobenius norm.
+
+Factored damping. Where the factors are to be inverted and not decomposed, each is damped for itself,
+
+.. math:: (A + \pi\sqrt\lambda\,I) \otimes (B + \pi^{-1}\sqrt\lambda\,I)
+          = A \otimes B + \lambda I + \sqrt\lambda\,\bigl(\pi\,I \otimes B + \pi^{-1} A \otimes I\bigr).      \tag{4}
+
+It is not the damped operator (2): it exceeds it by the last term, which is positive semi-definite, of the norm
+``sqrt(lambda) (pi max beta + max alpha / pi)``, and only vanishes with A and B. Its trace is least for
+
+.. math:: \pi^2 = \frac{\mathrm{tr} A / p}{\mathrm{tr} B / q},                                              \tag{5}
+
+which is taken here; 1 if a trace is 0. For an inner product ``M = m I``, lambda stands for ``m lambda``.
 
 A layer needs ``p^2 + q^2`` numbers in place of ``(p q)^2``.
 
@@ -30,9 +41,10 @@ A, B           A, B             (p, p), (q, q)
 U, V           U, V             (p, p), (q, q)
 alpha, beta    alpha, beta      (p,), (q,)
 mu             mu               (p, q)
+pi             ratio            0-d
 =============  ===============  =========
 
-Source: Martens & Grosse, arXiv:1503.05671, sections 3 and 6; George, Laurent, Bouthillier, Ballas & Vincent, NeurIPS 31
+Source: Martens & Grosse, arXiv:1503.05671, sections 3 and 6, section 6.3 for (4) and (5); George, Laurent, Bouthillier, Ballas & Vincent, NeurIPS 31
 (2018), for (3).
 """
 
@@ -45,13 +57,13 @@ from typing import NamedTuple
 
 from ..energies.protocols import Layer, Problem, problem_ability
 from ..namespace import Array, array_namespace
-from ..refusals import instance
+from ..refusals import instance, real_number
 from .block_diagonal import Restricted, joined
 from .eigenbasis import Form
 from .fisher import Fisher
 from .outer_products import OuterProducts
 
-__all__ = ["KFAC", "KroneckerFactors", "KroneckerModel"]
+__all__ = ["KFAC", "KroneckerFactors", "KroneckerModel", "trace_ratio"]
 
 
 class KroneckerFactors(NamedTuple):
@@ -62,7 +74,23 @@ class KroneckerFactors(NamedTuple):
     V: Array
     """Eigenvectors of B, (q, q)."""
     mu: Array
-    """Eigenvalues, ``alpha_a beta_b`` or (3), (p, q), >= 0."""
+    """Eigenvalues, ``alpha_a beta_b``, (3) or those of (4), (p, q), >= 0."""
+
+
+def trace_ratio(A: Array, B: Array) -> Array:
+    """Return pi of (5), 0-d; 1 if a trace is not positive.
+
+    Parameters
+    ----------
+    A : array
+        The factor of the inputs, of shape (p, p).
+    B : array
+        The factor of the scores, of shape (q, q).
+    """
+    xp = array_namespace(A)
+    a, b = xp.linalg.trace(A) / A.shape[0], xp.linalg.trace(B) / B.shape[0]
+    felt, one = (a > 0) & (b > 0), 1 + 0 * a
+    return xp.where(felt, (xp.where(felt, a, one) / xp.where(felt, b, one)) ** 0.5, one)  # (5)
 
 
 class KroneckerModel(Restricted):
@@ -76,13 +104,15 @@ class KroneckerModel(Restricted):
         The indices of each layer, of shape (1, p q).
     corrected : bool
         Whether the eigenvalues are (3).
+    factored : float
+        The damping lambda of (4); 0 without.
     """
 
     whole: OuterProducts
 
-    def __init__(self, whole: OuterProducts, groups: list[Array], corrected: bool) -> None:
+    def __init__(self, whole: OuterProducts, groups: list[Array], corrected: bool, factored: float = 0.0) -> None:
         super().__init__(whole, groups)
-        self.corrected = corrected
+        self.corrected, self.factored = corrected, factored
 
     def _layers(self) -> Iterator[tuple[list[Layer], Array | None]]:
         """Yield the layers of each block of samples, and the relative weights of its samples."""
@@ -112,6 +142,9 @@ class KroneckerModel(Restricted):
         for A, B in self.factors:
             (alpha, U), (beta, V) = (xp.linalg.eigh((C + C.T) / 2) for C in (A, B))
             alpha, beta = (xp.where(e > 0, e, 0 * e) for e in (alpha, beta))
+            if self.factored > 0:
+                ratio, root = trace_ratio(A, B), (self.factored * self.known_mass("factored damping")) ** 0.5
+                alpha, beta = alpha + ratio * root, beta + root / ratio  # (4)
             found.append(KroneckerFactors(U, V, alpha[:, None] * beta[None, :]))  # (2)
         if not self.corrected:
             return found
@@ -191,19 +224,29 @@ class KFAC:
         Whose scores: those of all labels of the model ("true"), of drawn ones ("sampled") or of the data ("empirical").
     corrected : bool
         Whether the eigenvalues are (3), those of EKFAC.
+    factored : float
+        The damping lambda >= 0 of (4), 1 / time, as a part of the curvature; 0 for none. The exact damping (2) is
+        `gradflow.curvature.FixedDamping`.
 
     Raises
     ------
     ValueError
-        If `fisher` is no `gradflow.curvature.Fisher` or a centred one, or `corrected` is not True or False.
+        If `fisher` is no `gradflow.curvature.Fisher`, a centred one, or one without normalised weights, `corrected` is not True or False, or `factored` is
+        negative, or given with `corrected`; at `init`, if the inner product does not have the same weight for all parameters, with `factored`.
     """
 
     fisher: Fisher = Fisher()
     corrected: bool = False
+    factored: float = 0.0
 
     def __post_init__(self) -> None:
         instance("fisher", self.fisher, Fisher, "a gradflow.curvature.Fisher")
         instance("corrected", self.corrected, bool, "True or False")
+        object.__setattr__(self, "factored", real_number("factored", self.factored, 0))
+        if self.factored and self.corrected:
+            raise ValueError("factored is the damping of the two factors; the eigenvalues of EKFAC have none")
+        if not self.fisher.normalized:
+            raise ValueError("fisher must have weights that are normalized: a product of two means has none of its own")
         if self.fisher.kind == "centred":
             raise ValueError("fisher must not be centred: the rows of (5) there are no Kronecker products")
 
@@ -213,11 +256,14 @@ class KFAC:
         Raises
         ------
         ValueError
-            If the problem has no outputs or no layers.
+            If the problem has no outputs or no layers, or an inner product of several weights with `factored`.
         """
         partition = problem_ability(problem, "parameter_blocks")
         if partition is None:
             raise ValueError(
                 f"KFAC needs a problem with parameter_blocks, which {type(problem).__name__} does not have"
             )
-        return KroneckerModel(self.fisher.at(problem, theta), partition("layer"), self.corrected)
+        fisher = self.fisher.at(problem, theta)
+        if self.factored and not isinstance(fisher.mass, (int, float)):
+            raise ValueError("factored damping needs an inner product with one weight for all parameters")
+        return KroneckerModel(fisher, partition("layer"), self.corrected, self.factored)

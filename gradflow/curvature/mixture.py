@@ -18,8 +18,19 @@ Weights may follow from the models, by a policy:
   nothing of its steps.
 * `ByGradient`: all weight on the first part where ``|g|_M`` is at most a threshold, and on the second elsewhere. There is
   no hysteresis: a model knows one theta. A small gradient is no sign of a minimum.
+* `BySecondOrderTerm`: all weight on the first part, the Hessian ``G_1``, where it differs from the second, Gauss-Newton's
+  ``G_2``, along the gradient by more than a share: ``|(G_1 - G_2) g|_M > share |G_2 g|_M``. For least squares the difference is
+  the second-order term, ``sum_i q_i (q_i)''``. It costs two products.
+* `ByNoise`: the weight of the first part is ``1 / (1 + sigma^2)``, with the variance of the gradient of the batch, relative to
+  the gradient,
 
-Source: Genest & Zidek, Stat. Sci. 1 (1986) 114, for the product of densities.
+  .. math:: \sigma^2 = \frac{\mathrm{tr}\,C}{(N - 1)\,|g|_M^2},                                          \tag{3}
+
+  for the covariance C of the gradients of the N samples (`gradflow.curvature.Fisher`, "centred"). sigma has no unit.
+
+Weights that depend on earlier steps are those of `gradflow.curvature.AdaptiveMixture`.
+
+Source: Dennis, Gay & Welsch, ACM Trans. Math. Softw. 7 (1981) 348, for the second-order term; Genest & Zidek, Stat. Sci. 1 (1986) 114, for the product of densities.
 """
 
 from __future__ import annotations
@@ -29,13 +40,22 @@ from functools import cached_property
 from math import fsum
 from typing import Protocol
 
-from ..energies.protocols import Problem, norm
+from ..energies.protocols import Problem, norm, problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import plain_numbers, real_number
 from .eigenvalues import extreme_eigenvalues
+from .fisher import Fisher
 from .model import Approximation, Curvature, Model, Root, curvature_in
 
-__all__ = ["ByConditionNumber", "ByGradient", "Mixture", "MixtureModel", "Weighting"]
+__all__ = [
+    "ByConditionNumber",
+    "ByGradient",
+    "ByNoise",
+    "BySecondOrderTerm",
+    "Mixture",
+    "MixtureModel",
+    "Weighting",
+]
 
 SUM_TOLERANCE = 1e-12  # by which the sum of weights, rounded numbers, may miss 1
 
@@ -112,6 +132,56 @@ class ByGradient:
         """Return the weights of two parts."""
         small = norm(parts[0].problem.inner, parts[0].gradient) <= self.threshold
         return (1.0, 0.0) if small else (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class BySecondOrderTerm:
+    """Two parts, the Hessian and Gauss-Newton's: the first where the second-order term counts, the second elsewhere.
+
+    Parameters
+    ----------
+    share : float
+        The length of the second-order term along the gradient, relative to that of Gauss-Newton's, >= 0.
+
+    Raises
+    ------
+    ValueError
+        If the share is negative.
+    """
+
+    share: float = 0.1
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        real_number("share", self.share, 0)
+
+    def weights(self, parts: list[Model]) -> tuple[float, ...]:
+        """Return the weights of two parts."""
+        g, inner = parts[0].gradient, parts[0].problem.inner
+        rest = parts[1].apply(g)
+        large = norm(inner, parts[0].apply(g) - rest) > self.share * norm(inner, rest)
+        return (1.0, 0.0) if large else (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ByNoise:
+    """Two parts: the first with the weight ``1 / (1 + sigma^2)``, sigma of (3), the second with the rest.
+
+    A problem without outputs raises ValueError in a step, as `gradflow.curvature.Fisher` does. For one sample, and where g is
+    0, the weight is 0.
+    """
+
+    def weights(self, parts: list[Model]) -> tuple[float, ...]:
+        """Return the weights of two parts."""
+        first = parts[0]
+        xp, problem = array_namespace(first.theta), first.problem
+        of_gradients = Fisher("centred").at(problem, first.theta)
+        linear = first.linear.apply(xp.eye(first.shape[0], dtype=first.dtype)) if first.linear.scalar is None else None
+        own = xp.linalg.diagonal(linear) if linear is not None else first.linear.scalar + 0 * first.theta
+        spread = float(xp.sum(of_gradients.diagonal() - own))
+        square = (int(problem_ability(problem, "n_samples")) - 1) * float(problem.inner(first.gradient, first.gradient))
+        alpha = square / (square + max(spread, 0.0)) if square > 0 else 0.0
+        return alpha, 1 - alpha
 
 
 def _checked(weights: object, n: int) -> tuple[float, ...]:
@@ -202,8 +272,8 @@ class Mixture:
     parts : tuple of Curvature
         The curvatures ``G_i``, one or more.
     weights : tuple of float or Weighting
-        The weights ``alpha_i >= 0``, of sum 1; or a policy, `gradflow.curvature.ByConditionNumber` or
-        `gradflow.curvature.ByGradient`, for two parts, or yours.
+        The weights ``alpha_i >= 0``, of sum 1; or a policy, `gradflow.curvature.ByConditionNumber`, `gradflow.curvature.ByGradient`,
+        `gradflow.curvature.BySecondOrderTerm` or `gradflow.curvature.ByNoise`, for two parts, or yours.
 
     Raises
     ------
@@ -230,7 +300,10 @@ class Mixture:
         for i, part in enumerate(self.parts):
             curvature_in(f"parts[{i}]", part)
         if callable(getattr(self.weights, "weights", None)) and not isinstance(self.weights, type):
-            if isinstance(self.weights, (ByConditionNumber, ByGradient)) and len(self.parts) != 2:
+            if (
+                isinstance(self.weights, (ByConditionNumber, ByGradient, BySecondOrderTerm, ByNoise))
+                and len(self.parts) != 2
+            ):
                 raise ValueError(f"weights={self.weights!r} needs two parts, got {len(self.parts)}")
             return
         object.__setattr__(self, "weights", _checked(self.weights, len(self.parts)))

@@ -7,8 +7,14 @@ kept as it is, the average is
           G = \frac{A^n}{1 - \beta^{n+1}} + L.                                                           \tag{1}
 
 The denominator is the sum of the weights: G is a mean from the first step on, and for ``beta = 0`` it is ``G_0``. It is positive
-semi-definite where ``G_0`` is. A step is taken with G, not with its root: averages of squares of gradients, as in Adam, are the
-diagonal of another matrix, and are used with the power -1/2.
+semi-definite where ``G_0`` is. With the power 1/2, for a semi-definite ``G_0``,
+
+.. math:: G = \Bigl(\frac{A^n}{1 - \beta^{n+1}}\Bigr)^{1/2} + L.                                           \tag{2}
+
+A step with (1) is one with ``F^{-1}``, as for natural gradients; one with (2) is one with ``F^{-1/2}``, as for the second moments of
+gradients. If the energy is multiplied by c, the curvature of `gradflow.curvature.GradientSquare` is by ``c^2``: the undamped steps
+with (1) are divided by c, and those with (2) stay. With the diagonal, (2), and the damping eps, these are the steps of Adam
+without momentum.
 
 * **dense**: ``M A``, of P^2 numbers.
 * **diagonal**: the diagonal of A, of P numbers. Its eigenbasis is known.
@@ -18,7 +24,8 @@ diagonal of another matrix, and are used with the power -1/2.
 
 The memory belongs to the state of the method, `gradflow.SecondOrder`. A rejected trial adds nothing to it.
 
-Source: Martens & Grosse, arXiv:1503.05671, section 5; Kingma & Ba, ICLR (2015), section 3, for the denominator.
+Source: Martens & Grosse, arXiv:1503.05671, section 5; Kingma & Ba, ICLR (2015), section 3, for the denominator; Duchi,
+Hazan & Singer, J. Mach. Learn. Res. 12 (2011) 2121, for the root of the full matrix.
 """
 
 from __future__ import annotations
@@ -30,12 +37,12 @@ from typing import Any
 from ..energies.linear import Diagonal
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import one_of, plain_numbers, real_number, whole_number
+from ..refusals import instance, one_of, plain_numbers, real_number, whole_number
 from .eigenbasis import Form
 from .low_rank import LowRankModel, leading, linear_matrix, truncated_sum
 from .model import Approximation, Curvature, Model, curvature_in
 
-__all__ = ["FORMS", "DenseModel", "DiagonalModel", "MovingAverage"]
+__all__ = ["FORMS", "DenseModel", "DiagonalModel", "MovingAverage", "matrix_root"]
 
 FORMS = ("dense", "diagonal", "low_rank")
 """What of the average is kept."""
@@ -119,13 +126,15 @@ class MovingAverage:
         What of the average is kept.
     rank : int, optional
         The number k >= 1 of vectors, for "low_rank", and only for it; more than P is P.
+    root : bool
+        Whether G is (2), with the root of the average, in the place of (1).
 
     Raises
     ------
     ValueError
-        If `of` is no curvature, or has a memory itself, `beta` is outside [0, 1), `form` is unknown, or `rank` is missing,
-        below 1, or given for another form; at `init`, if the curvature refuses the problem or the inner product is not
-        diagonal.
+        If `of` is no curvature, or has a memory itself, `beta` is outside [0, 1), `form` is unknown, `rank` is missing,
+        below 1, or given for another form, or `root` is not True or False; at `init`, if the curvature refuses the problem, the inner
+        product is not diagonal, or a root is asked for of a curvature that is not known to be semi-definite.
 
     Examples
     --------
@@ -144,9 +153,11 @@ class MovingAverage:
     beta: float = 0.95
     form: str = "dense"
     rank: int | None = None
+    root: bool = False
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        instance("root", self.root, bool, "True or False")
         curvature_in("of", self.of)
         real_number("beta", self.beta, 0, 1, open_high=True)
         one_of("form", self.form, FORMS)
@@ -161,11 +172,14 @@ class MovingAverage:
         Raises
         ------
         ValueError
-            If the curvature refuses the problem, or its inner product is not diagonal.
+            If the curvature refuses the problem, its inner product is not diagonal, or it is not known to be semi-definite
+            and a root is asked for.
         """
         model = self.of.at(problem, theta)
         model.unconfined("MovingAverage")
         model.known_mass("a moving average")
+        if self.root and not model.definite:
+            raise ValueError(f"root needs a curvature that is known to be positive semi-definite, got {self.of!r}")
         return model
 
     def start(self, theta: Array) -> tuple[Array, ...]:
@@ -193,8 +207,36 @@ class MovingAverage:
         return weight, beta * past[0] + (1 - beta) * (model.diagonal() - L)  # (1)
 
     def remembered(self, model: Model, memory: tuple[Array, ...]) -> Model:
-        """Return the model with G of (1); the memory is of shape (P, P), (P,), or (P, k) and (k,)."""
+        """Return the model with G of (1) or (2); the memory is of shape (P, P), (P,), or (P, k) and (k,)."""
         weight, *A = memory
         if self.form == "low_rank":
-            return LowRankModel(model, lambda _: (A[0], A[1] / weight), model.definite)
-        return (DenseModel if self.form == "dense" else DiagonalModel)(model, A[0] / weight)  # (1)
+            mu = A[1] / weight  # (1)
+            return LowRankModel(model, lambda _: (A[0], _root(mu) if self.root else mu), model.definite)
+        if self.form == "diagonal":
+            return DiagonalModel(model, _root(A[0] / weight) if self.root else A[0] / weight)
+        B = A[0] / weight
+        return DenseModel(model, matrix_root(B, model.known_mass("a moving average")) if self.root else B)
+
+
+def _root(mu: Array) -> Array:
+    """The root of numbers that are not negative but for rounding."""
+    xp = array_namespace(mu)
+    return xp.sqrt(xp.where(mu < 0, 0 * mu, mu))  # (2)
+
+
+def matrix_root(B: Array, mass: Array | float) -> Array:
+    """Return ``M (M^{-1} B)^{1/2}``, (P, P), of a semi-definite matrix; NaN if it is not finite.
+
+    Parameters
+    ----------
+    B : array (P, P)
+        The matrix.
+    mass : array (P,) or float
+        Diagonal of the inner product.
+    """
+    xp, S = array_namespace(B), mass**0.5 + 0 * B[0, :]
+    if not bool(xp.all(xp.isfinite(B))):
+        return B * float("nan")
+    C = B / S / S[:, None]
+    mu, V = xp.linalg.eigh((C + C.T) / 2)
+    return S[:, None] * ((V * _root(mu)) @ V.T) * S  # (2)

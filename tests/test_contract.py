@@ -137,6 +137,7 @@ DEFAULTS = {
         "tol": None,
     },
     "PerturbedGradientDescent": {"gradient_tol": 1e-3, "radius": 1e-3, "wait": 100, "seed": 0},
+    "NoisyGradientDescent": {"sigma": 1e-3, "seed": 0},
     "NegativeCurvatureDescent": {"rho": 1.0, "gradient_tol": 1e-3, "most": 300, "seed": 0},
     "NewtonCG": {"gradient_tol": 1e-5, "curvature_tol": None, "eta": 0.1, "most": 300, "seed": 0},
     "LBFGS": {"memory": 10, "search": StrongWolfe()},
@@ -172,7 +173,8 @@ def test_numpy_numbers_are_taken_as_pythons(name, field, kind):
 BAD = {
     "stabilization": (-1.0, math.nan, math.inf, "x"),
     **dict.fromkeys(
-        ("eps", "tol", "scale", "gradient_tol", "curvature_tol", "radius", "rho"), (0.0, -1.0, math.nan, math.inf, "x")
+        ("eps", "tol", "scale", "gradient_tol", "curvature_tol", "radius", "rho", "sigma"),
+        (0.0, -1.0, math.nan, math.inf, "x"),
     ),
     **dict.fromkeys(("momentum", "decay", "beta1", "beta2"), (-0.1, 1.0, math.nan, "x")),
     "eta": (-0.1, 1.1, math.nan, "x"),

@@ -210,6 +210,7 @@ def of_schemes():
         gf.MSAV: {"parts": COUNT} | C | S,
         gf.AdaptiveIEQ: {"form": OBJECT} | eps,
         gf.PerturbedGradientDescent: {"gradient_tol": POSITIVE, "radius": POSITIVE, "wait": COUNT, "seed": SEED},
+        gf.NoisyGradientDescent: {"sigma": POSITIVE, "seed": SEED},
         gf.NegativeCurvatureDescent: {"rho": POSITIVE, "gradient_tol": POSITIVE, "most": COUNT, "seed": WHOLE},
     }.items():
         yield scheme.__name__, scheme, {}, right

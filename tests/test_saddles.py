@@ -144,6 +144,34 @@ def test_an_invariant_space_ends_the_process():
     assert (zero.products, zero.smallest.value, zero.largest.value, zero.bound()) == (1, 0.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(t, 10.0**e) for t, far in (("float64", (200, 300)), ("float32", (20, 36))) for e in (*far, *(-x for x in far))],
+)
+@pytest.mark.parametrize("mass", [None, 0.1, "diagonal", "unknown"])
+def test_eigenvalues_at_every_scale(mass, scale, dtype):
+    """G of the scale s has s times the eigenvalues of G: also where their squares leave the range of the dtype."""
+    d = np.array([-1.0, *np.linspace(0, 10, 59)], dtype)
+    weights = np.linspace(0.5, 2, 60).astype(dtype) if mass == "diagonal" else None if mass == "unknown" else mass
+    inner = (lambda u, v: u @ v) if mass == "unknown" else None
+    found = {}
+    for s in (1.0, scale):
+        values = d * np.asarray(s, dtype)
+        problem = gf.FunctionProblem(
+            lambda t: 0 * t[0], lambda t: 0 * t, lambda t, v, c=values: c * v, inner, mass=weights
+        )
+        found[s] = extreme_eigenvalues(Hessian().at(problem, np.ones(60, dtype)), tol=1e-300, most=40)
+    one, other = found[1.0], found[scale]
+    eps = np.finfo(dtype).eps
+    assert one.products == other.products == 40
+    for pair, same in ((one.smallest, other.smallest), (one.largest, other.largest)):
+        np.testing.assert_allclose(same.value / scale, pair.value, atol=200 * eps * 10)
+        np.testing.assert_allclose(same.residual / scale, pair.residual, atol=200 * eps * 10)
+    assert (one.bound() > -np.inf) == (mass != "unknown")
+    if mass != "unknown":
+        np.testing.assert_allclose(other.bound() / scale, one.bound(), rtol=1e-3)
+
+
 def test_power_iteration_finds_the_far_end_of_the_shifted_spectrum():
     d = np.array([-1.0, *range(11)])
     for mass in (None, np.linspace(0.2, 3, 12)):
@@ -234,6 +262,7 @@ ESCAPING = {
     "CubicRegularization": (gf.CubicRegularization(), 1.0, 200),
     "NegativeCurvatureDescent": (gf.NegativeCurvatureDescent(rho=20.0), 0.02, 4000),
     "PerturbedGradientDescent": (gf.PerturbedGradientDescent(), 0.02, 4000),
+    "NoisyGradientDescent": (gf.NoisyGradientDescent(sigma=1e-3), 0.02, 4000),
     "NewtonCG": (gf.NewtonCG(curvature_tol=0.1), 1.0, 300),
 }
 STAYING = {"Newton": (gf.Newton(damping=1e-4), 1.0, 100), "GradientDescent": (gf.GradientDescent(), 0.02, 4000)}
@@ -325,10 +354,15 @@ def test_gradient_descent_with_perturbations_leaves_what_gradient_descent_ends_a
     for dim, seed in ((2, 0), (20, 1), (200, 2)):
         well = double_well()
         ends = {}
-        for scheme in (gf.GradientDescent(), gf.PerturbedGradientDescent(seed=seed)):
+        noisy = gf.NoisyGradientDescent(seed=seed)
+        for scheme in (gf.GradientDescent(), gf.PerturbedGradientDescent(seed=seed), noisy):
             end = gf.solve(well, scheme, np.zeros(dim), dt=0.2, steps=400)
             ends[type(scheme).__name__] = gf.stationarity(well, end.theta, gradient_tol=1e-2).kind
-        assert ends == {"GradientDescent": "saddle", "PerturbedGradientDescent": "minimum"}
+        assert ends == {
+            "GradientDescent": "saddle",
+            "PerturbedGradientDescent": "minimum",
+            "NoisyGradientDescent": "minimum",
+        }
 
 
 def test_a_run_that_waits_at_a_saddle_does_not_stand_still():
@@ -345,7 +379,11 @@ def test_a_run_that_waits_at_a_saddle_does_not_stand_still():
 
 @pytest.mark.parametrize(
     "scheme",
-    [gf.PerturbedGradientDescent(wait=7, gradient_tol=10.0), gf.NegativeCurvatureDescent(rho=5.0, gradient_tol=10.0)],
+    [
+        gf.PerturbedGradientDescent(wait=7, gradient_tol=10.0),
+        gf.NoisyGradientDescent(sigma=0.1),
+        gf.NegativeCurvatureDescent(rho=5.0, gradient_tol=10.0),
+    ],
     ids=lambda s: type(s).__name__,
 )
 def test_a_run_is_resumed_to_the_last_bit(scheme, tmp_path):
@@ -359,14 +397,54 @@ def test_a_run_is_resumed_to_the_last_bit(scheme, tmp_path):
         np.testing.assert_array_equal(rest.history[name], values)
 
 
-def test_draws_are_the_same_in_both_precisions_and_other_in_another_step_or_seed():
-    method, other = gf.PerturbedGradientDescent(), gf.PerturbedGradientDescent(seed=1)
+@pytest.mark.parametrize("kind", [gf.PerturbedGradientDescent, gf.NoisyGradientDescent])
+def test_draws_are_the_same_in_both_precisions_and_other_in_another_step_or_seed(kind):
+    method, other = kind(), kind(seed=1)
     problem = cosines(mass=2.0)
     draws = [method.draw(problem, np.zeros(3, dtype), 5) for dtype in ("float64", "float32")]
     np.testing.assert_allclose(*draws, rtol=1e-6)
     assert draws[1].dtype == np.float32
     assert not np.allclose(draws[0], method.draw(problem, np.zeros(3), 6))
     assert not np.allclose(draws[0], other.draw(problem, np.zeros(3), 5))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mass", [None, "diagonal"])
+def test_a_noisy_step_stays_within_its_bound_and_its_mean_is_the_gradient_step(mass, dtype):
+    """The bound (3) holds for every draw; over 4000 draws the mean is that of gradient descent, the variance dt^2 sigma^2."""
+    problem = cosines(1.0, np.array([0.5, 1.0, 2.0], dtype) if mass == "diagonal" else None)
+    K = 2.0 / (0.5 if mass == "diagonal" else 1.0)
+    method, dt = gf.NoisyGradientDescent(sigma=0.3), 0.4 / K
+    theta = np.array([0.3, -0.2, 1.0], dtype)
+    E, g = problem.energy_and_gradient(theta)
+    square, off = problem.inner(g, g), []
+    for n in range(4000):
+        new = method.step(problem, method.init(problem, theta)._replace(n=n), dt)
+        zeta = method.draw(problem, theta, n)
+        most = -dt * (1 - K * dt / 2) * square - dt * (1 - K * dt) * problem.inner(g, zeta) + K * dt**2 * 0.09 / 2
+        assert problem.energy(new.theta) <= E + most + 20 * np.finfo(dtype).eps
+        assert new.theta.dtype == dtype
+        off.append(new.theta - (theta - dt * g))
+    off = np.sqrt(1.0 if mass is None else np.array([0.5, 1.0, 2.0])) * np.array(off, "float64")
+    assert np.abs(off.mean(axis=0)).max() < 4 * dt * 0.3 / sqrt(3 * 4000)
+    np.testing.assert_allclose(np.sum(off**2, axis=1), (dt * 0.3) ** 2, rtol=1e-4)
+
+
+def test_the_variance_along_an_eigenvector_is_a_geometric_sum():
+    """(4), at saddles and minima: 500 runs of 30 steps from the stationary point; every 100th is run, the others are sums."""
+    P, n, sigma = 4, 30, 0.2
+    methods = [gf.NoisyGradientDescent(sigma=sigma, seed=seed) for seed in range(500)]
+    plain = quadratic(np.ones(P))
+    zetas = np.array([[method.draw(plain, np.zeros(P), k)[0] for k in range(n)] for method in methods])
+    for curvature, dt in ((-1.0, 0.1), (-0.2, 0.5), (1.0, 0.1), (3.0, 0.5)):
+        q = 1 - dt * curvature
+        ends = -dt * zetas @ q ** np.arange(n - 1.0, -1, -1)
+        problem = quadratic(np.array([curvature, 0.5, 0.7, 1.0]))
+        for method, end in zip(methods[::100], ends[::100], strict=True):
+            np.testing.assert_allclose(run(method, problem, np.zeros(P), dt, n).theta[0], end, rtol=1e-11, atol=1e-15)
+        variance = (dt * sigma) ** 2 / P * (q ** (2 * n) - 1) / (q**2 - 1)
+        assert abs(np.mean(ends**2) / variance - 1) < 4 * sqrt(2 / 500)
+        assert abs(np.mean(ends)) < 4 * sqrt(variance / 500)
 
 
 # -- Newton-CG --------------------------------------------------------------------------------------------------------

@@ -8,43 +8,63 @@ from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
 from .fisher import Fisher
 from .gauss_newton import GaussNewton
 from .generalized_gauss_newton import GeneralizedGaussNewton
-from .globalization import Cubic, FixedDamping, MarquardtDamping, NielsenDamping, TrustRegion
+from .globalization import (
+    Control,
+    Cubic,
+    FixedDamping,
+    Globalization,
+    MarquardtDamping,
+    NielsenDamping,
+    TrustRegion,
+)
 from .hessian import Hessian
 from .kronecker import KFAC
 from .low_rank import LowRank, Nystrom
-from .metric import CurvatureDiagonal, Identity
+from .metric import CurvatureDiagonal, Identity, Metric
 from .minimising_movement import Increment, minimising_movement
 from .mixture import ByConditionNumber, ByGradient, Mixture
+from .model import Approximation, Curvature, Model, Remembering, Root
 from .moving_average import MovingAverage
 from .sketched import Sketched
-from .spectral import Floor
+from .spectral import Floor, Form, Step
 from .stationarity import Stationarity, stationarity
+from .truncated import steihaug
 
 __all__ = [
     "KFAC",
     "SOLVERS",
+    "Approximation",
     "Armijo",
     "BlockDiagonal",
     "ByConditionNumber",
     "ByGradient",
+    "Control",
     "Cubic",
+    "Curvature",
     "CurvatureDiagonal",
     "Fisher",
     "FixedDamping",
     "Floor",
+    "Form",
     "GaussNewton",
     "GeneralizedGaussNewton",
+    "Globalization",
     "Hessian",
     "Identity",
     "Increment",
     "LowRank",
     "MarquardtDamping",
+    "Metric",
     "Mixture",
+    "Model",
     "MovingAverage",
     "NielsenDamping",
     "Nystrom",
+    "Remembering",
+    "Root",
     "Sketched",
     "Stationarity",
+    "Step",
     "StrongWolfe",
     "TrustRegion",
     "capped_cg",
@@ -53,4 +73,5 @@ __all__ = [
     "minimising_movement",
     "shifted_power_iteration",
     "stationarity",
+    "steihaug",
 ]

@@ -34,12 +34,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from math import inf, isfinite, log, nan, sqrt
+from math import frexp, inf, isfinite, log, nan, sqrt
 from typing import NamedTuple
 
 from ..energies.protocols import norm
 from ..energies.random_vectors import normal_vector
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, quiet
 from ..refusals import instance, one_of, real_number, whole_number
 from .krylov import Krylov, combined, lanczos, tridiagonal
 from .model import Model
@@ -71,11 +71,13 @@ class Ritz:
         The space.
     uniform : bool
         Whether b was uniformly distributed on the unit sphere of the inner product.
+    scale : float
+        The number s > 0 if the space is that of ``G / s``.
     """
 
-    def __init__(self, space: Krylov, uniform: bool) -> None:
+    def __init__(self, space: Krylov, uniform: bool, scale: float = 1.0) -> None:
         xp, k = array_namespace(space.basis[0]), len(space.alpha)
-        self.products, self.invariant, self.uniform = k, space.invariant, uniform
+        self.products, self.invariant, self.uniform, self._scale = k, space.invariant, uniform, scale
         self._basis, self._length, self._finite = space.basis[:k], space.length, isfinite(space.length)
         if self._finite:
             self._values, self._vectors = xp.linalg.eigh(tridiagonal(space))
@@ -84,7 +86,8 @@ class Ritz:
         if not self._finite:
             return Eigenpair(nan, self._basis[0], nan)
         y = self._vectors[:, i]
-        return Eigenpair(float(self._values[i]), combined(self._basis, y), abs(float(y[-1])) * self._length)
+        value, residual = float(self._values[i]), abs(float(y[-1])) * self._length
+        return Eigenpair(self._scale * value, combined(self._basis, y), self._scale * residual)
 
     @cached_property
     def smallest(self) -> Eigenpair:
@@ -118,10 +121,10 @@ class Ritz:
         low, high, k = float(self._values[0]), float(self._values[-1]), self.products
         if self.invariant:
             eps = float(array_namespace(self._values).finfo(self._values.dtype).eps)
-            return low - eps * k * max(abs(low), abs(high))
+            return self._scale * (low - eps * k * max(abs(low), abs(high)))
         P = self._basis[0].shape[0]
         eps = (log(3.296 * k * (k + 1) * sqrt(P) / delta) / (2 * k - 1)) ** 2  # (3)
-        return low - eps * (high - low) / (1 - 2 * eps) if self.uniform and eps < 0.5 else -inf
+        return self._scale * (low - eps * (high - low) / (1 - 2 * eps)) if self.uniform and eps < 0.5 else -inf
 
 
 def ritz(model: Model, *, most: int = MOST_PRODUCTS, seed: int = 0) -> Iterator[Ritz]:
@@ -137,12 +140,21 @@ def ritz(model: Model, *, most: int = MOST_PRODUCTS, seed: int = 0) -> Iterator[
         Of the random vector b, >= 0.
     """
     most, seed = whole_number("most", most, 1), whole_number("seed", seed)
-    for space in lanczos(
-        model.apply, model.problem.inner, normal_vector(model.problem, model.theta, seed)[0], model.mass
-    ):
+    inner, scale = model.problem.inner, 0.0
+
+    def scaled(v: Array) -> Array:
+        nonlocal scale
+        u = model.apply(v)
+        if scale == 0:  # without it, the squares of products may underflow or overflow
+            with quiet():
+                size = norm(inner, u)
+            scale = 2.0 ** (frexp(size)[1] - 1) if 0 < size < inf else 1.0  # a power of two: no digit changes
+        return u / scale
+
+    for space in lanczos(scaled, inner, normal_vector(model.problem, model.theta, seed)[0], model.mass):
         k = len(space.alpha)
         if k <= 10 or k % 5 == 0 or k == most or space.invariant:
-            yield Ritz(space, model.mass is not None)
+            yield Ritz(space, model.mass is not None, scale)
         if k == most:
             return
 

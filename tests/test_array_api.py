@@ -11,6 +11,7 @@ from gradflow.curvature import (
     Cubic,
     CurvatureDiagonal,
     GaussNewton,
+    GradientDifferences,
     Hessian,
     MarquardtDamping,
     StrongWolfe,
@@ -71,6 +72,9 @@ FLOWS = {
     "NoisyGradientDescent": NoisyGradientDescent(sigma=0.5),
     "NegativeCurvatureDescent": NegativeCurvatureDescent(gradient_tol=0.01, rho=0.1),
     "NegativeCurvatureDescent-always": NegativeCurvatureDescent(gradient_tol=10.0, rho=1e-3),
+    "NegativeCurvatureDescent-differences": NegativeCurvatureDescent(
+        gradient_tol=10.0, rho=1e-3, curvature=GradientDifferences(1e-4)
+    ),
     "NewtonCG": NewtonCG(),
     "NewtonCG-curvature": NewtonCG(gradient_tol=10.0, curvature_tol=0.01),
     "SecondOrder-absolute": SecondOrder(curvature=Hessian(), globalization=MarquardtDamping(), spectrum="absolute"),

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 import numpy as np
 import pytest
 
-from gradflow.curvature import GaussNewton, Identity, NielsenDamping, StrongWolfe
+from gradflow.curvature import GaussNewton, Hessian, Identity, NielsenDamping, StrongWolfe
 from gradflow.energies.function import FunctionProblem
 from gradflow.energies.linear import Shift
 from gradflow.schemes import REGISTRY, SAV, ImplicitEuler
@@ -138,7 +138,7 @@ DEFAULTS = {
     },
     "PerturbedGradientDescent": {"gradient_tol": 1e-3, "radius": 1e-3, "wait": 100, "seed": 0},
     "NoisyGradientDescent": {"sigma": 1e-3, "seed": 0},
-    "NegativeCurvatureDescent": {"rho": 1.0, "gradient_tol": 1e-3, "most": 300, "seed": 0},
+    "NegativeCurvatureDescent": {"rho": 1.0, "gradient_tol": 1e-3, "most": 300, "seed": 0, "curvature": Hessian()},
     "NewtonCG": {"gradient_tol": 1e-5, "curvature_tol": None, "eta": 0.1, "most": 300, "seed": 0},
     "LBFGS": {"memory": 10, "search": StrongWolfe()},
     "BFGS": {"search": StrongWolfe()},

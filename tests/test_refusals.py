@@ -211,7 +211,13 @@ def of_schemes():
         gf.AdaptiveIEQ: {"form": OBJECT} | eps,
         gf.PerturbedGradientDescent: {"gradient_tol": POSITIVE, "radius": POSITIVE, "wait": COUNT, "seed": SEED},
         gf.NoisyGradientDescent: {"sigma": POSITIVE, "seed": SEED},
-        gf.NegativeCurvatureDescent: {"rho": POSITIVE, "gradient_tol": POSITIVE, "most": COUNT, "seed": WHOLE},
+        gf.NegativeCurvatureDescent: {
+            "rho": POSITIVE,
+            "gradient_tol": POSITIVE,
+            "most": COUNT,
+            "seed": WHOLE,
+            "curvature": OBJECT,
+        },
     }.items():
         yield scheme.__name__, scheme, {}, right
     parts = {"curvature": OBJECT, "metric": OBJECT, "globalization": OBJECT}
@@ -240,6 +246,7 @@ def of_schemes():
         "StrongWolfe": {"c1": set(), "c2": {"0.5"}, "beta": {"0.5"}},
         "CurvatureDiagonal": {"running": {"True", "False"}, "floor": {"0.5"}},
         "Floor": {"relative": {"0", "1", "0.5"}},
+        "GradientDifferences": {"radius": POSITIVE | NONE},
         "BlockDiagonal": {"of": OBJECT, "blocks": OBJECT},
         "KFAC": {"fisher": OBJECT, "corrected": {"True", "False"}},
         "ByConditionNumber": {"most": {"2", "1.5"}},
@@ -270,6 +277,8 @@ def of_schemes():
     yield "extreme_eigenvalues", gf.curvature.extreme_eigenvalues, model, lanczos
     power = {"model": OBJECT, "shift": FINITE, "iterations": WHOLE, "seed": SEED}
     yield "power", gf.curvature.shifted_power_iteration, model | {"shift": 9.0, "iterations": 2}, power
+    chebyshev = {"model": OBJECT, "largest": POSITIVE, "threshold": POSITIVE, "failure": {"0.5"}, "seed": SEED}
+    yield "chebyshev", gf.curvature.chebyshev_iteration, model | {"largest": 9.0, "threshold": 1.0}, chebyshev
     cg = {"model": OBJECT, "eps": POSITIVE, "accuracy": {"0.5"}, "most": COUNT}
     yield "capped_cg", gf.curvature.capped_cg, model | {"eps": 1.0}, cg
     point = {"problem": own(), "theta": T3}

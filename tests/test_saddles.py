@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.curvature import Hessian, capped_cg, extreme_eigenvalues, shifted_power_iteration
-from gradflow.curvature.eigenvalues import ritz
+from gradflow.curvature import (
+    GradientDifferences,
+    Hessian,
+    capped_cg,
+    chebyshev_iteration,
+    extreme_eigenvalues,
+    shifted_power_iteration,
+)
+from gradflow.curvature.eigenvalues import chebyshev_iterations, ritz
 from gradflow.schemes.protocols import scheme_ability
 from smooth_problems import SPLITS, double_well, run, smooth_problem
 
@@ -183,6 +190,137 @@ def test_power_iteration_finds_the_far_end_of_the_shifted_spectrum():
     assert shifted_power_iteration(Hessian().at(quadratic(0 * d + 2), np.ones(12)), 2.0, 5).residual < 1e-14
 
 
+@pytest.mark.parametrize("mass", [None, "diagonal"])
+def test_chebyshev_iteration_finds_what_is_below_the_threshold(mass):
+    """(4) to (6): 100 starts, none misses -1 at failure=1e-6; its quotient is no smaller than that of Lanczos in the space."""
+    P, K, delta = 200, 50.0, 0.5
+    d = np.append(np.linspace(0, K, P - 1), -delta)
+    mass = np.linspace(0.5, 2, P) if mass == "diagonal" else None
+    model = Hessian().at(quadratic(d, mass), np.ones(P))
+    most = chebyshev_iterations(P, K, delta)
+    for seed in range(100):
+        pair = chebyshev_iteration(model, K, delta, seed=seed)
+        assert pair.value <= -delta / 2
+        assert abs(model.problem.inner(pair.vector, pair.vector) - 1) < 1e-12
+        left = d * pair.vector - pair.value * pair.vector
+        assert abs(sqrt(model.problem.inner(left, left)) - pair.residual) < 1e-9
+    above = Hessian().at(quadratic(np.maximum(d, -0.24 * delta), mass), np.ones(P))
+    assert chebyshev_iteration(above, K, delta).value > -delta / 2  # nothing to find: all iterations are made
+    asked = []
+    counting = gf.FunctionProblem(
+        lambda t: 0 * t[0], lambda t: 0 * t, lambda t, v: asked.append(0) or np.maximum(d, 0) * v, mass=mass
+    )
+    assert chebyshev_iteration(Hessian().at(counting, np.ones(P)), K, delta).value > 0
+    assert len(asked) == most + 1
+    for k, one in enumerate(ritz(model, most=10), start=1):  # the same start, so that the iterates are in its space
+        z = one.smallest.vector if k == 1 else z  # noqa: F821
+        x = (K - 0.75 * delta - 2 * d) / (K + 0.75 * delta)
+        y = np.cos((k - 1) * np.arccos(np.clip(x, -1, 1)))
+        y = np.where(x > 1, np.cosh((k - 1) * np.arccosh(np.maximum(x, 1))), y) * z
+        quotient = model.problem.inner(y, d * y) / model.problem.inner(y, y)
+        share = model.problem.inner(z, z * (d < 0))
+        gamma = share * np.cosh((k - 1) * np.arccosh(x.max())) ** 2
+        assert one.smallest.value - 1e-12 <= quotient <= (K - 0.75 * delta * gamma) / (1 + gamma)  # (5)
+
+
+def test_chebyshev_iteration_with_too_small_a_bound_returns_a_quotient_and_may_show_it():
+    d = np.append(np.linspace(0, 100, 199), -0.5)
+    model = Hessian().at(quadratic(d), np.ones(200))
+    assert chebyshev_iteration(model, 100.0, 0.5).value <= -0.25
+    far = chebyshev_iteration(model, 10.0, 0.5)
+    assert 10.0 < far.value <= 100.0
+    just = [chebyshev_iteration(model, 99.5, 0.5, seed=seed).value for seed in range(20)]
+    assert all(-0.5 <= value <= 100 for value in just)
+    for scale in (1e-200, 1e200):
+        scaled = Hessian().at(quadratic(d * scale), np.ones(200))
+        assert chebyshev_iteration(scaled, 100 * scale, 0.5 * scale).value <= -0.25 * scale
+    broken = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, lambda t, v: v * np.nan)
+    assert np.isnan(chebyshev_iteration(Hessian().at(broken, np.ones(4)), 1.0, 0.1).value)
+
+
+def test_the_number_of_chebyshev_iterations_is_that_of_the_formula():
+    for P, K, delta, p in ((10, 1.0, 0.1, 0.01), (10**6, 1e3, 1e-6, 1e-9), (1, 1.0, 10.0, 0.5)):
+        x = (K - 0.75 * delta + 2 * delta) / (K + 0.75 * delta)
+        wanted = np.arccosh(sqrt((4 * K + 2 * delta) / delta) / (p * sqrt(np.pi / (2 * P)))) / np.arccosh(x)
+        assert abs(chebyshev_iterations(P, K, delta, p) - wanted) <= 1 + 1e-6 * wanted
+    shares = np.array([abs(np.random.default_rng(s).standard_normal(7)) for s in range(4000)])
+    shares = shares[:, 0] / np.linalg.norm(shares, axis=1)
+    for s in (0.01, 0.05, 0.2):  # Pr{c < s^2} <= s sqrt(2 P / pi)
+        assert np.mean(shares < s) <= s * sqrt(14 / np.pi) + 3 * sqrt(s / 4000)
+
+
+# -- Gradients only ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mass", [None, 4.0])
+def test_a_difference_of_gradients_is_within_its_bound_and_homogeneous(mass, dtype):
+    """(2) with the constant rho of the cosines; the bound is sharp for a cubic energy."""
+    rho, problem = 3.0, cosines(3.0, mass)
+    constant = rho if mass is None else rho / mass**1.5
+    eps = np.finfo(dtype).eps
+    rng = np.random.default_rng(0)
+    for radius in (1.0, 0.1, 1e-3, None):
+        theta, v = (rng.standard_normal(3).astype(dtype) for _ in range(2))
+        model, length = GradientDifferences(radius).at(problem, theta), sqrt(problem.inner(v, v))
+        left = model.apply(v) - problem.hvp(theta, v)
+        slack = 40 * eps * rho / model.radius
+        assert sqrt(problem.inner(left, left)) <= (model.error(constant) + slack) * length
+        np.testing.assert_allclose(model.apply(-4 * v)[0], 4 * model.apply(-v)[0], rtol=20 * eps)
+        assert model.apply(v).dtype == dtype
+        assert not np.any(model.apply(0 * v))
+    cubic = gf.FunctionProblem(lambda t: (np.sum(t**3) / 6).astype(t.dtype), lambda t: t * t / 2, lambda t, v: t * v)
+    model = GradientDifferences(0.5).at(cubic, np.zeros(1, dtype))
+    assert model.apply(np.ones(1, dtype))[0] == model.error(1.0) == 0.25
+    assert Hessian().at(cubic, np.zeros(1)).error(1.0) == 0
+
+
+@pytest.mark.parametrize("radius", [0.1, 1e-2, 1e-4])
+def test_eigenvalues_from_gradients_are_within_the_stated_error_of_those_of_the_hessian(radius):
+    """(3): in the whole space the eigenvalues are those of H to sqrt(P / 2) rho r; a quotient to rho r / 2."""
+    c = np.linspace(0.5, 2, 12)
+    problem = gf.FunctionProblem(
+        lambda t: np.sum(np.cos(c * t) / c**3), lambda t: -np.sin(c * t) / c**2, lambda t, v: -np.cos(c * t) / c * v
+    )
+    for seed in range(10):
+        theta = np.random.default_rng(seed).standard_normal(12)
+        exact = extreme_eigenvalues(Hessian().at(problem, theta), tol=1e-300, seed=seed)
+        model = GradientDifferences(radius).at(problem, theta)
+        found = extreme_eigenvalues(model, tol=1e-300, seed=seed)
+        bound = sqrt(12 / 2) * radius + 1e-9
+        assert abs(found.smallest.value - exact.smallest.value) <= bound
+        assert abs(found.largest.value - exact.largest.value) <= bound
+        for pair in (found.smallest, chebyshev_iteration(model, 2.0, 0.5)):
+            v = pair.vector
+            assert abs(v @ model.apply(v) - v @ problem.hvp(theta, v)) <= model.error(1.0) + 1e-9
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_gradients_alone_find_the_smallest_eigenvalue_of_a_network(loss):
+    problem, theta = network_case(3, loss=loss, activation="tanh", m=20, N=60)
+    wanted = extreme_eigenvalues(Hessian().at(problem, theta), "smallest").smallest.value
+    model = GradientDifferences().at(problem, theta)
+    assert abs(extreme_eigenvalues(model, "smallest").smallest.value - wanted) < 1e-5 * abs(wanted)
+    K = extreme_eigenvalues(model, "largest").largest.value
+    assert chebyshev_iteration(model, 1.01 * K, 0.9 * abs(wanted)).value <= -0.45 * abs(wanted)
+    power = shifted_power_iteration(model, 1.01 * K, 2000)  # NEON
+    assert abs(power.value - wanted) < 1e-3 * abs(wanted)
+
+
+def test_without_second_derivatives_differences_are_asked_for_and_never_taken_silently():
+    gradients = gf.FunctionProblem(WELL._energy, WELL._gradient)
+    method = gf.NegativeCurvatureDescent(rho=6.0)
+    with pytest.raises(ValueError, match="hvp"):
+        method.step(gradients, method.init(gradients, np.zeros(2)), 0.1)
+    asked = gf.NegativeCurvatureDescent(rho=6.0, curvature=GradientDifferences(1e-5))
+    new = asked.step(gradients, asked.init(gradients, np.zeros(2)), 0.1)
+    assert abs(new.smallest - (-1 + 6.0 * 1e-5 / 2)) < 1e-9  # what was found, and its error
+    assert new.products == 3
+    for other in (gf.curvature.GaussNewton(), Hessian, None):
+        with pytest.raises(ValueError, match="curvature must be"):
+            gf.NegativeCurvatureDescent(curvature=other)
+
+
 def test_a_product_that_is_not_finite_is_an_answer():
     for bad in (np.nan, np.inf):
         broken = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, lambda t, v, bad=bad: v * bad)
@@ -299,14 +437,15 @@ def cosines(rho=1.0, mass=None):
 
 @pytest.mark.parametrize(("rho", "mass"), [(1.0, None), (5.0, None), (1.0, 4.0)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_negative_curvature_descent_keeps_its_promise(rho, mass, dtype):
+@pytest.mark.parametrize("curvature", [Hessian(), GradientDifferences(1e-2)], ids=["hvp", "gradients"])
+def test_negative_curvature_descent_keeps_its_promise(rho, mass, curvature, dtype):
     """On a Hessian with the constant rho, every step along negative curvature lowers E by at least what was promised.
 
     In the inner product m u.v, the constant is rho / m^(3/2).
     """
     problem = cosines(rho, mass)
     constant = rho if mass is None else rho / mass**1.5
-    method = gf.NegativeCurvatureDescent(rho=constant, gradient_tol=0.2 * constant)
+    method = gf.NegativeCurvatureDescent(rho=constant, gradient_tol=0.2 * constant, curvature=curvature)
     K, taken = 2 * rho / (1.0 if mass is None else mass), 0
     for seed in range(20):
         rng = np.random.default_rng(seed)

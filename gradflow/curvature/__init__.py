@@ -4,7 +4,7 @@ from .block_diagonal import BlockDiagonal
 from .capped_cg import capped_cg
 from .damped_step import SOLVERS, damped_step
 from .descent import Armijo, StrongWolfe
-from .eigenvalues import extreme_eigenvalues, shifted_power_iteration
+from .eigenvalues import chebyshev_iteration, extreme_eigenvalues, shifted_power_iteration
 from .fisher import Fisher
 from .gauss_newton import GaussNewton
 from .generalized_gauss_newton import GeneralizedGaussNewton
@@ -17,6 +17,7 @@ from .globalization import (
     NielsenDamping,
     TrustRegion,
 )
+from .gradient_differences import GradientDifferences
 from .hessian import Hessian
 from .kronecker import KFAC
 from .low_rank import LowRank, Nystrom
@@ -49,6 +50,7 @@ __all__ = [
     "GaussNewton",
     "GeneralizedGaussNewton",
     "Globalization",
+    "GradientDifferences",
     "Hessian",
     "Identity",
     "Increment",
@@ -68,6 +70,7 @@ __all__ = [
     "StrongWolfe",
     "TrustRegion",
     "capped_cg",
+    "chebyshev_iteration",
     "damped_step",
     "extreme_eigenvalues",
     "minimising_movement",

@@ -21,6 +21,16 @@ __all__ = ["Hessian", "HessianModel"]
 class HessianModel(Model):
     """The model with the Hessian, from the problem's ``energy_and_gradient`` and ``hvp``."""
 
+    def error(self, rho: float) -> float:
+        """Return a bound of ``|G v - H v|_M`` for a vector v of length 1: 0.
+
+        Parameters
+        ----------
+        rho : float
+            The Lipschitz constant of the Hessian, on which bounds of other curvatures depend.
+        """
+        return 0.0
+
     def apply(self, v: Array) -> Array:
         """Return the derivative of the gradient along v, (P,).
 

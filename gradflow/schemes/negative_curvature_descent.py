@@ -15,6 +15,9 @@ by at least
 The length of (2) maximises the bound among all steps along v if ``(g, v)_M = 0``. A vector v that is no eigenvector will do: (1)
 is what (3) needs.
 
+The Hessian may be one of differences of gradients (`gradflow.curvature.GradientDifferences`), with the error e of
+``(v, H v)_M``. Then lambda is the value that was found plus e, so that (3) holds as it stands.
+
 With a bound eps of the gradient, (2) is taken where ``|g|_M <= eps`` and ``lambda < -sqrt(rho eps)``, with the Ritz vector of
 the Lanczos process (`gradflow.curvature.eigenvalues`). Otherwise the step is
 
@@ -49,11 +52,12 @@ from math import isfinite, sqrt
 from typing import ClassVar, NamedTuple
 
 from ..curvature.eigenvalues import extreme_eigenvalues
+from ..curvature.gradient_differences import GradientDifferences
 from ..curvature.hessian import Hessian
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem, norm
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, real_number, whole_number
+from ..refusals import instance, plain_numbers, real_number, whole_number
 from .gradient_descent import gradient_descent_update
 
 __all__ = ["CurvatureState", "NegativeCurvatureDescent", "negative_curvature_update"]
@@ -106,11 +110,15 @@ class NegativeCurvatureDescent:
         The largest number of products with the Hessian in a step, >= 1.
     seed : int
         Of the start of the Lanczos process, >= 0; another start in each step.
+    curvature : Hessian or GradientDifferences
+        The Hessian, of a problem with ``hvp``; or `gradflow.curvature.GradientDifferences`, of one with gradients only. Its
+        products then are gradients, and one more product checks what was found.
 
     Raises
     ------
     ValueError
-        If a number is out of its range; in a step, if the problem has no ``hvp``.
+        If a number is out of its range or the curvature is another one; in a step, if the problem has no ``hvp`` and the curvature
+        needs it.
 
     Examples
     --------
@@ -130,6 +138,7 @@ class NegativeCurvatureDescent:
     gradient_tol: float = 1e-3
     most: int = 300
     seed: int = 0
+    curvature: Hessian | GradientDifferences = Hessian()
 
     records: ClassVar[tuple[str, ...]] = ("smallest", "promised", "products")
 
@@ -139,6 +148,12 @@ class NegativeCurvatureDescent:
         real_number("gradient_tol", self.gradient_tol, 0, open_low=True)
         whole_number("most", self.most, 1)
         whole_number("seed", self.seed)
+        instance(
+            "curvature",
+            self.curvature,
+            (Hessian, GradientDifferences),
+            "a Hessian or GradientDifferences of gf.curvature",
+        )
 
     def init(self, problem: Problem, theta: Array) -> CurvatureState:
         """Return the state before the first step."""
@@ -155,10 +170,11 @@ class NegativeCurvatureDescent:
             0,
         )
         if norm(problem.inner, g) <= self.gradient_tol:
-            found = extreme_eigenvalues(
-                Hessian().at(problem, theta), "smallest", most=self.most, seed=self.seed + state.n
-            )
-            (value, v, _), products = found.smallest, found.products
+            model = self.curvature.at(problem, theta)
+            found = extreme_eigenvalues(model, "smallest", most=self.most, seed=self.seed + state.n)
+            (value, v, _), products, error = found.smallest, found.products, model.error(self.rho)
+            if error > 0:
+                value, products = float(problem.inner(v, model.apply(v))) + error, products + 1
             smallest = zero + value if isfinite(value) else zero
             if value < -sqrt(self.rho * self.gradient_tol):
                 slope = zero + problem.inner(g, v)

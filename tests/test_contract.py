@@ -135,6 +135,7 @@ DEFAULTS = {
         "solver": "auto",
         "spectrum": "exact",
         "tol": None,
+        "escape": None,
     },
     "PerturbedGradientDescent": {"gradient_tol": 1e-3, "radius": 1e-3, "wait": 100, "seed": 0},
     "NoisyGradientDescent": {"sigma": 1e-3, "seed": 0},

@@ -222,10 +222,17 @@ def of_schemes():
         yield scheme.__name__, scheme, {}, right
     parts = {"curvature": OBJECT, "metric": OBJECT, "globalization": OBJECT}
     solver = {"solver": OBJECT}
-    yield "SecondOrder", gf.SecondOrder, {}, parts | solver | {"spectrum": OBJECT, "tol": POSITIVE | NONE}
+    yield (
+        "SecondOrder",
+        gf.SecondOrder,
+        {},
+        parts | solver | {"spectrum": OBJECT, "tol": POSITIVE | NONE, "escape": POSITIVE | NONE},
+    )
     yield "LevenbergMarquardt", gf.LevenbergMarquardt, {}, {"globalization": OBJECT, "metric": OBJECT} | solver
-    for method in (gf.Newton, gf.GaussNewton, gf.SaddleFreeNewton):
+    for method in (gf.Newton, gf.GaussNewton):
         yield method.__name__, method, {}, {"damping": NONNEGATIVE} | solver
+    free = {"damping": NONNEGATIVE, "escape": POSITIVE | NONE}
+    yield "SaddleFreeNewton", gf.SaddleFreeNewton, {}, free | solver
     yield "NaturalGradient", gf.NaturalGradient, {}, {"damping": NONNEGATIVE, "fisher": OBJECT} | solver
     factored = {"damping": NONNEGATIVE, "fisher": OBJECT, "corrected": {"True", "False"}}
     yield "KFAC", gf.KFAC, {}, factored | solver

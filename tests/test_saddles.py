@@ -412,7 +412,7 @@ def test_who_leaves_the_saddle_of_a_relu_network(name):
     problem, saddle = relu_saddle()
     scheme, dt, steps = (ESCAPING | STAYING)[name]
     nearby = saddle + 1e-2 * np.random.default_rng(1).standard_normal(9)
-    start = saddle if "Descent" in name else nearby
+    start = saddle if "Descent" in name or name == "SaddleFreeNewton" else nearby
     end = gf.solve(problem, scheme, start, dt=dt, steps=steps)
     found = gf.stationarity(problem, end.theta, gradient_tol=1e-3)
     if name in STAYING:
@@ -584,6 +584,84 @@ def test_the_variance_along_an_eigenvector_is_a_geometric_sum():
         variance = (dt * sigma) ** 2 / P * (q ** (2 * n) - 1) / (q**2 - 1)
         assert abs(np.mean(ends**2) / variance - 1) < 4 * sqrt(2 / 500)
         assert abs(np.mean(ends)) < 4 * sqrt(variance / 500)
+
+
+# -- From a saddle itself ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("solver", ["eigh", "lanczos"])
+def test_saddle_free_newton_leaves_the_saddle_itself(solver, dtype):
+    """From the saddle, and from where Newton's path ends there; without `escape` it stays, to the last bit."""
+    for start in ([0.0, 0.0], [1.0, 0.0]):
+        theta = np.array(start, dtype)
+        end = gf.solve(WELL, gf.SaddleFreeNewton(solver=solver), theta, steps=60)
+        np.testing.assert_allclose(np.abs(end.theta), [0, 1], atol=1e-5)
+        assert gf.solve(WELL, gf.SaddleFreeNewton(solver=solver, escape=None), theta, steps=60).theta[1] == 0
+
+
+@pytest.mark.parametrize("metric", [gf.curvature.Identity(), gf.curvature.CurvatureDiagonal()], ids=repr)
+@pytest.mark.parametrize("mass", [None, "diagonal"])
+@pytest.mark.parametrize(
+    "globalization",
+    [gf.curvature.FixedDamping(0.1), gf.curvature.TrustRegion(), gf.curvature.Cubic(), gf.curvature.NielsenDamping()],
+    ids=lambda g: type(g).__name__,
+)
+def test_an_escape_has_the_length_and_the_decrease_that_it_says(globalization, mass, metric):
+    """On a quadratic the predicted decrease is the actual one, s^2 |lambda| / (2 |v|_D^2)."""
+    d = np.array([3.0, 1.0, -2.0, 0.5])
+    problem = quadratic(d, np.array([0.5, 1.0, 2.0, 4.0]) if mass else None)
+    method = gf.SecondOrder(
+        curvature=Hessian(), metric=metric, globalization=globalization, spectrum="absolute", escape=0.25
+    )
+    state = method.init(problem, np.zeros(4))
+    new = method.step(problem, state, 1.0)
+    weights = new.weights * np.ones(4)
+    assert abs(sqrt(problem.inner(new.theta, weights * new.theta)) - 0.25) < 1e-12
+    assert abs(float(new.length) - 0.25) < 1e-12
+    np.testing.assert_allclose(new.theta[[0, 1, 3]], 0, atol=1e-12)
+    np.testing.assert_allclose(new.predicted, 0.0625 * 2 / (2 * weights[2]), rtol=1e-12)
+    np.testing.assert_allclose(new.actual, new.predicted, rtol=1e-12)
+    assert bool(new.accepted)
+    assert bool(new.negative_curvature)
+    assert new.products > 0
+
+
+def test_an_escape_goes_down_the_slope_and_is_taken_only_where_the_step_is_none():
+    d = np.array([1.0, -2.0])
+    for y in (1e-13, -1e-13):
+        method = gf.SaddleFreeNewton(damping=0.5, escape=0.01)
+        new = method.step(quadratic(d), method.init(quadratic(d), np.array([0.0, y])), 1.0)
+        np.testing.assert_allclose(new.theta, [0, y + 0.01 * np.sign(y)], rtol=1e-12, atol=1e-16)
+    plain = gf.SaddleFreeNewton(damping=0.5, escape=None)
+    for problem, theta in (
+        (quadratic(d), np.array([0.0, 1e-6])),  # the step of the model is long enough
+        (quadratic(np.abs(d)), np.zeros(2)),  # a minimum
+        (quadratic(np.array([1.0, -1e-9])), np.zeros(2)),  # an eigenvalue of zero, to the accuracy of the process
+        (quadratic(0 * d), np.zeros(2)),
+    ):
+        steps = [one.step(problem, one.init(problem, theta), 1.0).theta for one in (method, plain)]
+        np.testing.assert_array_equal(*steps)
+    high = gf.FunctionProblem(lambda t: 1e8 + t @ (d * t) / 2, lambda t: d * t, lambda t, v: d * v)
+    tiny = gf.SaddleFreeNewton(escape=1e-6)  # its decrease of 1e-12 is a rounding error of 1e8
+    assert not np.any(tiny.step(high, tiny.init(high, np.zeros(2)), 1.0).theta)
+    broken = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, lambda t, v: v * np.nan)
+    assert gf.solve(broken, method, np.zeros(2), steps=30).status is not gf.Status.CONVERGED
+    with pytest.raises(ValueError, match="line search"):
+        gf.SecondOrder(curvature=Hessian(), globalization=gf.curvature.Armijo(), escape=0.1)
+
+
+@pytest.mark.parametrize("damping", [1.0, 0.1])
+def test_absolute_eigenvalues_in_a_krylov_space_are_those_of_the_matrix(damping):
+    """`lanczos` against the absolute values of a diagonal Hessian with a few negative eigenvalues, P = 600."""
+    rng = np.random.default_rng(0)
+    d = np.concatenate([-np.linspace(0.5, 1, 10), np.abs(rng.standard_normal(590)) ** 3 * 0.02])
+    problem, theta = quadratic(d), rng.standard_normal(600)
+    method = gf.SaddleFreeNewton(solver="lanczos", damping=damping)
+    new = method.step(problem, method.init(problem, theta), 1.0)
+    exact = -d * theta / (np.abs(d) + damping)
+    assert np.linalg.norm(new.theta - theta - exact) < 1e-6 * np.linalg.norm(exact)
+    assert new.products <= 200
 
 
 # -- Newton-CG --------------------------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ is none, the trial is rejected.
 With the Gauss-Newton curvature, ``D = I``, ``nu = 1 / tau`` and ``dt = 1``, (2) is the step of restarted `IEQ` of size
 tau, and p is the guaranteed decrease of its modified energy.
 
+At a saddle itself, g = 0 and so d = 0. Where d is zero to rounding and G has a negative eigenvalue, a step of a given length along
+its eigenvector may take the place of d (`gradflow.curvature.escape`).
+
 Close to a minimum, both decreases are rounding errors of E. Where neither exceeds ``64 eps |E|``, a trial that does not
 increase E is accepted, whatever the ratio. A trial that rounds to theta itself leaves the state as it is.
 
@@ -55,6 +58,7 @@ from math import isfinite
 from typing import Any, ClassVar, NamedTuple
 
 from ..curvature.descent import ROUNDING, Point, Searching, search_along
+from ..curvature.escape import escape_step
 from ..curvature.gauss_newton import GaussNewton
 from ..curvature.globalization import Control, Direct, Globalization, NielsenDamping
 from ..curvature.line_search import Found
@@ -149,6 +153,9 @@ class SecondOrder:
         left, where Newton's method is attracted. Or the eigenvalues are bounded below. The prediction (3) has G.
     tol : float, optional
         For lanczos, sparse and steihaug, the residual of (1) to reach, relative to the gradient.
+    escape : float, optional
+        The length ``|d|_D`` of a step along negative curvature where that of the model is zero to rounding, > 0; by default no such
+        step is taken. At every such point it costs products with the curvature. A line search has no place for it.
 
     Raises
     ------
@@ -174,6 +181,7 @@ class SecondOrder:
     solver: str = "auto"
     spectrum: str | Floor = "exact"
     tol: float | None = None
+    escape: float | None = None
 
     records: ClassVar[tuple[str, ...]] = (
         "size", "damping", "length", "predicted", "share", "actual", "ratio", "exhausted", "accepted", "boundary", "negative_curvature", "products",
@@ -199,6 +207,10 @@ class SecondOrder:
             one_of("spectrum", self.spectrum, SPECTRA if self.solver in SOLVERS else SPECTRA[:1])
         if self.tol is not None:
             real_number("tol", self.tol, 0, open_low=True)
+        if self.escape is not None:
+            real_number("escape", self.escape, 0, open_low=True)
+            if isinstance(self.globalization, Searching):
+                raise ValueError("escape is a length of its own: it needs a globalization that is no line search")
 
     def init(self, problem: Problem, theta: Array) -> SecondOrderState:
         """Return the state before the first trial."""
@@ -260,6 +272,8 @@ class SecondOrder:
         else:
             step = minimise(model, D, subproblem, self.solver, tol=self.tol, spectrum=self.spectrum)
         noise = ROUNDING * float(xp.finfo(state.theta.dtype).eps) * abs(float(model.energy))
+        if self.escape is not None:
+            step = escape_step(model, D, step, self.escape, noise)
         size, evaluations, found = control.size, 1, None
         if isinstance(self.globalization, Searching):
             found = self._searched(self.globalization, model, step, float(dt))

@@ -198,8 +198,11 @@ def CubicRegularization(*, weight: float = 1.0, curvature: Curvature = Hessian()
     return SecondOrder(curvature=curvature, globalization=Cubic(weight=weight), solver=solver)
 
 
-def SaddleFreeNewton(*, damping: float = 1e-3, solver: str = "auto") -> SecondOrder:
+def SaddleFreeNewton(*, damping: float = 1e-3, solver: str = "auto", escape: float | None = 1e-3) -> SecondOrder:
     """Return saddle-free Newton: ``(|H| + damping I) d = -g``, which is repelled by saddles.
+
+    At a saddle itself, where g = 0 to rounding, it takes a step along the most negative curvature. With ``solver="lanczos"``, H is
+    replaced by its projection on a Krylov space of the gradient, whose absolute eigenvalues are those of the method.
 
     Parameters
     ----------
@@ -207,6 +210,8 @@ def SaddleFreeNewton(*, damping: float = 1e-3, solver: str = "auto") -> SecondOr
         A constant multiplier >= 0, 1 / time; it bounds the step where an eigenvalue vanishes.
     solver : str
         As in `SecondOrder`.
+    escape : float, optional
+        As in `SecondOrder`: the length of the step from a saddle itself, > 0; with None, the method stays there.
 
     Examples
     --------
@@ -223,4 +228,10 @@ def SaddleFreeNewton(*, damping: float = 1e-3, solver: str = "auto") -> SecondOr
     >>> np.round(np.abs(ends), 6).tolist()
     [[0.0, 0.0], [0.0, 1.0]]
     """
-    return SecondOrder(curvature=Hessian(), globalization=FixedDamping(damping), spectrum="absolute", solver=solver)
+    return SecondOrder(
+        curvature=Hessian(),
+        globalization=FixedDamping(damping),
+        spectrum="absolute",
+        solver=solver,
+        escape=escape,
+    )

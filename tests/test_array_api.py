@@ -75,6 +75,7 @@ FLOWS = {
     "NegativeCurvatureDescent-differences": NegativeCurvatureDescent(
         gradient_tol=10.0, rho=1e-3, curvature=GradientDifferences(1e-4)
     ),
+    "NegativeCurvatureDescent-alternating": NegativeCurvatureDescent(gradient_tol=1e-6, rho=1.0, alternating=True),
     "NewtonCG": NewtonCG(),
     "NewtonCG-curvature": NewtonCG(gradient_tol=10.0, curvature_tol=0.01),
     "SecondOrder-absolute": SecondOrder(curvature=Hessian(), globalization=MarquardtDamping(), spectrum="absolute"),

@@ -216,6 +216,7 @@ def of_schemes():
             "gradient_tol": POSITIVE,
             "most": COUNT,
             "seed": WHOLE,
+            "alternating": {"True", "False"},
             "curvature": OBJECT,
         },
     }.items():
@@ -289,7 +290,14 @@ def of_schemes():
     cg = {"model": OBJECT, "eps": POSITIVE, "accuracy": {"0.5"}, "most": COUNT}
     yield "capped_cg", gf.curvature.capped_cg, model | {"eps": 1.0}, cg
     point = {"problem": own(), "theta": T3}
-    bounds = {"gradient_tol": POSITIVE, "rho": POSITIVE, "failure": {"0.5"}, "most": COUNT, "seed": SEED}
+    bounds = {
+        "gradient_tol": POSITIVE,
+        "rho": POSITIVE,
+        "failure": {"0.5"},
+        "most": COUNT,
+        "seed": SEED,
+        "blocks": NONE,
+    }
     yield "stationarity", gf.stationarity, point, bounds | {"problem": OBJECT, "theta": FREE | DOUBLES}
     yield "Restart", gf.Restart, {"base": gf.SAV()}, {"base": OBJECT}
     relaxed = {"base": OBJECT, "eta": BELOW_1, "orientation": OBJECT, "budget": OBJECT}

@@ -7,14 +7,17 @@ import pytest
 
 import gradflow as gf
 from gradflow.curvature import (
+    BlockDiagonal,
     GradientDifferences,
     Hessian,
+    block_eigenvalues,
     capped_cg,
     chebyshev_iteration,
     extreme_eigenvalues,
     shifted_power_iteration,
 )
 from gradflow.curvature.eigenvalues import chebyshev_iterations, ritz
+from gradflow.schemes.negative_curvature_descent import negative_curvature_update
 from gradflow.schemes.protocols import scheme_ability
 from smooth_problems import SPLITS, double_well, run, smooth_problem
 
@@ -586,6 +589,56 @@ def test_the_variance_along_an_eigenvector_is_a_geometric_sum():
         assert abs(np.mean(ends)) < 4 * sqrt(variance / 500)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mass", [None, 4.0])
+@pytest.mark.parametrize("curvature", [Hessian(), GradientDifferences(1e-2)], ids=["hvp", "gradients"])
+def test_alternating_steps_lower_the_energy_by_both_bounds(curvature, mass, dtype):
+    """(5): at least what was promised, and dt (1 - K dt/2) |g|^2 at the point between; the gradient may be large."""
+    rho, problem = 1.0, cosines(1.0, mass)
+    constant = rho if mass is None else rho / mass**1.5
+    K, both = 2 * rho / (1.0 if mass is None else mass), 0
+    method = gf.NegativeCurvatureDescent(
+        rho=constant, gradient_tol=0.02 * constant, alternating=True, curvature=curvature
+    )
+    for seed in range(20):
+        state = method.init(problem, np.random.default_rng(seed).standard_normal(3).astype(dtype))
+        for _ in range(15):
+            E, g = problem.energy_and_gradient(state.theta)
+            new = method.step(problem, state, 1 / K)
+            between = new.theta  # theta-hat - g(theta-hat) / K; its gradient is that of the old theta without (2)
+            least = float(new.promised)
+            if not new.promised:
+                np.testing.assert_allclose(between, state.theta - g / np.asarray(K, dtype), rtol=1e-6)
+                least += problem.inner(g, g) / (2 * K)
+            else:
+                model = curvature.at(problem, state.theta)
+                found = extreme_eigenvalues(model, "smallest", seed=method.seed + state.n).smallest
+                slope = problem.inner(g, found.vector)
+                hat, _ = negative_curvature_update(state.theta, found.vector, new.smallest, slope, rho=constant)
+                g_hat = problem.energy_and_gradient(hat)[1]
+                np.testing.assert_allclose(between, hat - g_hat / np.asarray(K, dtype), rtol=1e-5, atol=1e-6)
+                least += problem.inner(g_hat, g_hat) / (2 * K)
+                both += problem.inner(g, g) > 1e-3
+            assert E - problem.energy(new.theta) >= least - 200 * np.finfo(dtype).eps
+            state = new
+    assert both > 10
+
+
+def test_alternating_steps_on_mini_batches_lower_the_energy_of_the_batch():
+    problem, theta = network_case(1, activation="tanh", m=5, N=24)
+    method = gf.NegativeCurvatureDescent(rho=50.0, gradient_tol=1e-3, alternating=True)
+    state, taken, rng = method.init(problem, theta), 0, np.random.default_rng(0)
+    for _ in range(40):
+        batch = problem.batch(rng.choice(24, 8, replace=False))
+        new = method.step(batch, state, 1e-3)
+        assert batch.energy(new.theta) <= batch.energy(state.theta) - new.promised
+        taken, state = taken + bool(new.promised), new
+    assert taken > 20
+    end = gf.solve(problem, method, theta, dt=1e-2, epochs=20, batch_size=8, seed=1)
+    assert end.status is gf.Status.DONE
+    assert problem.energy(end.theta) < problem.energy(theta)
+
+
 # -- From a saddle itself ---------------------------------------------------------------------------------------------
 
 
@@ -779,6 +832,62 @@ def test_layer_blocks_of_a_relu_network_are_semidefinite_and_few_eigenvalues_neg
     seen = min(np.linalg.eigvalsh(H[np.ix_(rows, rows)])[0] for rows in parts)
     assert values[0] - 1e-13 <= seen < -1e-4 * scale
     assert np.sum(values < -1e-12 * scale) <= problem.net.width * min(problem.net.n_inputs + 1, k)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("k", "loss"), CASES)
+@pytest.mark.parametrize("blocks", ["layer", "neuron"])
+def test_eigenvalues_of_blocks_are_those_of_the_matrix_and_an_upper_bound(blocks, k, loss, dtype):
+    problem, theta = network_case(k, loss=loss, dtype=dtype)
+    model = Hessian().at(problem, theta)
+    H = hessian_of(problem, theta).astype(float)
+    found, tol = block_eigenvalues(model, blocks), 50 * np.finfo(dtype).eps * np.abs(H).max()
+    parts = parts_of(problem, theta)[0 if blocks == "layer" else 1]
+    wanted = [np.linalg.eigvalsh(H[np.ix_(rows, rows)])[0] for rows in parts]
+    np.testing.assert_allclose(np.sort(found.values), np.sort(wanted), atol=tol)
+    assert found.value == found.values.min() >= np.linalg.eigvalsh(H)[0] - tol  # (1)
+    v = found.vector
+    assert v.dtype == dtype
+    assert abs(problem.inner(v, v) - 1) < 20 * np.finfo(dtype).eps
+    assert abs(problem.inner(v, problem.hvp(theta, v)) - found.value) < tol
+    assert sum(bool(np.any(v[rows])) for rows in parts) == 1
+    matrix = model.matrix()
+    for B, group in zip(model.blocks(problem.parameter_blocks(blocks)), problem.parameter_blocks(blocks), strict=True):
+        np.testing.assert_allclose(B, gf.curvature.model.picked(matrix, group), atol=tol)
+
+
+def test_a_saddle_is_seen_by_neurons_not_by_layers_and_never_excluded_by_blocks():
+    problem, saddle = relu_saddle()
+    kinds = {b: gf.stationarity(problem, saddle, gradient_tol=1e-12, blocks=b).kind for b in (None, "layer", "neuron")}
+    assert kinds == {None: "saddle", "layer": "undecided", "neuron": "saddle"}
+    by_neuron = gf.stationarity(problem, saddle, gradient_tol=1e-12, blocks="neuron")
+    assert (by_neuron.bound, by_neuron.failure, by_neuron.products) == (-np.inf, 0.0, 9)
+    for sign in (1, -1):
+        assert problem.energy(saddle + 1e-2 * sign * by_neuron.direction) < problem.energy(saddle)
+    # two equal neurons and two outputs: the stationary point of the derivation
+    x, target = np.array([[-1.0], [0.0], [1.0]]), np.array([[2.0, 0.25], [2.0, 0.0], [2.0, -0.25]])
+    net = gf.TwoLayerNet(n_inputs=1, width=2, n_outputs=2, activation="relu", scaling="standard")
+    pair = gf.Regression(net, x, target)
+    point = np.array([0, 0, 1.0, 1.0, 1.0, 0, 1.0, 0])
+    kinds = {b: gf.stationarity(pair, point, gradient_tol=1e-12, blocks=b).kind for b in (None, "layer", "neuron")}
+    assert kinds == {None: "saddle", "layer": "undecided", "neuron": "undecided"}
+
+
+def test_blocks_that_are_not_there_or_not_finite():
+    problem, saddle = relu_saddle()
+    with pytest.raises(ValueError, match="parameter_blocks"):
+        block_eigenvalues(Hessian().at(WELL, np.zeros(2)))
+    with pytest.raises(ValueError, match="blocks"):
+        gf.stationarity(problem, saddle, blocks="weight")
+    with pytest.raises(ValueError, match="blocks"):
+        block_eigenvalues(Hessian().at(problem, saddle), None)
+    broken = Hessian().at(problem, saddle)
+    broken.blocks = lambda groups: [
+        np.full((group.shape[0], group.shape[1], group.shape[1]), np.nan) for group in groups
+    ]
+    assert np.isnan(block_eigenvalues(broken).value)
+    whole = BlockDiagonal(Hessian(), "neuron").at(problem, saddle)
+    assert abs(extreme_eigenvalues(whole, "smallest").smallest.value - block_eigenvalues(whole.whole).value) < 1e-12
 
 
 def test_with_tanh_neither_holds():

@@ -1,6 +1,7 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
 from .block_diagonal import BlockDiagonal
+from .block_eigenvalues import block_eigenvalues
 from .capped_cg import capped_cg
 from .damped_step import SOLVERS, damped_step
 from .descent import Armijo, StrongWolfe
@@ -69,6 +70,7 @@ __all__ = [
     "Step",
     "StrongWolfe",
     "TrustRegion",
+    "block_eigenvalues",
     "capped_cg",
     "chebyshev_iteration",
     "damped_step",

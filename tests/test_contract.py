@@ -33,7 +33,7 @@ def numbers_of(name):
     """Return field -> value for the numbers that a scheme takes."""
     scheme = make(name)
     given = {f.name: NUMBERS.get((name, f.name), getattr(scheme, f.name)) for f in fields(scheme)}
-    return {key: value for key, value in given.items() if isinstance(value, (int, float))}
+    return {key: value for key, value in given.items() if isinstance(value, (int, float)) and value is not False}
 
 
 NUMERIC = [(name, field) for name in REGISTRY for field in numbers_of(name)]

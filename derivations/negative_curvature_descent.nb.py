@@ -137,3 +137,50 @@ def the_state_says_what_happened():
     new = flat.step(cubic, flat.init(cubic, np.array([0.125])), 0.5)
     assert (new.smallest, new.promised) == (-0.875, 0.0)
     assert new.theta[0] == 0.125 + 0.5 * (0.125 - 0.125**2 / 2)
+
+
+# %% [markdown]
+# ## Gradients only, and both steps in one
+#
+# On $E(t) = -t^2/2 + |t|^3/6$, $\rho = 1$, the difference quotient of radius r at $|t| \le r$ is exact to (2) of
+# `gradflow.curvature.gradient_differences`, and that bound is attained at 0: $A = -1 + r/2$. The error $\rho r/2$ is added once more,
+# so that the promise holds whatever the sign of the error of the quotient.
+
+
+# %%
+@check("identity", "E = -t^2/2 + |t|^3/6 at single points, in numbers that float64 has to rounding")
+def with_gradients_only_the_error_is_added():
+    """lambda is the quotient plus rho r/2, and one more product is counted; the promise is kept."""
+    cubic = gf.FunctionProblem(lambda u: -(u[0] ** 2) / 2 + abs(u[0]) ** 3 / 6, lambda u: -u + u * abs(u) / 2)
+    method = gf.NegativeCurvatureDescent(rho=1.0, gradient_tol=0.25, curvature=gf.curvature.GradientDifferences(0.125))
+    new = method.step(cubic, method.init(cubic, np.zeros(1)), 0.5)
+    lam = -1 + 0.0625 + 0.0625
+    assert np.isclose(float(new.smallest), lam, rtol=1e-14)
+    assert new.products == 2
+    assert np.isclose(abs(float(new.theta[0])), -2 * lam, rtol=1e-14)
+    assert np.isclose(float(new.promised), -2 * lam**3 / 3, rtol=1e-14)
+    assert cubic.energy(new.theta) <= -new.promised
+
+
+@check("identity", "the same energy; the sum of the bounds by arithmetic")
+def the_alternating_method_takes_both():
+    """(5): a gradient step from where (2) ends, an eigenvalue wherever the gradient is, and (4) alone where lambda is not negative."""
+    cubic = gf.FunctionProblem(
+        lambda u: -(u[0] ** 2) / 2 + abs(u[0]) ** 3 / 6,
+        lambda u: -u + u * abs(u) / 2,
+        hvp=lambda u, w: (abs(u) - 1) * w,
+    )
+    method = gf.NegativeCurvatureDescent(rho=1.0, gradient_tol=0.0625, alternating=True)
+    old = method.init(cubic, np.array([0.5]))  # the gradient is -3/8, the curvature -1/2
+    new = method.step(cubic, old, 0.25)
+    hat = 0.5 + 2 * 0.5
+    assert np.isclose(float(new.theta[0]), hat - 0.25 * (-hat + hat**2 / 2), rtol=1e-14)
+    assert np.allclose([float(new.smallest), float(new.promised)], [-0.5, 2 * 0.125 / 3 + 1.0 * 0.375], rtol=1e-14)
+    assert (new.n, new.products) == (1, 1)
+    E, between = float(cubic.energy(old.theta)), float(cubic.energy(np.array([hat])))
+    assert E - between >= float(new.promised) - 1e-15  # attained: the cubic is the bound itself
+    assert np.isclose(E - between, float(new.promised), rtol=1e-14)
+    assert cubic.energy(new.theta) < between
+    convex = method.step(cubic, method.init(cubic, np.array([1.5])), 0.25)
+    assert (float(convex.smallest), float(convex.promised), convex.products) == (0.5, 0.0, 1)
+    assert float(convex.theta[0]) == 1.5 + 0.25 * (1.5 - 1.5**2 / 2)

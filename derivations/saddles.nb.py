@@ -100,6 +100,101 @@ def the_bound_follows_from_the_theorem():
 
 
 # %% [markdown]
+# ## The Chebyshev iteration
+#
+# `chebyshev_iteration` makes $y_k = T_k(x(G))z$ with $x(\lambda) = (K - \delta' - 2\lambda)/(K + \delta')$, $\delta' = 3\delta/4$.
+# Let $W'$ be the share of $|y_k|^2$, in units of $|z|^2$, of the eigenvalues in $[-\delta', K]$, and $W''$ that of those below. Then
+# $W' \le 1$ and $W'' \ge \gamma$, and the quotient is at most $(KW' - \delta'W'')/(W' + W'')$.
+
+
+# %%
+@check("decision procedure", "all real numbers; the recursion on a symbol in place of the operator, six terms")
+def the_chebyshev_bound():
+    """(5) and (6): the quotient is at most (K - delta' gamma)/(1 + gamma), and that is at most -delta/2 for gamma >= (4 K + 2 delta)/delta."""
+    K, delta, gamma = sp.symbols("K delta gamma", positive=True)
+    inside, below, quotient = sp.symbols("W1 W2 q", real=True)
+    assumed = [
+        inside >= 0,
+        inside <= 1,
+        below >= gamma,
+        quotient * (inside + below) <= K * inside - 3 * delta / 4 * below,
+    ]
+    assert follows(quotient * (1 + gamma) <= K - 3 * delta / 4 * gamma, assumed)
+    enough = [gamma * delta >= 4 * K + 2 * delta, quotient * (1 + gamma) <= K - 3 * delta / 4 * gamma]
+    assert follows(quotient <= -delta / 2, enough)
+    x, lam = sp.Symbol("x"), sp.Symbol("lambda", real=True)
+    of = (K - 3 * delta / 4 - 2 * lam) / (K + 3 * delta / 4)
+    assert is_zero(of.subs(lam, -3 * delta / 4) - 1)
+    assert is_zero(of.subs(lam, K) + 1)
+    assert is_zero(
+        of.subs(lam, -delta) - 1 - delta / 2 / (K + 3 * delta / 4)
+    )  # the number of iterations has this increment
+    terms = [sp.Integer(1), x]
+    for _ in range(4):
+        terms.append(sp.expand(2 * x * terms[-1] - terms[-2]))
+    assert all(is_zero(term - sp.chebyshevt(k, x)) for k, term in enumerate(terms))
+    # a uniform point of the sphere of 3 dimensions: Pr{z_1^2 < s^2} = s <= s (6/pi)^(1/2); of 2: 2 asin(s)/pi <= s, as asin is convex
+    assert sp.sqrt(6 / sp.pi) > 1
+    assert sp.sqrt(4 / sp.pi) > 1
+
+
+@check("run", "diag(-1, 0, ..., 10): the quotients that the iteration sees, against Chebyshev polynomials")
+def the_chebyshev_iteration_runs_the_recursion():
+    """The vectors that are multiplied are multiples of T_k(x(d)) z, in order, and the last of them is returned."""
+    d, seen = np.array([-1.0, *range(11)]), []
+    quadratic = gf.FunctionProblem(
+        lambda t: t @ (d * t) / 2, lambda t: d * t, lambda t, v: seen.append(v.copy()) or d * v
+    )
+    model = gf.curvature.Hessian().at(quadratic, np.ones(12))
+    pair = gf.curvature.chebyshev_iteration(model, 10.0, 1.0, seed=2)
+    assert pair.value <= -0.5
+    assert len(seen) > 3
+    x = (10 - 0.75 - 2 * d) / 10.75
+    for k, y in enumerate(seen):
+        wanted = np.polynomial.chebyshev.Chebyshev.basis(k)(x) * seen[0]
+        assert np.allclose(y, wanted / np.linalg.norm(wanted), atol=1e-12)
+        assert (y @ (d * y) <= -0.5) == (k == len(seen) - 1)
+    assert np.allclose(pair.vector, seen[-1])
+
+
+# %% [markdown]
+# ## Differences of gradients
+#
+# $Av = (|v|/r)\,(g(\theta + rv/|v|) - g(\theta))$. Along the segment, $g(\theta + ru) - g = \int_0^r H(\theta + su)u\,ds$ for a unit
+# vector u, and $|H(\theta + su)u - Hu| \le \rho s$: the error is at most $\int_0^r \rho s\,ds/r = \rho r/2$.
+
+
+# %%
+@check("identity", "the integral; a cubic energy on which the bound is attained, with the class that runs")
+def the_error_of_a_difference():
+    """(2): rho r/2, attained for E = rho theta^3/6 at 0; on a quadratic there is no error."""
+    s, r, rho = sp.symbols("s r rho", positive=True)
+    assert is_zero(sp.integrate(rho * s, (s, 0, r)) / r - rho * r / 2)
+    cubic = gf.FunctionProblem(lambda t: t[0] ** 3 / 6, lambda t: t * t / 2, lambda t, v: t * v)
+    for radius in (0.5, 0.25):
+        model = gf.curvature.GradientDifferences(radius).at(cubic, np.zeros(1))
+        assert float(model.apply(np.ones(1))[0]) == model.error(1.0) == radius / 2
+    flat = gf.FunctionProblem(lambda t: -t @ t / 2, lambda t: -t)
+    assert np.array_equal(
+        gf.curvature.GradientDifferences(0.5).at(flat, np.zeros(2)).apply(np.array([0.0, 4.0])), [0, -4]
+    )
+
+
+@check(
+    "argument", "every k; the matrix inequality |F| <= 2^(1/2) |L| for symmetric F with the lower triangle of L, k = 3"
+)
+def the_eigenvalues_from_differences():
+    """(3): T - V^* H V has the entries (v_i, e_j) of the errors on and below the diagonal, |e_j| <= rho r/2: its norm is at most (k/2)^(1/2) rho r."""
+    E = sp.Matrix(3, 3, lambda i, j: sp.Symbol(f"e{i}{j}", real=True))
+    F = sp.Matrix(3, 3, lambda i, j: E[max(i, j), min(i, j)])
+    frobenius = sum(x**2 for x in F)
+    lower = sum(E[i, j] ** 2 for i in range(3) for j in range(i + 1))
+    assert is_zero(2 * lower - frobenius - sum(E[i, i] ** 2 for i in range(3)))
+    k, rho, r = sp.symbols("k rho r", positive=True)
+    assert is_zero(sp.sqrt(2 * k * (rho * r / 2) ** 2) - sp.sqrt(k / 2) * rho * r)
+
+
+# %% [markdown]
 # ## The Hessian of a ReLU network
 #
 # Almost everywhere the slopes $s_{ij} \in \{0, 1\}$ of the activation are locally constant, and the outputs

@@ -172,7 +172,7 @@ def test_what_trains_networks_and_is_left_out_is_named():
     bases = {type(getattr(scheme, "base", scheme)) for scheme in (method.scheme(1.0) for method in METHODS)}
     schemes = {value for value in vars(gf.schemes).values() if isinstance(value, type) and hasattr(value, "step")}
     left_out = {kind for kind in schemes - bases if not getattr(kind, "_is_protocol", False)} - {gf.Restart, gf.Relaxed}
-    escapes = {gf.PerturbedGradientDescent, gf.NegativeCurvatureDescent, gf.NewtonCG}
+    escapes = {gf.PerturbedGradientDescent, gf.NegativeCurvatureDescent, gf.NewtonCG, gf.NoisyGradientDescent}
     second = {gf.SecondOrder, gf.LBFGS, gf.BFGS}
     assert left_out == {gf.SourceSAV, gf.MSAV, gf.RungeKutta4, gf.ImplicitEuler} | second | escapes
     for name in (

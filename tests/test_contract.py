@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 import numpy as np
 import pytest
 
-from gradflow.curvature import GaussNewton, Identity, NielsenDamping, StrongWolfe
+from gradflow.curvature import GaussNewton, Hessian, Identity, NielsenDamping, StrongWolfe
 from gradflow.energies.function import FunctionProblem
 from gradflow.energies.linear import Shift
 from gradflow.schemes import REGISTRY, SAV, ImplicitEuler
@@ -33,7 +33,7 @@ def numbers_of(name):
     """Return field -> value for the numbers that a scheme takes."""
     scheme = make(name)
     given = {f.name: NUMBERS.get((name, f.name), getattr(scheme, f.name)) for f in fields(scheme)}
-    return {key: value for key, value in given.items() if isinstance(value, (int, float))}
+    return {key: value for key, value in given.items() if isinstance(value, (int, float)) and value is not False}
 
 
 NUMERIC = [(name, field) for name in REGISTRY for field in numbers_of(name)]
@@ -136,9 +136,18 @@ DEFAULTS = {
         "spectrum": "exact",
         "tol": None,
         "bounds": None,
+        "escape": None,
     },
     "PerturbedGradientDescent": {"gradient_tol": 1e-3, "radius": 1e-3, "wait": 100, "seed": 0},
-    "NegativeCurvatureDescent": {"rho": 1.0, "gradient_tol": 1e-3, "most": 300, "seed": 0},
+    "NoisyGradientDescent": {"sigma": 1e-3, "seed": 0},
+    "NegativeCurvatureDescent": {
+        "rho": 1.0,
+        "gradient_tol": 1e-3,
+        "most": 300,
+        "seed": 0,
+        "alternating": False,
+        "curvature": Hessian(),
+    },
     "NewtonCG": {"gradient_tol": 1e-5, "curvature_tol": None, "eta": 0.1, "most": 300, "seed": 0},
     "LBFGS": {"memory": 10, "search": StrongWolfe()},
     "BFGS": {"search": StrongWolfe()},
@@ -173,7 +182,8 @@ def test_numpy_numbers_are_taken_as_pythons(name, field, kind):
 BAD = {
     "stabilization": (-1.0, math.nan, math.inf, "x"),
     **dict.fromkeys(
-        ("eps", "tol", "scale", "gradient_tol", "curvature_tol", "radius", "rho"), (0.0, -1.0, math.nan, math.inf, "x")
+        ("eps", "tol", "scale", "gradient_tol", "curvature_tol", "radius", "rho", "sigma"),
+        (0.0, -1.0, math.nan, math.inf, "x"),
     ),
     **dict.fromkeys(("momentum", "decay", "beta1", "beta2"), (-0.1, 1.0, math.nan, "x")),
     "eta": (-0.1, 1.1, math.nan, "x"),

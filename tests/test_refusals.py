@@ -210,7 +210,15 @@ def of_schemes():
         gf.MSAV: {"parts": COUNT} | C | S,
         gf.AdaptiveIEQ: {"form": OBJECT} | eps,
         gf.PerturbedGradientDescent: {"gradient_tol": POSITIVE, "radius": POSITIVE, "wait": COUNT, "seed": SEED},
-        gf.NegativeCurvatureDescent: {"rho": POSITIVE, "gradient_tol": POSITIVE, "most": COUNT, "seed": WHOLE},
+        gf.NoisyGradientDescent: {"sigma": POSITIVE, "seed": SEED},
+        gf.NegativeCurvatureDescent: {
+            "rho": POSITIVE,
+            "gradient_tol": POSITIVE,
+            "most": COUNT,
+            "seed": WHOLE,
+            "alternating": {"True", "False"},
+            "curvature": OBJECT,
+        },
     }.items():
         yield scheme.__name__, scheme, {}, right
     parts = {"curvature": OBJECT, "metric": OBJECT, "globalization": OBJECT}
@@ -219,7 +227,7 @@ def of_schemes():
         "SecondOrder",
         gf.SecondOrder,
         {},
-        parts | solver | {"spectrum": OBJECT, "tol": POSITIVE | NONE, "bounds": NONE},
+        parts | solver | {"spectrum": OBJECT, "tol": POSITIVE | NONE, "bounds": NONE, "escape": POSITIVE | NONE},
     )
     yield (
         "LevenbergMarquardt",
@@ -228,8 +236,10 @@ def of_schemes():
         {"globalization": OBJECT, "metric": OBJECT, "bounds": NONE} | solver,
     )
     yield "Newton, globalization", gf.Newton, {}, {"globalization": NONE}
-    for method in (gf.Newton, gf.GaussNewton, gf.SaddleFreeNewton):
+    for method in (gf.Newton, gf.GaussNewton):
         yield method.__name__, method, {}, {"damping": NONNEGATIVE} | solver
+    free = {"damping": NONNEGATIVE, "escape": POSITIVE | NONE}
+    yield "SaddleFreeNewton", gf.SaddleFreeNewton, {}, free | solver
     yield "NaturalGradient", gf.NaturalGradient, {}, {"damping": NONNEGATIVE, "fisher": OBJECT} | solver
     factored = {"damping": NONNEGATIVE, "fisher": OBJECT, "corrected": {"True", "False"}}
     yield "KFAC", gf.KFAC, {}, factored | solver
@@ -258,6 +268,7 @@ def of_schemes():
         "StrongWolfe": {"c1": set(), "c2": {"0.5"}, "beta": {"0.5"}},
         "CurvatureDiagonal": {"running": {"True", "False"}, "floor": {"0.5"}},
         "Floor": {"relative": {"0", "1", "0.5"}},
+        "GradientDifferences": {"radius": POSITIVE | NONE},
         "BlockDiagonal": {"of": OBJECT, "blocks": OBJECT},
         "KFAC": {"fisher": OBJECT, "corrected": {"True", "False"}, "factored": NONNEGATIVE},
         "ByConditionNumber": {"most": {"2", "1.5"}},
@@ -313,10 +324,19 @@ def of_schemes():
     yield "extreme_eigenvalues", gf.curvature.extreme_eigenvalues, model, lanczos
     power = {"model": OBJECT, "shift": FINITE, "iterations": WHOLE, "seed": SEED}
     yield "power", gf.curvature.shifted_power_iteration, model | {"shift": 9.0, "iterations": 2}, power
+    chebyshev = {"model": OBJECT, "largest": POSITIVE, "threshold": POSITIVE, "failure": {"0.5"}, "seed": SEED}
+    yield "chebyshev", gf.curvature.chebyshev_iteration, model | {"largest": 9.0, "threshold": 1.0}, chebyshev
     cg = {"model": OBJECT, "eps": POSITIVE, "accuracy": {"0.5"}, "most": COUNT}
     yield "capped_cg", gf.curvature.capped_cg, model | {"eps": 1.0}, cg
     point = {"problem": own(), "theta": T3}
-    bounds = {"gradient_tol": POSITIVE, "rho": POSITIVE, "failure": {"0.5"}, "most": COUNT, "seed": SEED}
+    bounds = {
+        "gradient_tol": POSITIVE,
+        "rho": POSITIVE,
+        "failure": {"0.5"},
+        "most": COUNT,
+        "seed": SEED,
+        "blocks": NONE,
+    }
     yield "stationarity", gf.stationarity, point, bounds | {"problem": OBJECT, "theta": FREE | DOUBLES}
     vectors, lists = {"(1, 2)", "[0.5]", "(1,) array"}, {"its list", "integers"} | DOUBLES
     yield "Bounds", gf.Bounds, {}, {"lower": FINITE | vectors | {"-inf"}, "upper": FINITE | vectors | ANY - {"nan"}}

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.curvature import Hessian, capped_cg, extreme_eigenvalues, shifted_power_iteration
-from gradflow.curvature.eigenvalues import ritz
+from gradflow.curvature import (
+    BlockDiagonal,
+    GradientDifferences,
+    Hessian,
+    block_eigenvalues,
+    capped_cg,
+    chebyshev_iteration,
+    extreme_eigenvalues,
+    shifted_power_iteration,
+)
+from gradflow.curvature.eigenvalues import chebyshev_iterations, ritz
+from gradflow.schemes.negative_curvature_descent import negative_curvature_update
 from gradflow.schemes.protocols import scheme_ability
 from smooth_problems import SPLITS, double_well, run, smooth_problem
 
@@ -144,6 +154,34 @@ def test_an_invariant_space_ends_the_process():
     assert (zero.products, zero.smallest.value, zero.largest.value, zero.bound()) == (1, 0.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(t, 10.0**e) for t, far in (("float64", (200, 300)), ("float32", (20, 36))) for e in (*far, *(-x for x in far))],
+)
+@pytest.mark.parametrize("mass", [None, 0.1, "diagonal", "unknown"])
+def test_eigenvalues_at_every_scale(mass, scale, dtype):
+    """G of the scale s has s times the eigenvalues of G: also where their squares leave the range of the dtype."""
+    d = np.array([-1.0, *np.linspace(0, 10, 59)], dtype)
+    weights = np.linspace(0.5, 2, 60).astype(dtype) if mass == "diagonal" else None if mass == "unknown" else mass
+    inner = (lambda u, v: u @ v) if mass == "unknown" else None
+    found = {}
+    for s in (1.0, scale):
+        values = d * np.asarray(s, dtype)
+        problem = gf.FunctionProblem(
+            lambda t: 0 * t[0], lambda t: 0 * t, lambda t, v, c=values: c * v, inner, mass=weights
+        )
+        found[s] = extreme_eigenvalues(Hessian().at(problem, np.ones(60, dtype)), tol=1e-300, most=40)
+    one, other = found[1.0], found[scale]
+    eps = np.finfo(dtype).eps
+    assert one.products == other.products == 40
+    for pair, same in ((one.smallest, other.smallest), (one.largest, other.largest)):
+        np.testing.assert_allclose(same.value / scale, pair.value, atol=200 * eps * 10)
+        np.testing.assert_allclose(same.residual / scale, pair.residual, atol=200 * eps * 10)
+    assert (one.bound() > -np.inf) == (mass != "unknown")
+    if mass != "unknown":
+        np.testing.assert_allclose(other.bound() / scale, one.bound(), rtol=1e-3)
+
+
 def test_power_iteration_finds_the_far_end_of_the_shifted_spectrum():
     d = np.array([-1.0, *range(11)])
     for mass in (None, np.linspace(0.2, 3, 12)):
@@ -153,6 +191,137 @@ def test_power_iteration_finds_the_far_end_of_the_shifted_spectrum():
             assert abs(pair.value - value) < 1e-6
             assert pair.residual < 1e-2
     assert shifted_power_iteration(Hessian().at(quadratic(0 * d + 2), np.ones(12)), 2.0, 5).residual < 1e-14
+
+
+@pytest.mark.parametrize("mass", [None, "diagonal"])
+def test_chebyshev_iteration_finds_what_is_below_the_threshold(mass):
+    """(4) to (6): 100 starts, none misses -1 at failure=1e-6; its quotient is no smaller than that of Lanczos in the space."""
+    P, K, delta = 200, 50.0, 0.5
+    d = np.append(np.linspace(0, K, P - 1), -delta)
+    mass = np.linspace(0.5, 2, P) if mass == "diagonal" else None
+    model = Hessian().at(quadratic(d, mass), np.ones(P))
+    most = chebyshev_iterations(P, K, delta)
+    for seed in range(100):
+        pair = chebyshev_iteration(model, K, delta, seed=seed)
+        assert pair.value <= -delta / 2
+        assert abs(model.problem.inner(pair.vector, pair.vector) - 1) < 1e-12
+        left = d * pair.vector - pair.value * pair.vector
+        assert abs(sqrt(model.problem.inner(left, left)) - pair.residual) < 1e-9
+    above = Hessian().at(quadratic(np.maximum(d, -0.24 * delta), mass), np.ones(P))
+    assert chebyshev_iteration(above, K, delta).value > -delta / 2  # nothing to find: all iterations are made
+    asked = []
+    counting = gf.FunctionProblem(
+        lambda t: 0 * t[0], lambda t: 0 * t, lambda t, v: asked.append(0) or np.maximum(d, 0) * v, mass=mass
+    )
+    assert chebyshev_iteration(Hessian().at(counting, np.ones(P)), K, delta).value > 0
+    assert len(asked) == most + 1
+    for k, one in enumerate(ritz(model, most=10), start=1):  # the same start, so that the iterates are in its space
+        z = one.smallest.vector if k == 1 else z  # noqa: F821
+        x = (K - 0.75 * delta - 2 * d) / (K + 0.75 * delta)
+        y = np.cos((k - 1) * np.arccos(np.clip(x, -1, 1)))
+        y = np.where(x > 1, np.cosh((k - 1) * np.arccosh(np.maximum(x, 1))), y) * z
+        quotient = model.problem.inner(y, d * y) / model.problem.inner(y, y)
+        share = model.problem.inner(z, z * (d < 0))
+        gamma = share * np.cosh((k - 1) * np.arccosh(x.max())) ** 2
+        assert one.smallest.value - 1e-12 <= quotient <= (K - 0.75 * delta * gamma) / (1 + gamma)  # (5)
+
+
+def test_chebyshev_iteration_with_too_small_a_bound_returns_a_quotient_and_may_show_it():
+    d = np.append(np.linspace(0, 100, 199), -0.5)
+    model = Hessian().at(quadratic(d), np.ones(200))
+    assert chebyshev_iteration(model, 100.0, 0.5).value <= -0.25
+    far = chebyshev_iteration(model, 10.0, 0.5)
+    assert 10.0 < far.value <= 100.0
+    just = [chebyshev_iteration(model, 99.5, 0.5, seed=seed).value for seed in range(20)]
+    assert all(-0.5 <= value <= 100 for value in just)
+    for scale in (1e-200, 1e200):
+        scaled = Hessian().at(quadratic(d * scale), np.ones(200))
+        assert chebyshev_iteration(scaled, 100 * scale, 0.5 * scale).value <= -0.25 * scale
+    broken = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, lambda t, v: v * np.nan)
+    assert np.isnan(chebyshev_iteration(Hessian().at(broken, np.ones(4)), 1.0, 0.1).value)
+
+
+def test_the_number_of_chebyshev_iterations_is_that_of_the_formula():
+    for P, K, delta, p in ((10, 1.0, 0.1, 0.01), (10**6, 1e3, 1e-6, 1e-9), (1, 1.0, 10.0, 0.5)):
+        x = (K - 0.75 * delta + 2 * delta) / (K + 0.75 * delta)
+        wanted = np.arccosh(sqrt((4 * K + 2 * delta) / delta) / (p * sqrt(np.pi / (2 * P)))) / np.arccosh(x)
+        assert abs(chebyshev_iterations(P, K, delta, p) - wanted) <= 1 + 1e-6 * wanted
+    shares = np.array([abs(np.random.default_rng(s).standard_normal(7)) for s in range(4000)])
+    shares = shares[:, 0] / np.linalg.norm(shares, axis=1)
+    for s in (0.01, 0.05, 0.2):  # Pr{c < s^2} <= s sqrt(2 P / pi)
+        assert np.mean(shares < s) <= s * sqrt(14 / np.pi) + 3 * sqrt(s / 4000)
+
+
+# -- Gradients only ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mass", [None, 4.0])
+def test_a_difference_of_gradients_is_within_its_bound_and_homogeneous(mass, dtype):
+    """(2) with the constant rho of the cosines; the bound is sharp for a cubic energy."""
+    rho, problem = 3.0, cosines(3.0, mass)
+    constant = rho if mass is None else rho / mass**1.5
+    eps = np.finfo(dtype).eps
+    rng = np.random.default_rng(0)
+    for radius in (1.0, 0.1, 1e-3, None):
+        theta, v = (rng.standard_normal(3).astype(dtype) for _ in range(2))
+        model, length = GradientDifferences(radius).at(problem, theta), sqrt(problem.inner(v, v))
+        left = model.apply(v) - problem.hvp(theta, v)
+        slack = 40 * eps * rho / model.radius
+        assert sqrt(problem.inner(left, left)) <= (model.error(constant) + slack) * length
+        np.testing.assert_allclose(model.apply(-4 * v)[0], 4 * model.apply(-v)[0], rtol=20 * eps)
+        assert model.apply(v).dtype == dtype
+        assert not np.any(model.apply(0 * v))
+    cubic = gf.FunctionProblem(lambda t: (np.sum(t**3) / 6).astype(t.dtype), lambda t: t * t / 2, lambda t, v: t * v)
+    model = GradientDifferences(0.5).at(cubic, np.zeros(1, dtype))
+    assert model.apply(np.ones(1, dtype))[0] == model.error(1.0) == 0.25
+    assert Hessian().at(cubic, np.zeros(1)).error(1.0) == 0
+
+
+@pytest.mark.parametrize("radius", [0.1, 1e-2, 1e-4])
+def test_eigenvalues_from_gradients_are_within_the_stated_error_of_those_of_the_hessian(radius):
+    """(3): in the whole space the eigenvalues are those of H to sqrt(P / 2) rho r; a quotient to rho r / 2."""
+    c = np.linspace(0.5, 2, 12)
+    problem = gf.FunctionProblem(
+        lambda t: np.sum(np.cos(c * t) / c**3), lambda t: -np.sin(c * t) / c**2, lambda t, v: -np.cos(c * t) / c * v
+    )
+    for seed in range(10):
+        theta = np.random.default_rng(seed).standard_normal(12)
+        exact = extreme_eigenvalues(Hessian().at(problem, theta), tol=1e-300, seed=seed)
+        model = GradientDifferences(radius).at(problem, theta)
+        found = extreme_eigenvalues(model, tol=1e-300, seed=seed)
+        bound = sqrt(12 / 2) * radius + 1e-9
+        assert abs(found.smallest.value - exact.smallest.value) <= bound
+        assert abs(found.largest.value - exact.largest.value) <= bound
+        for pair in (found.smallest, chebyshev_iteration(model, 2.0, 0.5)):
+            v = pair.vector
+            assert abs(v @ model.apply(v) - v @ problem.hvp(theta, v)) <= model.error(1.0) + 1e-9
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_gradients_alone_find_the_smallest_eigenvalue_of_a_network(loss):
+    problem, theta = network_case(3, loss=loss, activation="tanh", m=20, N=60)
+    wanted = extreme_eigenvalues(Hessian().at(problem, theta), "smallest").smallest.value
+    model = GradientDifferences().at(problem, theta)
+    assert abs(extreme_eigenvalues(model, "smallest").smallest.value - wanted) < 1e-5 * abs(wanted)
+    K = extreme_eigenvalues(model, "largest").largest.value
+    assert chebyshev_iteration(model, 1.01 * K, 0.9 * abs(wanted)).value <= -0.45 * abs(wanted)
+    power = shifted_power_iteration(model, 1.01 * K, 2000)  # NEON
+    assert abs(power.value - wanted) < 1e-3 * abs(wanted)
+
+
+def test_without_second_derivatives_differences_are_asked_for_and_never_taken_silently():
+    gradients = gf.FunctionProblem(WELL._energy, WELL._gradient)
+    method = gf.NegativeCurvatureDescent(rho=6.0)
+    with pytest.raises(ValueError, match="hvp"):
+        method.step(gradients, method.init(gradients, np.zeros(2)), 0.1)
+    asked = gf.NegativeCurvatureDescent(rho=6.0, curvature=GradientDifferences(1e-5))
+    new = asked.step(gradients, asked.init(gradients, np.zeros(2)), 0.1)
+    assert abs(new.smallest - (-1 + 6.0 * 1e-5 / 2)) < 1e-9  # what was found, and its error
+    assert new.products == 3
+    for other in (gf.curvature.GaussNewton(), Hessian, None):
+        with pytest.raises(ValueError, match="curvature must be"):
+            gf.NegativeCurvatureDescent(curvature=other)
 
 
 def test_a_product_that_is_not_finite_is_an_answer():
@@ -234,6 +403,7 @@ ESCAPING = {
     "CubicRegularization": (gf.CubicRegularization(), 1.0, 200),
     "NegativeCurvatureDescent": (gf.NegativeCurvatureDescent(rho=20.0), 0.02, 4000),
     "PerturbedGradientDescent": (gf.PerturbedGradientDescent(), 0.02, 4000),
+    "NoisyGradientDescent": (gf.NoisyGradientDescent(sigma=1e-3), 0.02, 4000),
     "NewtonCG": (gf.NewtonCG(curvature_tol=0.1), 1.0, 300),
 }
 STAYING = {"Newton": (gf.Newton(damping=1e-4), 1.0, 100), "GradientDescent": (gf.GradientDescent(), 0.02, 4000)}
@@ -245,7 +415,7 @@ def test_who_leaves_the_saddle_of_a_relu_network(name):
     problem, saddle = relu_saddle()
     scheme, dt, steps = (ESCAPING | STAYING)[name]
     nearby = saddle + 1e-2 * np.random.default_rng(1).standard_normal(9)
-    start = saddle if "Descent" in name else nearby
+    start = saddle if "Descent" in name or name == "SaddleFreeNewton" else nearby
     end = gf.solve(problem, scheme, start, dt=dt, steps=steps)
     found = gf.stationarity(problem, end.theta, gradient_tol=1e-3)
     if name in STAYING:
@@ -270,14 +440,15 @@ def cosines(rho=1.0, mass=None):
 
 @pytest.mark.parametrize(("rho", "mass"), [(1.0, None), (5.0, None), (1.0, 4.0)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_negative_curvature_descent_keeps_its_promise(rho, mass, dtype):
+@pytest.mark.parametrize("curvature", [Hessian(), GradientDifferences(1e-2)], ids=["hvp", "gradients"])
+def test_negative_curvature_descent_keeps_its_promise(rho, mass, curvature, dtype):
     """On a Hessian with the constant rho, every step along negative curvature lowers E by at least what was promised.
 
     In the inner product m u.v, the constant is rho / m^(3/2).
     """
     problem = cosines(rho, mass)
     constant = rho if mass is None else rho / mass**1.5
-    method = gf.NegativeCurvatureDescent(rho=constant, gradient_tol=0.2 * constant)
+    method = gf.NegativeCurvatureDescent(rho=constant, gradient_tol=0.2 * constant, curvature=curvature)
     K, taken = 2 * rho / (1.0 if mass is None else mass), 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -325,10 +496,15 @@ def test_gradient_descent_with_perturbations_leaves_what_gradient_descent_ends_a
     for dim, seed in ((2, 0), (20, 1), (200, 2)):
         well = double_well()
         ends = {}
-        for scheme in (gf.GradientDescent(), gf.PerturbedGradientDescent(seed=seed)):
+        noisy = gf.NoisyGradientDescent(seed=seed)
+        for scheme in (gf.GradientDescent(), gf.PerturbedGradientDescent(seed=seed), noisy):
             end = gf.solve(well, scheme, np.zeros(dim), dt=0.2, steps=400)
             ends[type(scheme).__name__] = gf.stationarity(well, end.theta, gradient_tol=1e-2).kind
-        assert ends == {"GradientDescent": "saddle", "PerturbedGradientDescent": "minimum"}
+        assert ends == {
+            "GradientDescent": "saddle",
+            "PerturbedGradientDescent": "minimum",
+            "NoisyGradientDescent": "minimum",
+        }
 
 
 def test_a_run_that_waits_at_a_saddle_does_not_stand_still():
@@ -345,7 +521,11 @@ def test_a_run_that_waits_at_a_saddle_does_not_stand_still():
 
 @pytest.mark.parametrize(
     "scheme",
-    [gf.PerturbedGradientDescent(wait=7, gradient_tol=10.0), gf.NegativeCurvatureDescent(rho=5.0, gradient_tol=10.0)],
+    [
+        gf.PerturbedGradientDescent(wait=7, gradient_tol=10.0),
+        gf.NoisyGradientDescent(sigma=0.1),
+        gf.NegativeCurvatureDescent(rho=5.0, gradient_tol=10.0),
+    ],
     ids=lambda s: type(s).__name__,
 )
 def test_a_run_is_resumed_to_the_last_bit(scheme, tmp_path):
@@ -359,14 +539,182 @@ def test_a_run_is_resumed_to_the_last_bit(scheme, tmp_path):
         np.testing.assert_array_equal(rest.history[name], values)
 
 
-def test_draws_are_the_same_in_both_precisions_and_other_in_another_step_or_seed():
-    method, other = gf.PerturbedGradientDescent(), gf.PerturbedGradientDescent(seed=1)
+@pytest.mark.parametrize("kind", [gf.PerturbedGradientDescent, gf.NoisyGradientDescent])
+def test_draws_are_the_same_in_both_precisions_and_other_in_another_step_or_seed(kind):
+    method, other = kind(), kind(seed=1)
     problem = cosines(mass=2.0)
     draws = [method.draw(problem, np.zeros(3, dtype), 5) for dtype in ("float64", "float32")]
     np.testing.assert_allclose(*draws, rtol=1e-6)
     assert draws[1].dtype == np.float32
     assert not np.allclose(draws[0], method.draw(problem, np.zeros(3), 6))
     assert not np.allclose(draws[0], other.draw(problem, np.zeros(3), 5))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mass", [None, "diagonal"])
+def test_a_noisy_step_stays_within_its_bound_and_its_mean_is_the_gradient_step(mass, dtype):
+    """The bound (3) holds for every draw; over 4000 draws the mean is that of gradient descent, the variance dt^2 sigma^2."""
+    problem = cosines(1.0, np.array([0.5, 1.0, 2.0], dtype) if mass == "diagonal" else None)
+    K = 2.0 / (0.5 if mass == "diagonal" else 1.0)
+    method, dt = gf.NoisyGradientDescent(sigma=0.3), 0.4 / K
+    theta = np.array([0.3, -0.2, 1.0], dtype)
+    E, g = problem.energy_and_gradient(theta)
+    square, off = problem.inner(g, g), []
+    for n in range(4000):
+        new = method.step(problem, method.init(problem, theta)._replace(n=n), dt)
+        zeta = method.draw(problem, theta, n)
+        most = -dt * (1 - K * dt / 2) * square - dt * (1 - K * dt) * problem.inner(g, zeta) + K * dt**2 * 0.09 / 2
+        assert problem.energy(new.theta) <= E + most + 20 * np.finfo(dtype).eps
+        assert new.theta.dtype == dtype
+        off.append(new.theta - (theta - dt * g))
+    off = np.sqrt(1.0 if mass is None else np.array([0.5, 1.0, 2.0])) * np.array(off, "float64")
+    assert np.abs(off.mean(axis=0)).max() < 4 * dt * 0.3 / sqrt(3 * 4000)
+    np.testing.assert_allclose(np.sum(off**2, axis=1), (dt * 0.3) ** 2, rtol=1e-4)
+
+
+def test_the_variance_along_an_eigenvector_is_a_geometric_sum():
+    """(4), at saddles and minima: 500 runs of 30 steps from the stationary point; every 100th is run, the others are sums."""
+    P, n, sigma = 4, 30, 0.2
+    methods = [gf.NoisyGradientDescent(sigma=sigma, seed=seed) for seed in range(500)]
+    plain = quadratic(np.ones(P))
+    zetas = np.array([[method.draw(plain, np.zeros(P), k)[0] for k in range(n)] for method in methods])
+    for curvature, dt in ((-1.0, 0.1), (-0.2, 0.5), (1.0, 0.1), (3.0, 0.5)):
+        q = 1 - dt * curvature
+        ends = -dt * zetas @ q ** np.arange(n - 1.0, -1, -1)
+        problem = quadratic(np.array([curvature, 0.5, 0.7, 1.0]))
+        for method, end in zip(methods[::100], ends[::100], strict=True):
+            np.testing.assert_allclose(run(method, problem, np.zeros(P), dt, n).theta[0], end, rtol=1e-11, atol=1e-15)
+        variance = (dt * sigma) ** 2 / P * (q ** (2 * n) - 1) / (q**2 - 1)
+        assert abs(np.mean(ends**2) / variance - 1) < 4 * sqrt(2 / 500)
+        assert abs(np.mean(ends)) < 4 * sqrt(variance / 500)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mass", [None, 4.0])
+@pytest.mark.parametrize("curvature", [Hessian(), GradientDifferences(1e-2)], ids=["hvp", "gradients"])
+def test_alternating_steps_lower_the_energy_by_both_bounds(curvature, mass, dtype):
+    """(5): at least what was promised, and dt (1 - K dt/2) |g|^2 at the point between; the gradient may be large."""
+    rho, problem = 1.0, cosines(1.0, mass)
+    constant = rho if mass is None else rho / mass**1.5
+    K, both = 2 * rho / (1.0 if mass is None else mass), 0
+    method = gf.NegativeCurvatureDescent(
+        rho=constant, gradient_tol=0.02 * constant, alternating=True, curvature=curvature
+    )
+    for seed in range(20):
+        state = method.init(problem, np.random.default_rng(seed).standard_normal(3).astype(dtype))
+        for _ in range(15):
+            E, g = problem.energy_and_gradient(state.theta)
+            new = method.step(problem, state, 1 / K)
+            between = new.theta  # theta-hat - g(theta-hat) / K; its gradient is that of the old theta without (2)
+            least = float(new.promised)
+            if not new.promised:
+                np.testing.assert_allclose(between, state.theta - g / np.asarray(K, dtype), rtol=1e-6)
+                least += problem.inner(g, g) / (2 * K)
+            else:
+                model = curvature.at(problem, state.theta)
+                found = extreme_eigenvalues(model, "smallest", seed=method.seed + state.n).smallest
+                slope = problem.inner(g, found.vector)
+                hat, _ = negative_curvature_update(state.theta, found.vector, new.smallest, slope, rho=constant)
+                g_hat = problem.energy_and_gradient(hat)[1]
+                np.testing.assert_allclose(between, hat - g_hat / np.asarray(K, dtype), rtol=1e-5, atol=1e-6)
+                least += problem.inner(g_hat, g_hat) / (2 * K)
+                both += problem.inner(g, g) > 1e-3
+            assert E - problem.energy(new.theta) >= least - 200 * np.finfo(dtype).eps
+            state = new
+    assert both > 10
+
+
+def test_alternating_steps_on_mini_batches_lower_the_energy_of_the_batch():
+    problem, theta = network_case(1, activation="tanh", m=5, N=24)
+    method = gf.NegativeCurvatureDescent(rho=50.0, gradient_tol=1e-3, alternating=True)
+    state, taken, rng = method.init(problem, theta), 0, np.random.default_rng(0)
+    for _ in range(40):
+        batch = problem.batch(rng.choice(24, 8, replace=False))
+        new = method.step(batch, state, 1e-3)
+        assert batch.energy(new.theta) <= batch.energy(state.theta) - new.promised
+        taken, state = taken + bool(new.promised), new
+    assert taken > 20
+    end = gf.solve(problem, method, theta, dt=1e-2, epochs=20, batch_size=8, seed=1)
+    assert end.status is gf.Status.DONE
+    assert problem.energy(end.theta) < problem.energy(theta)
+
+
+# -- From a saddle itself ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("solver", ["eigh", "lanczos"])
+def test_saddle_free_newton_leaves_the_saddle_itself(solver, dtype):
+    """From the saddle, and from where Newton's path ends there; without `escape` it stays, to the last bit."""
+    for start in ([0.0, 0.0], [1.0, 0.0]):
+        theta = np.array(start, dtype)
+        end = gf.solve(WELL, gf.SaddleFreeNewton(solver=solver), theta, steps=60)
+        np.testing.assert_allclose(np.abs(end.theta), [0, 1], atol=1e-5)
+        assert gf.solve(WELL, gf.SaddleFreeNewton(solver=solver, escape=None), theta, steps=60).theta[1] == 0
+
+
+@pytest.mark.parametrize("metric", [gf.curvature.Identity(), gf.curvature.CurvatureDiagonal()], ids=repr)
+@pytest.mark.parametrize("mass", [None, "diagonal"])
+@pytest.mark.parametrize(
+    "globalization",
+    [gf.curvature.FixedDamping(0.1), gf.curvature.TrustRegion(), gf.curvature.Cubic(), gf.curvature.NielsenDamping()],
+    ids=lambda g: type(g).__name__,
+)
+def test_an_escape_has_the_length_and_the_decrease_that_it_says(globalization, mass, metric):
+    """On a quadratic the predicted decrease is the actual one, s^2 |lambda| / (2 |v|_D^2)."""
+    d = np.array([3.0, 1.0, -2.0, 0.5])
+    problem = quadratic(d, np.array([0.5, 1.0, 2.0, 4.0]) if mass else None)
+    method = gf.SecondOrder(
+        curvature=Hessian(), metric=metric, globalization=globalization, spectrum="absolute", escape=0.25
+    )
+    state = method.init(problem, np.zeros(4))
+    new = method.step(problem, state, 1.0)
+    weights = new.weights * np.ones(4)
+    assert abs(sqrt(problem.inner(new.theta, weights * new.theta)) - 0.25) < 1e-12
+    assert abs(float(new.length) - 0.25) < 1e-12
+    np.testing.assert_allclose(new.theta[[0, 1, 3]], 0, atol=1e-12)
+    np.testing.assert_allclose(new.predicted, 0.0625 * 2 / (2 * weights[2]), rtol=1e-12)
+    np.testing.assert_allclose(new.actual, new.predicted, rtol=1e-12)
+    assert bool(new.accepted)
+    assert bool(new.negative_curvature)
+    assert new.products > 0
+
+
+def test_an_escape_goes_down_the_slope_and_is_taken_only_where_the_step_is_none():
+    d = np.array([1.0, -2.0])
+    for y in (1e-13, -1e-13):
+        method = gf.SaddleFreeNewton(damping=0.5, escape=0.01)
+        new = method.step(quadratic(d), method.init(quadratic(d), np.array([0.0, y])), 1.0)
+        np.testing.assert_allclose(new.theta, [0, y + 0.01 * np.sign(y)], rtol=1e-12, atol=1e-16)
+    plain = gf.SaddleFreeNewton(damping=0.5, escape=None)
+    for problem, theta in (
+        (quadratic(d), np.array([0.0, 1e-6])),  # the step of the model is long enough
+        (quadratic(np.abs(d)), np.zeros(2)),  # a minimum
+        (quadratic(np.array([1.0, -1e-9])), np.zeros(2)),  # an eigenvalue of zero, to the accuracy of the process
+        (quadratic(0 * d), np.zeros(2)),
+    ):
+        steps = [one.step(problem, one.init(problem, theta), 1.0).theta for one in (method, plain)]
+        np.testing.assert_array_equal(*steps)
+    high = gf.FunctionProblem(lambda t: 1e8 + t @ (d * t) / 2, lambda t: d * t, lambda t, v: d * v)
+    tiny = gf.SaddleFreeNewton(escape=1e-6)  # its decrease of 1e-12 is a rounding error of 1e8
+    assert not np.any(tiny.step(high, tiny.init(high, np.zeros(2)), 1.0).theta)
+    broken = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, lambda t, v: v * np.nan)
+    assert gf.solve(broken, method, np.zeros(2), steps=30).status is not gf.Status.CONVERGED
+    with pytest.raises(ValueError, match="line search"):
+        gf.SecondOrder(curvature=Hessian(), globalization=gf.curvature.Armijo(), escape=0.1)
+
+
+@pytest.mark.parametrize("damping", [1.0, 0.1])
+def test_absolute_eigenvalues_in_a_krylov_space_are_those_of_the_matrix(damping):
+    """`lanczos` against the absolute values of a diagonal Hessian with a few negative eigenvalues, P = 600."""
+    rng = np.random.default_rng(0)
+    d = np.concatenate([-np.linspace(0.5, 1, 10), np.abs(rng.standard_normal(590)) ** 3 * 0.02])
+    problem, theta = quadratic(d), rng.standard_normal(600)
+    method = gf.SaddleFreeNewton(solver="lanczos", damping=damping)
+    new = method.step(problem, method.init(problem, theta), 1.0)
+    exact = -d * theta / (np.abs(d) + damping)
+    assert np.linalg.norm(new.theta - theta - exact) < 1e-6 * np.linalg.norm(exact)
+    assert new.products <= 200
 
 
 # -- Newton-CG --------------------------------------------------------------------------------------------------------
@@ -484,6 +832,62 @@ def test_layer_blocks_of_a_relu_network_are_semidefinite_and_few_eigenvalues_neg
     seen = min(np.linalg.eigvalsh(H[np.ix_(rows, rows)])[0] for rows in parts)
     assert values[0] - 1e-13 <= seen < -1e-4 * scale
     assert np.sum(values < -1e-12 * scale) <= problem.net.width * min(problem.net.n_inputs + 1, k)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("k", "loss"), CASES)
+@pytest.mark.parametrize("blocks", ["layer", "neuron"])
+def test_eigenvalues_of_blocks_are_those_of_the_matrix_and_an_upper_bound(blocks, k, loss, dtype):
+    problem, theta = network_case(k, loss=loss, dtype=dtype)
+    model = Hessian().at(problem, theta)
+    H = hessian_of(problem, theta).astype(float)
+    found, tol = block_eigenvalues(model, blocks), 50 * np.finfo(dtype).eps * np.abs(H).max()
+    parts = parts_of(problem, theta)[0 if blocks == "layer" else 1]
+    wanted = [np.linalg.eigvalsh(H[np.ix_(rows, rows)])[0] for rows in parts]
+    np.testing.assert_allclose(np.sort(found.values), np.sort(wanted), atol=tol)
+    assert found.value == found.values.min() >= np.linalg.eigvalsh(H)[0] - tol  # (1)
+    v = found.vector
+    assert v.dtype == dtype
+    assert abs(problem.inner(v, v) - 1) < 20 * np.finfo(dtype).eps
+    assert abs(problem.inner(v, problem.hvp(theta, v)) - found.value) < tol
+    assert sum(bool(np.any(v[rows])) for rows in parts) == 1
+    matrix = model.matrix()
+    for B, group in zip(model.blocks(problem.parameter_blocks(blocks)), problem.parameter_blocks(blocks), strict=True):
+        np.testing.assert_allclose(B, gf.curvature.model.picked(matrix, group), atol=tol)
+
+
+def test_a_saddle_is_seen_by_neurons_not_by_layers_and_never_excluded_by_blocks():
+    problem, saddle = relu_saddle()
+    kinds = {b: gf.stationarity(problem, saddle, gradient_tol=1e-12, blocks=b).kind for b in (None, "layer", "neuron")}
+    assert kinds == {None: "saddle", "layer": "undecided", "neuron": "saddle"}
+    by_neuron = gf.stationarity(problem, saddle, gradient_tol=1e-12, blocks="neuron")
+    assert (by_neuron.bound, by_neuron.failure, by_neuron.products) == (-np.inf, 0.0, 9)
+    for sign in (1, -1):
+        assert problem.energy(saddle + 1e-2 * sign * by_neuron.direction) < problem.energy(saddle)
+    # two equal neurons and two outputs: the stationary point of the derivation
+    x, target = np.array([[-1.0], [0.0], [1.0]]), np.array([[2.0, 0.25], [2.0, 0.0], [2.0, -0.25]])
+    net = gf.TwoLayerNet(n_inputs=1, width=2, n_outputs=2, activation="relu", scaling="standard")
+    pair = gf.Regression(net, x, target)
+    point = np.array([0, 0, 1.0, 1.0, 1.0, 0, 1.0, 0])
+    kinds = {b: gf.stationarity(pair, point, gradient_tol=1e-12, blocks=b).kind for b in (None, "layer", "neuron")}
+    assert kinds == {None: "saddle", "layer": "undecided", "neuron": "undecided"}
+
+
+def test_blocks_that_are_not_there_or_not_finite():
+    problem, saddle = relu_saddle()
+    with pytest.raises(ValueError, match="parameter_blocks"):
+        block_eigenvalues(Hessian().at(WELL, np.zeros(2)))
+    with pytest.raises(ValueError, match="blocks"):
+        gf.stationarity(problem, saddle, blocks="weight")
+    with pytest.raises(ValueError, match="blocks"):
+        block_eigenvalues(Hessian().at(problem, saddle), None)
+    broken = Hessian().at(problem, saddle)
+    broken.blocks = lambda groups: [
+        np.full((group.shape[0], group.shape[1], group.shape[1]), np.nan) for group in groups
+    ]
+    assert np.isnan(block_eigenvalues(broken).value)
+    whole = BlockDiagonal(Hessian(), "neuron").at(problem, saddle)
+    assert abs(extreme_eigenvalues(whole, "smallest").smallest.value - block_eigenvalues(whole.whole).value) < 1e-12
 
 
 def test_with_tanh_neither_holds():

@@ -10,7 +10,7 @@ for each neuron, the Hessian has a negative eigenvalue. See :doc:`/theory/saddle
 Look at Newton's method in both figures: it converges to the saddle, and fast. Gradient descent does not move from a point
 where the gradient is exactly zero. Saddle-free Newton leaves the second saddle, but refuses no step: the energy rises on the way. Perturbed
 gradient descent needs gradients only; at the minimum it goes on perturbing, which raises the energy each time by what its
-theory allows. In the right panel of the second figure, the smallest eigenvalue says where a run is.
+theory allows. Noise in every gradient does the same without a test, and never comes to rest. In the right panel of the second figure, the smallest eigenvalue says where a run is.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -20,7 +20,7 @@ import numpy as np
 import gradflow as gf
 from gradflow.plotting import COLOURS, DASHES
 
-PALETTE = (*COLOURS, "#8c8c8c")
+PALETTE = (*COLOURS, "#8c8c8c", "#7a5230")
 
 # %%
 # A double well
@@ -36,6 +36,7 @@ runs = {
     "Newton": (gf.Newton(), near, 1.0),
     "gradient descent": (gf.GradientDescent(), on_axis, 0.2),
     "perturbed gradient descent": (gf.PerturbedGradientDescent(gradient_tol=0.05, radius=0.05), on_axis, 0.2),
+    "noisy gradient descent": (gf.NoisyGradientDescent(sigma=0.05), on_axis, 0.2),
     "negative-curvature descent": (gf.NegativeCurvatureDescent(rho=6.0, gradient_tol=0.05), on_axis, 0.2),
     "Newton-CG": (gf.NewtonCG(), near, 1.0),
     "saddle-free Newton": (gf.SaddleFreeNewton(), near, 1.0),
@@ -51,7 +52,7 @@ print(f"{'method':28} {'end':>18} {'energy':>9}  what it is")
 for i, (name, (scheme, start, dt)) in enumerate(runs.items()):
     solution = gf.solve(well, scheme, start, dt=dt, steps=120, snapshots=range(121))
     path = np.array([snapshot.theta for snapshot in solution.snapshots])
-    axes.plot(*path.T, color=PALETTE[i], linestyle=DASHES[i % len(DASHES)], marker="os^Dv<>P"[i], markersize=4,
+    axes.plot(*path.T, color=PALETTE[i], linestyle=DASHES[i % len(DASHES)], marker="os^Dv<>PX"[i], markersize=4,
               markerfacecolor="none", linewidth=1.3, label=name)  # fmt: skip
     x, y = solution.theta
     kind = gf.stationarity(well, solution.theta, gradient_tol=0.1).kind
@@ -89,6 +90,7 @@ runs = {
     "Newton": (gf.Newton(damping=1e-4), nearby, 1.0, 40),
     "gradient descent": (gf.GradientDescent(), saddle, 0.02, 1000),
     "perturbed gradient descent": (gf.PerturbedGradientDescent(), saddle, 0.02, 1000),
+    "noisy gradient descent": (gf.NoisyGradientDescent(), saddle, 0.02, 1000),
     "negative-curvature descent": (gf.NegativeCurvatureDescent(rho=20.0), saddle, 0.02, 1000),
     "Newton-CG": (gf.NewtonCG(curvature_tol=0.1), saddle, 1.0, 100),
     "saddle-free Newton": (gf.SaddleFreeNewton(damping=0.1), nearby, 1.0, 40),

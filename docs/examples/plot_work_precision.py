@@ -71,7 +71,11 @@ groups = {
 schemes = {name: scheme for group in groups.values() for name, scheme in group.items()}
 parts = [part for scheme in schemes.values() for part in (scheme, getattr(scheme, "base", scheme))]
 timed = {name for name, kind in REGISTRY.items() if scheme_ability(kind, "usual_dt") is None}  # dt is a time
-timed -= {"PerturbedGradientDescent", "NegativeCurvatureDescent"}  # gradient descent away from a saddle
+timed -= {
+    "PerturbedGradientDescent",
+    "NoisyGradientDescent",
+    "NegativeCurvatureDescent",
+}  # gradient descent away from a saddle
 assert timed == {type(part).__name__ for part in parts}
 
 # %%

@@ -26,25 +26,55 @@ On an invariant space, in particular for k = P, the eigenvalues are exact with p
 ``O(1 / sqrt(eps))``. With s = 0 it converges to the eigenvalue of largest absolute value, whatever its sign: on
 ``diag(-1, 0, ..., 10)`` it never sees the negative one.
 
+**Chebyshev iteration.** Let ``K >= lambda_max``, K > 0, be known, and let only eigenvalues below ``-delta`` matter. With
+``delta' = 3 delta / 4``, the polynomial ``x(lambda) = (K - delta' - 2 lambda) / (K + delta')`` maps ``[-delta', K]`` to ``[-1, 1]``, and
+
+.. math:: y_0 = z, \quad y_1 = x(G)\,z, \quad y_{k+1} = 2\,x(G)\,y_k - y_{k-1}, \qquad y_k = T_k(x(G))\,z.     \tag{4}
+
+Let ``lambda_min <= -delta`` and let the component of z along an eigenvector of it have the share c of ``|z|_M^2``. Then
+
+.. math:: \frac{(y_k, G y_k)_M}{|y_k|_M^2} \le \frac{K - \delta'\gamma}{1 + \gamma}, \qquad
+          \gamma = c\,T_k(x(-\delta))^2,                                                               \tag{5}
+
+since ``T_k^2 <= 1`` on ``[-1, 1]`` and it is at least ``T_k(x(-delta))^2`` at lambda_min. The right-hand side is at most
+``-delta / 2`` if ``gamma >= (4 K + 2 delta) / delta``. For z uniform on the sphere,
+``Pr{c < s^2} <= s (2 P / pi)^{1/2}``, so that with ``s = p (pi / (2 P))^{1/2}`` and
+
+.. math:: k \ge \frac{\operatorname{arcosh}\bigl(s^{-1}\sqrt{(4K + 2\delta) / \delta}\bigr)}{\operatorname{arcosh} x(-\delta)}
+          = O\Bigl(\sqrt{K / \delta}\,\log\frac{K P}{\delta\, p}\Bigr)                                    \tag{6}
+
+an eigenvalue below ``-delta`` is missed with probability at most p. The iteration stores three vectors. If ``K < lambda_max``, (5) is
+void: ``y_k`` grows along the other end too. The quotient itself is one of G whatever K is, and one above K shows that K was too small.
+
 Source: Kuczyński & Woźniakowski, SIAM J. Matrix Anal. Appl. 13 (1992) 1094, Theorem 4.2, for (2); Parlett, The Symmetric
-Eigenvalue Problem (1998), chapters 4 and 13.
+Eigenvalue Problem (1998), chapters 4 and 13; Allen-Zhu & Li, NeurIPS 2018, section 3 (Neon2 for deterministic gradients), for (4) with
+``x(lambda) = 1 - 3 delta / (4 K) - lambda / K``, which needs a factor of ``2^{1/2}`` more products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from math import inf, isfinite, log, nan, sqrt
+from math import acosh, asinh, ceil, frexp, inf, isfinite, log, nan, pi, sqrt
 from typing import NamedTuple
 
 from ..energies.protocols import norm
 from ..energies.random_vectors import normal_vector
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, quiet
 from ..refusals import instance, one_of, real_number, whole_number
 from .krylov import Krylov, combined, lanczos, tridiagonal
 from .model import Model
 
-__all__ = ["ENDS", "Eigenpair", "Ritz", "extreme_eigenvalues", "ritz", "shifted_power_iteration"]
+__all__ = [
+    "ENDS",
+    "Eigenpair",
+    "Ritz",
+    "chebyshev_iteration",
+    "chebyshev_iterations",
+    "extreme_eigenvalues",
+    "ritz",
+    "shifted_power_iteration",
+]
 
 ENDS = ("both", "smallest", "largest")
 """The ends of the spectrum that `extreme_eigenvalues` waits for."""
@@ -71,11 +101,13 @@ class Ritz:
         The space.
     uniform : bool
         Whether b was uniformly distributed on the unit sphere of the inner product.
+    scale : float
+        The number s > 0 if the space is that of ``G / s``.
     """
 
-    def __init__(self, space: Krylov, uniform: bool) -> None:
+    def __init__(self, space: Krylov, uniform: bool, scale: float = 1.0) -> None:
         xp, k = array_namespace(space.basis[0]), len(space.alpha)
-        self.products, self.invariant, self.uniform = k, space.invariant, uniform
+        self.products, self.invariant, self.uniform, self._scale = k, space.invariant, uniform, scale
         self._basis, self._length, self._finite = space.basis[:k], space.length, isfinite(space.length)
         if self._finite:
             self._values, self._vectors = xp.linalg.eigh(tridiagonal(space))
@@ -84,7 +116,8 @@ class Ritz:
         if not self._finite:
             return Eigenpair(nan, self._basis[0], nan)
         y = self._vectors[:, i]
-        return Eigenpair(float(self._values[i]), combined(self._basis, y), abs(float(y[-1])) * self._length)
+        value, residual = float(self._values[i]), abs(float(y[-1])) * self._length
+        return Eigenpair(self._scale * value, combined(self._basis, y), self._scale * residual)
 
     @cached_property
     def smallest(self) -> Eigenpair:
@@ -118,10 +151,10 @@ class Ritz:
         low, high, k = float(self._values[0]), float(self._values[-1]), self.products
         if self.invariant:
             eps = float(array_namespace(self._values).finfo(self._values.dtype).eps)
-            return low - eps * k * max(abs(low), abs(high))
+            return self._scale * (low - eps * k * max(abs(low), abs(high)))
         P = self._basis[0].shape[0]
         eps = (log(3.296 * k * (k + 1) * sqrt(P) / delta) / (2 * k - 1)) ** 2  # (3)
-        return low - eps * (high - low) / (1 - 2 * eps) if self.uniform and eps < 0.5 else -inf
+        return self._scale * (low - eps * (high - low) / (1 - 2 * eps)) if self.uniform and eps < 0.5 else -inf
 
 
 def ritz(model: Model, *, most: int = MOST_PRODUCTS, seed: int = 0) -> Iterator[Ritz]:
@@ -137,12 +170,20 @@ def ritz(model: Model, *, most: int = MOST_PRODUCTS, seed: int = 0) -> Iterator[
         Of the random vector b, >= 0.
     """
     most, seed = whole_number("most", most, 1), whole_number("seed", seed)
-    for space in lanczos(
-        model.apply, model.problem.inner, normal_vector(model.problem, model.theta, seed)[0], model.mass
-    ):
+    inner, scale = model.problem.inner, 0.0
+
+    def scaled(v: Array) -> Array:
+        nonlocal scale
+        u = model.apply(v)
+        if scale == 0:  # without it, the squares of products may underflow or overflow
+            size = _length(inner, u)
+            scale = 2.0 ** (frexp(size)[1] - 1) if 0 < size < inf else 1.0  # a power of two: no digit changes
+        return u / scale
+
+    for space in lanczos(scaled, inner, normal_vector(model.problem, model.theta, seed)[0], model.mass):
         k = len(space.alpha)
         if k <= 10 or k % 5 == 0 or k == most or space.invariant:
-            yield Ritz(space, model.mass is not None)
+            yield Ritz(space, model.mass is not None, scale)
         if k == most:
             return
 
@@ -215,13 +256,89 @@ def shifted_power_iteration(model: Model, shift: float, iterations: int, *, seed
     instance("model", model, Model, "a Model, from the `at` of a curvature")
     s, inner = real_number("shift", shift), model.problem.inner
     v = normal_vector(model.problem, model.theta, whole_number("seed", seed))[0]
-    v = v / norm(inner, v)
+    v = v / _length(inner, v)
     for _ in range(whole_number("iterations", iterations)):
         u = s * v - model.apply(v)
-        length = norm(inner, u)
+        length = _length(inner, u)
         if not 0 < length < inf:  # v is an eigenvector of the eigenvalue s, or a product is not finite
             break
         v = u / length
     Gv = model.apply(v)
     value = float(inner(v, Gv))
-    return Eigenpair(value, v, norm(inner, Gv - value * v))
+    return Eigenpair(value, v, _length(inner, Gv - value * v))
+
+
+def chebyshev_iterations(size: int, largest: float, threshold: float, failure: float = 1e-6) -> int:
+    """Return the smallest k of (6).
+
+    Parameters
+    ----------
+    size : int
+        The number P of parameters, >= 1.
+    largest : float
+        The number K, at least the largest eigenvalue, > 0.
+    threshold : float
+        The number delta, > 0.
+    failure : float
+        The probability p, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+    P = whole_number("size", size, 1)
+    K, delta = (real_number(name, x, 0, open_low=True) for name, x in (("largest", largest), ("threshold", threshold)))
+    p = real_number("failure", failure, 0, 1, open_low=True, open_high=True)
+    s, t = p * sqrt(pi / (2 * P)), delta / K  # by K, so that nothing overflows
+    rate = 2 * asinh(sqrt(t / 4 / (1 + 0.75 * t)))  # arcosh x(-delta) without cancellation
+    return ceil(acosh(sqrt(4 / t + 2) / s) / rate)  # (6)
+
+
+def chebyshev_iteration(
+    model: Model, largest: float, threshold: float, *, failure: float = 1e-6, seed: int = 0
+) -> Eigenpair:
+    """Return a direction of negative curvature by the Chebyshev iteration (4), or what it ends with.
+
+    It ends with the first quotient of at most ``-threshold / 2``, or after the iterations (6), with one product in each. A value above
+    ``-threshold / 2`` then says that, with probability at least ``1 - failure``, no eigenvalue is below ``-threshold``, if
+    `largest` is what it should be.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    largest : float
+        The number K, at least the largest eigenvalue, > 0; a Lipschitz constant of the gradient for the Hessian.
+    threshold : float
+        The number delta, > 0.
+    failure : float
+        The probability p that an eigenvalue below ``-threshold`` is missed, in (0, 1).
+    seed : int
+        Of the random start, >= 0.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range or the problem lacks what the curvature needs.
+    """
+    instance("model", model, Model, "a Model, from the `at` of a curvature")
+    most, inner = chebyshev_iterations(model.shape[0], largest, threshold, failure), model.problem.inner
+    K, delta = float(largest), float(threshold)
+    y, before = normal_vector(model.problem, model.theta, whole_number("seed", seed))[0], None
+    for k in range(most + 1):
+        size = _length(inner, y)
+        y, before = y / size, None if before is None else before / size  # (4) is linear; it would overflow
+        Gy = model.apply(y)
+        value = float(inner(y, Gy))
+        if not value > -delta / 2 or k == most:  # a NaN ends it too
+            break
+        x_y = (1 - 0.75 * delta / K) / (1 + 0.75 * delta / K) * y - 2 / (1 + 0.75 * delta / K) * (Gy / K)
+        y, before = x_y if before is None else 2 * x_y - before, y  # (4)
+    return Eigenpair(value, y, _length(inner, Gy - value * y))
+
+
+def _length(inner: Callable[[Array, Array], Array], u: Array) -> float:
+    """Return ``|u|_M``; NumPy does not warn where only the square overflows."""
+    with quiet():
+        return norm(inner, u)

@@ -13,6 +13,9 @@ The smallest eigenvalue is estimated by `gradflow.curvature.eigenvalues`. A sadd
 minimum is one with a probability: with ``1 - delta``, the bound (3) there holds. Where the products are not enough for
 either, the answer is ``undecided``.
 
+By *blocks* of parameters, the smallest eigenvalue of a block takes the place of that of H (`gradflow.curvature.block_eigenvalues`). It is
+an upper bound: a saddle is proved by it, and its direction moves one block; that there is none, never.
+
 A network with ReLU has a gradient and a Hessian almost everywhere, and neither on its kinks, where a pre-activation is
 zero. There, the problem returns those of one side. H has no Lipschitz constant across a kink, and a minimum that lies on
 one is not found by (1): the gradient of one side need not be small. `gradflow.stationarity` then speaks of the smooth
@@ -29,7 +32,9 @@ from typing import NamedTuple
 
 from ..energies.protocols import Problem, norm
 from ..namespace import Array
-from ..refusals import instance, real_array, real_number, whole_number
+from ..refusals import instance, one_of, real_array, real_number, whole_number
+from .block_diagonal import PARTITIONS
+from .block_eigenvalues import block_eigenvalues
 from .eigenvalues import MOST_PRODUCTS, ritz
 from .hessian import Hessian
 
@@ -75,6 +80,7 @@ def stationarity(
     failure: float = 1e-6,
     most: int = MOST_PRODUCTS,
     seed: int = 0,
+    blocks: str | None = None,
 ) -> Stationarity:
     """Return whether theta is stationary to second order, equation (1).
 
@@ -94,11 +100,14 @@ def stationarity(
         The largest number of products with the Hessian, >= 1.
     seed : int
         Of the random start, >= 0.
+    blocks : {"neuron", "layer"}, optional
+        By which blocks a saddle is looked for, by P products, whatever `most`; by default in H itself. The answer then is ``saddle`` or
+        ``undecided``.
 
     Raises
     ------
     ValueError
-        If an argument is out of its range, or the problem has no second derivatives.
+        If an argument is out of its range, the problem has no second derivatives, or no blocks of parameters.
 
     Examples
     --------
@@ -117,12 +126,19 @@ def stationarity(
     real_number("failure", failure, 0, 1, open_low=True, open_high=True)
     whole_number("most", most, 1)
     whole_number("seed", seed)
+    if blocks is not None:
+        one_of("blocks", blocks, PARTITIONS)
     real_array("theta", theta, {"P": None}, low=-inf)
     energy, gradient = problem.energy_and_gradient(theta)
     size = norm(problem.inner, gradient)
     if not size <= eps or not isfinite(float(energy)):
         kind = "not stationary" if isfinite(size) and isfinite(float(energy)) else "not finite"
         return Stationarity(kind, size, nan, -inf, 0 * theta, 0.0, 0)
+    if blocks is not None:
+        in_blocks = block_eigenvalues(Hessian().at(problem, theta), blocks)
+        value, v = in_blocks.value, in_blocks.vector
+        kind = "not finite" if not isfinite(value) else "saddle" if value < threshold else "undecided"
+        return Stationarity(kind, size, value, -inf, v, 0.0, theta.shape[0])
     for found in ritz(Hessian().at(problem, theta), most=most, seed=seed):
         (value, v, residual), bound = found.smallest, found.bound(failure)
         proved = value < threshold and residual <= -value / 10  # a tenth, so that the direction is worth something

@@ -17,6 +17,7 @@ from .msav import MSAV
 from .negative_curvature_descent import CurvatureState, NegativeCurvatureDescent
 from .nesterov import Nesterov
 from .newton_cg import NewtonCG, NewtonCGState
+from .noisy_gradient_descent import NoisyGradientDescent, NoisyState
 from .perturbed_gradient_descent import PerturbedGradientDescent, PerturbedState
 from .protocols import AuxiliaryScheme, EnergyTerms, Scheme
 from .quasi_newton import BFGS, LBFGS, BFGSState, LBFGSState
@@ -71,6 +72,8 @@ __all__ = [
     "Newton",
     "NewtonCG",
     "NewtonCGState",
+    "NoisyGradientDescent",
+    "NoisyState",
     "PerturbedGradientDescent",
     "PerturbedState",
     "RMSProp",
@@ -107,6 +110,7 @@ REGISTRY: dict[str, type] = {
         AdaptiveIEQ,
         SecondOrder,
         PerturbedGradientDescent,
+        NoisyGradientDescent,
         NegativeCurvatureDescent,
         NewtonCG,
         LBFGS,

@@ -34,6 +34,9 @@ With bounds ``l <= theta <= u`` (`gradflow.curvature.bounds`), d is the step of 
 diagonal, it minimises the model there if the model is convex. Every trial lies in the box, dt is at most 1, and the
 gradient that `gradflow.Tolerance` bounds is ``theta - Pi(theta - g)`` with the projection Pi to the box.
 
+At a saddle itself, g = 0 and so d = 0. Where d is zero to rounding and G has a negative eigenvalue, a step of a given length along
+its eigenvector may take the place of d (`gradflow.curvature.escape`).
+
 Close to a minimum, both decreases are rounding errors of E. Where neither exceeds ``64 eps |E|``, a trial that does not
 increase E is accepted, whatever the ratio. A trial that rounds to theta itself leaves the state as it is.
 
@@ -62,6 +65,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 from ..curvature.bounds import Bounds, bounded_step
 from ..curvature.descent import ROUNDING, Point, Searching, search_along
 from ..curvature.direct import DIRECT_SOLVERS, factorised, factorises, solve_damped
+from ..curvature.escape import escape_step
 from ..curvature.gauss_newton import GaussNewton
 from ..curvature.globalization import Control, Damping, Direct, Globalization, Judging, NielsenDamping, TrustRegion
 from ..curvature.line_search import Found
@@ -166,6 +170,9 @@ class SecondOrder:
     bounds : Bounds, optional
         A box that theta does not leave: `gradflow.Bounds`. It needs a trust region, a diagonal inner product and one of the
         solvers auto, svd, eigh and lanczos.
+    escape : float, optional
+        The length ``|d|_D`` of a step along negative curvature where that of the model is zero to rounding, > 0; by default no such
+        step is taken. At every such point it costs products with the curvature. It goes with neither a line search nor bounds.
 
     Raises
     ------
@@ -193,6 +200,7 @@ class SecondOrder:
     spectrum: str | Floor = "exact"
     tol: float | None = None
     bounds: Bounds | None = None
+    escape: float | None = None
 
     records: ClassVar[tuple[str, ...]] = (
         "size", "damping", "length", "predicted", "share", "actual", "ratio", "exhausted", "accepted", "boundary", "negative_curvature", "products",
@@ -228,6 +236,12 @@ class SecondOrder:
                 "a gradflow.curvature.TrustRegion where there are bounds",
             )
             one_of("solver with bounds", self.solver, BOUNDED)
+        if self.escape is not None:
+            real_number("escape", self.escape, 0, open_low=True)
+            if isinstance(self.globalization, Searching) or self.bounds is not None:
+                raise ValueError(
+                    "escape is a length of its own: it needs a globalization that is no line search, and no bounds"
+                )
 
     def init(self, problem: Problem, theta: Array) -> SecondOrderState:
         """Return the state before the first trial."""
@@ -283,6 +297,8 @@ class SecondOrder:
         D = weights if weights.shape else None
         step, control = self._increment(model, D, state, dt)
         noise = ROUNDING * float(xp.finfo(state.theta.dtype).eps) * abs(float(model.energy))
+        if self.escape is not None:
+            step = escape_step(model, D, step, self.escape, noise)
         size, evaluations, found = control.size, 1, None
         if isinstance(self.globalization, Searching):
             found = self._searched(self.globalization, model, step, float(dt))

@@ -251,8 +251,11 @@ def CubicRegularization(
     return SecondOrder(curvature=curvature, globalization=Cubic(weight=weight), solver=solver)
 
 
-def SaddleFreeNewton(*, damping: float = 1e-3, solver: str | PCG = "auto") -> SecondOrder:
+def SaddleFreeNewton(*, damping: float = 1e-3, solver: str | PCG = "auto", escape: float | None = 1e-3) -> SecondOrder:
     """Return saddle-free Newton: ``(|H| + damping I) d = -g``, which is repelled by saddles.
+
+    At a saddle itself, where g = 0 to rounding, it takes a step along the most negative curvature. With ``solver="lanczos"``, H is
+    replaced by its projection on a Krylov space of the gradient, whose absolute eigenvalues are those of the method.
 
     Parameters
     ----------
@@ -260,6 +263,8 @@ def SaddleFreeNewton(*, damping: float = 1e-3, solver: str | PCG = "auto") -> Se
         A constant multiplier >= 0, 1 / time; it bounds the step where an eigenvalue vanishes.
     solver : str or PCG
         As in `SecondOrder`.
+    escape : float, optional
+        As in `SecondOrder`: the length of the step from a saddle itself, > 0; with None, the method stays there.
 
     Examples
     --------
@@ -276,4 +281,10 @@ def SaddleFreeNewton(*, damping: float = 1e-3, solver: str | PCG = "auto") -> Se
     >>> np.round(np.abs(ends), 6).tolist()
     [[0.0, 0.0], [0.0, 1.0]]
     """
-    return SecondOrder(curvature=Hessian(), globalization=FixedDamping(damping), spectrum="absolute", solver=solver)
+    return SecondOrder(
+        curvature=Hessian(),
+        globalization=FixedDamping(damping),
+        spectrum="absolute",
+        solver=solver,
+        escape=escape,
+    )

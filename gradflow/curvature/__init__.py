@@ -1,6 +1,7 @@
 """Curvatures of a model, the metric and the size of a step, and the solvers of the subproblems."""
 
 from .block_diagonal import BlockDiagonal
+from .block_sweep import BlockSweep
 from .capped_cg import capped_cg
 from .damped_step import SOLVERS, damped_step
 from .descent import Armijo, StrongWolfe
@@ -17,6 +18,7 @@ from .minimising_movement import Increment, minimising_movement
 from .mixture import ByConditionNumber, ByGradient, Mixture
 from .moving_average import MovingAverage
 from .sketched import Sketched
+from .sketched_step import ColumnSketch, RowSketch
 from .spectral import Floor
 from .stationarity import Stationarity, stationarity
 
@@ -25,8 +27,10 @@ __all__ = [
     "SOLVERS",
     "Armijo",
     "BlockDiagonal",
+    "BlockSweep",
     "ByConditionNumber",
     "ByGradient",
+    "ColumnSketch",
     "Cubic",
     "CurvatureDiagonal",
     "Fisher",
@@ -43,6 +47,7 @@ __all__ = [
     "MovingAverage",
     "NielsenDamping",
     "Nystrom",
+    "RowSketch",
     "Sketched",
     "Stationarity",
     "StrongWolfe",

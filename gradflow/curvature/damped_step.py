@@ -65,16 +65,16 @@ applied to d.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..energies.linear import Diagonal, LinearPart, Scalar
-from ..energies.protocols import Linearization, estimates
+from ..energies.protocols import Linearization, Problem, estimates
 from ..namespace import Array, Namespace, array_namespace, is_numpy
 from ..refusals import one_of
 from .iteration_bound import iteration_bound
 from .lapack import cholesky_solve, identity_plus
 
-__all__ = ["SOLVERS", "DampedStep", "choose_solver", "damped_step"]
+__all__ = ["SOLVERS", "DampedStep", "InexactSolver", "choose_solver", "damped_step", "solve_identity_plus"]
 
 SOLVERS = ("auto", "gram", "parameter", "cg")
 """The solvers of (1), and ``auto``, which chooses one."""
@@ -97,6 +97,42 @@ class DampedStep(NamedTuple):
     """Solution of equation (1), (P,)."""
     J_d: Array
     """J d, (N,)."""
+
+
+@runtime_checkable
+class InexactSolver(Protocol):
+    """An approximate solver of (1) for `gradflow.IEQ`, whose scaling tau makes its law exact for every direction.
+
+    The library has `gradflow.curvature.BlockSweep`, `gradflow.curvature.ColumnSketch` and `gradflow.curvature.RowSketch`.
+    """
+
+    def direction(
+        self,
+        problem: Problem,
+        theta: Array,
+        at: Linearization,
+        q: Array,
+        h: Array | None,
+        A: LinearPart,
+        dt: Scalar,
+        tol: float | None,
+    ) -> DampedStep:
+        """Return an approximate solution d of (1), and J d.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy, with its inner product.
+        theta : array (P,)
+            Where J is taken.
+        at, q, h, A, dt, tol : Linearization, array (N,), array (P,) or None, LinearPart, float, float or None
+            As in `damped_step`.
+
+        Raises
+        ------
+        ValueError
+            If the solver does not suit the problem.
+        """
 
 
 def choose_solver(n_residuals: int, n_parameters: int, *, closed_form: bool, diagonal: bool = True) -> str:
@@ -182,7 +218,7 @@ def damped_step(
         q_tilde = _conjugate_gradients(at, b, A, dt, tol)
     else:
         K = _shifted_gram(at, A, dt, mass)
-        q_tilde = _solve_identity_plus(K, b)
+        q_tilde = solve_identity_plus(K, b)
     d = -dt * A.solve_shifted(at.vjp(q_tilde), dt)  # (3)
     d = d if A_h is None else d - dt * A_h
     if K is not None and float(array_namespace(K).linalg.trace(K)) <= GRAM_PRODUCT_LIMIT:
@@ -248,11 +284,19 @@ def _parameter_side(
     del B  # as large as J, and not needed any more
     if h is not None:
         right = right + mass * h / root
-    return -_solve_identity_plus(K, right) / root
+    return -solve_identity_plus(K, right) / root
 
 
-def _solve_identity_plus(K: Array, b: Array) -> Array:
-    """Return (I + K)^{-1} b for a symmetric positive semi-definite K."""
+def solve_identity_plus(K: Array, b: Array) -> Array:
+    """Return (I + K)^{-1} b, (n,), for a symmetric positive semi-definite K; NaN for data that are not finite.
+
+    Parameters
+    ----------
+    K : array (n, n)
+        The matrix.
+    b : array (n,)
+        The right-hand side.
+    """
     xp = array_namespace(K, b)
     x = _cholesky_solve(xp, _identity_plus(xp, K), b)
     if x is not None and bool(xp.all(xp.isfinite(x))):

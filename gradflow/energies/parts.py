@@ -15,7 +15,7 @@ For one residual in each part and C = 0, W is a diagonal of signs: Q is q up to 
 symbol      code         shape
 ==========  ===========  ======
 q           q            (N,)
-part of q   B            (m, N)
+W           W            (m, N)
 F           energies     (m,)
 Q           residual     (m,)
 C           C            float
@@ -24,11 +24,14 @@ C           C            float
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+
 from ..namespace import Array, array_namespace
 from ..refusals import real_array
 from .protocols import Linearization, estimates
 
-__all__ = ["PartsLinearization", "part_of_each"]
+__all__ = ["PartsLinearization", "RowsLinearization", "part_of_each"]
 
 
 def part_of_each(parts: int | tuple[int, ...], n_residuals: int) -> tuple[int, ...]:
@@ -56,8 +59,79 @@ def part_of_each(parts: int | tuple[int, ...], n_residuals: int) -> tuple[int, .
     return parts
 
 
-class PartsLinearization:
-    """A `Linearization` of the roots (1) of the parts of a residual.
+class RowsLinearization:
+    """A `Linearization` of combinations of residuals, ``W q``.
+
+    Parameters
+    ----------
+    at : Linearization
+        That of the residual q, (N,).
+    W : array (m, N) or callable
+        The combinations, or a function without arguments that returns them, called when they are first needed.
+    residual : array (m,)
+        The value.
+    mass : float or array (P,) or None
+        Diagonal of the inner product; None if it is not known, and then `jacobian` is of no use.
+    """
+
+    def __init__(
+        self,
+        at: Linearization,
+        W: Array | Callable[[], Array],
+        residual: Array,
+        mass: Array | float | None = None,
+    ) -> None:
+        self._at, self._given, self._mass = at, W, mass
+        self.residual: Array = residual
+        """The value, (m,)."""
+
+    @cached_property
+    def _W(self) -> Array:
+        return self._given() if callable(self._given) else self._given
+
+    def jvp(self, d: Array) -> Array:
+        """Return W J d, shape (m,), for d of shape (P,)."""
+        return self._W @ self._at.jvp(d)
+
+    def vjp(self, u: Array) -> Array:
+        """Return J^* W^T u, shape (P,): the adjoint of `jvp` in the problem's inner product."""
+        real_array("u", u, {"m": self.residual.shape[0]}, self.residual.dtype)
+        return self._at.vjp(self._W.T @ u)
+
+    def _gradients(self) -> list[Array]:
+        """Return the gradients of the entries, m arrays (P,)."""
+        xp, m = array_namespace(self.residual), self.residual.shape[0]
+        identity = xp.eye(m, dtype=self.residual.dtype)
+        return [self.vjp(identity[i, :]) for i in range(m)]
+
+    def gram(self) -> Array:
+        """Return W J J^* W^T, shape (m, m), symmetric to the last bit: from the Gram matrix, or from m pairs of products.
+
+        Products are taken where the linearisation declares (`Estimated`) that they cost less, or declares nothing.
+        """
+        W, known = self._W, estimates(self._at)
+        m, N = W.shape
+        if known is not None and m * known.work.products > known.work.gram + m * N**2:
+            K = W @ self._at.gram() @ W.T
+        else:
+            K = array_namespace(W).stack([self.jvp(g) for g in self._gradients()])
+        return (K + K.T) / 2
+
+    def jacobian(self) -> Array:
+        """Return W J, shape (m, P), the partial derivatives.
+
+        Raises
+        ------
+        ValueError
+            If the diagonal of the inner product is not known.
+        """
+        if self._mass is None:
+            raise ValueError("the partial derivatives of parts need a problem with `mass`")
+        return array_namespace(self.residual).stack([self._mass * g for g in self._gradients()])
+
+
+class PartsLinearization(RowsLinearization):
+    """A `Linearization` of the roots (1) of the parts of a residual, with the combinations (2).
 
     Parameters
     ----------
@@ -83,50 +157,8 @@ class PartsLinearization:
         xp, labels = array_namespace(q), part_of_each(parts, q.shape[0])
         m = max(labels) + 1
         of = xp.asarray(labels)
-        self._at, self._mass = at, mass
-        self._B = xp.astype(xp.arange(m)[:, None] == of[None, :], q.dtype)
-        self.energies: Array = self._B @ (q * q) / 2
+        B = xp.astype(xp.arange(m)[:, None] == of[None, :], q.dtype)
+        self.energies: Array = B @ (q * q) / 2
         """F of each part, (m,)."""
-        self.residual: Array = xp.sqrt(2 * (self.energies + C))  # (1)
-        """Q, (m,)."""
-
-    def jvp(self, d: Array) -> Array:
-        """Return W J d, shape (m,), for d of shape (P,)."""
-        return (self._B @ (self._at.residual * self._at.jvp(d))) / self.residual  # (2)
-
-    def vjp(self, u: Array) -> Array:
-        """Return J^* W^T u, shape (P,): the adjoint of `jvp` in the problem's inner product."""
-        real_array("u", u, {"m": self.residual.shape[0]}, self.residual.dtype)
-        return self._at.vjp(self._at.residual * (self._B.T @ (u / self.residual)))  # (2)
-
-    def _gradients(self) -> list[Array]:
-        """Return the gradients of the roots, m arrays (P,)."""
-        xp, m = array_namespace(self.residual), self.residual.shape[0]
-        identity = xp.eye(m, dtype=self.residual.dtype)
-        return [self.vjp(identity[i, :]) for i in range(m)]
-
-    def gram(self) -> Array:
-        """Return W J J^* W^T, shape (m, m), symmetric to the last bit: from the Gram matrix, or from m pairs of products.
-
-        Products are taken where the linearisation declares (`Estimated`) that they cost less, or declares nothing.
-        """
-        q, Q, known = self._at.residual, self.residual, estimates(self._at)
-        m, N = self._B.shape
-        if known is not None and m * known.work.products > known.work.gram + m * N**2:
-            W = self._B * q / Q[:, None]
-            K = W @ self._at.gram() @ W.T
-        else:
-            K = array_namespace(Q).stack([self.jvp(g) for g in self._gradients()])
-        return (K + K.T) / 2
-
-    def jacobian(self) -> Array:
-        """Return W J, shape (m, P), the partial derivatives of Q.
-
-        Raises
-        ------
-        ValueError
-            If the diagonal of the inner product is not known.
-        """
-        if self._mass is None:
-            raise ValueError("the partial derivatives of parts need a problem with `mass`")
-        return array_namespace(self.residual).stack([self._mass * g for g in self._gradients()])
+        Q = xp.sqrt(2 * (self.energies + C))  # (1)
+        super().__init__(at, lambda: B * q / Q[:, None], Q, mass)  # (2)

@@ -8,11 +8,14 @@ import pytest
 
 from gradflow.curvature import (
     Armijo,
+    BlockSweep,
+    ColumnSketch,
     Cubic,
     CurvatureDiagonal,
     GaussNewton,
     Hessian,
     MarquardtDamping,
+    RowSketch,
     StrongWolfe,
     TrustRegion,
 )
@@ -93,6 +96,9 @@ AUXILIARY = {
     "AdaptiveIEQ-printed": AdaptiveIEQ(form="printed"),
     **{f"ExpSAV-{form}": ExpSAV(form=form, scale=2.0, stabilization=2.0) for form in EXP_SAV_FORMS},
     **{f"IEQ-{solver}": IEQ(solver=solver, stabilization=2.0) for solver in ("auto", "gram", "parameter", "cg")},
+    "IEQ-sweep": IEQ(solver=BlockSweep(((3, 0), (1, 2))), stabilization=2.0),
+    "IEQ-columns": IEQ(solver=ColumnSketch(2, fresh=False)),
+    "IEQ-rows": IEQ(solver=RowSketch(3, fresh=False)),
 }
 WRAPPED = {
     **{f"Restart-{name}": Restart(scheme) for name, scheme in AUXILIARY.items()},

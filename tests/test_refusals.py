@@ -252,6 +252,10 @@ def of_schemes():
     yield "Nystrom", gf.curvature.Nystrom, of | {"rank": 2}, truncated | {"seed": WHOLE}
     sketch = {"of": OBJECT, "size": COUNT, "kind": OBJECT, "seed": WHOLE, "fresh": {"True", "False"}}
     yield "Sketched", gf.curvature.Sketched, of | {"size": 2}, sketch
+    step = {"size": COUNT, "kind": OBJECT, "seed": WHOLE, "fresh": {"True", "False"}}
+    yield "ColumnSketch", gf.curvature.ColumnSketch, {"size": 2}, step
+    yield "RowSketch", gf.curvature.RowSketch, {"size": 2}, step | {"full_gradient": {"True", "False"}}
+    yield "BlockSweep", gf.curvature.BlockSweep, {}, {"blocks": OBJECT, "sweep": OBJECT}
     average = {"of": OBJECT, "beta": BELOW_1, "form": OBJECT, "rank": COUNT}
     yield "MovingAverage", gf.curvature.MovingAverage, of | {"form": "low_rank", "rank": 2}, average
     mixture = {"parts": (of["of"],), "weights": (1.0,)}

@@ -27,14 +27,13 @@ d_b|^2 / 2``, and Jacobi none for three blocks or more. The safe factor 1 / l of
 
 The sums of (1) cost ``N P s`` for blocks of size s, where the whole system costs ``N P min(N, P)``.
 
-=======  =========  =======================
-symbol   code       shape
-=======  =========  =======================
-q        q          (N,)
-d_b      d          (s,)
-J_b      at         map (s,) to (N,)
-A, h     A, h       LinearPart, (P,) or None
-=======  =========  =======================
+======  ====  ================
+symbol  code  shape
+======  ====  ================
+q       q     (N,)
+d_b     d     (s,)
+J_b     at_b  map (s,) to (N,)
+======  ====  ================
 
 Source: "Assessment of the research value of the IEQ method", for layers; (3) and (4) are derived here.
 """
@@ -47,14 +46,14 @@ from typing import Any
 
 from ..description import found
 from ..energies.dense import DenseLinearization
-from ..energies.linear import Diagonal, LinearPart, Scalar, Shift
+from ..energies.linear import Diagonal, LinearPart, Shift
 from ..energies.protocols import Linearization, Problem, problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import one_of, whole_number
 from .block_diagonal import PARTITIONS
-from .damped_step import JACOBIAN_LIMIT, DampedStep, damped_step
+from .damped_step import JACOBIAN_LIMIT, DampedStep, DampedSystem, damped_step
 
-__all__ = ["SWEEPS", "BlockLinearization", "BlockSweep", "diagonal_of", "swept"]
+__all__ = ["SWEEPS", "BlockLinearization", "BlockSweep", "swept"]
 
 SWEEPS = ("gauss-seidel", "jacobi")
 """The orders of a sweep, equation (2)."""
@@ -118,27 +117,6 @@ class BlockLinearization:
         return xp.stack([self.jvp(self.vjp(identity[i, :])) for i in range(N)])
 
 
-def diagonal_of(A: LinearPart, what: str) -> Array | float:
-    """Return the diagonal of a linear part, a number or (P,).
-
-    Parameters
-    ----------
-    A : LinearPart
-        The linear part.
-    what : str
-        What needs it, for the message.
-
-    Raises
-    ------
-    ValueError
-        If it is neither a number nor a `Diagonal`.
-    """
-    diagonal = A.diagonal if isinstance(A, Diagonal) else A.scalar
-    if diagonal is None:
-        raise ValueError(f"{what} needs a diagonal linear part, got {found(A)}")
-    return diagonal
-
-
 @dataclass(frozen=True)
 class BlockSweep:
     """One sweep over blocks of parameters, equation (1): ``gf.IEQ(solver=gf.curvature.BlockSweep("neuron"))``.
@@ -179,6 +157,13 @@ class BlockSweep:
     def groups(self, problem: Problem, theta: Array) -> list[Array]:
         """Return the indices of each block, int arrays (s,).
 
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta : array (P,)
+            Parameters.
+
         Raises
         ------
         ValueError
@@ -200,27 +185,21 @@ class BlockSweep:
             )
         return [xp.asarray(block) for block in self.blocks]
 
-    def direction(
-        self,
-        problem: Problem,
-        theta: Array,
-        at: Linearization,
-        q: Array,
-        h: Array | None,
-        A: LinearPart,
-        dt: Scalar,
-        tol: float | None = None,
-    ) -> DampedStep:
-        """Return d, (P,), of the sweep (1) and J d, (N,); the arguments are those of `InexactSolver`.
+    def direction(self, system: DampedSystem) -> DampedStep:
+        """Return d, (P,), of the sweep (1) and J d, (N,).
+
+        Parameters
+        ----------
+        system : DampedSystem
+            The system of a step.
 
         Raises
         ------
         ValueError
             If the blocks do not suit the problem, or A or the inner product is not diagonal.
         """
-        xp, mass, diagonal = array_namespace(theta), problem_ability(problem, "mass"), diagonal_of(A, "BlockSweep")
-        if mass is None:
-            raise ValueError("BlockSweep needs a problem with a diagonal inner product, declared as `mass`")
+        problem, theta, at, q, h, _, dt, tol = system
+        xp, mass, diagonal = array_namespace(theta), system.mass_for("BlockSweep"), system.diagonal_for("BlockSweep")
         groups, P = self.groups(problem, theta), theta.shape[0]
         order = xp.concat(groups)
         place = xp.argsort(order)  # of an entry of theta in the joined blocks

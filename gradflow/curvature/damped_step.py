@@ -67,14 +67,23 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from ..description import found
 from ..energies.linear import Diagonal, LinearPart, Scalar
-from ..energies.protocols import Linearization, Problem, estimates
+from ..energies.protocols import Linearization, Problem, estimates, problem_ability
 from ..namespace import Array, Namespace, array_namespace, is_numpy
 from ..refusals import one_of
 from .iteration_bound import iteration_bound
 from .lapack import cholesky_solve, identity_plus
 
-__all__ = ["SOLVERS", "DampedStep", "InexactSolver", "choose_solver", "damped_step", "solve_identity_plus"]
+__all__ = [
+    "SOLVERS",
+    "DampedStep",
+    "DampedSystem",
+    "InexactSolver",
+    "choose_solver",
+    "damped_step",
+    "solve_identity_plus",
+]
 
 SOLVERS = ("auto", "gram", "parameter", "cg")
 """The solvers of (1), and ``auto``, which chooses one."""
@@ -99,6 +108,63 @@ class DampedStep(NamedTuple):
     """J d, (N,)."""
 
 
+class DampedSystem(NamedTuple):
+    """The system (1) of one step, and where it comes from."""
+
+    problem: Problem
+    """The energy, with its inner product."""
+    theta: Array
+    """Where J is taken, (P,)."""
+    at: Linearization
+    """The linearisation with J."""
+    q: Array
+    """The residual, or the auxiliary variable in its place, (N,)."""
+    h: Array | None
+    """L theta, (P,); None for zero."""
+    A: LinearPart
+    """L + S."""
+    dt: Scalar
+    """Step size."""
+    tol: float | None
+    """Tolerance of conjugate gradients; None for the usual one."""
+
+    def mass_for(self, what: str) -> Array | float:
+        """Return the diagonal of the inner product, a number or (P,).
+
+        Parameters
+        ----------
+        what : str
+            What needs it, for the message.
+
+        Raises
+        ------
+        ValueError
+            If it is not diagonal or not known.
+        """
+        mass: Array | float | None = problem_ability(self.problem, "mass")
+        if mass is None:
+            raise ValueError(f"{what} needs a problem with a diagonal inner product, declared as `mass`")
+        return mass
+
+    def diagonal_for(self, what: str) -> Array | float:
+        """Return the diagonal of L + S, a number or (P,).
+
+        Parameters
+        ----------
+        what : str
+            What needs it, for the message.
+
+        Raises
+        ------
+        ValueError
+            If L + S is neither a number nor a `Diagonal`.
+        """
+        diagonal = self.A.diagonal if isinstance(self.A, Diagonal) else self.A.scalar
+        if diagonal is None:
+            raise ValueError(f"{what} needs a diagonal linear part, got {found(self.A)}")
+        return diagonal
+
+
 @runtime_checkable
 class InexactSolver(Protocol):
     """An approximate solver of (1) for `gradflow.IEQ`, whose scaling tau makes its law exact for every direction.
@@ -106,27 +172,13 @@ class InexactSolver(Protocol):
     The library has `gradflow.curvature.BlockSweep`, `gradflow.curvature.ColumnSketch` and `gradflow.curvature.RowSketch`.
     """
 
-    def direction(
-        self,
-        problem: Problem,
-        theta: Array,
-        at: Linearization,
-        q: Array,
-        h: Array | None,
-        A: LinearPart,
-        dt: Scalar,
-        tol: float | None,
-    ) -> DampedStep:
+    def direction(self, system: DampedSystem) -> DampedStep:
         """Return an approximate solution d of (1), and J d.
 
         Parameters
         ----------
-        problem : Problem
-            The energy, with its inner product.
-        theta : array (P,)
-            Where J is taken.
-        at, q, h, A, dt, tol : Linearization, array (N,), array (P,) or None, LinearPart, float, float or None
-            As in `damped_step`.
+        system : DampedSystem
+            The system of a step.
 
         Raises
         ------
@@ -288,13 +340,13 @@ def _parameter_side(
 
 
 def solve_identity_plus(K: Array, b: Array) -> Array:
-    """Return (I + K)^{-1} b, (n,), for a symmetric positive semi-definite K; NaN for data that are not finite.
+    """Return (I + K)^{-1} b, (N,), for a symmetric positive semi-definite K; NaN for data that are not finite.
 
     Parameters
     ----------
-    K : array (n, n)
+    K : array (N, N)
         The matrix.
-    b : array (n,)
+    b : array (N,)
         The right-hand side.
     """
     xp = array_namespace(K, b)

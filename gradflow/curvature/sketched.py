@@ -108,7 +108,7 @@ def draw(kind: str, P: int, d: int, rng: np.random.Generator) -> Array:
 
 
 def draw_at(theta: Array, n: int, kind: str, size: int, seed: int, *, fresh: bool = True) -> Array:
-    """Return the matrix T, (n, d), d = min(size, n), of one theta, of its dtype and library.
+    """Return the matrix T of shape (n, d), d = min(size, n), of one theta, in its dtype and library.
 
     Parameters
     ----------

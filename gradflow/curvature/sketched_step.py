@@ -1,7 +1,8 @@
 r"""Sketched systems in the place of the linear system of IEQ: in a subspace of the parameters, or for combinations of residuals.
 
 The increment of IEQ solves ``(A / dt + J^* J) d = -(J^* q + h)`` (`gradflow.curvature.damped_step`). Let S be a random
-matrix, `gradflow.curvature.sketched`, drawn anew for each theta.
+matrix, drawn as in `gradflow.curvature.sketched`: by the seed and, if `fresh`, by a digest of theta. A run can therefore be
+repeated and resumed, but with fresh draws a rounding error in theta changes the steps that follow.
 
 *Columns.* S has k columns of length P, and d = S z is the minimiser of the model of IEQ in the range of S,
 
@@ -43,13 +44,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..energies.linear import LinearPart, Scalar
 from ..energies.parts import RowsLinearization
-from ..energies.protocols import Linearization, Problem, problem_ability
+from ..energies.protocols import problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import instance, one_of, whole_number
-from .block_sweep import diagonal_of
-from .damped_step import DampedStep, damped_step, solve_identity_plus
+from .damped_step import DampedStep, DampedSystem, damped_step, solve_identity_plus
 from .sketched import SKETCHES, draw_at
 
 __all__ = ["ColumnSketch", "RowSketch"]
@@ -66,22 +65,29 @@ class _Sketch:
     kind : {"gaussian", "sparse", "srht"}
         The kind of the sketch.
     seed : int
-        Of the draws, >= 0. A draw depends on it and on theta, and on nothing else.
+        Of the draws, >= 0.
+    fresh : bool
+        Whether each theta has a draw of its own, or a run one draw.
 
     Raises
     ------
     ValueError
-        If the kind is unknown or a number is out of its range.
+        If the kind is unknown, `fresh` is not True or False, or a number is out of its range.
     """
 
     size: int
     kind: str = "gaussian"
     seed: int = 0
+    fresh: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", whole_number("size", self.size, 1))
         one_of("kind", self.kind, SKETCHES)
         object.__setattr__(self, "seed", whole_number("seed", self.seed))
+        instance("fresh", self.fresh, bool, "True or False")
+
+    def _drawn(self, theta: Array, n: int) -> Array:
+        return draw_at(theta, n, self.kind, self.size, self.seed, fresh=self.fresh)
 
 
 @dataclass(frozen=True)
@@ -95,12 +101,14 @@ class ColumnSketch(_Sketch):
     kind : {"gaussian", "sparse", "srht"}
         The kind of the sketch.
     seed : int
-        Of the draws, >= 0. A draw depends on it and on theta, and on nothing else.
+        Of the draws, >= 0.
+    fresh : bool
+        Whether each theta has a draw of its own, or a run one draw.
 
     Raises
     ------
     ValueError
-        If the kind is unknown or a number is out of its range; at a step, if the inner product or the linear part is not
+        If the kind is unknown, `fresh` is not True or False, or a number is out of its range; at a step, if the inner product or the linear part is not
         diagonal.
 
     Examples
@@ -118,29 +126,23 @@ class ColumnSketch(_Sketch):
     True
     """
 
-    def direction(
-        self,
-        problem: Problem,
-        theta: Array,
-        at: Linearization,
-        q: Array,
-        h: Array | None,
-        A: LinearPart,
-        dt: Scalar,
-        tol: float | None = None,
-    ) -> DampedStep:
-        """Return d, (P,), of (1) and J d, (N,); the arguments are those of `InexactSolver`.
+    def direction(self, system: DampedSystem) -> DampedStep:
+        """Return d, (P,), of (1) and J d, (N,).
+
+        Parameters
+        ----------
+        system : DampedSystem
+            The system of a step.
 
         Raises
         ------
         ValueError
             If A or the inner product is not diagonal.
         """
-        xp, mass, P = array_namespace(theta), problem_ability(problem, "mass"), theta.shape[0]
-        if mass is None:
-            raise ValueError("ColumnSketch needs a problem with a diagonal inner product, declared as `mass`")
-        root = xp.sqrt(1 / dt + diagonal_of(A, "ColumnSketch") + 0 * theta)
-        T = draw_at(theta, P, self.kind, self.size, self.seed)
+        _, theta, at, q, h, _, dt, _ = system
+        xp, mass, P = array_namespace(theta), system.mass_for("ColumnSketch"), theta.shape[0]
+        root = xp.sqrt(1 / dt + system.diagonal_for("ColumnSketch") + 0 * theta)
+        T = self._drawn(theta, P)
         U, sigma, _ = xp.linalg.svd(root[:, None] * T, full_matrices=False)
         kept = sigma > float(xp.finfo(sigma.dtype).eps) * P * sigma[0]
         S = U[:, : int(xp.sum(xp.astype(kept, xp.int64)))] / (root * (mass + 0 * theta) ** 0.5)[:, None]
@@ -161,14 +163,16 @@ class RowSketch(_Sketch):
     kind : {"gaussian", "sparse", "srht"}
         The kind of the sketch.
     seed : int
-        Of the draws, >= 0. A draw depends on it and on theta, and on nothing else.
+        Of the draws, >= 0.
+    fresh : bool
+        Whether each theta has a draw of its own, or a run one draw.
     full_gradient : bool
         Which form of (2): whether the right-hand side has all residuals.
 
     Raises
     ------
     ValueError
-        If the kind is unknown, `full_gradient` is not True or False, or a number is out of its range.
+        If the kind is unknown, `fresh` or `full_gradient` is not True or False, or a number is out of its range.
 
     Examples
     --------
@@ -188,20 +192,17 @@ class RowSketch(_Sketch):
         super().__post_init__()
         instance("full_gradient", self.full_gradient, bool, "True or False")
 
-    def direction(
-        self,
-        problem: Problem,
-        theta: Array,
-        at: Linearization,
-        q: Array,
-        h: Array | None,
-        A: LinearPart,
-        dt: Scalar,
-        tol: float | None = None,
-    ) -> DampedStep:
-        """Return d, (P,), of (2) and J d, (N,); the arguments are those of `InexactSolver`."""
+    def direction(self, system: DampedSystem) -> DampedStep:
+        """Return d, (P,), of (2) and J d, (N,).
+
+        Parameters
+        ----------
+        system : DampedSystem
+            The system of a step.
+        """
+        problem, theta, at, q, h, A, dt, tol = system
         mass = problem_ability(problem, "mass")
-        W = draw_at(theta, q.shape[0], self.kind, self.size, self.seed).T
+        W = self._drawn(theta, q.shape[0]).T
         rows, W_q = RowsLinearization(at, W, W @ at.residual, mass), W @ q
         if self.full_gradient:
             W_q, h = 0 * W_q, at.vjp(q) if h is None else at.vjp(q) + h

@@ -59,7 +59,7 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from ..curvature import SOLVERS, damped_step
-from ..curvature.damped_step import DampedStep, InexactSolver
+from ..curvature.damped_step import DampedStep, DampedSystem, InexactSolver
 from ..energies.linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
 from ..energies.protocols import LeastSquares, Linearization, Problem, linear_part, problem_ability
 from ..namespace import Array, array_namespace
@@ -156,7 +156,7 @@ class IEQ:
 
         def direction(q: Array, h: Array | None) -> DampedStep:
             if not isinstance(self.solver, str):
-                return self.solver.direction(problem, theta, at, q, h, A, dt, self.tol)
+                return self.solver.direction(DampedSystem(problem, theta, at, q, h, A, dt, self.tol))
             return damped_step(at, q, h, A, dt, mass=mass, n_parameters=P, solver=self.solver, tol=self.tol)
 
         theta_new, q = ieq_update(

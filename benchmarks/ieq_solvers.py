@@ -10,6 +10,7 @@ steps that raised the true energy; the least multiple tau; and the median time o
 import argparse
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from threadpoolctl import threadpool_limits
@@ -80,9 +81,7 @@ def main() -> None:
             for dt in SIZES:
                 runs = [run(problem, net.init(k, dtype="float64"), solver, dt, args.steps) for k in range(args.seeds)]
                 ends = [E[-1] / E[0] for E, _, _ in runs]
-                rises = sum(b > a for E, _, _ in runs for a, b in zip(E, E[1:], strict=False)) / (
-                    args.seeds * args.steps
-                )
+                rises = sum(b > a for E, _, _ in runs for a, b in pairwise(E)) / (args.seeds * args.steps)
                 least = min(min(seen) for _, seen, _ in runs)
                 ms = 1e3 * median(t for _, _, times in runs for t in times)
                 shown = f"{median(ends):7.1e} ({max(ends):7.1e}) {rises:5.0%} {least:6.3f} {ms:5.0f}"

@@ -1,4 +1,4 @@
-r"""The linearisation of the roots of the parts of a sum of squares.
+r"""The linearisation of the roots of the parts of a sum of squares, or of any sum.
 
 The residuals of a least-squares problem are divided into m parts. With ``F_i`` half the sum of squares in part i and a
 constant C, the roots
@@ -8,6 +8,8 @@ constant C, the roots
 are residuals of the same energy up to a constant. Their derivative is a row sketch of J,
 
 .. math:: \mathrm{d}Q = W J, \qquad W_{ik} = q_k / Q_i \ \text{for k in part i, else 0}.                   \tag{2}
+
+For terms ``F_i`` of any kind, with gradients ``g_i``, the derivative is ``(g_i, .)_M / Q_i``.
 
 For one residual in each part and C = 0, W is a diagonal of signs: Q is q up to signs.
 
@@ -31,7 +33,7 @@ from ..namespace import Array, array_namespace
 from ..refusals import real_array
 from .protocols import Linearization, estimates
 
-__all__ = ["PartsLinearization", "RowsLinearization", "part_of_each"]
+__all__ = ["PartsLinearization", "RowsLinearization", "TermsLinearization", "part_of_each"]
 
 
 def part_of_each(parts: int | tuple[int, ...], n_residuals: int) -> tuple[int, ...]:
@@ -162,3 +164,62 @@ class PartsLinearization(RowsLinearization):
         """F of each part, (m,)."""
         Q = xp.sqrt(2 * (self.energies + C))  # (1)
         super().__init__(at, lambda: B * q / Q[:, None], Q, mass)  # (2)
+
+
+class TermsLinearization:
+    """A `Linearization` of the roots (1) of energies ``F_i`` of any kind, from their gradients.
+
+    Parameters
+    ----------
+    energies : array (m,)
+        The energies.
+    gradients : array (m, P)
+        Their gradients in the inner product.
+    C : float
+        The constant of (1), in the units of the energy.
+    inner : callable
+        The inner product, of two vectors (P,); returns 0-d.
+    mass : float or array (P,) or None
+        Its diagonal; None if it is not known, and then `jacobian` is of no use.
+    """
+
+    def __init__(
+        self,
+        energies: Array,
+        gradients: Array,
+        C: float,
+        inner: Callable[[Array, Array], Array],
+        mass: Array | float | None = None,
+    ) -> None:
+        self._g, self._inner, self._mass = gradients, inner, mass
+        self.energies: Array = energies
+        """F of each part, (m,)."""
+        self.residual: Array = array_namespace(energies).sqrt(2 * (energies + C))  # (1)
+        """Q, (m,)."""
+
+    def jvp(self, d: Array) -> Array:
+        """Return the derivatives of the roots along d, shape (m,), for d of shape (P,)."""
+        xp, m = array_namespace(d), self.residual.shape[0]
+        return xp.stack([self._inner(self._g[i, :], d) for i in range(m)]) / self.residual
+
+    def vjp(self, u: Array) -> Array:
+        """Return the sum of ``u_i g_i / Q_i``, shape (P,): the adjoint of `jvp` in the inner product."""
+        return (real_array("u", u, {"m": self.residual.shape[0]}, self.residual.dtype) / self.residual) @ self._g
+
+    def gram(self) -> Array:
+        """Return ``(g_i, g_j)_M / (Q_i Q_j)``, shape (m, m), symmetric to the last bit."""
+        Q = self.residual
+        K = array_namespace(Q).stack([self.jvp(self._g[i, :]) for i in range(Q.shape[0])]) / Q[:, None]
+        return (K + K.T) / 2
+
+    def jacobian(self) -> Array:
+        """Return the partial derivatives of Q, shape (m, P).
+
+        Raises
+        ------
+        ValueError
+            If the diagonal of the inner product is not known.
+        """
+        if self._mass is None:
+            raise ValueError("the partial derivatives of parts need a problem with `mass`")
+        return self._mass * self._g / self.residual[:, None]

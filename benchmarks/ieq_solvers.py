@@ -1,10 +1,10 @@
 """Restarted IEQ with its whole linear system, with sweeps over blocks of parameters, and with sketches: one table.
 
-    python benchmarks/ieq_solvers.py [--steps 50] [--seeds 5] [--threads 1]
+    python benchmarks/ieq_solvers.py [--samples 1000] [--steps 50] [--seeds 5] [--threads 1]
 
-A two-layer tanh network of 10 inputs and width 100 (P = 1200) is fitted to 800 samples of Example 1. For each solver and step
+A two-layer tanh network of 10 inputs and width 100 (P = 1200) is fitted to samples of Example 1, a fifth of which is put aside. For each solver and step
 size: the energy at the end over that at the start, the median and in brackets the largest of the initial values; the share of
-steps that raised the true energy; the least multiple tau; and the median time of a step.
+steps that raised the true energy; the least multiple tau; and the shortest time of a step in ms.
 """
 
 import argparse
@@ -66,11 +66,12 @@ def run(problem, theta, solver, dt, steps):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=5, help="initial values")
     parser.add_argument("--threads", type=int, default=1, help="BLAS threads")
     args = parser.parse_args()
-    data = gf.datasets.sin_cos(n_inputs=10, n_samples=1000, seed=0)
+    data = gf.datasets.sin_cos(n_inputs=10, n_samples=args.samples, seed=0)
     net = gf.TwoLayerNet(10, 100, activation="tanh", scaling="ntk")
     problem = gf.Regression(net, data.x_train, data.y_train)
     print(f"N = {problem.n_samples}, P = {net.n_parameters}, {args.steps} steps, {args.seeds} initial values")
@@ -83,7 +84,7 @@ def main() -> None:
                 ends = [E[-1] / E[0] for E, _, _ in runs]
                 rises = sum(b > a for E, _, _ in runs for a, b in pairwise(E)) / (args.seeds * args.steps)
                 least = min(min(seen) for _, seen, _ in runs)
-                ms = 1e3 * median(t for _, _, times in runs for t in times)
+                ms = 1e3 * min(t for _, _, times in runs for t in times)
                 shown = f"{median(ends):7.1e} ({max(ends):7.1e}) {rises:5.0%} {least:6.3f} {ms:5.0f}"
                 cells.append(f"{shown:43}")
             print(f"{name:30} | " + " | ".join(cells), flush=True)

@@ -1,5 +1,6 @@
 """What stands for the linear system of IEQ: sweeps over blocks of parameters, and sketched systems."""
 
+from importlib import import_module
 from itertools import product
 
 import numpy as np
@@ -14,6 +15,7 @@ from gradflow.schemes.state import AuxState
 from network_cases import network_case
 
 C = gf.curvature
+damped_step = import_module("gradflow.curvature.damped_step")
 P, N = 8, 16
 BLOCKS = ((5, 0, 2), (7,), (1, 3, 4, 6))
 SOLVERS = {
@@ -133,14 +135,18 @@ def test_blocks_of_a_network_are_those_of_its_curvature(time_scale, kind):
     np.testing.assert_allclose(found / np.linalg.norm(found), wanted / np.linalg.norm(wanted), atol=1e-10)
 
 
-@pytest.mark.parametrize("sweep", block_sweep.SWEEPS)
+@pytest.mark.parametrize("name", SOLVERS)
 @pytest.mark.parametrize(("linear", "mass"), CASES[::2])
-def test_products_replace_a_jacobian_that_is_too_large(linear, mass, sweep, monkeypatch):
+def test_products_replace_a_jacobian_that_is_too_large(linear, mass, name, monkeypatch):
     case = residual_case(4, P, N, linear=linear, mass=mass)
-    wanted = step_of(C.BlockSweep(BLOCKS, sweep), case, 0.7)
-    monkeypatch.setattr(block_sweep, "JACOBIAN_LIMIT", 0)
-    new = step_of(C.BlockSweep(BLOCKS, sweep), case, 0.7)
+    wanted = step_of(SOLVERS[name], case, 0.7)
+    monkeypatch.setattr(damped_step, "JACOBIAN_LIMIT", 0)
+    new = step_of(SOLVERS[name], case, 0.7)
     np.testing.assert_allclose(new.theta, wanted.theta, rtol=1e-9)
+
+
+def test_a_block_from_products_has_the_matrices_of_its_maps():
+    case = residual_case(4, P, N)
     at = block_sweep.BlockLinearization(
         case.problem.linearize(case.theta), lambda v: v[:3], lambda d: np.r_[d, 0 * d, 0, 0]
     )
@@ -280,6 +286,15 @@ def test_runs_repeat_and_go_on_from_a_checkpoint(name, tmp_path):
     if "-" in name and name != "gauss-seidel":
         other = type(SOLVERS[name])(SOLVERS[name].size, SOLVERS[name].kind, seed=1)
         assert not np.array_equal(run(20, solver=other).theta, whole.theta)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_with_the_test_of_the_true_energy_it_never_rises(name):
+    case = residual_case(15, P, N, scale=3.0)
+    control = gf.ByGainRatio(dt_init=1e4)
+    run = gf.solve(case.problem, gf.Restart(gf.IEQ(solver=SOLVERS[name])), case.theta, dt=control, steps=15)
+    assert np.all(np.diff(run.history["energy"]) <= 0)
+    assert run.history["energy"][-1] < 0.9 * run.history["energy"][0]
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ from ..energies.protocols import Linearization, Problem, problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import one_of, whole_number
 from .block_diagonal import PARTITIONS
-from .damped_step import JACOBIAN_LIMIT, DampedStep, DampedSystem, damped_step
+from .damped_step import DampedStep, DampedSystem, damped_step
 
 __all__ = ["SWEEPS", "BlockLinearization", "BlockSweep", "swept"]
 
@@ -203,7 +203,7 @@ class BlockSweep:
         groups, P = self.groups(problem, theta), theta.shape[0]
         order = xp.concat(groups)
         place = xp.argsort(order)  # of an entry of theta in the joined blocks
-        J = at.jacobian() if q.shape[0] * P <= JACOBIAN_LIMIT else None
+        J = system.jacobian()
 
         def of_block(group: Array, before: int) -> Callable[[Array], tuple[Array, Array]]:
             def inside(v: Array) -> Array:

@@ -128,6 +128,11 @@ class DampedSystem(NamedTuple):
     tol: float | None
     """Tolerance of conjugate gradients; None for the usual one."""
 
+    def jacobian(self) -> Array | None:
+        """Return J, (N, P), or None if it has too many entries to be stored."""
+        few = self.q.shape[0] * self.theta.shape[0] <= JACOBIAN_LIMIT
+        return self.at.jacobian() if few else None
+
     def mass_for(self, what: str) -> Array | float:
         """Return the diagonal of the inner product, a number or (P,).
 

@@ -9,7 +9,7 @@ repeated and resumed, but with fresh draws a rounding error in theta changes the
 .. math:: S^*\Bigl(\frac{A}{\Delta t} + J^* J\Bigr) S\, z = -S^*(J^* q + h).                              \tag{1}
 
 With ``S^* (A / dt) S = I``, which changes the basis and not the subspace, this is ``(I + (J S)^T J S) z = -S^* (J^* q + h)``:
-k products with J, and no Jacobian. It is IEQ for the k parameters z, and tau = 1.
+k products with J; if J can be stored, one matrix product. It is IEQ for the k parameters z, and tau = 1.
 
 *Rows.* ``W = S^T`` has k rows of length N, and k combinations of residuals stand for N: in the matrix alone, or in the
 gradient too,
@@ -44,8 +44,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..energies.dense import DenseLinearization
 from ..energies.parts import RowsLinearization
-from ..energies.protocols import problem_ability
+from ..energies.protocols import Linearization, problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import instance, one_of, whole_number
 from .damped_step import DampedStep, DampedSystem, damped_step, solve_identity_plus
@@ -146,7 +147,8 @@ class ColumnSketch(_Sketch):
         U, sigma, _ = xp.linalg.svd(root[:, None] * T, full_matrices=False)
         kept = sigma > float(xp.finfo(sigma.dtype).eps) * P * sigma[0]
         S = U[:, : int(xp.sum(xp.astype(kept, xp.int64)))] / (root * (mass + 0 * theta) ** 0.5)[:, None]
-        B = xp.stack([at.jvp(S[:, j]) for j in range(S.shape[1])], axis=1)
+        J = system.jacobian()
+        B = J @ S if J is not None else xp.stack([at.jvp(S[:, j]) for j in range(S.shape[1])], axis=1)
         right = B.T @ q if h is None else B.T @ q + S.T @ (mass * h)
         z = -solve_identity_plus(B.T @ B, right)  # (1)
         return DampedStep(S @ z, B @ z)
@@ -203,7 +205,10 @@ class RowSketch(_Sketch):
         problem, theta, at, q, h, A, dt, tol = system
         mass = problem_ability(problem, "mass")
         W = self._drawn(theta, q.shape[0]).T
-        rows, W_q = RowsLinearization(at, W, W @ at.residual, mass), W @ q
+        W_q, J = W @ q, system.jacobian()
+        rows: Linearization = RowsLinearization(at, W, W_q, mass)
+        if J is not None and mass is not None:
+            rows = DenseLinearization(W_q, W @ J, mass)
         if self.full_gradient:
             W_q, h = 0 * W_q, at.vjp(q) if h is None else at.vjp(q) + h
         d = damped_step(rows, W_q, h, A, dt, mass=mass, n_parameters=theta.shape[0], tol=tol).d  # (2)

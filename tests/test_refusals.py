@@ -157,7 +157,7 @@ def of_constructors():
     yield "DenseLeastSquares", dense, {"mass": T3}, functions | mass
     weighted = {"weights": FREE | DOUBLES | NONE | {"truth values"}, "loss": NONE}
     yield "DenseLeastSquares, weights", dense, {"weights": T3}, weighted
-    yield "SumOfEnergies", gf.SumOfEnergies, {"terms": [own()]}, {"terms": OBJECT, "weights": NONE}
+    yield "SumOfEnergies", gf.SumOfEnergies, {"terms": [own()]}, {"terms": OBJECT, "weights": NONE | {"[0.5]"}}
     for loss in (gf.Cauchy, gf.Huber, gf.SoftL1):
         yield loss.__name__, loss, {"scale": 1.0}, {"scale": POSITIVE}
     yield "Diagonal", gf.Diagonal, {"diagonal": T3}, {"diagonal": FREE | DOUBLES}

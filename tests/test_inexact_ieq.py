@@ -10,7 +10,7 @@ import gradflow as gf
 from cases import DTYPES, LINEAR_PARTS, MASSES, affine_case, residual_case
 from gradflow.curvature import block_sweep
 from gradflow.curvature.sketched import SKETCHES, draw_at
-from gradflow.energies.linear import Matrix
+from gradflow.energies.linear import Matrix, Zero
 from gradflow.schemes.state import AuxState
 from network_cases import network_case
 
@@ -183,6 +183,22 @@ def test_a_column_sketch_is_the_step_in_its_subspace(linear, mass, kind):
     new = step_of(C.ColumnSketch(4, kind, 9), case, dt, S, q)
     np.testing.assert_allclose(new.theta - case.theta, d, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(new.aux, q + J @ d, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("name", [name for name in SOLVERS if not name.startswith("rows")])
+def test_a_direction_goes_downhill_by_its_own_length(name, scale):
+    """Before the scaling by IEQ, which would turn a direction of the wrong sign: tau > 1/2, = 1 in a subspace, = s for Jacobi."""
+    case = residual_case(17, P, N, scale=0.5, mass="mean_field")
+    q, dt = scale * np.random.default_rng(3).standard_normal(N), 2.0
+    at = case.problem.linearize(case.theta)
+    B, _, _, J, _ = system(case, case.theta, q, 0.0, dt)
+    found = SOLVERS[name].direction(damped_step.DampedSystem(case.problem, case.theta, at, q, None, Zero(), dt, None))
+    np.testing.assert_allclose(found.J_d, J @ found.d, rtol=1e-11, atol=1e-13 * scale)
+    tau = multiple(B, J.T @ q, found.d)
+    least = {"gauss-seidel": 0.5, "jacobi": 1 / len(BLOCKS)}.get(name, 1 - 1e-12)
+    assert tau >= least
+    assert tau == pytest.approx(1.0, rel=1e-12) or name in block_sweep.SWEEPS
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -256,12 +256,12 @@ def exact_arithmetic(trace: int) -> Iterator[None]:
         matrix = sp.Matrix(K + eye(len(b)))
         return np.array([sp.cancel(x) for x in matrix.adjugate() * sp.Matrix(list(b)) / matrix.det()], dtype=object)
 
-    before = module.array_namespace, module._solve_identity_plus
-    module.array_namespace, module._solve_identity_plus = lambda *arrays: library, solve
+    before = module.array_namespace, module.solve_identity_plus
+    module.array_namespace, module.solve_identity_plus = lambda *arrays: library, solve
     try:
         yield
     finally:
-        module.array_namespace, module._solve_identity_plus = before
+        module.array_namespace, module.solve_identity_plus = before
 
 
 class Explicit:

@@ -32,6 +32,7 @@ import numpy as np
 import sympy as sp
 
 from gradflow import IEQ, SAV
+from gradflow.curvature.block_sweep import swept
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.energies.dense import DenseLeastSquares
 from gradflow.proofs import check, follows
@@ -40,7 +41,7 @@ from gradflow.schemes.gradient_descent import gradient_descent_update
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.sav import sav_update
 from gradflow.schemes.state import AuxState
-from gradflow.symbolic import Map, Space, branches, configured, is_small, is_zero, symbols
+from gradflow.symbolic import AbstractLeastSquares, Map, Space, branches, configured, is_small, is_zero, symbols
 
 EVERY = "every dimension and inner product"
 dt, C, F, r = sp.symbols("dt C F r", positive=True)
@@ -525,6 +526,146 @@ def gauss_seidel_blocks_always_dissipate():
             assert is_zero(J.adjoint(q_new) + step / dt)  # the block has been solved with the q that the last one left
             q = q_new
         assert is_zero(q @ q - start @ start + loss)
+
+
+# %% [markdown]
+# ## Inexact solvers
+#
+# `IEQ` takes the best multiple $\tau d$ of whatever its solver returns, and its law does not ask where d comes from. One sweep over
+# blocks is `swept`, the function that runs: one iteration of the Gauss-Seidel or the Jacobi method for the system B of IEQ. With D
+# its diagonal blocks, B = D + U + U^*, and $\tau = b/c$ with $b = -(J^*q + h, d)$ and $c = (d, Bd)$,
+#
+# $$b = \tfrac12(d, (B + D)d) \ \text{(Gauss-Seidel)}, \qquad b = (d, Dd) \ \text{(Jacobi)}, \qquad
+# l\,(d, Dd) - (d, Bd) = (l - 1)\,\alpha + \sum_{b < c} |J_b d_b - J_c d_c|^2 \tag{4}$$
+#
+# with $\alpha$ the part of the damping and of L and S. So $\tau \ge \tfrac12 + \tfrac1{2l}$ and $\tau \ge \tfrac1l$.
+
+
+# %%
+class AnySolver:
+    """An inexact solver that returns an arbitrary direction."""
+
+    def direction(self, system):
+        """Return d and J d."""
+        d = system.at.J.source.vector("d")
+        return DampedStep(d, system.at.jvp(d))
+
+
+@check("identity", "every dimension, inner product, L and S, every carried q and every direction of the solver")
+def law_with_an_inexact_solver():
+    """For every d of the solver, |q|^2/2 + (theta, L theta)/2 falls by exactly |td|^2/dt + t^2((Sd,d) + (Ld,d)/2) + |q_new - q|^2/2."""
+    for energy_part in (False, True):
+        P, N = Space("P"), Space("N")
+        L, S = P.operator("L"), P.operator("S")
+        problem = AbstractLeastSquares(P, N, L if energy_part else None)
+        scheme = configured(IEQ, stabilization=S, solver=AnySolver())
+        theta, q = P.vector("theta"), N.vector("q~")
+        old = AuxState(theta, q)
+        new = next(iter(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))).value
+        d, moved = new.theta - theta, new.aux - q
+        assert is_zero(moved - problem.linearize(theta).jvp(d))
+        loss = P.inner(d, d) / dt + P.inner(S(d), d) + moved @ moved / 2
+        change = new.aux @ new.aux / 2 - q @ q / 2
+        if energy_part:
+            loss += P.inner(L(d), d) / 2
+            change += (P.inner(new.theta, L(new.theta)) - P.inner(theta, L(theta))) / 2
+        assert is_zero(change + loss)
+        terms = scheme.energy_terms(problem, old, new, dt)
+        assert is_zero(terms.dissipation + terms.numerical - loss)
+
+
+def sweep_over(count, *, sequential):
+    """Return b, (d, B d), (d, D d), its part without J, and the J_b d_b, of `swept` over blocks with any h_b and A_b."""
+    N = Space("N")
+    q, given, moves = N.vector("q"), [], []
+
+    def block(k):
+        V = Space(f"P{k}")
+        J, A, h, d = Map.between(f"J{k}", V, N), V.operator(f"A{k}"), V.vector("h"), V.vector("d")
+
+        def solve(q_b):
+            # (1/dt + A_b + J_b^* J_b) d_b = -(J_b^* q_b + h_b), as the value of J_b^* q
+            V.relate(J.adjoint(q), -(h + d / dt + A(d) + J.adjoint(J(d))) - J.adjoint(q_b - q))
+            given.append((V, A, h))
+            moves.append(J(d))
+            return d, J(d)
+
+        return solve
+
+    parts, J_d = swept(q, (block(k) for k in range(count)), sequential=sequential)
+    descent, damping = -(q @ J_d), 0
+    for d, (V, A, h) in zip(parts, given, strict=True):
+        descent -= V.inner(h, d)
+        damping += V.inner(d, d) / dt + V.inner(A(d), d)
+    squares = sum(move @ move for move in moves)
+    return descent, damping + J_d @ J_d, damping + squares, damping, moves
+
+
+@check("squares", "2, 3 and 4 blocks, every dimension and inner product of each, every h_b and A_b")
+def multiple_of_a_sweep():
+    """tau = (1 + s)/2 (Gauss-Seidel), s (Jacobi), s = (d, D d)/(d, B d) >= 1/l: l (d, D d) - (d, B d) is a sum of squares."""
+    for count in (2, 3, 4):
+        for sequential in (True, False):
+            descent, B, D, damping, moves = sweep_over(count, sequential=sequential)
+            assert is_zero(2 * descent - (B + D)) if sequential else is_zero(descent - D)
+            pairs = [(moves[i] - moves[j]) for i in range(count) for j in range(i)]
+            gap = (count - 1) * damping + sum(pair @ pair for pair in pairs)
+            assert is_zero(count * D - B - gap)
+            assert damping.is_nonnegative
+
+
+@check("identity", "2 and 3 blocks, every dimension and inner product of each, every h_b and A_b")
+def small_sweeps_are_the_flow():
+    """d_b = -dt (J_b^* q + h_b) + O(dt^2) for both orders, and s = 1 + O(dt): the flow in each block."""
+    for count in (2, 3):
+        for sequential in (True, False):
+            N, seen = Space("N"), []
+            q = N.vector("q")
+
+            def block(k, N=N, q=q, seen=seen):
+                V = Space(f"P{k}")
+                J, A, h, v = Map.between(f"J{k}", V, N), V.operator(f"A{k}"), V.vector("h"), V.vector("v")
+
+                def solve(q_b):
+                    d = -dt * v
+                    V.relate(J.adjoint(q), v + dt * A(v) + dt * J.adjoint(J(v)) - h - J.adjoint(q_b - q))
+                    seen.append(d + dt * (J.adjoint(q) + h))
+                    return d, J(d)
+
+                return solve
+
+            swept(q, (block(k) for k in range(count)), sequential=sequential)
+            assert all(is_small(rest, dt, 2) for rest in seen)
+
+
+@check("identity", EVERY)
+def row_sketch_with_the_full_gradient_descends():
+    """(1/dt + (WJ)^* WJ) d = -J^* q: -(J^* q, d) = |d|^2/dt + |WJd|^2, and d = -dt J^* q + O(dt^2) for every W."""
+    V, N, k = Space("P"), Space("N"), Space("k")
+    J, W = Map.between("J", V, N), Map.between("W", N, k)
+    theta, q, v = V.vector("theta"), N.vector("q"), V.vector("v")
+    d = -dt * v
+    V.relate(J.adjoint(q), v + dt * J.adjoint(W.adjoint(W(J(v)))))
+    assert is_zero(-(q @ J(d)) - V.inner(d, d) / dt - W(J(d)) @ W(J(d)))
+    assert is_small(d + dt * J.adjoint(q), dt, 2)
+    theta_new, q_new = ways(theta, q, d, J(d))[0]
+    step = theta_new - theta
+    assert is_zero(q_new @ q_new - q @ q + 2 * V.inner(step, step) / dt + J(step) @ J(step))
+
+
+@check("counterexample", "J = [[1, 0], [2, 1]], W = [1, 0], q = (1, -1), dt = 1")
+def row_sketch_of_the_gradient_may_point_uphill():
+    """J = [[1, 0], [2, 1]], W = [1, 0], q = (1, -1), dt = 1: d = (-1/2, 0) raises |q|^2; IEQ takes tau = -1/3, and |q|^2 falls from 2 to 65/36."""
+    J, W, q = np.array([[1, 0], [2, 1]], dtype=object), np.array([[1, 0]], dtype=object), vector(1, -1)
+    zero = vector(0, 0)
+    d, _ = matrix_step(zero, W @ q, W @ J, sp.Integer(1))
+    assert d.tolist() == [sp.Rational(-1, 2), 0]
+    raised = q + J @ d
+    assert raised @ raised > q @ q
+    run = lambda: ieq_update(zero, q, inner=np.dot, damping=lambda u: u @ u, direction=lambda q, h: (d, J @ d))  # noqa: E731
+    theta_new, q_new = next(iter(branches(run))).value
+    assert (theta_new - sp.Rational(-1, 3) * d).tolist() == [0, 0]
+    assert q_new @ q_new == sp.Rational(65, 36)
 
 
 # %% [markdown]

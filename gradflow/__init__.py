@@ -22,6 +22,7 @@ from .energies.linear import Diagonal, LinearPart, Matrix, Operator, Shift, Zero
 from .energies.protocols import LeastSquares, Linearization, Problem
 from .energies.robust import Cauchy, Huber, SoftL1
 from .energies.split import SplitEnergy
+from .energies.terms import SumOfEnergies
 from .models import Burgers, Classification, Regression, SmoothedParticles, TwoLayerNet
 from .run.solution import Solution, Status
 from .run.solve import solve
@@ -129,6 +130,7 @@ __all__ = [
     "SourceSAV",
     "SplitEnergy",
     "Status",
+    "SumOfEnergies",
     "Tolerance",
     "TrustRegion",
     "TwoLayerNet",

@@ -10,6 +10,8 @@ from gradflow.curvature import (
     PCG,
     Armijo,
     Bounds,
+    BlockSweep,
+    ColumnSketch,
     Cubic,
     CurvatureDiagonal,
     CurvatureRegion,
@@ -22,6 +24,7 @@ from gradflow.curvature import (
     MarquardtDamping,
     NystromPreconditioner,
     StochasticTrustRegion,
+    RowSketch,
     StrongWolfe,
     TrustRegion,
 )
@@ -120,6 +123,9 @@ AUXILIARY = {
     "AdaptiveIEQ-printed": AdaptiveIEQ(form="printed"),
     **{f"ExpSAV-{form}": ExpSAV(form=form, scale=2.0, stabilization=2.0) for form in EXP_SAV_FORMS},
     **{f"IEQ-{solver}": IEQ(solver=solver, stabilization=2.0) for solver in ("auto", "gram", "parameter", "cg")},
+    "IEQ-sweep": IEQ(solver=BlockSweep(((3, 0), (1, 2))), stabilization=2.0),
+    "IEQ-columns": IEQ(solver=ColumnSketch(2, fresh=False)),
+    "IEQ-rows": IEQ(solver=RowSketch(3, fresh=False)),
 }
 WRAPPED = {
     **{f"Restart-{name}": Restart(scheme) for name, scheme in AUXILIARY.items()},

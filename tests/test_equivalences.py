@@ -198,6 +198,36 @@ def test_restarted_ieq_by_its_gain_ratio_is_the_damped_levenberg_marquardt_metho
     assert np.all(np.diff(energies) <= 0)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_in_mini_batches_it_is_that_method_with_each_batch_tried_until_it_is_accepted(seed):
+    """The damping goes from batch to batch; a rejected trial is repeated on its batch, by the energy of that batch."""
+    problem, theta = network()
+    tried = []
+
+    class Kept(Logged):
+        def judge(self, control, attempt):
+            verdict = super().judge(control, attempt)
+            tried.append((attempt.problem, verdict.accepted, attempt.new.theta))
+            return verdict
+
+    how = {"epochs": 4, "batch_size": 12, "seed": seed}
+    solve(problem, Restart(IEQ()), theta, dt=Kept(ByGainRatio(dt_init=1.0)), **how)
+    damping = NielsenDamping(start_relative=1e-5)
+    method = SecondOrder(curvature=GaussNewton(), metric=Identity(), globalization=damping)
+    state = method.init(problem, theta)
+    first = float(method.step(tried[0][0], state, 1.0).size)
+    tried.clear()
+    run = solve(problem, Restart(IEQ()), theta, dt=Kept(ByGainRatio(dt_init=1 / first)), **how)
+    assert run.rejected > 0
+    assert run.steps == 20
+    for batch, accepted, moved in tried:
+        state = method.step(batch, state, 1.0)
+        assert bool(state.accepted) == accepted
+        if accepted:
+            np.testing.assert_allclose(state.theta, moved, rtol=0, atol=1e-8 * (1 + np.abs(theta).max()))
+    np.testing.assert_allclose(run.theta, state.theta, rtol=0, atol=1e-8 * (1 + np.abs(theta).max()))
+
+
 def test_a_linear_part_of_your_own_acts_along_the_last_axis():
     class Dense:
         scalar = None

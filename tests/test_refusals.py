@@ -157,6 +157,7 @@ def of_constructors():
     yield "DenseLeastSquares", dense, {"mass": T3}, functions | mass
     weighted = {"weights": FREE | DOUBLES | NONE | {"truth values"}, "loss": NONE}
     yield "DenseLeastSquares, weights", dense, {"weights": T3}, weighted
+    yield "SumOfEnergies", gf.SumOfEnergies, {"terms": [own()]}, {"terms": OBJECT, "weights": NONE | {"[0.5]"}}
     for loss in (gf.Cauchy, gf.Huber, gf.SoftL1):
         yield loss.__name__, loss, {"scale": 1.0}, {"scale": POSITIVE}
     yield "Diagonal", gf.Diagonal, {"diagonal": T3}, {"diagonal": FREE | DOUBLES}
@@ -300,6 +301,11 @@ def of_schemes():
     sketch = {"of": OBJECT, "size": COUNT, "kind": OBJECT, "seed": WHOLE, "fresh": {"True", "False"}}
     yield "Sketched", gf.curvature.Sketched, of | {"size": 2}, sketch
     average = {"of": OBJECT, "beta": BELOW_1, "form": OBJECT, "rank": COUNT, "root": {"True", "False"}}
+    step = {"size": COUNT, "kind": OBJECT, "seed": WHOLE, "fresh": {"True", "False"}}
+    yield "ColumnSketch", gf.curvature.ColumnSketch, {"size": 2}, step
+    yield "RowSketch", gf.curvature.RowSketch, {"size": 2}, step | {"full_gradient": {"True", "False"}}
+    yield "BlockSweep", gf.curvature.BlockSweep, {}, {"blocks": OBJECT, "sweep": OBJECT}
+    average = {"of": OBJECT, "beta": BELOW_1, "form": OBJECT, "rank": COUNT}
     yield "MovingAverage", gf.curvature.MovingAverage, of | {"form": "low_rank", "rank": 2}, average
     snapshot = {"fisher": OBJECT, "draws": COUNT, "every": COUNT, "coefficient": FINITE, "seed": WHOLE}
     yield "SnapshotFisher", gf.curvature.SnapshotFisher, {}, snapshot

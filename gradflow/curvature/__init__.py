@@ -5,6 +5,7 @@ from .block_diagonal import BlockDiagonal
 from .block_eigenvalues import block_eigenvalues
 from .block_region import BlockTrustRegion
 from .bounds import Bounds
+from .block_sweep import BlockSweep
 from .capped_cg import capped_cg
 from .curvature_region import CurvatureRegion
 from .damped_step import SOLVERS, damped_step
@@ -39,6 +40,8 @@ from .pcg import PCG
 from .preconditioners import Jacobi, NystromPreconditioner
 from .sketched import Sketched
 from .spectral import Floor, Step
+from .sketched_step import ColumnSketch, RowSketch
+from .spectral import Floor
 from .stationarity import Stationarity, stationarity
 from .stochastic_region import StochasticTrustRegion
 from .structured_secant import StructuredSecant
@@ -60,6 +63,10 @@ __all__ = [
     "ByNoise",
     "BySecondOrderTerm",
     "Control",
+    "BlockSweep",
+    "ByConditionNumber",
+    "ByGradient",
+    "ColumnSketch",
     "Cubic",
     "Curvature",
     "CurvatureDiagonal",
@@ -92,6 +99,7 @@ __all__ = [
     "NystromPreconditioner",
     "Remembering",
     "Root",
+    "RowSketch",
     "Sketched",
     "SnapshotFisher",
     "Stationarity",

@@ -65,16 +65,25 @@ applied to d.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from ..description import found
 from ..energies.linear import Diagonal, LinearPart, Scalar
-from ..energies.protocols import Linearization, estimates
+from ..energies.protocols import Linearization, Problem, estimates, problem_ability
 from ..namespace import Array, Namespace, array_namespace, is_numpy
 from ..refusals import one_of
 from .iteration_bound import iteration_bound
 from .lapack import cholesky_solve, plus_identity
 
-__all__ = ["SOLVERS", "DampedStep", "choose_solver", "damped_step"]
+__all__ = [
+    "SOLVERS",
+    "DampedStep",
+    "DampedSystem",
+    "InexactSolver",
+    "choose_solver",
+    "damped_step",
+    "solve_identity_plus",
+]
 
 SOLVERS = ("auto", "gram", "parameter", "cg")
 """The solvers of (1), and ``auto``, which chooses one."""
@@ -97,6 +106,90 @@ class DampedStep(NamedTuple):
     """Solution of equation (1), (P,)."""
     J_d: Array
     """J d, (N,)."""
+
+
+class DampedSystem(NamedTuple):
+    """The system (1) of one step, and where it comes from."""
+
+    problem: Problem
+    """The energy, with its inner product."""
+    theta: Array
+    """Where J is taken, (P,)."""
+    at: Linearization
+    """The linearisation with J."""
+    q: Array
+    """The residual, or the auxiliary variable in its place, (N,)."""
+    h: Array | None
+    """L theta, (P,); None for zero."""
+    A: LinearPart
+    """L + S."""
+    dt: Scalar
+    """Step size."""
+    tol: float | None
+    """Tolerance of conjugate gradients; None for the usual one."""
+
+    def jacobian(self) -> Array | None:
+        """Return J, (N, P), or None if it has too many entries to be stored."""
+        few = self.q.shape[0] * self.theta.shape[0] <= JACOBIAN_LIMIT
+        return self.at.jacobian() if few else None
+
+    def mass_for(self, what: str) -> Array | float:
+        """Return the diagonal of the inner product, a number or (P,).
+
+        Parameters
+        ----------
+        what : str
+            What needs it, for the message.
+
+        Raises
+        ------
+        ValueError
+            If it is not diagonal or not known.
+        """
+        mass: Array | float | None = problem_ability(self.problem, "mass")
+        if mass is None:
+            raise ValueError(f"{what} needs a problem with a diagonal inner product, declared as `mass`")
+        return mass
+
+    def diagonal_for(self, what: str) -> Array | float:
+        """Return the diagonal of L + S, a number or (P,).
+
+        Parameters
+        ----------
+        what : str
+            What needs it, for the message.
+
+        Raises
+        ------
+        ValueError
+            If L + S is neither a number nor a `Diagonal`.
+        """
+        diagonal = self.A.diagonal if isinstance(self.A, Diagonal) else self.A.scalar
+        if diagonal is None:
+            raise ValueError(f"{what} needs a diagonal linear part, got {found(self.A)}")
+        return diagonal
+
+
+@runtime_checkable
+class InexactSolver(Protocol):
+    """An approximate solver of (1) for `gradflow.IEQ`, whose scaling tau makes its law exact for every direction.
+
+    The library has `gradflow.curvature.BlockSweep`, `gradflow.curvature.ColumnSketch` and `gradflow.curvature.RowSketch`.
+    """
+
+    def direction(self, system: DampedSystem) -> DampedStep:
+        """Return an approximate solution d of (1), and J d.
+
+        Parameters
+        ----------
+        system : DampedSystem
+            The system of a step.
+
+        Raises
+        ------
+        ValueError
+            If the solver does not suit the problem.
+        """
 
 
 def choose_solver(n_residuals: int, n_parameters: int, *, closed_form: bool, diagonal: bool = True) -> str:
@@ -182,7 +275,7 @@ def damped_step(
         q_tilde = _conjugate_gradients(at, b, A, dt, tol)
     else:
         K = _shifted_gram(at, A, dt, mass)
-        q_tilde = _solve_identity_plus(K, b)
+        q_tilde = solve_identity_plus(K, b)
     d = -dt * A.solve_shifted(at.vjp(q_tilde), dt)  # (3)
     d = d if A_h is None else d - dt * A_h
     if K is not None and float(array_namespace(K).linalg.trace(K)) <= GRAM_PRODUCT_LIMIT:
@@ -248,11 +341,19 @@ def _parameter_side(
     del B  # as large as J, and not needed any more
     if h is not None:
         right = right + mass * h / root
-    return -_solve_identity_plus(K, right) / root
+    return -solve_identity_plus(K, right) / root
 
 
-def _solve_identity_plus(K: Array, b: Array) -> Array:
-    """Return (I + K)^{-1} b for a symmetric positive semi-definite K."""
+def solve_identity_plus(K: Array, b: Array) -> Array:
+    """Return (I + K)^{-1} b, (N,), for a symmetric positive semi-definite K; NaN for data that are not finite.
+
+    Parameters
+    ----------
+    K : array (N, N)
+        The matrix.
+    b : array (N,)
+        The right-hand side.
+    """
     xp = array_namespace(K, b)
     x = _cholesky_solve(xp, _identity_plus(xp, K), b)
     if x is not None and bool(xp.all(xp.isfinite(x))):

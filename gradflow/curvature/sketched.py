@@ -46,7 +46,7 @@ from ..refusals import Floats, instance, one_of, whole_number
 from .eigenbasis import Form
 from .model import Approximation, Curvature, Model, curvature_in
 
-__all__ = ["SKETCHES", "Sketched", "SketchedModel", "draw", "hadamard_columns", "signs_in_columns"]
+__all__ = ["SKETCHES", "Sketched", "SketchedModel", "draw", "draw_at", "hadamard_columns", "signs_in_columns"]
 
 SKETCHES = ("gaussian", "sparse", "srht")
 """The kinds of a sketch."""
@@ -105,6 +105,23 @@ def draw(kind: str, P: int, d: int, rng: np.random.Generator) -> Array:
     if kind == "sparse":
         return signs_in_columns(signs, rng.integers(d, size=P), d)
     return hadamard_columns(signs, rng.choice(1 << (P - 1).bit_length(), d, replace=False)) / d**0.5
+
+
+def draw_at(theta: Array, n: int, kind: str, size: int, seed: int, *, fresh: bool = True) -> Array:
+    """Return the matrix T of shape (n, d), d = min(size, n), of one theta, in its dtype and library.
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters; a digest of their bytes is part of the seed.
+    n, kind, size, seed : int, str, int, int
+        The number of rows, the kind, the number of columns wanted, and the seed.
+    fresh : bool
+        Whether the draw depends on theta.
+    """
+    own = int(fingerprint(theta), 16) if fresh else 0
+    T = draw(kind, n, min(size, n), np.random.default_rng([seed, own, _PURPOSE]))
+    return array_namespace(theta).asarray(T, dtype=theta.dtype)
 
 
 class SketchedModel(Approximation):
@@ -220,6 +237,4 @@ class Sketched:
         return SketchedModel(self.of.at(problem, theta), lambda: self._drawn(theta))
 
     def _drawn(self, theta: Array) -> Array:
-        P, own = theta.shape[0], int(fingerprint(theta), 16) if self.fresh else 0
-        T = draw(self.kind, P, min(self.size, P), np.random.default_rng([self.seed, own, _PURPOSE]))
-        return array_namespace(theta).asarray(T, dtype=theta.dtype)
+        return draw_at(theta, theta.shape[0], self.kind, self.size, self.seed, fresh=self.fresh)

@@ -394,6 +394,10 @@ class ProblemAbilities:
     """A method that maps theta to the linearised outputs, block by block; see `Predicting`."""
     parameter_blocks: Callable[[str], list[Array]] | None = None
     """A method that maps a kind of block to a partition of the parameters; see `Predicting`."""
+    term_energies: Callable[[Array], Array] | None = None
+    """A method of a sum that maps theta to the energies F_i of its terms, (m,)."""
+    term_energies_and_gradients: Callable[[Array], tuple[Array, Array]] | None = None
+    """A method of a sum that maps theta to the energies of its terms, (m,), and their gradients, (m, P)."""
     at_step: Callable[[int], Any] | None = None
     """A method of a problem that changes from step to step: it maps n = 0, 1, ... to the problem of step n."""
 

@@ -59,6 +59,7 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from ..curvature import SOLVERS, damped_step
+from ..curvature.damped_step import DampedStep, DampedSystem, InexactSolver
 from ..energies.linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
 from ..energies.protocols import LeastSquares, Linearization, Problem, linear_part, problem_ability
 from ..namespace import Array, array_namespace
@@ -97,8 +98,10 @@ class IEQ:
     ----------
     stabilization : float or LinearPart
         S, 1 / time; a number means that multiple of the identity.
-    solver : {"auto", "gram", "parameter", "cg"}
-        How (3) is solved; `auto` takes the smaller side, and conjugate gradients when both are large.
+    solver : {"auto", "gram", "parameter", "cg"} or InexactSolver
+        How (3) is solved; `auto` takes the smaller side, and conjugate gradients when both are large. Or what stands for its
+        solution: one sweep over blocks of parameters, `gradflow.curvature.BlockSweep`, or the solution of a sketched system,
+        `gradflow.curvature.ColumnSketch`, `gradflow.curvature.RowSketch`.
     tol : float, optional
         Relative tolerance on the residual of (3) for conjugate gradients, dimensionless; by default 1e-12 in float64
         and 1e-6 in float32.
@@ -110,7 +113,7 @@ class IEQ:
     """
 
     stabilization: float | LinearPart = 0.0
-    solver: str = "auto"
+    solver: str | InexactSolver = "auto"
     tol: float | None = None
     per_sample_auxiliary: ClassVar[bool] = True
     evaluates: ClassVar[bool] = True
@@ -118,7 +121,8 @@ class IEQ:
     def __post_init__(self) -> None:
         plain_numbers(self)
         as_linear_part(self.stabilization, "stabilization")
-        one_of("solver", self.solver, SOLVERS)
+        if isinstance(self.solver, (str, type)) or not isinstance(self.solver, InexactSolver):
+            one_of("solver", self.solver, SOLVERS)
         if self.tol is not None:
             real_number("tol", self.tol, 0, open_low=True)
 
@@ -149,15 +153,19 @@ class IEQ:
         theta, L = state.theta, linear_part(problem)
         A = add(L, as_linear_part(self.stabilization, "stabilization"))
         mass, P = problem_ability(problem, "mass"), theta.shape[0]
+
+        def direction(q: Array, h: Array | None) -> DampedStep:
+            if not isinstance(self.solver, str):
+                return self.solver.direction(DampedSystem(problem, theta, at, q, h, A, dt, self.tol))
+            return damped_step(at, q, h, A, dt, mass=mass, n_parameters=P, solver=self.solver, tol=self.tol)
+
         theta_new, q = ieq_update(
             theta,
             at.residual if state.aux is None else state.aux,
             None if L.scalar == 0 else L.apply(theta),
             inner=problem.inner,
             damping=lambda d: dissipation(problem.inner, Zero(), A, d, dt),
-            direction=lambda q, h: damped_step(
-                at, q, h, A, dt, mass=mass, n_parameters=P, solver=self.solver, tol=self.tol
-            ),
+            direction=direction,
         )
         return AuxState(theta_new, q)
 

@@ -4,8 +4,8 @@ The energy is ``E = (theta, L theta)_M / 2 + F`` with a sum ``F = F_1 + ... + F_
 
 .. math:: r_i = \sqrt{F_i(\theta) + C}.                                                                 \tag{1}
 
-Here the parts are sums of squares: F = ``|q|^2 / 2``, and part i is half the sum of ``q_k^2`` over a block of residuals.
-With ``g_i`` the gradient of ``F_i`` at ``theta^n`` and ``R_i = sqrt(F_i(theta^n) + C)``,
+The parts are sums of squares, F = ``|q|^2 / 2`` and part i half the sum of ``q_k^2`` over a block of residuals; or the
+terms of a `gradflow.SumOfEnergies`, of any kind. With ``g_i`` the gradient of ``F_i`` at ``theta^n`` and ``R_i = sqrt(F_i(theta^n) + C)``,
 
 .. math::
    \frac{\theta^{n+1} - \theta^n}{\Delta t} &= -L\theta^{n+1} - S(\theta^{n+1} - \theta^n)
@@ -58,9 +58,9 @@ from typing import Any, ClassVar, cast
 from ..curvature import damped_step
 from ..description import found
 from ..energies.linear import LinearPart, Scalar, Zero, add, as_linear_part, dissipation
-from ..energies.parts import PartsLinearization
+from ..energies.parts import PartsLinearization, TermsLinearization
 from ..energies.protocols import LeastSquares, Problem, linear_part, problem_ability
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, quiet
 from ..refusals import plain_numbers, real_number, whole_number
 from .ieq import ieq_update
 from .protocols import EnergyTerms
@@ -94,9 +94,9 @@ class MSAV:
 
     Parameters
     ----------
-    parts : int or sequence of int
+    parts : int or sequence of int or "terms"
         The number m of consecutive blocks into which the residuals are divided, or the part of each of the N residuals,
-        numbers from 0 to m - 1 that all occur.
+        numbers from 0 to m - 1 that all occur; or the terms that the problem declares, as `gradflow.SumOfEnergies` does.
     C : float
         Constant of (1), the same for all parts, in the units of the energy. ``F_i + C > 0`` is checked at the start; a
         run that violates it later ends ``INADMISSIBLE``.
@@ -107,7 +107,8 @@ class MSAV:
     ------
     ValueError
         If the parts are not such numbers, C is not finite or the stabilization is negative; at `init`, if the problem
-        is not a least-squares problem, does not have so many residuals, or ``F_i + C <= 0`` for a part.
+        is not a least-squares problem (for ``"terms"``, not a sum), does not have so many residuals, or ``F_i + C <= 0`` for a
+        part.
 
     Examples
     --------
@@ -119,7 +120,7 @@ class MSAV:
     [True, True]
     """
 
-    parts: int | tuple[int, ...] = 2
+    parts: int | tuple[int, ...] | str = 2
     C: float = 1.0
     stabilization: float | LinearPart = 0.0
     evaluates: ClassVar[bool] = True
@@ -132,9 +133,12 @@ class MSAV:
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
         """Return the state (theta, sqrt(F_i + C))."""
-        if not callable(problem_ability(problem, "linearize")):
+        if self.parts == "terms" and not callable(problem_ability(problem, "term_energies_and_gradients")):
+            raise ValueError(f"MSAV(parts='terms') needs a gradflow.SumOfEnergies, got {type(problem).__name__}")
+        if self.parts != "terms" and not callable(problem_ability(problem, "linearize")):
             raise ValueError(f"MSAV needs a least-squares problem (with linearize), got {type(problem).__name__}")
-        at, xp = self.evaluate(problem, theta), array_namespace(theta)
+        with quiet():  # of a root that is not defined
+            at, xp = self.evaluate(problem, theta), array_namespace(theta)
         F = xp.min(at.energies)
         if not bool(F + self.C > 0):
             if F != F:
@@ -148,15 +152,19 @@ class MSAV:
 
     def undefined(self, problem: Problem, theta: Array) -> str:
         """Return why the auxiliary variables are not defined at theta, "" if they are defined."""
-        F = self.evaluate(problem, theta).energies
+        terms = self.parts == "terms"
+        F = problem_ability(problem, "term_energies")(theta) if terms else self.evaluate(problem, theta).energies
         return "" if bool(array_namespace(F).all(F + self.C > 0)) else NO_ROOT
 
-    def evaluate(self, problem: Problem, theta: Array) -> PartsLinearization:
+    def evaluate(self, problem: Problem, theta: Array) -> PartsLinearization | TermsLinearization:
         """Return the linearisation of the roots at theta."""
-        at = cast(LeastSquares, problem).linearize(theta)
-        return PartsLinearization(at, self.parts, self.C, problem_ability(problem, "mass"))
+        mass = problem_ability(problem, "mass")
+        if isinstance(self.parts, str):
+            F, g = problem_ability(problem, "term_energies_and_gradients")(theta)
+            return TermsLinearization(F, g, self.C, problem.inner, mass)
+        return PartsLinearization(cast(LeastSquares, problem).linearize(theta), self.parts, self.C, mass)
 
-    def auxiliary_at(self, at: PartsLinearization) -> Array:
+    def auxiliary_at(self, at: PartsLinearization | TermsLinearization) -> Array:
         """Return sqrt(F_i + C), (m,), from `evaluate`."""
         return array_namespace(at.energies).sqrt(at.energies + self.C)
 
@@ -164,7 +172,9 @@ class MSAV:
         """Return the state one step of size dt later."""
         return self.step_at(problem, state, dt, self.evaluate(problem, state.theta))
 
-    def step_at(self, problem: Problem, state: AuxState, dt: Scalar, at: PartsLinearization) -> AuxState:
+    def step_at(
+        self, problem: Problem, state: AuxState, dt: Scalar, at: PartsLinearization | TermsLinearization
+    ) -> AuxState:
         """Return the state one step of size dt later, from the linearisation of the roots at the state's theta."""
         theta, L = state.theta, linear_part(problem)
         A = add(L, as_linear_part(self.stabilization, "stabilization"))
@@ -201,8 +211,10 @@ class MSAV:
         return EnergyTerms(self.dissipation(problem, state.theta, new.theta, dt), change @ change)
 
 
-def _numbers(parts: Any) -> int | tuple[int, ...]:
-    """Return the number of parts, or the part of each residual as a tuple."""
+def _numbers(parts: Any) -> int | tuple[int, ...] | str:
+    """Return the number of parts, or the part of each residual as a tuple, or "terms"."""
+    if isinstance(parts, str) and parts == "terms":
+        return parts
     if getattr(parts, "ndim", 0) == 1 or isinstance(parts, (list, tuple)):
         each = tuple(whole_number("parts", k) for k in (parts.tolist() if hasattr(parts, "tolist") else parts))
         if not each or set(each) != set(range(max(each) + 1)):

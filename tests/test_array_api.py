@@ -9,8 +9,8 @@ import pytest
 from gradflow.curvature import (
     PCG,
     Armijo,
-    Bounds,
     BlockSweep,
+    Bounds,
     ColumnSketch,
     Cubic,
     CurvatureDiagonal,
@@ -23,8 +23,8 @@ from gradflow.curvature import (
     Hessian,
     MarquardtDamping,
     NystromPreconditioner,
-    StochasticTrustRegion,
     RowSketch,
+    StochasticTrustRegion,
     StrongWolfe,
     TrustRegion,
 )

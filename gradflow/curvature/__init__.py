@@ -4,8 +4,8 @@ from .adaptive_mixture import AdaptiveMixture, ByAgreement, Hedge, Switching
 from .block_diagonal import BlockDiagonal
 from .block_eigenvalues import block_eigenvalues
 from .block_region import BlockTrustRegion
-from .bounds import Bounds
 from .block_sweep import BlockSweep
+from .bounds import Bounds
 from .capped_cg import capped_cg
 from .curvature_region import CurvatureRegion
 from .damped_step import SOLVERS, damped_step
@@ -39,9 +39,8 @@ from .moving_average import MovingAverage
 from .pcg import PCG
 from .preconditioners import Jacobi, NystromPreconditioner
 from .sketched import Sketched
-from .spectral import Floor, Step
 from .sketched_step import ColumnSketch, RowSketch
-from .spectral import Floor
+from .spectral import Floor, Step
 from .stationarity import Stationarity, stationarity
 from .stochastic_region import StochasticTrustRegion
 from .structured_secant import StructuredSecant
@@ -55,6 +54,7 @@ __all__ = [
     "Approximation",
     "Armijo",
     "BlockDiagonal",
+    "BlockSweep",
     "BlockTrustRegion",
     "Bounds",
     "ByAgreement",
@@ -62,11 +62,8 @@ __all__ = [
     "ByGradient",
     "ByNoise",
     "BySecondOrderTerm",
-    "Control",
-    "BlockSweep",
-    "ByConditionNumber",
-    "ByGradient",
     "ColumnSketch",
+    "Control",
     "Cubic",
     "Curvature",
     "CurvatureDiagonal",

@@ -365,7 +365,7 @@ def _checked_names(names: object) -> tuple[str, ...] | None:
     """Return names as a tuple, or raise ValueError unless they are different texts; None stays None."""
     if names is None:
         return None
-    if isinstance(names, (str, bytes)) or not isinstance(names, Sequence):
+    if isinstance(names, (str, bytes)) or not isinstance(names, Sequence) or not names:
         raise ValueError(f"names must be a sequence of texts, one for each parameter, got {found(names)}")
     for name in names:
         instance("each of names", name, str, "a text")

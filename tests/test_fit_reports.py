@@ -97,6 +97,28 @@ def test_intervals_are_those_of_student():
     np.testing.assert_allclose(cov.interval(0.99), wanted, rtol=1e-12)
 
 
+def test_a_covariance_of_another_array_library():
+    xp = pytest.importorskip("array_api_strict")
+    A = np.random.default_rng(1).standard_normal((9, 4))
+    plain = covariance(gf.DenseLeastSquares(lambda t: A @ t - 1, lambda t: A), np.zeros(4), fixed=np.arange(4) == 2)
+    A_of = xp.asarray(A)
+    problem = gf.DenseLeastSquares(lambda t: A_of @ t - 1.0, lambda t: A_of)
+    found = covariance(problem, xp.zeros(4), fixed=xp.arange(4) == 2)
+    rows = np.random.default_rng(2).standard_normal((2, 4))
+    for name, value in (
+        ("matrix", found.matrix),
+        ("correlation", found.correlation),
+        ("standard_errors", found.standard_errors),
+        ("interval", found.interval()),
+        ("errors_of", found.errors_of(xp.asarray(rows))),
+    ):
+        wanted = getattr(plain, name)
+        wanted = wanted(rows) if name == "errors_of" else wanted() if callable(wanted) else wanted
+        np.testing.assert_allclose(np.asarray(value), wanted, rtol=1e-12, atol=1e-15)
+    band, rows_of = found.band(lambda t: xp.asarray(rows) @ t), plain.errors_of(rows)
+    np.testing.assert_allclose(np.asarray(band.standard_errors), rows_of, rtol=1e-7)
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, 95, "0.95", np.nan])
 def test_a_level_is_a_probability(level):
     cov = fitted().covariance()
@@ -280,7 +302,7 @@ def test_a_sparse_factorisation_gives_the_covariance_of_singular_values(name, ki
     fixed = np.isin(np.arange(40), held) if held else None
     exact = covariance(dense, theta, kind, fixed)
     monkeypatch.setattr(fits, "SPARSE_LIMIT", 1)
-    monkeypatch.setattr(fits, "SPARSE_ENTRIES", 1000)
+    monkeypatch.setattr(fits, "SPARSE_SHARE", 1)
     found = covariance(sparse, theta, kind, fixed)
     assert (found.method, exact.method) == ("a sparse factorisation of J^T J", "singular values of the Jacobian")
     assert (found.degrees_of_freedom, found.dispersion) == (
@@ -301,6 +323,7 @@ def test_a_sparse_covariance_in_float32(monkeypatch):
     single = gf.DenseLeastSquares(lambda t: J @ t - y, lambda t: J)
     exact = covariance(sparse, theta).standard_errors
     monkeypatch.setattr(fits, "SPARSE_LIMIT", 1)
+    monkeypatch.setattr(fits, "SPARSE_SHARE", 1)
     found = covariance(single, theta.astype(np.float32)).standard_errors
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, exact, rtol=1e-5)
@@ -349,10 +372,30 @@ def test_what_is_too_large_is_refused_with_advice(monkeypatch):
     with pytest.raises(ValueError, match=r"covariance of 600 parameters is too large.*standard_errors"):
         cov.matrix  # noqa: B018
     assert cov.errors_of(np.eye(3, 600)).shape == (3,)
-    monkeypatch.setattr(fits, "SPARSE_ENTRIES", 0)
+    monkeypatch.setattr(fits, "SPARSE_SHARE", 0)
     monkeypatch.setattr(fits, "DENSE_WORK", 1000)
     with pytest.raises(ValueError, match=r"600 parameters from 601 residuals is too large: rows with many entries"):
         covariance(problem, theta)
+    monkeypatch.setattr(fits, "NORMAL_ENTRIES", 0)
+    monkeypatch.setattr(fits, "SPARSE_SHARE", 1)
+    with pytest.raises(ValueError, match="is too large: rows with many entries"):
+        covariance(problem, theta)
+
+
+@pytest.mark.parametrize("share", [1e-1, 1e-3, 1e-5])
+def test_a_sparse_factorisation_squares_the_condition_number_and_no_more(share, monkeypatch):
+    """Two columns at the angle `share`: the errors are at most eps / share^2, and those of singular values eps / share."""
+    rng = np.random.default_rng(2)
+    A = rng.standard_normal((30, 4))
+    A = np.column_stack([A, A[:, 3] + share * rng.standard_normal(30)])
+    J = scipy.sparse.csr_array(A)
+    y = rng.standard_normal(30)
+    exact = covariance(gf.DenseLeastSquares(lambda t: A @ t - y, lambda t: A), np.zeros(5))
+    monkeypatch.setattr(fits, "SPARSE_LIMIT", 1)
+    monkeypatch.setattr(fits, "SPARSE_SHARE", 1)
+    found = covariance(gf.DenseLeastSquares(lambda t: J @ t - y, lambda t: J), np.zeros(5))
+    eps = np.finfo(float).eps
+    np.testing.assert_allclose(found.standard_errors, exact.standard_errors, rtol=20 * eps / share**2)
 
 
 @pytest.mark.parametrize("share", [0.0, 1e-7])

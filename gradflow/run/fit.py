@@ -69,7 +69,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ..curvature.gauss_newton import GaussNewton, GaussNewtonModel
-from ..curvature.spectral import SPARSE_ENTRIES, SPARSE_LIMIT
+from ..curvature.spectral import SPARSE_LIMIT
 from ..energies.dense import DenseLeastSquares
 from ..energies.derivatives import found_jacobian
 from ..energies.protocols import Problem, robust_scaling, sparse_jacobian
@@ -93,6 +93,8 @@ __all__ = [
 
 KINDS = ("gauss-newton", "sandwich")
 """The covariances (1)."""
+NORMAL_ENTRIES = 10**8  # products that J^T J is summed from, up to which it is made
+SPARSE_SHARE = 0.05  # of the entries of J^T J that are not zero, up to which it counts as sparse
 DENSE_WORK = 10**12  # N P min(N, P) up to which a sparse Jacobian is made dense, some minutes
 KERNEL_SHARE = 1e-6  # of a unit vector of the kernel, from which on a parameter counts as not determined
 
@@ -364,7 +366,9 @@ def names_of(problem: Problem, P: int) -> tuple[str, ...]:
 
 
 def is_large(model: GaussNewtonModel) -> bool:
-    """Return whether the Jacobian is sparse and so large that J^T J is factorised, as ``solver="auto"`` does.
+    """Return whether the Jacobian is sparse and so large that J^T J is factorised: it must be sparse too.
+
+    A run makes many factorisations, and takes them for fewer entries than a covariance, which makes one.
 
     Parameters
     ----------
@@ -379,7 +383,8 @@ def is_large(model: GaussNewtonModel) -> bool:
     J = sparse_jacobian(model.at)
     if J is None or J.shape[0] * J.shape[1] * min(J.shape) <= SPARSE_LIMIT:
         return False
-    if normal_entries(J) <= SPARSE_ENTRIES * sum(J.shape):
+    P = J.shape[1]
+    if normal_entries(J) <= NORMAL_ENTRIES and model.sparse_matrix().nnz <= SPARSE_SHARE * P * P:
         return True
     if J.shape[0] * J.shape[1] > DENSE_ENTRIES or J.shape[0] * J.shape[1] * min(J.shape) > DENSE_WORK:
         raise ValueError(

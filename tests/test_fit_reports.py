@@ -424,6 +424,27 @@ def test_a_sparse_point_that_is_no_minimum_has_no_sandwich():
     assert np.all(covariance(far, np.zeros(P)).standard_errors > 0)
 
 
+def test_a_sparse_saddle_has_no_sandwich():
+    """Each pair of parameters has a positive curvature in each, and a negative one in their sum."""
+    each, pairs = [[1.0, -1.0], [1.0, -1.0], [1.0, 1.0]], 300
+    J = scipy.sparse.kron(scipy.sparse.eye_array(pairs), np.array(each), format="csr")
+    q = np.tile([0.2, 0.2, 9.0], pairs)
+    far = gf.DenseLeastSquares(lambda p: J @ p - q, lambda p: J, loss=gf.Cauchy(1.0))
+    with pytest.raises(ValueError, match="theta is no minimum of positive curvature"):
+        covariance(far, np.zeros(2 * pairs), "sandwich")
+
+
+def test_a_sparse_factorisation_without_digits_is_refused():
+    """Two columns at the angle 1e-6: the condition number is about 4e12."""
+    each, pairs = [[1.0, 1.0], [1.0, 1.0 + 1e-6], [1.0, 1.0]], 300
+    J = scipy.sparse.kron(scipy.sparse.eye_array(pairs), np.array(each), format="csr")
+    problem = gf.DenseLeastSquares(lambda p: J @ p - np.arange(3.0 * pairs), lambda p: J)
+    with pytest.raises(
+        ValueError, match=r"condition number of about \de\+1[23], and a sparse factorisation leaves no digits"
+    ):
+        covariance(problem, np.zeros(2 * pairs))
+
+
 # -- The door ---------------------------------------------------------------------------------------------------------
 
 

@@ -513,11 +513,15 @@ def test_the_formulas_run_in_the_array_api_standard(name, loss):
 # -- At the door --------------------------------------------------------------------------------------------------
 
 
+def test_a_mixture_takes_lists():
+    assert C.Mixture([GGN, GGN], [0.5, 0.5]) == C.Mixture((GGN, GGN), (0.5, 0.5))
+
+
 def test_bad_arguments_are_named():
     case = case_of()
     for make, words in (
         (lambda: C.Mixture((), ()), "parts must be a tuple"),
-        (lambda: C.Mixture([GGN], (1.0,)), "parts must be a tuple"),
+        (lambda: C.Mixture(GGN, (1.0,)), "parts must be a tuple"),
         (lambda: C.Mixture((C.Hessian,), (1.0,)), r"parts\[0\] must be a curvature"),
         (lambda: C.Mixture((GGN,), C.ByGradient(1.0)), "needs two parts"),
         (lambda: C.Mixture((GGN, GGN), C.ByGradient), "weights must be a policy"),

@@ -1,0 +1,388 @@
+"""Numbers at which a method decides, tested on both sides and close to their values; what a docstring says of them."""
+
+import math
+
+import numpy as np
+import pytest
+
+import gradflow as gf
+from gradflow.curvature.eigenvalues import extreme_eigenvalues, ritz
+from gradflow.curvature.globalization import Control
+from gradflow.curvature.line_search import Trial, armijo, strong_wolfe
+from gradflow.curvature.spectral import Step
+from gradflow.energies.derivatives import difference, sizes
+from gradflow.schemes.second_order import gain_ratio
+
+C = gf.curvature
+CLOSE = 1e-6
+EPS = np.finfo(float).eps
+
+
+def quadratic(mu, *, g=None, mass=None, energy=None):
+    """Return E = (theta, diag(mu) theta) / 2 + g . theta, or with another energy; its second derivatives are exact."""
+    mu, g, m = (
+        np.array(mu, float),
+        np.zeros(len(mu)) if g is None else np.array(g, float),
+        1.0 if mass is None else mass,
+    )
+    return gf.FunctionProblem(
+        energy or (lambda t: t @ (mu * t) / 2 + g @ t),
+        lambda t: (mu * t + g) / m,
+        lambda t, v: mu * v / m,
+        mass=mass,
+    )
+
+
+# -- Ratios of decreases ------------------------------------------------------------------------------------------
+
+STEP = Step(np.zeros(1), np.float64(0), np.float64(1.5), *(np.float64(0),) * 3, False, False, 0)
+RATIOS = [  # globalisation, boundary, ratio, the control below and above, from 8
+    (C.Cubic(), False, 0.1, 16.0, 8.0),
+    (C.Cubic(), False, 0.9, 8.0, 4.0),
+    (C.TrustRegion(), False, 0.25, 0.375, 8.0),
+    (C.TrustRegion(), True, 0.75, 8.0, 16.0),
+    (C.MarquardtDamping(factor=4.0, accept=0.3), False, 0.3, 32.0, 2.0),
+    (C.NielsenDamping(accept=0.3), False, 0.3, 16.0, 8 * 1.064),
+    (C.NielsenDamping(), False, 0.5 * (1 + (2 / 3) ** (1 / 3)), 8 / 3, 8 / 3),
+    (C.BlockTrustRegion((0.5, 1.0)), False, 0.25, 0.75, 8.0),
+    (C.BlockTrustRegion((0.5, 1.0)), True, 0.75, 8.0, 16.0),
+    (C.CurvatureRegion(1.0, adaptive=False, accept=0.2), False, 0.2, 2.0, 1.0),
+    (C.CurvatureRegion(1.0), True, 0.25, 2.0, 8.0),
+    (C.CurvatureRegion(1.0), True, 0.75, 8.0, 16.0),
+    (C.StochasticTrustRegion(1.0, accept=0.2, factor=4.0), False, 0.2, 2.0, 32.0),
+]
+
+
+@pytest.mark.parametrize("case", RATIOS, ids=lambda case: f"{type(case[0]).__name__}-{case[2]:.2g}-{case[1]}")
+def test_the_control_changes_at_the_ratio_of_the_table(case):
+    globalization, boundary, ratio, below, above = case
+    for side, wanted in ((1 - CLOSE, below), (1 + CLOSE, above)):
+        control = Control(np.float64(8.0), np.float64(2.0))
+        found = globalization.after(control, STEP._replace(boundary=boundary), np.float64(side * ratio))
+        np.testing.assert_allclose(found.size, wanted, rtol=100 * CLOSE)
+
+
+ACCEPTING = {
+    "MarquardtDamping": C.MarquardtDamping(accept=0.3),
+    "NielsenDamping": C.NielsenDamping(accept=0.3),
+    "TrustRegion": C.TrustRegion(radius=0.5),
+    "Cubic": C.Cubic(accept=0.05),
+    "CurvatureRegion": C.CurvatureRegion(0.5),
+    "StochasticTrustRegion": C.StochasticTrustRegion(0.5),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTING)
+def test_a_trial_is_accepted_from_the_ratio_on_that_is_stated(name):
+    """E has the value -share p at the trial, whatever that is."""
+    scheme, theta, drop = gf.SecondOrder(curvature=C.Hessian(), globalization=ACCEPTING[name]), np.zeros(2), 1.0
+    problem = quadratic([1.0, 2.0], g=[-1.0, 1.0], energy=lambda t: -drop * np.float64(np.any(t != 0)))
+    predicted = float(scheme.step(problem, scheme.init(problem, theta), 1.0).predicted)
+    for side, wanted in ((1 - CLOSE, 0), (1 + CLOSE, 1)):
+        drop = side * ACCEPTING[name].accept * predicted
+        state = scheme.step(problem, scheme.init(problem, theta), 1.0)
+        assert state.accepted == wanted
+        np.testing.assert_allclose(state.ratio, side * ACCEPTING[name].accept, rtol=1e-12)
+        assert (state.theta is theta) == (not wanted)
+
+
+@pytest.mark.parametrize(
+    ("actual", "predicted", "wanted"),
+    [
+        (1 - CLOSE, 1 - CLOSE, 1.0),
+        (1 - CLOSE, CLOSE - 1, 1.0),
+        (0.0, 0.5, 1.0),
+        (1 + CLOSE, 0.5, 2 * (1 + CLOSE)),
+        (0.5, 1 + CLOSE, 0.5 / (1 + CLOSE)),
+        (-CLOSE, 0.5, -2 * CLOSE),  # E rises
+        (-CLOSE, -0.5, -1.0),
+        (0.5, -1 - CLOSE, -1.0),
+    ],
+)
+def test_two_decreases_that_are_rounding_errors_have_the_ratio_1_unless_the_energy_rises(actual, predicted, wanted):
+    noise = 1e-9
+    np.testing.assert_allclose(gain_ratio(np.float64(noise * actual), np.float64(noise * predicted), noise), wanted)
+
+
+# -- Steps of second-order methods --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [C.MarquardtDamping, C.NielsenDamping])
+@pytest.mark.parametrize("mu", [[1.0, -2.0], [1.0, -1e-3], [3.0, 0.5]])
+@pytest.mark.parametrize("mass", [None, 0.5])
+def test_the_multiplier_is_the_damping_less_the_least_negative_eigenvalue(rule, mu, mass):
+    problem = quadratic(mu, g=[1.0, 1.0], mass=mass)
+    own = np.array(mu) / (mass or 1.0)
+    scheme = gf.SecondOrder(curvature=C.Hessian(), globalization=rule(start_relative=0.5), solver="eigh")
+    state = scheme.step(problem, scheme.init(problem, np.ones(2)), 1.0)
+    np.testing.assert_allclose(state.size, 0.5 * np.abs(own).max(), rtol=1e-14)
+    np.testing.assert_allclose(state.damping, state.size + max(0.0, -own.min()), rtol=1e-14)
+
+
+@pytest.mark.parametrize("mass", [None, np.array([0.5, 4.0])])
+def test_the_first_radius_is_the_length_of_theta_in_the_metric(mass):
+    J, theta = np.diag([10.0, 1.0]), np.array([1.0, 2.0])
+    problem = gf.DenseLeastSquares(lambda t: J @ t - 1, lambda t: J, mass=mass)
+    for metric, D in (
+        (C.CurvatureDiagonal(), np.array([100.0, 1.0]) / (1.0 if mass is None else mass)),
+        (C.Identity(), 1.0),
+    ):
+        scheme = gf.LevenbergMarquardt(metric=metric)
+        state = scheme.step(problem, scheme.init(problem, theta), 1.0)
+        np.testing.assert_allclose(state.size, problem.inner(theta, D * theta) ** 0.5, rtol=1e-14)
+    scheme = gf.TrustRegion()
+    assert scheme.step(quadratic([1.0, 1.0], g=[1.0, 0.0]), scheme.init(problem, 0 * theta), 1.0).size == 1
+
+
+CONTROLS = [C.MarquardtDamping(), C.NielsenDamping(), C.TrustRegion(), C.Cubic(), C.CurvatureRegion(2.0)]
+
+
+@pytest.mark.parametrize("globalization", CONTROLS, ids=lambda g: type(g).__name__)
+def test_a_trial_that_rounds_to_theta_leaves_theta_and_control(globalization):
+    """The step is 1e-20 long beside theta = 1; the same step from 0 changes the control."""
+    scheme = gf.SecondOrder(curvature=C.Hessian(), globalization=globalization)
+    for at, changes in ((1.0, False), (0.0, True)):
+        problem = gf.FunctionProblem(lambda t: 1e-30 * np.sum(t), lambda t: 1e-20 + 0 * t, lambda t, v: v)
+        start = scheme.init(problem, at + np.zeros(2))
+        state = scheme.step(problem, start._replace(control=Control(np.float64(1e-3), np.float64(3.0))), 1.0)
+        assert np.all(state.theta == at) or changes
+        assert (state.control == (1e-3, 3.0)) != changes or type(globalization) in (C.TrustRegion, C.CurvatureRegion)
+
+
+def test_a_trial_that_is_infinite_is_rejected_though_its_energy_is_finite():
+    energy = lambda t: np.float64(0.0 if np.all(np.isfinite(t)) else -1e306)  # noqa: E731
+    problem = gf.FunctionProblem(energy, lambda t: -np.ones(1), lambda t, v: np.zeros(1))
+    scheme, theta = gf.SecondOrder(curvature=C.Hessian(), globalization=C.NielsenDamping()), np.array([1e308])
+    start = scheme.init(problem, theta)._replace(control=Control(np.float64(1.0), np.float64(2.0)))
+    with np.errstate(over="ignore"):
+        state = scheme.step(problem, start, 1.7e308)
+    assert np.isfinite(state.predicted)
+    assert (state.ratio, state.actual, state.accepted) == (-1, 0, 0)
+    assert state.theta is theta
+
+
+# -- Line searches ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"), [(0.8, 0.5), (0.5 + CLOSE, 0.5), (0.4, 0.4), (0.1 + CLOSE, 0.1 + CLOSE), (0.05, 0.1)]
+)
+def test_a_contraction_is_the_minimiser_of_the_parabola_within_a_tenth_and_a_half(share, wanted):
+    """phi' (0) = -1 and phi(1) such that the parabola has its minimum at `share`; c1 is so large that phi(1) is too much."""
+    tried = []
+
+    def phi(a):
+        tried.append(a)
+        return Trial(a, -a + a * a / (2 * share) if a == 1 else -1.0, lambda: 0.0, 0.0)
+
+    assert armijo(phi, -1.0, c1=0.49).trial.alpha == tried[1]
+    np.testing.assert_allclose(tried, [1.0, wanted], rtol=1e-14)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_trial_that_is_not_finite_is_shortened_to_a_tenth(value):
+    phi = lambda a: Trial(a, value if a > 0.5 else -a, lambda: -1.0, 0.0)  # noqa: E731
+    assert armijo(phi, -1.0).trial.alpha == 0.1
+
+
+@pytest.mark.parametrize("search", [armijo, strong_wolfe])
+@pytest.mark.parametrize("c1", [1e-4, 0.3])
+def test_sufficient_decrease_is_asked_for_to_the_last_digit(search, c1):
+    for side, first in ((1 + CLOSE, True), (1 - CLOSE, False)):
+        phi = lambda a: Trial(a, -side * c1 * a if a == 1 else -a, lambda: 0.0, 0.0)  # noqa: B023, E731
+        assert (search(phi, -1.0, c1=c1).trial.alpha == 1) == first
+
+
+@pytest.mark.parametrize("c2", [0.1, 0.9])
+def test_the_slope_that_is_left_is_bounded_to_the_last_digit(c2):
+    for side, first in ((1 - CLOSE, True), (1 + CLOSE, False)):
+        for sign in (1, -1):
+            phi = lambda a: Trial(a, -a / 2, lambda: sign * side * c2 if a == 1 else 0.0, 0.0)  # noqa: B023, E731
+            found = strong_wolfe(phi, -1.0, c2=c2)
+            assert (found.exit == "wolfe" and found.evaluations == 1) == first
+
+
+def test_a_slope_below_the_square_of_rounding_ends_a_search():
+    """The decrease that the direction predicts is |g|^2; the bound is (64 eps)^2 |E|."""
+    for side, accepted in ((1 - 1e-3, 0), (1 + 1e-3, 1)):
+        g = 64 * EPS * side**0.5
+        problem = gf.FunctionProblem(lambda t: 1.0 + 0 * t[0], lambda t: t + g, lambda t, v: v)  # noqa: B023
+        scheme = gf.SecondOrder(curvature=C.Hessian(), globalization=C.Armijo())
+        assert scheme.step(problem, scheme.init(problem, np.zeros(1)), 1.0).accepted == accepted
+
+
+@pytest.mark.parametrize("search", [C.Armijo, C.StrongWolfe])
+@pytest.mark.parametrize("beta", [1e-3, 0.25])
+def test_the_shift_of_an_indefinite_curvature_is_that_of_the_formula(search, beta):
+    for mu, wanted in (
+        ([4.0, -2.0], 2 + 4 * beta),
+        ([4.0, 2.0], 0.0),
+        ([4.0, 0.0], 4 * beta),
+        ([1.0, -8.0], 8 + 8 * beta),
+    ):
+        problem = quadratic(mu, g=[1.0, 1.0])
+        scheme = gf.SecondOrder(curvature=C.Hessian(), globalization=search(beta=beta), solver="eigh")
+        state = scheme.step(problem, scheme.init(problem, np.zeros(2)), 1.0)
+        np.testing.assert_allclose(state.damping, wanted, rtol=1e-14)
+
+
+# -- Negative curvature -------------------------------------------------------------------------------------------
+
+
+def test_newton_cg_takes_negative_curvature_from_eps_on():
+    """At a stationary point with the eigenvalue -lambda, (2) is taken for lambda > eps_H only."""
+    for eps, scheme in ((1e-5**0.5, gf.NewtonCG()), (0.02, gf.NewtonCG(curvature_tol=0.02))):
+        for side, taken in ((1 - 1e-3, 0), (1 + 1e-3, 1)):
+            problem = quadratic([1.0, -side * eps])
+            state = scheme.step(problem, scheme.init(problem, np.zeros(2)), 1.0)
+            assert (state.negative_curvature, state.accepted) == (taken, taken)
+
+
+def test_newton_cg_looks_for_negative_curvature_where_the_gradient_is_small():
+    for side, taken in ((1 - CLOSE, 1), (1 + CLOSE, 0)):
+        problem = quadratic([1.0, -1.0], g=[side * 1e-5, 0.0])
+        scheme = gf.NewtonCG()
+        assert scheme.step(problem, scheme.init(problem, np.zeros(2)), 1.0).negative_curvature == taken
+
+
+@pytest.mark.parametrize("rho", [0.5, 4.0])
+def test_negative_curvature_descent_steps_from_its_bounds_on(rho):
+    tol = 1e-3
+    scheme = gf.NegativeCurvatureDescent(rho=rho, gradient_tol=tol)
+    for side, moved in ((1 - 1e-3, False), (1 + 1e-3, True)):
+        problem = quadratic([1.0, -side * (rho * tol) ** 0.5])
+        state = scheme.step(problem, scheme.init(problem, np.zeros(2)), 0.1)
+        assert (state.promised > 0) == moved
+        assert bool(np.any(state.theta != 0)) == moved
+        problem = quadratic([1.0, -1.0], g=[(2 - side) * tol, 0.0])
+        assert (scheme.step(problem, scheme.init(problem, np.zeros(2)), 0.1).promised > 0) == moved
+
+
+def test_each_step_has_a_start_of_its_own():
+    """With one product, the quotient is that of the start: of `seed + n`."""
+    mu = np.linspace(1.0, 2.0, 5)
+    scheme = gf.NegativeCurvatureDescent(most=1, seed=3)
+    state, problem = scheme.init(quadratic(mu), np.zeros(5)), quadratic(mu)
+    for n in range(3):
+        state = scheme.step(problem, state, 0.1)
+        wanted = extreme_eigenvalues(C.Hessian().at(problem, np.zeros(5)), "smallest", most=1, seed=3 + n)
+        assert state.smallest == wanted.smallest.value
+    problem, scheme = quadratic(-mu), gf.NewtonCG(most=1, seed=3)
+    start = scheme.init(problem, np.zeros(5))
+    for n in range(3):
+        wanted = extreme_eigenvalues(C.Hessian().at(problem, np.zeros(5)), "smallest", most=1, seed=3 + n).smallest
+        d = scheme.step(problem, start._replace(n=n), 1.0).theta
+        np.testing.assert_allclose(abs(d @ wanted.vector), np.linalg.norm(d), rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_direction_of_a_proved_saddle_is_that_of_the_first_space_with_a_tenth(seed):
+    """The residual is at most a tenth of the eigenvalue, and no larger space is used."""
+    rng = np.random.default_rng(seed)
+    problem, theta = quadratic(np.concatenate([-rng.uniform(0.5, 1, 3), rng.uniform(0, 2, 97)])), np.zeros(100)
+    found = gf.stationarity(problem, theta, seed=seed)
+    assert found.kind == "saddle"
+    rest = problem.hvp(theta, found.direction) - found.eigenvalue * found.direction
+    assert np.linalg.norm(rest) <= -found.eigenvalue / 10 * (1 + 1e-6)
+    for space in ritz(C.Hessian().at(problem, theta), seed=seed):
+        if space.smallest.value < -1e-3 and space.smallest.residual <= -space.smallest.value / 10:
+            break
+    assert found.products == space.products
+    first = next(s for s in ritz(C.Hessian().at(problem, theta), seed=seed) if s.smallest.value < -1e-3)
+    assert first.products < found.products  # so that the test of the residual decided
+
+
+# -- Truncated conjugate gradients --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "tol"), [("float64", 1e-10), ("float32", 1e-5)])
+def test_the_usual_residual_of_truncated_conjugate_gradients(dtype, tol):
+    mu = np.geomspace(1, 100, 60).astype(dtype)
+    problem = gf.FunctionProblem(lambda t: t @ (mu * t) / 2 - np.sum(t), lambda t: mu * t - 1, lambda t, v: mu * v)
+    model = C.Hessian().at(problem, np.zeros(60, dtype))
+    usual = C.steihaug(model, None, 1e6)
+    assert np.linalg.norm(mu * usual.d - 1) <= 1.5 * tol * 60**0.5
+    for other, same in ((tol, True), (10 * tol, False), (tol / 10, False)):
+        step = C.steihaug(model, None, 1e6, tol=other)
+        assert (step.products == usual.products and np.array_equal(step.d, usual.d)) == same
+
+
+def test_the_boundary_is_met_from_the_radius_on():
+    """The minimiser has the length 1."""
+    model = C.Hessian().at(quadratic([1.0, 1.0], g=[0.6, 0.8]), np.zeros(2))
+    for radius, boundary in ((1 + CLOSE, False), (1 - CLOSE, True)):
+        step = C.steihaug(model, None, radius)
+        assert step.boundary == boundary
+        np.testing.assert_allclose(step.length, min(1.0, radius), rtol=1e-12)
+
+
+# -- Metrics ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("floor", [1e-12, 1e-4])
+def test_the_floor_of_a_diagonal_is_relative_to_the_largest_entry(floor):
+    metric = C.CurvatureDiagonal() if floor == 1e-12 else C.CurvatureDiagonal(floor=floor)
+    mu = 8.0 * np.array([1.0, floor / 2, 2 * floor, 0.0])
+    model = C.Hessian().at(quadratic(mu), np.zeros(4))
+    np.testing.assert_allclose(
+        metric.weights(model, np.zeros(4)), 8 * np.array([1, floor, 2 * floor, floor]), rtol=1e-14
+    )
+
+
+# -- Derivatives --------------------------------------------------------------------------------------------------
+
+
+def test_a_zero_has_the_size_of_the_median_of_the_others():
+    np.testing.assert_array_equal(sizes(np.array([0.0, 3e-9, -1e-9, 2e-9])), [2e-9, 3e-9, 1e-9, 2e-9])
+    np.testing.assert_array_equal(sizes(np.array([0.0, -5e7])), [5e7, 5e7])
+    np.testing.assert_array_equal(sizes(np.zeros(2)), [1.0, 1.0])
+
+
+@pytest.mark.parametrize("noise", [None, "given"])
+def test_a_difference_is_lengthened_while_the_change_is_at_most_10_000_rounding_errors(noise):
+    theta, v = np.array([1e-6, 1.0]), np.array([1.0, 0.0])
+    change = 2 * EPS ** (1 / 3) * 1e-6
+    for side, evaluations in ((1.05, 2), (0.95, 4)):
+        tried, size = [], change / (side * 1e4)
+        function = lambda t: tried.append(t) or np.array([t[0] + (0.0 if noise else size / EPS)])  # noqa: B023, E731
+        difference(function, theta, v, 1.0, np.array([size]) if noise else None)
+        assert len(tried) == evaluations
+
+
+@pytest.mark.parametrize(("other", "size"), [(1e-3, 1.0), (1.0, 1.0), (50.0, 50.0)])
+def test_the_longest_step_of_a_difference_is_that_of_the_largest_entry_or_of_1(other, size):
+    tried = []
+    function = lambda t: tried.append(t[0]) or t[:1]  # noqa: E731
+    difference(function, np.array([1e-9, other]), np.array([1.0, 0.0]), 1.0, np.array([1e10]))
+    np.testing.assert_allclose(np.ptp(tried) / 2, EPS ** (1 / 3) * size, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_derivative_is_wrong_from_the_tolerance_on(dtype):
+    """The Jacobian of a linear residual is wrong in one entry; the rounding errors of differences are below four tolerances."""
+    tolerance = 100 * float(np.finfo(dtype).eps) ** (2 / 3)
+    for side, passed in ((0.8, True), (5, False)):
+        wrong = np.eye(2)
+        wrong[1, 1] += side * tolerance
+        wrong = wrong.astype(dtype)
+        problem = gf.DenseLeastSquares(lambda t: t - t.dtype.type(0), lambda t: wrong)  # noqa: B023
+        check = gf.check_derivatives(problem, np.ones(2, dtype))
+        assert check.tolerance == tolerance
+        assert check.passed == passed, check
+
+
+# -- Statistics ---------------------------------------------------------------------------------------------------
+
+
+def test_columns_are_independent_from_n_rounding_errors_on():
+    """Two columns at the angle delta have the scaled singular values 2^{1/2} and delta / 2^{1/2}."""
+    N = 64
+    a, b = np.ones(N), np.tile([1.0, -1.0], N // 2)
+    for side, determined in ((4, True), (0.25, False)):
+        J = np.stack([a, a + 2 * side * N * EPS * b], axis=1)
+        problem = gf.DenseLeastSquares(lambda t: J @ t + np.cos(a), lambda t: J)  # noqa: B023
+        if determined:
+            assert np.all(gf.solve(problem, gf.GaussNewton(), np.zeros(2), steps=1).covariance().standard_errors > 0)
+        else:
+            with pytest.raises(ValueError, match="rank 1, P = 2"):
+                gf.solve(problem, gf.GaussNewton(), np.zeros(2), steps=1).covariance()

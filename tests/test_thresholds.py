@@ -1,15 +1,17 @@
 """Numbers at which a method decides, tested on both sides and close to their values; what a docstring says of them."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import gradflow as gf
+from gradflow.curvature.direct import factorises, largest_eigenvalue, solve_damped
 from gradflow.curvature.eigenvalues import extreme_eigenvalues, ritz
 from gradflow.curvature.globalization import Control
 from gradflow.curvature.line_search import Trial, armijo, strong_wolfe
-from gradflow.curvature.spectral import Step
+from gradflow.curvature.spectral import Step, choose_form
 from gradflow.energies.derivatives import difference, sizes
 from gradflow.schemes.second_order import gain_ratio
 
@@ -386,3 +388,185 @@ def test_columns_are_independent_from_n_rounding_errors_on():
         else:
             with pytest.raises(ValueError, match="rank 1, P = 2"):
                 gf.solve(problem, gf.GaussNewton(), np.zeros(2), steps=1).covariance()
+
+
+# -- Linear solvers -----------------------------------------------------------------------------------------------
+
+
+def shapes(N, P, **more):
+    """Return what the choice of a solver reads of a model of N rows and P parameters."""
+    usual = {
+        "has_gram": N is not None, "in_range": True, "definite": True, "residual": True, "mass": 1.0,
+        "linear": SimpleNamespace(scalar=0), "has_own_form": lambda weights: False,
+    }  # fmt: skip
+    return SimpleNamespace(rows=N, shape=(P,), **(usual | more))
+
+
+@pytest.mark.parametrize(
+    ("model", "plain", "in_metric"),
+    [
+        (shapes(1000, 1000), "svd", "svd"),  # N P min(N, P) = 1e9
+        (shapes(1000, 1001), "gram", "eigh"),
+        (shapes(10, 2_000_000), "svd", "svd"),  # N P = 2e7
+        (shapes(10, 2_000_001), "gram", "lanczos"),
+        (shapes(3000, 30_000), "gram", "lanczos"),
+        (shapes(3001, 30_000), "lanczos", "lanczos"),
+        (shapes(None, 3000), "eigh", "eigh"),
+        (shapes(None, 3001), "lanczos", "lanczos"),
+    ],
+)
+def test_the_sizes_at_which_another_decomposition_is_taken(model, plain, in_metric):
+    assert (choose_form(model, None), choose_form(model, 1.0)) == (plain, in_metric)
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted"),
+    [
+        (shapes(200, 250), True),  # w = N P min(N, P) = 1e7
+        (shapes(200, 249), False),
+        (shapes(250, 200), True),
+        (shapes(249, 200), False),
+        (shapes(216, 100_000), True),  # w = N^3
+        (shapes(215, 100_000), False),
+        (shapes(None, 216), True),  # w = P^3
+        (shapes(None, 215), False),
+        (shapes(None, 20, definite=False), True),
+        (shapes(200, 250, definite=False), False),
+        (shapes(10, 3000, has_gram=False, linear=SimpleNamespace(scalar=1.0)), True),
+        (shapes(10, 3001, has_gram=False, linear=SimpleNamespace(scalar=1.0)), False),
+        (shapes(200, 250, in_range=False), False),
+    ],
+)
+def test_the_sizes_from_which_on_a_damped_step_is_factorised(model, wanted):
+    assert factorises(model, None) is wanted
+
+
+class Counted(C.Model):
+    """A model with a matrix and a gradient, which counts its products."""
+
+    def __init__(self, B, g):
+        super().__init__(gf.FunctionProblem(lambda t: 0 * t[0], lambda t: 0 * t), 0 * g)
+        self.B, self.g, self.products = B, g, 0
+
+    @property
+    def gradient(self):
+        return self.g
+
+    def apply(self, v):
+        self.products += 1
+        return self.B @ v
+
+    def matrix(self):
+        return self.B
+
+    def diagonal(self):
+        return np.diagonal(self.B)
+
+
+def ritz_pairs(B, g):
+    """Yield the largest Ritz value in absolute value and its residual, by an orthogonal basis of the Krylov space."""
+    V = np.zeros((len(g), 0))
+    v = g / np.linalg.norm(g)
+    while True:
+        V = np.column_stack([V, v])
+        mu, Y = np.linalg.eigh(V.T @ B @ V)
+        i = np.argmax(np.abs(mu))
+        yield abs(mu[i]), np.linalg.norm(B @ (V @ Y[:, i]) - mu[i] * (V @ Y[:, i]))
+        v = B @ v
+        for _ in range(2):
+            v = v - V @ (V.T @ v)
+        v = v / np.linalg.norm(v)
+
+
+SPECTRA = {
+    "one large": np.append(np.linspace(1, 2, 79), 100.0),
+    "even": np.linspace(0, 1, 80),
+    "two ends": np.linspace(-1, 0.99, 80),
+    "negative": -(np.linspace(0, 1, 80) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("seed", range(6))
+def test_the_size_of_a_model_takes_8_to_30_products_and_is_known_to_a_percent(name, seed):
+    mu, rng = SPECTRA[name], np.random.default_rng(seed)
+    g = rng.standard_normal(80) * (1.0 if seed < 3 else np.maximum(1 - np.abs(mu / np.abs(mu).max()), 1e-8) ** 3)
+    model = Counted(np.diag(mu), g)
+    found = largest_eigenvalue(model, None)
+    for k, (value, rest) in enumerate(ritz_pairs(np.diag(mu), g), 1):
+        if k == 30 or (k >= 8 and rest <= 0.01 * value):
+            break
+    assert model.products == k
+    np.testing.assert_allclose(found, value, rtol=1e-8)
+
+
+def test_the_size_of_a_model_does_not_depend_on_that_of_the_gradient():
+    mu = np.linspace(1, 2, 12)
+    for size in (1e-300, 1e-160, 1.0, 1e160, 1e300):
+        np.testing.assert_allclose(largest_eigenvalue(Counted(np.diag(mu), size * np.ones(12)), None), 2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(1, 3, 30)])
+def test_conjugate_gradients_end_at_the_residual_that_is_asked_for(weights):
+    """With the residual of the iterate k as the tolerance, k products are made, and with less k + 1."""
+    rng = np.random.default_rng(0)
+    J = rng.standard_normal((40, 30))
+    model, D = Counted(J.T @ J, rng.standard_normal(30)), 1.0 if weights is None else weights
+    for tol in (1e-1, 1e-3):
+        step = C.PCG(tol=tol).step(model, weights, 0.0)
+        r = model.B @ step.d + model.g
+        rest = ((r @ (r / D)) / (model.g @ (model.g / D))) ** 0.5
+        assert rest <= tol
+        assert C.PCG(tol=rest * (1 + CLOSE)).step(model, weights, 0.0).products == step.products
+        assert C.PCG(tol=rest * (1 - CLOSE)).step(model, weights, 0.0).products == step.products + 1
+
+
+def test_conjugate_gradients_end_after_four_products_for_each_parameter():
+    model = Counted(np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([1.0, 0.3]))
+    assert C.PCG(tol=1e-300).step(model, None, 0.0).products == 8
+
+
+def test_without_damping_less_than_twice_the_decrease_the_iteration_is_continued():
+    """One eigenvalue mu: p / bound = x (2 - x) with x = mu / (mu + nu), which is 1/2 for x = 1 - 2^{-1/2}."""
+    for side, products in ((1 - 1e-3, 1), (1 + 1e-3, 2)):
+        x = side * (1 - 0.5**0.5)
+        step = C.PCG().step(Counted(x * np.eye(3), np.ones(3)), None, 1 - x)
+        assert step.products == products
+        np.testing.assert_allclose(step.most, 3 / (2 * x), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("mu", "wanted"), [(-1.001, 1.5), (-1.3, 1.6), (-3.0, 5.0)])
+def test_the_damping_of_a_negative_direction_grows_by_twice_what_is_missing_or_by_half(mu, wanted):
+    step = C.PCG().step(Counted(mu * np.eye(2), np.ones(2)), None, 1.0)
+    np.testing.assert_allclose(step.nu, wanted, rtol=1e-12)
+    assert step.negative
+
+
+def test_jacobis_preconditioner_is_the_absolute_diagonal():
+    v, D = np.array([1.0, -2.0, 3.0]), np.array([1.0, 2.0, 4.0])
+    model = Counted(np.diag([3.0, -0.5, 0.0]), v)
+    np.testing.assert_allclose(C.Jacobi().at(model, None)(v, 2.0), v / [5.0, 2.5, 2.0], rtol=1e-15)
+    np.testing.assert_allclose(C.Jacobi().at(model, D)(v, 2.0), v / [5.0, 4.5, 8.0], rtol=1e-15)
+    np.testing.assert_allclose(C.Jacobi().at(model, D)(v, 0.0), v / [3.0, 0.5, 1.0], rtol=1e-15)
+
+
+def test_a_triangle_is_relied_on_from_max_k_n_rounding_errors_on():
+    """J = (1 1; 0 delta) in 8 rows: beyond the threshold d is the solution, below it the shortest one of rank 1."""
+    for side, wanted in ((2, [-1 + 1 / (16 * EPS), -1 / (16 * EPS)]), (0.5, [-0.5, -0.5])):
+        J, q = np.zeros((8, 2)), np.append([1.0, 1.0], np.zeros(6))
+        J[:2] = [[1.0, 1.0], [0.0, side * 8 * EPS]]
+        model = C.GaussNewton().at(gf.DenseLeastSquares(lambda t: J @ t + q, lambda t: J), np.zeros(2))  # noqa: B023
+        np.testing.assert_allclose(solve_damped(model, None, 0.0, "qr").d, wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [[math.nan, 1.0], [1.0, math.nan]])
+def test_a_residual_that_is_not_finite_gives_no_number(bad):
+    problem = gf.DenseLeastSquares(lambda t: t + np.array(bad), lambda t: np.eye(2))
+    assert np.all(np.isnan(solve_damped(C.GaussNewton().at(problem, np.zeros(2)), None, 1.0, "qr").d))
+
+
+def test_a_factorisation_without_damping_states_the_decrease_of_the_model():
+    """The least eigenvalue is 4 eps: there is a factorisation, and no margin for rounding errors in it."""
+    model = Counted(np.array([[1.0, 1 - 4 * EPS], [1 - 4 * EPS, 1.0]]), np.array([1.0, 1.0]))
+    step = solve_damped(model, None, 0.0, "cholesky")
+    np.testing.assert_allclose([step.nu, step.most], [0.0, 0.5], rtol=1e-6)

@@ -12,6 +12,7 @@ from gradflow.curvature.eigenvalues import extreme_eigenvalues, ritz
 from gradflow.curvature.globalization import Control
 from gradflow.curvature.line_search import Trial, armijo, strong_wolfe
 from gradflow.curvature.spectral import Step, choose_form
+from gradflow.curvature.structured_secant import structured_secant_update
 from gradflow.energies.derivatives import difference, sizes
 from gradflow.schemes.second_order import gain_ratio
 
@@ -570,3 +571,113 @@ def test_a_factorisation_without_damping_states_the_decrease_of_the_model():
     model = Counted(np.array([[1.0, 1 - 4 * EPS], [1 - 4 * EPS, 1.0]]), np.array([1.0, 1.0]))
     step = solve_damped(model, None, 0.0, "cholesky")
     np.testing.assert_allclose([step.nu, step.most], [0.0, 0.5], rtol=1e-6)
+
+
+# -- Steps from a saddle itself -----------------------------------------------------------------------------------
+
+
+def escaped(mu, g=(0.0, 0.0), *, length, energy=0.0):
+    """Return whether the step of a saddle-free method from 0, of E = energy + (theta, mu theta) / 2 + g . theta, is an escape."""
+    problem = quadratic(mu, g=g, energy=lambda t: energy + t @ (np.array(mu) * t) / 2 + np.array(g) @ t)
+    scheme = gf.SaddleFreeNewton(damping=0.0, solver="eigh", escape=length)
+    return scheme.step(problem, scheme.init(problem, np.zeros(2)), 1.0).length == length
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda side: escaped([1.0, -1.0], (EPS**0.5 * 1e-3 / side, 0.0), length=1e-3),  # |d_0| <= eps^{1/2} s
+        lambda side: escaped(
+            [1.0, -1.0], ((128 * EPS) ** 0.5 / side, 0.0), length=1e-3, energy=1.0
+        ),  # p_0 <= 64 eps |E|
+        lambda side: escaped([1.0, -1e-6 * side], length=1.0),  # -lambda > 1e-6 max |theta_i|
+        lambda side: escaped([1.0, -1.0], length=side * (128 * EPS) ** 0.5, energy=1.0),  # (2) exceeds 64 eps |E|
+    ],
+    ids=["length", "decrease", "eigenvalue", "gain"],
+)
+def test_an_escape_is_taken_from_its_bounds_on(case):
+    assert case(1 + 1e-3)
+    assert not case(1 - 1e-3)
+
+
+# -- The Lanczos process ------------------------------------------------------------------------------------------
+
+
+def test_ritz_values_are_those_of_1_to_10_and_15_and_20_products():
+    model = C.Hessian().at(quadratic(np.linspace(-1, 1, 60)), np.zeros(60))
+    seen = [found.products for found in ritz(model, most=27)]
+    assert seen == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20, 25, 27]
+
+
+@pytest.mark.parametrize("failure", [1e-6, 0.3])
+def test_the_lower_bound_is_its_formula(failure):
+    """(3), from theta_1 and theta_k, which the pairs of the process have."""
+    model = C.Hessian().at(quadratic(np.linspace(-1, 3, 200)), np.zeros(200))
+    bounded = 0
+    for found in ritz(model, most=100):
+        k, low, high = found.products, found.smallest.value, found.largest.value
+        eps = (math.log(3.296 * k * (k + 1) * 200**0.5 / failure) / (2 * k - 1)) ** 2
+        wanted = low - eps * (high - low) / (1 - 2 * eps) if eps < 0.5 else -math.inf
+        np.testing.assert_allclose(found.bound(failure), wanted, rtol=1e-12)
+        bounded += eps < 0.5
+    assert 0 < bounded < k
+
+
+@pytest.mark.parametrize(("dtype", "tol"), [("float64", 1e-6), ("float32", 1e-3)])
+@pytest.mark.parametrize("end", ["smallest", "largest", "both"])
+def test_the_usual_residual_of_an_extreme_eigenvalue(end, dtype, tol):
+    mu = np.append(np.linspace(1, 2, 120), 2.5 if end == "smallest" else 10.0).astype(dtype)
+    problem = gf.FunctionProblem(lambda t: t @ (mu * t) / 2, lambda t: mu * t, lambda t, v: mu * v)
+    model = C.Hessian().at(problem, np.zeros(121, dtype))
+    found = C.extreme_eigenvalues(model, end)
+    pairs = [getattr(found, one) for one in ("smallest", "largest") if end in (one, "both")]
+    assert max(pair.residual for pair in pairs) <= tol * found.largest.value
+    before = [space for space in ritz(model) if space.products < found.products][-1]
+    rests = [getattr(before, one).residual for one in ("smallest", "largest") if end in (one, "both")]
+    assert max(rests) > tol * before.largest.value
+
+
+# -- Memories -----------------------------------------------------------------------------------------------------
+
+
+def test_switching_changes_at_its_bounds():
+    problem, policy = quadratic([1.0, 1.0]), C.Switching(1.0, 3.0)
+    for before, length, after in ((0, 1.0, 1), (0, 1 + EPS, 0), (1, 3.0, 1), (1, 3 + 4 * EPS, 0)):
+        models = [C.Hessian().at(problem, np.array([length, 0.0]))] * 2
+        assert policy.update(models, (np.float64(before),)) == (after,)
+
+
+def test_a_difference_of_energies_is_a_rounding_error_up_to_64_eps():
+    """The weight stays at 1/2, or is the ratio, which is bounded by 1."""
+    for side, wanted in ((1 - 1e-2, 0.5), (1 + 2e-2, 1.0)):
+        before = np.array([0.0])
+        problem = gf.FunctionProblem(
+            lambda t: np.float64(1.0) + side * 64 * EPS * (t[0] == 0),  # noqa: B023
+            lambda t: np.zeros(1),
+            lambda t, v: EPS * v,
+        )
+        model = C.Hessian().at(problem, np.array([1.0]))
+        assert C.ByAgreement().update([model] * 2, (before, np.float64(1.0), np.float64(0.5)))[2] == wanted
+
+
+@pytest.mark.parametrize("mass", [1.0, 0.25])
+def test_a_pair_counts_if_y_s_exceeds_a_rounding_error_of_its_lengths(mass):
+    S, s = np.diag([1.0, 2.0]), np.array([1.0, 0.0])
+    for side, kept in ((0.99, False), (1.01, True)):
+        y = np.array([side * EPS, 1.0])
+        assert np.array_equal(structured_secant_update(S, s, y, 3 * s, mass=mass), S) != kept
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_the_second_order_term_is_used_below_a_share_of_the_decrease(share):
+    """q = (theta^2 - c, r) with S = 2 q_1: F falls from 1 to 1 - side share, and e has the sign that S makes smaller."""
+    for side, used in ((1 - 1e-3, 1), (1 + 1e-3, 0)):
+        F = 1 - side * share
+        q = {1.0: np.array([0.0, 2**0.5]), 2.0: np.array([0.0, (2 * F) ** 0.5])}
+        J = np.array([[1.0], [0.0]])
+        problem = gf.DenseLeastSquares(lambda t: q[float(t[0])], lambda t: J)  # noqa: B023
+        e = F + 0.5 - 1
+        model, curvature = C.GaussNewton().at(problem, np.array([2.0])), C.StructuredSecant(share)
+        for S, helps in ((-e, True), (-3.9 * e, True), (-4.1 * e, False), (e, False)):
+            memory = (np.array([1.0]), np.float64(1.0), np.float64(0.0), np.array([[S]]))
+            assert curvature.update(model, memory)[2] == (used if helps else 0)

@@ -181,6 +181,8 @@ def test_bad_estimators_are_named():
         (lambda: importance_weights(draws, np.array([0.5, 0.4])), "p must"),
         (lambda: importance_weights(draws, np.array([1.0, 0.0])), "p must"),
         (lambda: importance_weights(np.array([2]), p), "draws must"),
+        (lambda: importance_weights(np.array([0, 2]), p), "draws must"),
+        (lambda: importance_weights(np.array([-1, 0]), p), "draws must"),
         (lambda: importance_weights(np.array([0.5]), p), "draws must"),
         (lambda: stratified_weights(np.array([0]), np.array([0, 1])), "each stratum"),
         (lambda: C.Fisher("centred", weights=p, normalized=False), "normalized must"),

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import gradflow as gf
+from gradflow.curvature.bounds import _Box
 from gradflow.curvature.direct import factorises, largest_eigenvalue, solve_damped
+from gradflow.curvature.eigenbasis import Form, dense_form, felt_form
 from gradflow.curvature.eigenvalues import extreme_eigenvalues, ritz
 from gradflow.curvature.globalization import Control
 from gradflow.curvature.line_search import Trial, armijo, strong_wolfe
@@ -332,6 +334,12 @@ def test_the_floor_of_a_diagonal_is_relative_to_the_largest_entry(floor):
     )
 
 
+def test_the_diagonal_of_an_indefinite_curvature_counts_with_its_absolute_values():
+    model = C.Hessian().at(quadratic([-3.0, 1.0, -0.5]), np.zeros(3))
+    np.testing.assert_array_equal(C.CurvatureDiagonal().weights(model, np.zeros(3)), [3.0, 1.0, 0.5])
+    np.testing.assert_array_equal(C.CurvatureDiagonal().weights(model, np.array([1.0, 2.0, 0.0])), [3.0, 2.0, 0.5])
+
+
 # -- Derivatives --------------------------------------------------------------------------------------------------
 
 
@@ -576,11 +584,17 @@ def test_a_factorisation_without_damping_states_the_decrease_of_the_model():
 # -- Steps from a saddle itself -----------------------------------------------------------------------------------
 
 
-def escaped(mu, g=(0.0, 0.0), *, length, energy=0.0):
+def escaped(mu, g=(0.0, 0.0), *, length, energy=0.0, dtype="float64"):
     """Return whether the step of a saddle-free method from 0, of E = energy + (theta, mu theta) / 2 + g . theta, is an escape."""
-    problem = quadratic(mu, g=g, energy=lambda t: energy + t @ (np.array(mu) * t) / 2 + np.array(g) @ t)
+    mu, g = np.array(mu, dtype), np.array(g, dtype)
+    problem = gf.FunctionProblem(
+        lambda t: t.dtype.type(energy) + t @ (mu * t) / 2 + g @ t, lambda t: mu * t + g, lambda t, v: mu * v
+    )
     scheme = gf.SaddleFreeNewton(damping=0.0, solver="eigh", escape=length)
-    return scheme.step(problem, scheme.init(problem, np.zeros(2)), 1.0).length == length
+    state = scheme.step(problem, scheme.init(problem, np.zeros(2, dtype)), 1.0)
+    taken = state.length == mu.dtype.type(length)
+    assert not taken or (state.share == 0 and not state.exhausted)  # the model offers more than any step takes
+    return taken
 
 
 @pytest.mark.parametrize(
@@ -591,9 +605,10 @@ def escaped(mu, g=(0.0, 0.0), *, length, energy=0.0):
             [1.0, -1.0], ((128 * EPS) ** 0.5 / side, 0.0), length=1e-3, energy=1.0
         ),  # p_0 <= 64 eps |E|
         lambda side: escaped([1.0, -1e-6 * side], length=1.0),  # -lambda > 1e-6 max |theta_i|
+        lambda side: escaped([1.0, -1e-3 * side], length=1.0, dtype="float32"),
         lambda side: escaped([1.0, -1.0], length=side * (128 * EPS) ** 0.5, energy=1.0),  # (2) exceeds 64 eps |E|
     ],
-    ids=["length", "decrease", "eigenvalue", "gain"],
+    ids=["length", "decrease", "eigenvalue", "eigenvalue in float32", "gain"],
 )
 def test_an_escape_is_taken_from_its_bounds_on(case):
     assert case(1 + 1e-3)
@@ -681,3 +696,91 @@ def test_the_second_order_term_is_used_below_a_share_of_the_decrease(share):
         for S, helps in ((-e, True), (-3.9 * e, True), (-4.1 * e, False), (e, False)):
             memory = (np.array([1.0]), np.float64(1.0), np.float64(0.0), np.array([[S]]))
             assert curvature.update(model, memory)[2] == (used if helps else 0)
+
+
+# -- Eigenbases ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_range", [True, False])
+def test_what_is_zero_to_rounding_is_zero(in_range):
+    """An eigenvalue of at most `tiny`; and what g has there, all of it or 64 rounding errors of g."""
+    tiny, noise = 1e-9, 64 * EPS
+    mu = np.array([1.0, tiny * (1 + CLOSE), tiny * (1 - CLOSE), tiny * (1 - CLOSE), -tiny])
+    gamma = np.array([1.0, noise / 2, noise * (1 - CLOSE), noise * (1 + CLOSE), -noise * (1 + CLOSE)])
+    found = felt_form(Form(gamma, mu, None, tiny), in_range)
+    np.testing.assert_array_equal(found.mu, [*mu[:2], 0, 0, 0])
+    np.testing.assert_array_equal(found.gamma, [*gamma[:2], 0, *(0 if in_range else 1) * gamma[3:]])
+
+
+@pytest.mark.parametrize("shape", [(8, 2), (2, 8)])
+def test_a_singular_value_is_zero_up_to_max_n_p_rounding_errors(shape):
+    for side, kept in ((2, True), (0.5, False)):
+        J = np.zeros(shape)
+        J[0, 0], J[1, 1] = 1.0, side * 8 * EPS
+        problem = gf.DenseLeastSquares(lambda t: J @ t + 1, lambda t: J)  # noqa: B023
+        form = dense_form("svd", C.GaussNewton().at(problem, np.zeros(shape[1])), None)
+        assert np.count_nonzero(form.mu) == 1 + kept
+        assert np.count_nonzero(form.gamma) == 1 + kept
+
+
+# -- Bounds -------------------------------------------------------------------------------------------------------
+
+
+def box_of(b, radius, upper=math.inf):
+    """Return the box around 0 of the model -s + b s^2 / 2, and the place s = 0."""
+    box = _Box(Counted(np.array([[b]]), np.array([-1.0])), None, gf.Bounds(-math.inf, upper), radius)
+    return box, box.place(np.zeros(1), np.zeros(1))
+
+
+def test_a_projected_step_has_a_hundredth_of_the_linear_decrease_and_stays_in_the_ball():
+    """m(t) - m(0) = -t + b t^2 / 2 <= -t / 100 for b t <= 1.98."""
+    for side, wanted in ((1 - CLOSE, 1.0), (1 + CLOSE, 0.5)):
+        box, at = box_of(1.98 * side, 10.0)
+        assert box.search(at, np.ones(1), iter((1.0, 0.5))).s == wanted
+    for margin, wanted in ((990, 1.0), (1010, 0.5)):
+        box, at = box_of(0.0, 1 - margin * EPS)
+        assert box.search(at, np.ones(1), iter((1.0, 0.5))).s == wanted
+    box, at = box_of(1.0, 10.0, upper=0.25)
+    assert box.search(at, np.ones(1), iter((1.0,))).s == 0.25
+    assert box.search(at, -np.ones(1), iter((1.0, 0.5))) is at
+
+
+@pytest.mark.parametrize(("b", "radius", "first"), [(4.0, 10.0, 0.25), (4.0, 0.125, 0.125), (-4.0, 3.0, 3.0)])
+def test_the_cauchy_stage_tries_the_minimiser_or_the_sphere_and_quarters_of_it(b, radius, first):
+    box, at = box_of(b, radius)
+    box.search = lambda at, p, sizes: [size * p[0] for size in sizes]
+    np.testing.assert_allclose(box.cauchy_stage(at), first * 0.25 ** np.arange(60), rtol=1e-14)
+
+
+def test_the_share_of_a_way_that_the_nearest_bound_leaves():
+    box, _ = box_of(1.0, 10.0, upper=2.0)
+    at = box.place(np.array([0.5]), np.array([0.5]))
+    assert box.nearest(at, np.array([3.0])) == 0.5
+    assert box.nearest(at, np.array([-3.0])) == math.inf
+    assert box.nearest(at, np.zeros(1)) == math.inf
+
+
+@pytest.mark.parametrize("kind", [">f8", np.float16, complex])
+def test_bounds_are_numbers_of_the_usual_kinds(kind):
+    with pytest.raises(ValueError, match="lower must be a real number or have shape"):
+        gf.Bounds(np.ones(2).astype(kind))
+
+
+def test_a_row_sketch_needs_no_diagonal_inner_product():
+    """The same numbers, whether the inner product says that it is the Euclidean one or not."""
+    J = np.random.default_rng(0).standard_normal((20, 4))
+    problem, scheme = gf.DenseLeastSquares(lambda t: J @ t - 1, lambda t: J), gf.IEQ(solver=C.RowSketch(8))
+
+    class Unknown:
+        mass = None
+        linear = 0.0
+
+        def __getattr__(self, name):
+            if name in ("energy", "energy_and_gradient", "linearize", "inner"):
+                return getattr(problem, name)
+            raise AttributeError(name)
+
+    thetas = []
+    for one in (problem, Unknown()):
+        thetas.append(scheme.step(one, scheme.init(one, np.ones(4)), 0.5).theta)
+    np.testing.assert_allclose(thetas[1], thetas[0], rtol=1e-10)

@@ -9,7 +9,7 @@ import pytest
 import gradflow as gf
 from gradflow.curvature.bounds import _Box
 from gradflow.curvature.direct import factorises, largest_eigenvalue, solve_damped
-from gradflow.curvature.eigenbasis import Form, dense_form, felt_form
+from gradflow.curvature.eigenbasis import Form, beside, dense_form, felt_form
 from gradflow.curvature.eigenvalues import extreme_eigenvalues, ritz
 from gradflow.curvature.globalization import Control
 from gradflow.curvature.line_search import Trial, armijo, strong_wolfe
@@ -712,6 +712,13 @@ def test_what_is_zero_to_rounding_is_zero(in_range):
     np.testing.assert_array_equal(found.gamma, [*gamma[:2], 0, *(0 if in_range else 1) * gamma[3:]])
 
 
+def test_what_a_projection_leaves_is_a_rounding_error_up_to_64_eps():
+    for side, wanted in ((1 - CLOSE, 0.0), (1 + CLOSE, 2 * 64 * EPS)):
+        g = np.array([1.0, 64 * EPS * side])
+        _, length = beside(g, lambda u: np.array([0.0, u[1]]), lambda u: 4 * u @ u)
+        np.testing.assert_allclose(length, wanted, rtol=10 * CLOSE)
+
+
 @pytest.mark.parametrize("shape", [(8, 2), (2, 8)])
 def test_a_singular_value_is_zero_up_to_max_n_p_rounding_errors(shape):
     for side, kept in ((2, True), (0.5, False)):
@@ -784,3 +791,38 @@ def test_a_row_sketch_needs_no_diagonal_inner_product():
     for one in (problem, Unknown()):
         thetas.append(scheme.step(one, scheme.init(one, np.ones(4)), 0.5).theta)
     np.testing.assert_allclose(thetas[1], thetas[0], rtol=1e-10)
+
+
+ITERATIVE = {
+    "lanczos": (C.FixedDamping(0.1), "lanczos", 0.1),
+    "steihaug": (C.TrustRegion(radius=1e6), "steihaug", 0.0),
+    "pcg": (C.FixedDamping(0.0), "pcg", 0.0),
+}
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-3])
+@pytest.mark.parametrize("mass", [None, np.linspace(1, 2, 60)])
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_an_iteration_ends_at_the_residual_that_is_asked_for(name, mass, tol):
+    """With the residual of a step as the tolerance the step is the same; with less, products are added."""
+    rng = np.random.default_rng(1)
+    Q, g = np.linalg.qr(rng.standard_normal((60, 60)))[0], rng.standard_normal(60)
+    H, m, (globalization, solver, nu) = (
+        (Q * np.geomspace(0.1, 10, 60)) @ Q.T,
+        1.0 if mass is None else mass,
+        ITERATIVE[name],
+    )
+    problem = gf.FunctionProblem(
+        lambda t: t @ (H @ t) / 2 + g @ t, lambda t: (H @ t + g) / m, lambda t, v: (H @ v) / m, mass=mass
+    )
+
+    def step(tol):
+        scheme = gf.SecondOrder(curvature=C.Hessian(), globalization=globalization, solver=solver, tol=tol)
+        return scheme.step(problem, scheme.init(problem, np.zeros(60)), 1.0)
+
+    first = step(tol)
+    r = (H @ first.theta + g) / m + nu * first.theta
+    rest = float(r @ (m * r) / (g @ (g / m))) ** 0.5
+    assert rest <= tol
+    assert step(rest * (1 + CLOSE)).products == first.products
+    assert step(rest * (1 - CLOSE)).products > first.products

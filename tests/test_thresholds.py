@@ -826,3 +826,18 @@ def test_an_iteration_ends_at_the_residual_that_is_asked_for(name, mass, tol):
     assert rest <= tol
     assert step(rest * (1 + CLOSE)).products == first.products
     assert step(rest * (1 - CLOSE)).products > first.products
+
+
+@pytest.mark.parametrize("P", [12, 13, 14])
+def test_a_krylov_space_that_ends_between_two_looks_is_looked_at(P):
+    problem = quadratic(np.geomspace(1e-3, 1e3, P), g=np.ones(P))
+    scheme = gf.SecondOrder(curvature=C.Hessian(), globalization=C.FixedDamping(0.0), solver="lanczos")
+    state = scheme.step(problem, scheme.init(problem, np.zeros(P)), 1.0)
+    np.testing.assert_allclose(state.theta, -np.geomspace(1e3, 1e-3, P), rtol=1e-6)
+    assert state.products == P
+
+
+def test_a_krylov_space_has_at_most_200_vectors():
+    problem = quadratic(np.geomspace(1e-9, 1, 205), g=np.ones(205))
+    scheme = gf.SecondOrder(curvature=C.Hessian(), globalization=C.FixedDamping(0.0), solver="lanczos", tol=1e-300)
+    assert scheme.step(problem, scheme.init(problem, np.zeros(205)), 1.0).products == 200

@@ -13,6 +13,7 @@ from gradflow.curvature.eigenbasis import Form, beside, dense_form, felt_form
 from gradflow.curvature.eigenvalues import extreme_eigenvalues, ritz
 from gradflow.curvature.globalization import Control
 from gradflow.curvature.line_search import Trial, armijo, strong_wolfe
+from gradflow.curvature.normal_equations import NormalEquations
 from gradflow.curvature.spectral import Step, choose_form
 from gradflow.curvature.structured_secant import structured_secant_update
 from gradflow.energies.derivatives import difference, sizes
@@ -53,6 +54,7 @@ RATIOS = [  # globalisation, boundary, ratio, the control below and above, from 
     (C.BlockTrustRegion((0.5, 1.0)), True, 0.75, 8.0, 16.0),
     (C.CurvatureRegion(1.0, adaptive=False, accept=0.2), False, 0.2, 2.0, 1.0),
     (C.CurvatureRegion(1.0), True, 0.25, 2.0, 8.0),
+    (C.CurvatureRegion(1.0, damping=4.0), False, 0.25, 0.75, 8.0),  # |d|_A = (4 * 1.5^2)^{1/2}
     (C.CurvatureRegion(1.0), True, 0.75, 8.0, 16.0),
     (C.StochasticTrustRegion(1.0, accept=0.2, factor=4.0), False, 0.2, 2.0, 32.0),
 ]
@@ -544,6 +546,22 @@ def test_without_damping_less_than_twice_the_decrease_the_iteration_is_continued
         np.testing.assert_allclose(step.most, 3 / (2 * x), rtol=1e-9)
 
 
+@pytest.mark.parametrize(("least", "negative"), [(-0.5, True), (0.5, False)])
+def test_negative_curvature_that_the_damping_hides_is_found_where_the_iteration_is_continued(least, negative):
+    step = C.PCG().step(Counted(np.diag([1.0, least]), np.array([1.0, 1e-3])), None, 1.0)
+    np.testing.assert_allclose(step.d, [-0.5, -1e-3 / (1 + least)], rtol=1e-12)
+    np.testing.assert_allclose(step.most, math.inf if negative else 0.5 + 1e-6 / (2 * least), rtol=1e-9)
+    assert step.negative is negative
+
+
+def test_a_factorisation_is_a_step_of_a_singular_curvature_with_damping_only():
+    for J, plain in ((np.diag([1.0, 2.0]), True), (np.ones((2, 2)), False)):
+        problem = gf.DenseLeastSquares(lambda t: J @ t + 1, lambda t: J)  # noqa: B023
+        system = NormalEquations(C.GaussNewton().at(problem, np.zeros(2)), None)
+        assert (system.step(0.0) is not None) == plain
+        assert system.step(0.1) is not None
+
+
 @pytest.mark.parametrize(("mu", "wanted"), [(-1.001, 1.5), (-1.3, 1.6), (-3.0, 5.0)])
 def test_the_damping_of_a_negative_direction_grows_by_twice_what_is_missing_or_by_half(mu, wanted):
     step = C.PCG().step(Counted(mu * np.eye(2), np.ones(2)), None, 1.0)
@@ -613,6 +631,15 @@ def escaped(mu, g=(0.0, 0.0), *, length, energy=0.0, dtype="float64"):
 def test_an_escape_is_taken_from_its_bounds_on(case):
     assert case(1 + 1e-3)
     assert not case(1 - 1e-3)
+
+
+def test_a_step_that_goes_up_to_a_saddle_is_no_step_of_length_zero():
+    """Newton's method is attracted by the saddle: its predicted decrease is negative, and no rounding error."""
+    scheme = gf.SecondOrder(curvature=C.Hessian(), globalization=C.FixedDamping(0.0), escape=1e-3)
+    problem = quadratic([1.0, -2.0])
+    state = scheme.step(problem, scheme.init(problem, np.array([0.0, 0.1])), 1.0)
+    assert state.predicted < 0
+    np.testing.assert_allclose(state.theta, 0, atol=1e-15)
 
 
 # -- The Lanczos process ------------------------------------------------------------------------------------------

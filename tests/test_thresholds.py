@@ -739,6 +739,16 @@ def test_what_is_zero_to_rounding_is_zero(in_range):
     np.testing.assert_array_equal(found.gamma, [*gamma[:2], 0, *(0 if in_range else 1) * gamma[3:]])
 
 
+def test_without_a_residual_an_eigenvalue_is_zero_up_to_max_n_p_rounding_errors():
+    """The gradient is not known to be in the range of a root: the square of a singular value has no more digits."""
+    for side, kept in ((1.02, 2), (0.98, 1)):
+        R = np.zeros((8, 2))
+        R[0, 0], R[1, 1] = 1.0, (side * 8 * EPS) ** 0.5
+        model = Counted(R.T @ R, np.array([1.0, 0.0]))
+        model.definite, model.root = True, lambda: C.Root(R, None)  # noqa: B023
+        assert np.count_nonzero(dense_form("svd", model, None).mu) == kept
+
+
 def test_what_a_projection_leaves_is_a_rounding_error_up_to_64_eps():
     for side, wanted in ((1 - CLOSE, 0.0), (1 + CLOSE, 2 * 64 * EPS)):
         g = np.array([1.0, 64 * EPS * side])
@@ -794,7 +804,7 @@ def test_the_share_of_a_way_that_the_nearest_bound_leaves():
     assert box.nearest(at, np.zeros(1)) == math.inf
 
 
-@pytest.mark.parametrize("kind", [">f8", np.float16, complex])
+@pytest.mark.parametrize("kind", [">f8", ">i8", np.float16, complex])
 def test_bounds_are_numbers_of_the_usual_kinds(kind):
     with pytest.raises(ValueError, match="lower must be a real number or have shape"):
         gf.Bounds(np.ones(2).astype(kind))

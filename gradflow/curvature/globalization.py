@@ -29,8 +29,8 @@ Departures from the sources.
   ``delta / 4``. A rejected step from the interior, ``|d| <= delta / 4``, would otherwise be tried again unchanged. By default
   there is no largest radius.
 * `Cubic` has the decrease of the quadratic model in (1); Algorithm 2.1 of Cartis, Gould & Toint has that of the cubic one,
-  which is smaller by ``sigma |d|^3 / 3`` and, as ``(d, G d)_M >= -sigma |d|^3``, at least a third of it. So (1) has one meaning
-  for all globalisations, and is 1 for a quadratic energy; a trial that (1) accepts has a larger ratio in the source.
+  which is smaller by ``sigma |d|^3 / 3``, and at least a third of it. Equation (1) then has one meaning for all
+  globalisations, and is 1 for a quadratic energy. A trial with ``rho > 0`` has a larger ratio in the source, up to ``3 rho``.
 * `Cubic` accepts from ``rho > accept = 1e-4`` on and doubles sigma below ``rho = 1/10``; the source has one number eta_1 for
   both, 1/10 in its experiments. A trial between the two decreases the energy, and its evaluation is not discarded.
 

@@ -642,3 +642,27 @@ def test_the_formulas_run_in_the_array_api_standard(name, loss):
         thetas.append([np.asarray(a) for a in (model.matrix(), model.diagonal(), model.apply(theta), state.theta)])
     for one, other in zip(*thetas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("scaling", ["standard", "ntk"])
+@pytest.mark.parametrize("method", [gf.NaturalGradient, gf.KFAC])
+def test_natural_gradients_learn_with_their_defaults(method, activation, scaling):
+    """Full batches never raise the energy; batches of 20 end far below the start."""
+    x = np.random.default_rng(0).standard_normal((300, 2))
+    labels = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0)
+    problem = gf.Classification(gf.TwoLayerNet(2, 8, 3, activation=activation, scaling=scaling), x, labels)
+    theta = problem.net.init(0)
+    whole = gf.solve(problem, method(), theta, steps=20)
+    assert np.all(np.diff(whole.history["energy"]) <= 0)
+    batches = gf.solve(problem, method(), theta, epochs=3, batch_size=20, seed=0)
+    start = whole.history["energy"][0]
+    assert max(whole.history["energy"][-1], batches.history["energy"][-1]) < 0.3 * start
+
+
+def test_a_damping_and_a_globalization_exclude_each_other():
+    for method in (gf.NaturalGradient, gf.KFAC, gf.Newton):
+        with pytest.raises(ValueError, match="give damping or globalization, not both"):
+            method(damping=1.0, globalization=gf.curvature.Armijo())
+        assert method(damping=0.5).globalization == gf.curvature.FixedDamping(0.5)
+        assert method(globalization=gf.curvature.Armijo()).globalization == gf.curvature.Armijo()

@@ -241,9 +241,10 @@ def of_schemes():
         yield method.__name__, method, {}, {"damping": NONNEGATIVE} | solver
     free = {"damping": NONNEGATIVE, "escape": POSITIVE | NONE}
     yield "SaddleFreeNewton", gf.SaddleFreeNewton, {}, free | solver
-    yield "NaturalGradient", gf.NaturalGradient, {}, {"damping": NONNEGATIVE, "fisher": OBJECT} | solver
-    factored = {"damping": NONNEGATIVE, "fisher": OBJECT, "corrected": {"True", "False"}}
-    yield "KFAC", gf.KFAC, {}, factored | solver
+    controlled = {"damping": NONNEGATIVE | NONE, "globalization": NONE, "fisher": OBJECT} | solver
+    yield "NaturalGradient", gf.NaturalGradient, {}, controlled
+    factored = controlled | {"corrected": {"True", "False"}}
+    yield "KFAC", gf.KFAC, {}, factored
     region = {"radius": POSITIVE | NONE, "curvature": OBJECT, "metric": OBJECT, "bounds": NONE} | solver
     yield "TrustRegion", gf.TrustRegion, {}, region
     cubic = {"weight": POSITIVE, "curvature": OBJECT} | solver

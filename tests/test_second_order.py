@@ -541,6 +541,88 @@ def test_a_wrong_column_of_a_parameter_near_zero_is_found(near):
         assert wrong == 1 or found.worst[1] == 1
 
 
+@pytest.mark.parametrize("mass", [None, np.array([1.0, 20.0, 3.0])])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_wrong_hvp_is_found(mass, size):
+    """A wrong sign, a wrong factor in one entry, and a matrix that is not self-adjoint in the inner product."""
+    over = np.ones(3) if mass is None else mass
+    theta = np.array([1.0, -2.0, 0.5]) * size
+    energy, gradient = lambda t: np.sum(t**4) / 4 + t[0] * t[1], lambda t: (t**3 + np.array([t[1], t[0], 0])) / over
+
+    def hvp(t, v):
+        return (3 * t**2 * v + np.array([v[1], v[0], 0])) / over
+
+    def problem(hvp):
+        return gf.FunctionProblem(energy, gradient, hvp=hvp, mass=mass)
+
+    assert gf.check_derivatives(problem(hvp), theta)
+    for wrong in (
+        lambda t, v: -hvp(t, v),
+        lambda t, v: hvp(t, v) * [1, 1, 1.001],
+        lambda t, v: hvp(t, v) + v[::-1] * [0, 0, t[2] ** 2],
+    ):
+        found = gf.check_derivatives(problem(wrong), theta)
+        assert not found
+        assert found.quantity == "hvp"
+    squares = gf.DenseLeastSquares(lambda t: t**2, hvp=lambda t, v: 5 * t**2 * v)
+    assert gf.check_derivatives(squares, theta).quantity == "hvp"
+    assert gf.check_derivatives(gf.DenseLeastSquares(lambda t: t**2, hvp=lambda t, v: 6 * t**2 * v), theta)
+
+
+@pytest.mark.parametrize("base", [0.0, 100.0, 300.0, 1e5])
+@pytest.mark.parametrize("metric", [C.CurvatureDiagonal(), C.Identity()])
+def test_fits_end_in_few_trials_however_large_the_data_are(base, metric):
+    """The residual is rounded as the data are: trials that are rejected for it are no reason to shrink the region for ever."""
+    x = np.linspace(1, 5, 20)
+    for seed in range(20):
+        y = base + 2 * np.exp(-0.7 * x) + 0.01 * np.random.default_rng(seed).standard_normal(20)
+        problem = gf.DenseLeastSquares(
+            lambda t: base + t[0] * np.exp(-t[1] * x) - y,  # noqa: B023
+            lambda t: np.stack([np.exp(-t[1] * x), -t[0] * x * np.exp(-t[1] * x)], axis=1),
+        )
+        stop = gf.Tolerance(step_relative=1e-9)
+        run = gf.solve(problem, gf.LevenbergMarquardt(metric=metric), np.array([1.0, 1.0]), steps=100, stop=stop)
+        assert run.status is gf.Status.CONVERGED
+        assert run.steps <= 20
+        free = gf.solve(problem, gf.LevenbergMarquardt(metric=metric), np.array([1.0, 1.0]), steps=100)
+        assert free.status is gf.Status.DONE, free.message
+
+
+def test_a_large_parameter_does_not_hide_a_small_one():
+    """An offset of 1e5 and a rate of 3e-7, which do not interact: the step is measured in the metric of the method."""
+    x, rng = np.linspace(0, 1, 40), np.random.default_rng(0)
+    offset, decay = 1e5 + 0.5 * rng.standard_normal(40), np.exp(-3 * x) + 0.01 * rng.standard_normal(40)
+    problem = gf.DenseLeastSquares(lambda p: np.concatenate([p[0] - offset, 100 * (np.exp(-p[1] * 1e7 * x) - decay)]))
+    rates = []
+    for start in ([1.1e5, 1e-7], [9e4, 1e-6], [1e5, 6e-7]):
+        run = gf.solve(
+            problem, gf.LevenbergMarquardt(), np.array(start), steps=300, stop=gf.Tolerance(step_relative=1e-9)
+        )
+        assert run.status is gf.Status.CONVERGED
+        rates.append(run.theta[1])
+        error = run.covariance().standard_errors[1]
+    assert np.ptp(rates) < 1e-3 * error
+    plain = gf.solve(problem, gf.GaussNewton(), run.theta, steps=3)  # with D = I both lengths are those of M
+    assert plain.theta[1] == pytest.approx(run.theta[1], abs=1e-3 * error)
+
+
+def test_a_run_of_rejected_trials_is_not_at_rest(tmp_path):
+    """A first radius that is far too long: the budget ends before a trial is accepted, and the run can be continued."""
+    problem = gf.FunctionProblem(
+        lambda t: np.sqrt(1 + t @ t),
+        lambda t: t / np.sqrt(1 + t @ t),
+        hvp=lambda t, v: v / np.sqrt(1 + t @ t) - t * (t @ v) / (1 + t @ t) ** 1.5,
+    )
+    method, start, file = gf.TrustRegion(radius=1e4), np.array([5.0, 0.0]), tmp_path / "run"
+    short = gf.solve(problem, method, start, steps=2, checkpoint=file)
+    assert (short.status, short.rejected) == (gf.Status.DONE, 2)
+    assert np.all(short.theta == start)
+    longer = gf.solve(problem, method, start, steps=20, checkpoint=file)
+    whole = gf.solve(problem, method, start, steps=20)
+    assert np.array_equal(longer.theta, whole.theta)
+    assert np.max(np.abs(whole.theta)) < 1e-8
+
+
 def test_a_derivative_that_vanishes_is_no_error():
     for n in (2, 3, 5):
         problem = gf.FunctionProblem(lambda t: np.sum(t**n), lambda t: n * t ** (n - 1))  # noqa: B023

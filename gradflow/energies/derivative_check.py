@@ -15,7 +15,8 @@ compared too, with the tolerance of differences:
 
 .. math::
    Jv &= \texttt{jvp}(v), \qquad (\texttt{vjp}(u), v)_M = u \cdot Jv, \qquad J J^* u = \texttt{gram}\,u,        \tag{2} \\
-   (u, v)_M &= \textstyle\sum_j \texttt{mass}_j\, u_j v_j, \qquad (g, v)_M = E'(\theta)\,v.                         \tag{3}
+   (u, v)_M &= \textstyle\sum_j \texttt{mass}_j\, u_j v_j, \qquad (g, v)_M = E'(\theta)\,v, \qquad
+   (Hu, v)_M = (u, Hv)_M.                                                                        \tag{3}
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ..description import found
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, copied, quiet
 from ..refusals import real_array
 from .derivatives import STEPS, basis_vector, difference, rounding, sizes
 from .probes import probe_vectors
-from .protocols import problem_ability
+from .protocols import norm, problem_ability
 
 __all__ = ["DerivativeCheck", "check_derivatives"]
 
@@ -46,7 +47,7 @@ class DerivativeCheck(NamedTuple):
     worst: tuple[int, ...]
     """Index of the entry with the largest error: (residual, parameter) or (parameter,); (), where one number is compared."""
     quantity: str
-    """What has that error: the first of jacobian or gradient, jvp, vjp, gram, mass that failed, or the one with the largest error."""
+    """What has that error: the first of jacobian or gradient, jvp, vjp, gram, hvp, mass that failed, or the one with the largest error."""
 
     def __bool__(self) -> bool:
         return self.passed
@@ -85,7 +86,10 @@ def check_derivatives(problem: Any, theta: Array) -> DerivativeCheck:
     if isinstance(problem, type) or not all(callable(getattr(problem, method, None)) for method in methods):
         raise ValueError(f"problem must be an instance with the methods {', '.join(methods)}, got {found(problem)}")
     tolerance = 100 * float(array_namespace(theta).finfo(theta.dtype).eps) ** (2 / 3)
-    errors = [DerivativeCheck(e, tolerance, e <= tolerance, worst, name) for name, e, worst in _errors(problem, theta)]
+    with quiet():
+        errors = [
+            DerivativeCheck(e, tolerance, e <= tolerance, worst, name) for name, e, worst in _errors(problem, theta)
+        ]
     failed = [one for one in errors if not one.passed]
     return failed[0] if failed else max(errors, key=lambda one: one.error)  # what follows a failure may follow from it
 
@@ -95,16 +99,17 @@ def _errors(problem: Any, theta: Array) -> Iterator[tuple[str, float, tuple[int,
     xp, (u, v) = array_namespace(theta), probe_vectors(theta)
     v = v * sizes(theta)
     g, inner = problem.energy_and_gradient(theta)[1], problem.inner
-    slopes = xp.stack([inner(g, basis_vector(theta, j)) for j in range(theta.shape[0])])  # (g, e_j)_M = dE/dtheta_j
+    basis = [basis_vector(theta, j) for j in range(theta.shape[0])]
+    slopes = xp.stack([inner(g, e) for e in basis])  # (g, e_j)_M = dE/dtheta_j
     linearize = problem_ability(problem, "linearize")
     if linearize is None:
         energies = lambda t: xp.reshape(problem.energy(t), (1,))  # noqa: E731
-        error, (_, column) = _entries(slopes[None, :], energies, theta)
+        error, (_, column) = _entries(slopes[None, :], energies, theta, basis)
         yield "gradient", error, (column,)
     else:
         at, residual = linearize(theta), problem_ability(problem, "linearize_later") or linearize
         J = at.jacobian()
-        yield "jacobian", *_entries(J, lambda t: residual(t).residual, theta)
+        yield "jacobian", *_entries(J, lambda t: residual(t).residual, theta, basis)
         n = xp.cumulative_sum(xp.ones_like(at.residual))
         w, Jv = xp.sin(2 + 1.3 * n), J @ v
         yield "jvp", _apart(at.jvp(v), Jv, abs(J) @ abs(v)), ()
@@ -114,21 +119,38 @@ def _errors(problem: Any, theta: Array) -> Iterator[tuple[str, float, tuple[int,
             yield "gram", _apart(at.gram() @ w, J @ adjoint, abs(J) @ abs(adjoint)), ()
         L = problem_ability(problem, "linear")
         if isinstance(L, (int, float)):
-            own = at.residual @ J + L * xp.stack([inner(theta, basis_vector(theta, j)) for j in range(theta.shape[0])])
+            own = at.residual @ J + L * xp.stack([inner(theta, e) for e in basis])
             size = abs(at.residual) @ abs(J) + abs(own)
             yield "gradient", _apart(slopes * sizes(theta), own * sizes(theta), size * sizes(theta)), ()
+    if problem_ability(problem, "has_hvp") and callable(getattr(problem, "hvp", None)):
+        u_s = u * sizes(theta)
+        H_u, H_v = copied(problem.hvp(theta, u_s)), copied(problem.hvp(theta, v))
+        if getattr(problem, "second_derivative", "given") == "given":  # what is found has the errors of differences
+            gradient = lambda t: problem.energy_and_gradient(t)[1]  # noqa: E731
+            error, (row, _) = _entries(H_v[:, None], gradient, theta, [v])
+            yield "hvp", error, (row,)
+            size = norm(inner, H_u) * norm(inner, v) + norm(inner, H_v) * norm(inner, u_s)
+            yield "hvp", _apart(inner(H_u, v), inner(u_s, H_v), size + 0 * H_u), ()
     mass = problem_ability(problem, "mass")
     if mass is not None:
         yield "mass", _apart(xp.sum(mass * u * v), inner(u, v), xp.sum(abs(mass * u * v))), ()
 
 
-def _entries(given: Array, function: Callable[[Array], Array], theta: Array) -> tuple[float, tuple[int, int]]:
-    """Return the largest error (1) of a derivative, (N, P), of a function with N values, and its place."""
-    xp, P = array_namespace(theta), theta.shape[0]
-    noise = rounding(function, theta, given)
+def _entries(
+    given: Array, function: Callable[[Array], Array], theta: Array, directions: list[Array]
+) -> tuple[float, tuple[int, int]]:
+    """Return the largest error (1) of derivatives along K directions, (N, K), of a function with N values, and its place."""
+    xp = array_namespace(theta)
+    lengths = xp.stack(
+        [
+            xp.max(xp.where(abs(v) > 0, sizes(theta) / xp.where(abs(v) > 0, abs(v), 1 + 0 * v), 0 * v))
+            for v in directions
+        ]
+    )
+    noise = rounding(function, theta, abs(given) @ lengths)
     before, error, least = given, 0 * given, abs(given) + inf
     for k, factor in enumerate(STEPS):
-        slopes = [difference(function, theta, basis_vector(theta, j), factor, noise) for j in range(P)]
+        slopes = [difference(function, theta, v, factor, noise) for v in directions]
         own = xp.stack([slope for slope, _, _ in slopes], axis=1)
         doubt = 10 * xp.stack([unsure for _, unsure, _ in slopes], axis=1) + abs(own - before)
         if k > 0:
@@ -138,7 +160,7 @@ def _entries(given: Array, function: Callable[[Array], Array], theta: Array) -> 
             error, least = xp.where(best, relative, error), xp.where(best, doubt, least)
         before = own
     error = xp.where(error < 0, 0 * error, error)
-    row, column = divmod(int(xp.argmax(xp.reshape(error, (-1,)))), P)
+    row, column = divmod(int(xp.argmax(xp.reshape(error, (-1,)))), len(directions))
     return float(error[row, column]), (row, column)
 
 

@@ -15,7 +15,7 @@ parameter whose column is zero, and takes (2) where they differ. Steps are relat
 parameters may have any units.
 
 The rounding errors of a function may be larger than ``eps |q|``: a residual is the difference of a model and data. They are
-measured by a second difference with a short step, `rounding`, as by the tables of differences of Moré & Wild, SIAM J. Sci.
+measured by a third difference with a short step, `rounding`, as in the tables of differences of Moré & Wild, SIAM J. Sci.
 Comput. 33 (2011) 1292.
 
 Source: Squire & Trapp, SIAM Rev. 40 (1998) 110.
@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..namespace import Array, array_namespace, copied, is_numpy, quiet, read_only
+from .protocols import problem_ability
 
 __all__ = [
     "STEPS",
@@ -42,7 +43,9 @@ __all__ = [
     "found_jacobian",
     "jacobian_by",
     "rounding",
+    "rounding_of_squares",
     "sizes",
+    "third_difference",
 ]
 
 Function = Callable[[Array], Array]
@@ -108,11 +111,12 @@ def complex_step(function: Function, theta: Array, v: Array) -> Array:
     return xp.imag(value) / h
 
 
-def rounding(function: Function, theta: Array, J: Array) -> Array:
-    """Return the size of the rounding errors of a function, (N,), from a second difference, three evaluations.
+def third_difference(function: Function, theta: Array) -> tuple[Array, Array]:
+    """Return q(theta) and the size of its rounding errors, (N,) each, by third differences, over ``20^{1/2}``.
 
-    Its steps are ``eps^{1/2}`` of each parameter, so that a smooth function has eps of its own size there. It is one multiple of ``|q_i| + sum_j |J_ij| s_j`` with the sizes s of the parameters, at least eps: the same for all
-    rows, since an error that a row happens not to show says nothing.
+    The points are ``(1 + k h) theta`` with k = -1, 0, 1, 2. The third difference of a smooth function is of the size ``h^3``; that of
+    independent errors of variance 1 has the variance 20, whatever h. Of the steps ``h = eps^{1/2}`` and ``h / 64`` the smaller
+    result counts: next to a pole the longer one is none of rounding.
 
     Parameters
     ----------
@@ -120,17 +124,62 @@ def rounding(function: Function, theta: Array, J: Array) -> Array:
         Maps theta (P,) to an array (N,).
     theta : array (P,)
         The point.
-    J : array (N, P)
-        The Jacobian, or something of its size.
+    """
+    xp = array_namespace(theta)
+
+    def at(relative: float) -> Array:
+        return xp.asarray(function(read_only(theta * (1 + relative))), copy=True)  # the function may reuse its array
+
+    value, found = at(0.0), list[Array]()
+    for h in (float(xp.finfo(theta.dtype).eps) ** 0.5, float(xp.finfo(theta.dtype).eps) ** 0.5 / 64):
+        before, after, last = at(-h), at(h), at(2 * h)
+        found.append(xp.abs((last - after) - 2 * (after - value) + (value - before)) / 20**0.5)
+    return value, xp.minimum(*found)
+
+
+def rounding_of_squares(problem: Any, theta: Array) -> float:
+    """Return a bound of the rounding errors of ``|q|^2 / 2``: four times ``|q|`` times that of q.
+
+    They exceed ``eps |q|^2`` where q is a small difference of a model and data: q is rounded as the model is. The answer is 0 for a
+    problem without a residual, and where the number exceeds ``eps^{1/4} |q|^2``: it is none of rounding then, or no run should
+    end because of it.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    theta : array (P,)
+        The point.
+    """
+    linearize = problem_ability(problem, "linearize_later") or problem_ability(problem, "linearize")
+    if linearize is None:
+        return 0.0
+    with quiet():
+        q, error = third_difference(lambda t: linearize(t).residual, theta)
+        square, noise = float(q @ q), 4 * float((q @ q) ** 0.5 * (error @ error) ** 0.5)
+    return noise if noise <= float(array_namespace(theta).finfo(theta.dtype).eps) ** 0.25 * square else 0.0
+
+
+def rounding(function: Function, theta: Array, change: Array) -> Array:
+    """Return the size of the rounding errors of a function, (N,), by `third_difference`, seven evaluations.
+
+    It is one multiple of ``|q_i| + change_i``, at least eps: the same for all rows, since an error that a row happens not to
+    show says nothing.
+
+    Parameters
+    ----------
+    function : callable
+        Maps theta (P,) to an array (N,).
+    theta : array (P,)
+        The point.
+    change : array (N,)
+        By how much q changes with parameters that change by their size: ``sum_j |J_ij| s_j``.
     """
     xp = array_namespace(theta)
     eps = float(xp.finfo(theta.dtype).eps)
-    value, below, above = (
-        xp.asarray(function(read_only(theta * (1 + k * eps**0.5))), copy=True) for k in (0, -1, 1)
-    )  # the function may reuse its array
-    change = xp.abs((above - value) - (value - below))
-    size = xp.abs(value) + xp.abs(J) @ sizes(theta)
-    share = float(xp.max(xp.where(size > 0, change / xp.where(size > 0, size, 1 + 0 * size), 0 * size)))
+    value, error = third_difference(function, theta)
+    size = xp.abs(value) + change
+    share = float(xp.max(xp.where(size > 0, error / xp.where(size > 0, size, 1 + 0 * size), 0 * size)))
     return max(share, eps) * size
 
 
@@ -228,7 +277,7 @@ def found_jacobian(function: Function, on_complex: Function, theta: Array) -> tu
                 J = None
         if J is not None and J.dtype == theta.dtype and np.all(np.isfinite(J)):
             with quiet():
-                noise = rounding(function, theta, J)
+                noise = rounding(function, theta, np.abs(J) @ sizes(theta))
                 if all(_agrees(function, theta, J, v, noise) for v in _tests(theta, J)):
                     return J, "complex step"
     return _differenced(function, theta), "differences"
@@ -239,7 +288,7 @@ def _differenced(function: Function, theta: Array) -> Array:
     xp, J = array_namespace(theta), jacobian_by(differences, function, theta)
     eps = float(xp.finfo(theta.dtype).eps)
     with quiet():
-        noise = rounding(function, theta, J)
+        noise = rounding(function, theta, xp.abs(J) @ sizes(theta))
         change = 2 * eps ** (1 / 3) * xp.abs(J) * sizes(theta)
         faint = ~xp.any(change > NOISE * noise[:, None], axis=0)
     columns = [J[:, j] for j in range(theta.shape[0])]

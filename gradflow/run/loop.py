@@ -306,11 +306,12 @@ class Run:
 
         The whole state is compared: a scheme that rejects steps and shrinks a radius still moves. Two more runs end
         here: one in which only the auxiliary variable holds theta, and, at its last step, one in which theta has never
-        moved.
+        moved, unless that step was a rejected trial after which the next one is another.
         """
         if self.held == 0 or self.shortened:
             return
-        at_rest = self.still >= max(PATIENCE, self.batches) or (last and not self.moved)
+        searching = self.still == 0 and bool(scheme_ability(self.scheme, "rejected")(self.state))
+        at_rest = self.still >= max(PATIENCE, self.batches) or (last and not self.moved and not searching)
         if not at_rest and (last or self.held % PATIENCE == 0):
             fresh = unheld(self.scheme)
             at_rest = fresh is not self.scheme and not same_vector(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
+from ..energies.derivatives import rounding_of_squares
 from ..energies.protocols import Problem, norm
 from ..namespace import array_namespace
 from ..refusals import lists_arguments, plain_numbers, real_number
@@ -51,7 +52,8 @@ class Tolerance:
     step : float, optional
         Bound on ``|theta^{n+1} - theta^n|_M``, > 0.
     step_relative : float, optional
-        The same, relative to ``|theta^{n+1}|_M``.
+        Bound on ``|theta^{n+1} - theta^n|_M / |theta^{n+1}|_M``, > 0. Of a `gradflow.SecondOrder`, also of that quotient in its
+        metric D, as MINPACK's ``xtol``: a large parameter does not hide a small one.
 
     Raises
     ------
@@ -106,13 +108,13 @@ class Tolerance:
                 first = _steepness(problem, scheme, theta0)
                 if isfinite(first) and size <= self.gradient_relative * first:
                     return f"gradient norm {size:.3g} <= {self.gradient_relative:g} of its first value {first:.3g}"
-        small = self._small(problem, old, state) if by_step else ""
+        small = self._small(problem, scheme, old, state) if by_step else ""
         if not small:
             return ""
         fresh = unheld(scheme)
-        return small if fresh is scheme or self._small(problem, state, fresh.step(problem, state, dt)) else ""
+        return small if fresh is scheme or self._small(problem, fresh, state, fresh.step(problem, state, dt)) else ""
 
-    def _small(self, problem: Problem, old: Any, new: Any) -> str:
+    def _small(self, problem: Problem, scheme: Scheme, old: Any, new: Any) -> str:
         """Return which tolerance on the energy or on the step a step meets, "" if it meets no tolerance."""
         if self.energy is not None or self.energy_relative is not None:
             E, eps = float(problem.energy(new.theta)), float(array_namespace(new.theta).finfo(new.theta.dtype).eps)
@@ -124,12 +126,19 @@ class Tolerance:
                 quotient = f"{change:.3g} / {abs(E):.3g}"
                 return f"relative change of the energy in a step {quotient} <= {self.energy_relative:g}"
         if self.step is not None or self.step_relative is not None:
-            length = norm(problem.inner, new.theta - old.theta)
+            d = new.theta - old.theta
+            length = norm(problem.inner, d)
             if self.step is not None and length <= self.step:
                 return f"length of a step {length:.3g} <= {self.step:g}"
             if self.step_relative is not None:
-                size = norm(problem.inner, new.theta)
-                if 0 < size < inf and length <= self.step_relative * size:
+                measured, size = scheme_ability(scheme, "measured"), norm(problem.inner, new.theta)
+                shares = [(length, size)]
+                if measured is not None:
+                    shares.append(
+                        (norm(problem.inner, measured(new, d)), norm(problem.inner, measured(new, new.theta)))
+                    )
+                if all(0 < size < inf and length <= self.step_relative * size for length, size in shares):
+                    length, size = shares[-1]
                     return f"relative length of a step {length:.3g} / {size:.3g} <= {self.step_relative:g}"
         return ""
 
@@ -165,7 +174,8 @@ def standstill(problem: Problem, scheme: Scheme, state: Any, dt: float, theta0: 
 
     A point is stationary to rounding where the gradient has become small, relative to its value at theta0 or to what would
     change E in half of its digits, a step with a fresh auxiliary variable would change theta or E by rounding only, and no
-    longer step along the gradient lowers E by more: a tiny dt alone makes nothing stationary.
+    longer step along the gradient lowers E by more: a tiny dt alone makes nothing stationary. The rounding errors of a sum of
+    squares are measured.
 
     Parameters
     ----------
@@ -194,10 +204,14 @@ def standstill(problem: Problem, scheme: Scheme, state: Any, dt: float, theta0: 
         return Ending(Status.DONE, f"{STATIONARY} point: no change in {still} steps and the gradient is zero")
     E0, g0 = problem.energy_and_gradient(theta0)
     first, length = norm(problem.inner, _reduced(scheme, theta0, g0)), norm(problem.inner, theta)
-    small = (isfinite(first) and size <= eps**0.5 * first) or _below(size, eps**0.5 * energy, length)
+    noise = rounding_of_squares(problem, theta)
+    change = max(
+        eps**0.5 * energy, 128 * (noise * energy) ** 0.5
+    )  # of a sum of squares, |g|^2 / K may be noise before E is
+    small = (isfinite(first) and size <= eps**0.5 * first) or _below(size, change, length)
     if small:
         moved = unheld(scheme).step(problem, state, dt).theta - theta
-        scale = max(energy, eps * abs(float(E0)))
+        scale = max(energy, eps * abs(float(E0)), noise / eps)
         seen = abs(float(problem.inner(g, moved))) > 8 * eps * scale and norm(problem.inner, moved) > 8 * eps * length
         if not seen and not _descends(problem, scheme, theta, g, dt, scale, eps):
             return Ending(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from ..curvature.bounds import Bounds
@@ -108,6 +109,8 @@ class SchemeAbilities:
     bounds: Bounds | None = None
     """The box that its states do not leave. The gradient is then reduced to what the box leaves of it, and a field ``active`` of
     the state, (P,), says which parameters are at a bound."""
+    measured: Callable[[Any, Array], Array] | None = None
+    """Maps a state and a vector v, (P,), to ``D^{1/2} v`` for the metric D in which the scheme measures steps; None without one."""
     records: ClassVar[tuple[str, ...]] = ()
     """Fields of the state, numbers or 0-d arrays, that ``solve(record=...)`` takes by name."""
 

@@ -38,7 +38,8 @@ At a saddle itself, g = 0 and so d = 0. Where d is zero to rounding and G has a 
 its eigenvector may take the place of d (`gradflow.curvature.escape`).
 
 Close to a minimum, both decreases are rounding errors of E. Where neither exceeds ``64 eps |E|``, a trial that does not
-increase E is accepted, whatever the ratio. A trial that rounds to theta itself leaves the state as it is.
+increase E is accepted, whatever the ratio. The rounding errors of a sum of squares may be larger: where a trial is rejected whose
+predicted decrease is below ``eps^{1/2} |E|``, they are measured (`gradflow.energies.derivatives.rounding_of_squares`). A trial that rounds to theta itself leaves the state as it is.
 
 ===========  =============  =====
 symbol       code           shape
@@ -74,6 +75,7 @@ from ..curvature.model import Curvature, Model, Remembering, decrease
 from ..curvature.pcg import PCG
 from ..curvature.spectral import SOLVERS, SPECTRA, Floor, Step, minimise
 from ..description import found
+from ..energies.derivatives import rounding_of_squares
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace, quiet
@@ -281,6 +283,18 @@ class SecondOrder:
         """
         return not bool(state.exhausted) and (bool(state.share < 0.5) or not bool(state.accepted))
 
+    def measured(self, state: SecondOrderState, v: Array) -> Array:
+        """Return ``D^{1/2} v``, (P,).
+
+        Parameters
+        ----------
+        state : SecondOrderState
+            It has the metric.
+        v : array (P,)
+            A vector.
+        """
+        return v * array_namespace(v).sqrt(state.weights)
+
     def step(self, problem: Problem, state: SecondOrderState, dt: Scalar) -> SecondOrderState:
         """Return the state after one trial."""
         return self.step_evaluated(problem, state, dt, None)[0]
@@ -312,6 +326,9 @@ class SecondOrder:
         actual = decrease(model, new) if finite else zero
         failed = not finite or (found is not None and found.trial is None)
         ratio = zero - 1 if failed else gain_ratio(actual, predicted, noise)
+        if self._doubtful(model, ratio, predicted, failed):
+            noise = max(noise, rounding_of_squares(problem, state.theta))
+            ratio, evaluations = ratio if failed else gain_ratio(actual, predicted, noise), evaluations + 7
         still = bool(xp.all(trial == state.theta))
         exhausted = float(step.most) <= noise
         if exhausted and not bool(step.length > 0):  # a square in the model may have underflowed or overflowed
@@ -334,6 +351,13 @@ class SecondOrder:
             state.active if self.bounds is None else self.bounds.active(theta), memory,
         )  # fmt: skip
         return after, new if accepted else plain
+
+    def _doubtful(self, model: Model, ratio: Array, predicted: Array, failed: bool) -> bool:
+        """Return whether a trial may have been rejected for the rounding errors of the energy, which are then measured."""
+        threshold = self.globalization.accept
+        rejected = failed if threshold is None else not bool(ratio > threshold)
+        eps = float(array_namespace(ratio).finfo(ratio.dtype).eps)
+        return rejected and model.residual is not None and abs(float(predicted)) <= eps**0.5 * abs(float(model.energy))
 
     def _increment(self, model: Model, D: Array | None, state: SecondOrderState, dt: Scalar) -> tuple[Step, Control]:
         """Return the increment (1) of a model, and the control that it is made with."""

@@ -5,8 +5,8 @@ method                   curvature       metric               globalisation     
 =======================  ==============  ===================  =================  ==========
 `Newton`                 Hessian         Identity             FixedDamping       exact
 `GaussNewton`            GaussNewton     Identity             FixedDamping       exact
-`NaturalGradient`        Fisher          Identity             FixedDamping       exact
-`KFAC`                   KFAC            Identity             FixedDamping       exact
+`NaturalGradient`        Fisher          Identity             TrustRegion        exact
+`KFAC`                   KFAC            Identity             TrustRegion        exact
 `LevenbergMarquardt`     GaussNewton     CurvatureDiagonal    TrustRegion        exact
 `TrustRegion`            Hessian         Identity             TrustRegion        exact
 `CubicRegularization`    Hessian         Identity             Cubic              exact
@@ -73,12 +73,8 @@ def Newton(
     >>> end.status, np.round(end.theta, 6).tolist()
     (<Status.CONVERGED: 'converged'>, [1.0, 1.0])
     """
-    if globalization is not None and damping != 0:
-        raise ValueError(f"give damping or globalization, not both; got {damping!r} and {globalization!r}")
-    constant = FixedDamping(damping)
-    return SecondOrder(
-        curvature=Hessian(), globalization=constant if globalization is None else globalization, solver=solver
-    )
+    given = None if globalization is not None and damping == 0 else damping
+    return SecondOrder(curvature=Hessian(), globalization=_controlled(given, globalization), solver=solver)
 
 
 def GaussNewton(*, damping: float = 0.0, solver: str | PCG = "auto") -> SecondOrder:
@@ -97,17 +93,37 @@ def GaussNewton(*, damping: float = 0.0, solver: str | PCG = "auto") -> SecondOr
     return SecondOrder(curvature=GaussNewtonCurvature(), globalization=FixedDamping(damping), solver=solver)
 
 
-def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver: str | PCG = "auto") -> SecondOrder:
-    """Return the natural gradient method: ``(M^{-1} F + L + damping I) d = -g`` with a Fisher matrix F.
+def _controlled(damping: float | None, rule: Globalization | None) -> Globalization:
+    """Return a constant damping, the given globalisation, or by default a trust region."""
+    if damping is None:
+        return globalization.TrustRegion() if rule is None else rule
+    if rule is not None:
+        raise ValueError(f"give damping or globalization, not both; got {damping!r} and {rule!r}")
+    return FixedDamping(damping)
 
-    Without damping, L and singular directions, and with infinitesimal steps, it does not depend on how the model is
+
+def NaturalGradient(
+    *,
+    damping: float | None = None,
+    globalization: Globalization | None = None,
+    fisher: Fisher = Fisher(),
+    solver: str | PCG = "auto",
+) -> SecondOrder:
+    """Return the natural gradient method: ``(M^{-1} F + L + nu I) d = -g`` with a Fisher matrix F.
+
+    By default nu is the multiplier of a trust region, whose radius follows the ratio of actual to predicted decrease, on the
+    batch of the step. A constant damping has no such control: the matrix vanishes where all samples are fitted, and small
+    eigenvalues then make steps long. Without damping, L and singular directions, and with infinitesimal steps, it does not depend on how the model is
     parametrised. With steps of finite length it does. `gradflow.curvature.CurvatureRegion` in `SecondOrder` determines the
     length of a step from a bound of the divergence of the model.
 
     Parameters
     ----------
-    damping : float
-        A constant multiplier >= 0, 1 / time.
+    damping : float, optional
+        A constant multiplier >= 0, 1 / time, in the place of the region.
+    globalization : Globalization, optional
+        By default `gradflow.curvature.TrustRegion`; `gradflow.curvature.NielsenDamping`,
+        `gradflow.curvature.CurvatureRegion`, ...
     fisher : Fisher
         Which Fisher matrix: `gradflow.curvature.Fisher`.
     solver : str or PCG
@@ -116,7 +132,7 @@ def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver:
     Raises
     ------
     ValueError
-        If `fisher` is no `gradflow.curvature.Fisher`.
+        If `fisher` is no `gradflow.curvature.Fisher`, or both a damping and a globalisation are given.
 
     Examples
     --------
@@ -125,26 +141,34 @@ def NaturalGradient(*, damping: float = 1e-3, fisher: Fisher = Fisher(), solver:
     >>> x = rng.standard_normal((60, 2))
     >>> labels = (x[:, 0] * x[:, 1] > 0).astype(int)
     >>> problem = gf.Classification(gf.TwoLayerNet(2, 8, 2, activation="tanh", scaling="ntk"), x, labels)
-    >>> run = gf.solve(problem, gf.NaturalGradient(damping=0.05), problem.net.init(0), dt=0.5, steps=60)
+    >>> run = gf.solve(problem, gf.NaturalGradient(), problem.net.init(0), steps=60)
     >>> problem.accuracy(run.theta)
     1.0
     """
     instance("fisher", fisher, Fisher, "a gradflow.curvature.Fisher")
-    return SecondOrder(curvature=fisher, globalization=FixedDamping(damping), solver=solver)
+    return SecondOrder(curvature=fisher, globalization=_controlled(damping, globalization), solver=solver)
 
 
 def KFAC(
-    *, damping: float = 1e-3, fisher: Fisher = Fisher(), corrected: bool = False, solver: str | PCG = "auto"
+    *,
+    damping: float | None = None,
+    globalization: Globalization | None = None,
+    fisher: Fisher = Fisher(),
+    corrected: bool = False,
+    solver: str | PCG = "auto",
 ) -> SecondOrder:
-    """Return natural gradient with the Kronecker factors of K-FAC: ``(M^{-1} (A (x) B) + L + damping I) d = -g`` in each layer.
+    """Return natural gradient with the Kronecker factors of K-FAC: ``(M^{-1} (A (x) B) + L + nu I) d = -g`` in each layer.
 
-    The damped system is solved exactly. For the second moments to be averages over many steps there is no memory: factors
-    are those of the data, or of the batch, of the step.
+    The damped system is solved exactly, and nu is that of `NaturalGradient`. The factors are those of the data, or of the
+    batch, of the step: there is no memory that would average them over steps.
 
     Parameters
     ----------
-    damping : float
-        A constant multiplier >= 0, 1 / time.
+    damping : float, optional
+        A constant multiplier >= 0, 1 / time, in the place of the region.
+    globalization : Globalization, optional
+        By default `gradflow.curvature.TrustRegion`; `gradflow.curvature.NielsenDamping`,
+        `gradflow.curvature.CurvatureRegion`, ...
     fisher : Fisher
         Whose scores the factors have: `gradflow.curvature.Fisher`.
     corrected : bool
@@ -153,7 +177,9 @@ def KFAC(
         As in `SecondOrder`.
     """
     return SecondOrder(
-        curvature=KFACCurvature(fisher, corrected=corrected), globalization=FixedDamping(damping), solver=solver
+        curvature=KFACCurvature(fisher, corrected=corrected),
+        globalization=_controlled(damping, globalization),
+        solver=solver,
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.sparse.linalg import aslinearoperator, eigsh
+from scipy.sparse.linalg import aslinearoperator, cg, eigsh
 
 import gradflow as gf
 from cases import residual_case
@@ -539,6 +539,25 @@ def test_a_wrong_column_of_a_parameter_near_zero_is_found(near):
         found = gf.check_derivatives(problem, theta)
         assert bool(found) == (wrong == 1)
         assert wrong == 1 or found.worst[1] == 1
+
+
+@pytest.mark.parametrize("mass", [1.0, 3.0, np.array([1.0, 20.0, 3.0, 0.5])])
+def test_a_model_is_an_operator_of_numpy_and_scipy(mass):
+    case = residual_case(0, 4, 9)
+    problem = gf.DenseLeastSquares(lambda t: case.J @ t - 1, lambda t: case.J, mass=mass)
+    model = GaussNewton().at(problem, case.theta)
+    G = (case.J.T @ case.J) / np.reshape(np.ones(4) * mass, (-1, 1))
+    v = np.random.default_rng(0).standard_normal((4, 3))
+    np.testing.assert_allclose(model @ v, G @ v, rtol=1e-13)
+    np.testing.assert_allclose(model @ v[:, 0], G @ v[:, 0], rtol=1e-13)
+    np.testing.assert_allclose(aslinearoperator(model).rmatvec(v[:, 0]), G.T @ v[:, 0], rtol=1e-12)
+    A = model.symmetric()
+    np.testing.assert_allclose(A @ np.eye(4), (A @ np.eye(4)).T, rtol=1e-12, atol=1e-14)
+    found = eigsh(A, k=2, which="BE", return_eigenvectors=False, v0=np.ones(4))
+    np.testing.assert_allclose(np.sort(found), np.sort(np.linalg.eigvals(G).real)[[0, -1]], rtol=1e-10)
+    d, info = cg(A, -np.sqrt(mass) * model.gradient, rtol=1e-12)
+    assert info == 0
+    np.testing.assert_allclose(G @ (d / np.sqrt(mass)), -model.gradient, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("mass", [None, np.array([1.0, 20.0, 3.0])])

@@ -669,3 +669,9 @@ def test_bad_averages_are_named():
     ):
         with pytest.raises(ValueError, match=words):
             make()
+
+
+def test_a_dense_average_of_many_parameters_is_refused():
+    problem = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t.copy(), hvp=lambda t, v: v)
+    with pytest.raises(ValueError, match=r"form='dense' keeps .* too many for P = 10001: form='low_rank'"):
+        gf.solve(problem, gf.SecondOrder(curvature=C.MovingAverage(C.Hessian())), np.ones(10001), steps=1)

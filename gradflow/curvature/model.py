@@ -15,7 +15,9 @@ is smaller than P.
 The metric. The length of a step is ``|d|_D^2 = (d, D d)_M`` with a positive diagonal operator D; `weights` is its
 diagonal, None for the identity. `gradflow.curvature.metric` has the usual ones.
 
-A model is also a linear operator in the sense of SciPy: ``scipy.sparse.linalg.aslinearoperator(model)`` applies G.
+A model is also a linear operator: ``model @ v`` applies G, and SciPy's functions take the model as it is. G is self-adjoint in the
+inner product, and a symmetric matrix only if M is a number: functions for symmetric matrices, ``eigsh`` and ``cg``, want
+`Model.symmetric`, which has the eigenvalues of G.
 """
 
 from __future__ import annotations
@@ -124,6 +126,38 @@ class Model:
             A direction.
         """
         return self.apply(v) if v.ndim == 1 else self.apply(v[:, 0])[:, None]
+
+    def __matmul__(self, v: Array) -> Array:
+        """Return G v, of the shape of v.
+
+        Parameters
+        ----------
+        v : array (P,) or (P, n)
+            A direction, or n of them as columns.
+        """
+        if v.ndim == 1:
+            return self.apply(v)
+        xp = array_namespace(v)
+        return xp.stack([copied(self.apply(v[:, j])) for j in range(v.shape[1])], axis=1)
+
+    def symmetric(self) -> Any:
+        """Return ``M^{1/2} G M^{-1/2}``, a symmetric ``scipy.sparse.linalg.LinearOperator`` with the eigenvalues of G.
+
+        An eigenvector w of it belongs to the eigenvector ``M^{-1/2} w`` of G. The arrays are those of NumPy.
+
+        Raises
+        ------
+        ValueError
+            If the inner product is not known as a diagonal.
+        """
+        from scipy.sparse.linalg import LinearOperator
+
+        root = self.known_mass("a symmetric form of G") ** 0.5
+
+        def matvec(w: Array) -> Array:
+            return root * self.apply(w.reshape(-1) / root)
+
+        return LinearOperator(self.shape, matvec=matvec, rmatvec=matvec, dtype=self.dtype)
 
     def rmatvec(self, v: Array) -> Array:
         """Return the transpose of G in coordinates, M G M^{-1}, applied to v, of the shape of v.

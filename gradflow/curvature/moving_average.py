@@ -45,6 +45,7 @@ from .model import Approximation, Curvature, Model, curvature_in
 __all__ = ["FORMS", "DenseModel", "DiagonalModel", "MovingAverage", "matrix_root"]
 
 FORMS = ("dense", "diagonal", "low_rank")
+MOST_ENTRIES = 10**8  # of a dense average: P = 10 000, whose decomposition takes minutes
 """What of the average is kept."""
 
 
@@ -183,8 +184,18 @@ class MovingAverage:
         return model
 
     def start(self, theta: Array) -> tuple[Array, ...]:
-        """Return the weight 0, 0-d, and zeros: (P, P), (P,), or (P, k) and (k,)."""
-        zero = 0 * theta
+        """Return the weight 0, 0-d, and zeros: (P, P), (P,), or (P, k) and (k,).
+
+        Raises
+        ------
+        ValueError
+            If the dense form would have more than `MOST_ENTRIES` numbers.
+        """
+        zero, P = 0 * theta, theta.shape[0]
+        if self.form == "dense" and P**2 > MOST_ENTRIES:
+            raise ValueError(
+                f"form='dense' keeps and decomposes P^2 numbers, too many for P = {P}: form='low_rank' and form='diagonal' keep fewer"
+            )
         if self.form == "diagonal":
             return zero[0], zero
         if self.form == "dense":

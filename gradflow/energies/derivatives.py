@@ -114,8 +114,8 @@ def complex_step(function: Function, theta: Array, v: Array) -> Array:
 def third_difference(function: Function, theta: Array) -> tuple[Array, Array]:
     """Return q(theta) and the size of its rounding errors, (N,) each, by third differences, over ``20^{1/2}``.
 
-    The points are ``(1 + k h) theta`` with k = -1, 0, 1, 2. The third difference of a smooth function is of the size ``h^3``; that of
-    independent errors of variance 1 has the variance 20, whatever h. Of the steps ``h = eps^{1/2}`` and ``h / 64`` the smaller
+    The points are ``theta + k h s`` with k = -1, 0, 1, 2 and the sizes s of the parameters. The third difference of a smooth function is of the size ``h^3``; that of
+    independent errors of variance 1 has the variance 20, whatever h. Of two steps h, about ``eps^{1/2}`` and 1/57 of it, the smaller
     result counts: next to a pole the longer one is none of rounding.
 
     Parameters
@@ -127,11 +127,12 @@ def third_difference(function: Function, theta: Array) -> tuple[Array, Array]:
     """
     xp = array_namespace(theta)
 
-    def at(relative: float) -> Array:
-        return xp.asarray(function(read_only(theta * (1 + relative))), copy=True)  # the function may reuse its array
+    def at(h: float) -> Array:
+        return xp.asarray(function(read_only(theta + h * sizes(theta))), copy=True)  # the function may reuse its array
 
     value, found = at(0.0), list[Array]()
-    for h in (float(xp.finfo(theta.dtype).eps) ** 0.5, float(xp.finfo(theta.dtype).eps) ** 0.5 / 64):
+    longest = 0.9 * float(xp.finfo(theta.dtype).eps) ** 0.5  # a power of two may make no rounding errors
+    for h in (longest, longest / 57):
         before, after, last = at(-h), at(h), at(2 * h)
         found.append(xp.abs((last - after) - 2 * (after - value) + (value - before)) / 20**0.5)
     return value, xp.minimum(*found)

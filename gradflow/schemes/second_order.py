@@ -224,7 +224,7 @@ class SecondOrder:
                     f"{name} must be an object of gradflow.curvature with {', '.join(members)}, got {part!r}"
                 )
         if not (isinstance(self.solver, PCG) and isinstance(self.globalization, Damping)):
-            one_of("solver", self.solver, (*SOLVERS, *self._direct))
+            one_of(f"solver with {type(self.globalization).__name__}", self.solver, (*SOLVERS, *self._direct))
         if not isinstance(self.spectrum, Floor) or self.solver not in SOLVERS:
             one_of("spectrum", self.spectrum, SPECTRA if self.solver in SOLVERS else SPECTRA[:1])
         if self.tol is not None:

@@ -73,8 +73,9 @@ def Newton(
     >>> end.status, np.round(end.theta, 6).tolist()
     (<Status.CONVERGED: 'converged'>, [1.0, 1.0])
     """
-    given = None if globalization is not None and damping == 0 else damping
-    return SecondOrder(curvature=Hessian(), globalization=_controlled(given, globalization), solver=solver)
+    constant = FixedDamping(damping)
+    rule = constant if globalization is None else _controlled(damping or None, globalization)
+    return SecondOrder(curvature=Hessian(), globalization=rule, solver=solver)
 
 
 def GaussNewton(*, damping: float = 0.0, solver: str | PCG = "auto") -> SecondOrder:

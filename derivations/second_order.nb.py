@@ -149,6 +149,16 @@ def conditions_of_optimality_are_sufficient():
     assert is_zero(with_term - sigma * (a - b) ** 2 * (2 * a + b) / 6)
 
 
+@check("identity", EVERY)
+def decrease_of_the_cubic_model():
+    """For nu = sigma |d| the cubic model decreases by c = p - sigma |d|^3/3, and 3 c - p = (d, (G + nu D) d) >= 0: c is at least a third of p."""
+    P, G, D, theta, d, g = setting()
+    _, p = stepped(P, G, theta, d, g, size=1)
+    c = p - nu * P.inner(d, D(d)) / 3  # sigma |d|^3 = nu |d|^2
+    assert is_zero(3 * c - p - P.inner(d, G(d) + nu * D(d)))
+    assert not is_zero(3 * c - p)  # it is a third only on the boundary of definiteness
+
+
 @check("identity", EVERY + "; d differentiable in nu")
 def length_falls_with_the_multiplier():
     """(G + nu D) d' = -D d for the derivative d' in nu, so that (|d|_D^2)' = -2 (d', (G + nu D) d') <= 0: radius and damping are one to one."""

@@ -674,15 +674,21 @@ def the_cholesky_loop():
 
 @check("counterexample", "a residual that does not feel one parameter")
 def marquardt_scaling_may_be_singular():
-    """J = (1, 0): J^T J + lambda diag(J^T J) is singular for every lambda, J^T J + lambda I is not; `CurvatureDiagonal` puts a floor under the diagonal."""
+    """J = (1, 0): J^T J + lambda diag(J^T J) is singular for every lambda, J^T J + lambda I is not; so is the running maximum of the diagonal unless an earlier J had a second entry; `CurvatureDiagonal` puts a floor under the diagonal."""
     J = sp.Matrix([[1, 0]])
     B = J.T * J
     assert (B + lam * sp.diag(B[0, 0], B[1, 1])).det() == 0
     assert is_zero((B + lam * sp.eye(2)).det() - lam * (1 + lam))
+    # the running maximum of Moré from (1, before): before = 0 for a unit that is dead from the start
+    before = sp.Symbol("b", positive=True)
+    for least, determinant in ((0, 0), (before, lam * before * (1 + lam))):
+        assert is_zero((B + lam * sp.diag(sp.Max(1, B[0, 0]), sp.Max(least, B[1, 1]))).det() - determinant)
     problem = gf.DenseLeastSquares(lambda w: w[:1] - 2, lambda w: np.array([[1.0, 0.0]]))
     model = gf.curvature.GaussNewton().at(problem, np.zeros(2))
     metric = gf.curvature.CurvatureDiagonal(floor=2.0**-20)
-    assert metric.weights(model, metric.start(model.theta)).tolist() == [1.0, 2.0**-20]
+    assert metric.running
+    assert metric.weights(model, metric.start(model.theta)).tolist() == [1.0, 2.0**-20]  # the floor, not the maximum
+    assert metric.weights(model, np.array([1.0, 0.5])).tolist() == [1.0, 0.5]  # felt in an earlier step
     new = gf.solve(problem, gf.LevenbergMarquardt(), np.zeros(2), steps=1).theta
     assert np.all(np.isfinite(new))
     assert new[1] == 0

@@ -56,3 +56,9 @@ def test_the_tables_are_found():
 
 def test_a_symbol_with_two_rows_is_said_to_have_two_meanings():
     assert {name for name, times in REGISTERED.items() if times > 1} <= AMBIGUOUS
+
+
+def test_a_symbol_with_several_meanings_has_one_row():
+    """Rows of one symbol in two branches of the repository merge to two rows without a conflict."""
+    cells = Counter(row[0] for row in rows("symbol | one meaning"))
+    assert [name for name, times in cells.items() if times > 1] == []

@@ -153,7 +153,8 @@ for axes, (title, (problem, theta0)) in zip(panels, problems.items(), strict=Tru
         trials[title, name] = run.check().steps
         print(f"{title:22} {name:13} {run.steps:3} trials, {run.rejected} of them rejected")
         size = run.history["gradient_norm"]
-        axes.semilogy(np.maximum(size / size[0], 1e-14), color=COLOURS[k], linestyle=DASHES[k], label=name)
+        axes.semilogy(np.maximum(size / size[0], 1e-14), color=COLOURS[k], linestyle=DASHES[k], marker="os^"[k],
+                      markersize=(3, 7, 4)[k], markerfacecolor="none", label=name)  # fmt: skip
     axes.set(xlabel="trial", title=title)
     axes.grid(alpha=0.25)
     assert trials[title, "switch"] <= min(trials[title, "Gauss-Newton"], trials[title, "Newton"])

@@ -21,6 +21,8 @@ import gradflow as gf
 from gradflow.plotting import COLOURS, DASHES
 
 PALETTE = (*COLOURS, "#8c8c8c", "#7a5230")
+MARKERS = "os^Dv<>PX"
+WIDTHS = (2.2, 4.0, *7 * (1.3,))  # gradient descent and Newton's method lie under other curves
 
 # %%
 # A double well
@@ -45,15 +47,15 @@ runs = {
 }
 
 figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
-first, second = np.meshgrid(np.linspace(-0.4, 1.15, 200), np.linspace(-1.3, 1.3, 200))
+first, second = np.meshgrid(np.linspace(-0.4, 1.15, 200), np.linspace(-1.3, 1.8, 200))
 level = first**2 / 2 + second**4 / 4 - second**2 / 2
 axes.contour(first, second, level, levels=np.linspace(-0.24, 0.6, 12), colors="#bbbbbb", linewidths=0.8)
 print(f"{'method':28} {'end':>18} {'energy':>9}  what it is")
 for i, (name, (scheme, start, dt)) in enumerate(runs.items()):
     solution = gf.solve(well, scheme, start, dt=dt, steps=120, snapshots=range(121))
     path = np.array([snapshot.theta for snapshot in solution.snapshots])
-    axes.plot(*path.T, color=PALETTE[i], linestyle=DASHES[i % len(DASHES)], marker="os^Dv<>PX"[i], markersize=4,
-              markerfacecolor="none", linewidth=1.3, label=name)  # fmt: skip
+    axes.plot(*path.T, color=PALETTE[i], linestyle=DASHES[i % len(DASHES)], marker=MARKERS[i], markersize=9 if i == 1 else 4,
+              markerfacecolor="none", linewidth=WIDTHS[i], label=name)  # fmt: skip
     x, y = solution.theta
     kind = gf.stationarity(well, solution.theta, gradient_tol=0.1).kind
     print(f"{name:28} ({x:7.4f}, {y:7.4f}) {well.energy(solution.theta):9.4f}  {kind}")
@@ -105,7 +107,11 @@ for i, (name, (scheme, start, dt, steps)) in enumerate(runs.items()):
         record=["energy", "smallest_eigenvalue"],
     )  # fmt: skip
     h = solution.history
-    style = {"color": PALETTE[i], "linestyle": DASHES[i % len(DASHES)], "linewidth": 1.4}
+    marks = np.unique(np.geomspace(1 + 0.25 * i, len(h["step"]), 6).astype(int) - 1)  # equidistant in the logarithm
+    style = {
+        "color": PALETTE[i], "linestyle": DASHES[i % len(DASHES)], "linewidth": WIDTHS[i], "marker": MARKERS[i],
+        "markevery": marks.tolist(), "markersize": 9 if i == 1 else 5, "markerfacecolor": "none",
+    }  # fmt: skip
     left.semilogy(1 + h["step"], np.maximum(h["energy"], 1e-16), label=name, **style)
     right.plot(1 + h["step"], h["smallest_eigenvalue"], **style)
     found = gf.stationarity(problem, solution.theta, gradient_tol=1e-2)

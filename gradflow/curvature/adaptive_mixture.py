@@ -1,9 +1,9 @@
 r"""Mixtures of curvatures whose weights depend on earlier steps.
 
-The curvature is ``G = sum_i alpha_i G_i`` as in `gradflow.curvature.mixture`. A `Learning` policy determines the weights from a
-memory in the state of the method, which changes once for each accepted step. With ``s = theta - theta_-`` of the last
-accepted step and the gradients g and ``g_-`` at its ends, both of the present batch, each part can be judged by what its model at
-theta says of ``theta_-``, which is known.
+The curvature is ``G = sum_i alpha_i G_i`` as in `gradflow.curvature.mixture`. A `Learning` policy determines the
+weights from a memory in the state of the method, which changes once for each accepted step. With
+``s = theta - theta_-`` of the last accepted step and the gradients g and ``g_-`` at its ends, both of the present batch, each part is
+judged by what its model at theta predicts for ``theta_-``, where the energy and the gradient are known.
 
 * `Switching`: all weight on the first part once ``|g|_M <= enter``, and on the second once ``|g|_M > leave``; in between,
   nothing changes. With ``enter < leave`` a gradient that varies between the two bounds causes no change of the model.
@@ -11,9 +11,10 @@ theta says of ``theta_-``, which is known.
 
   .. math:: \alpha = \min(1, \max(0, \rho)), \qquad \rho = \frac{E(\theta_-) - E(\theta)}{\tfrac12 (s, G_1 s)_M - (g, s)_M},   \tag{1}
 
-  the actual difference over that of the model of the first part; 0 where the latter is not positive, and the last weight where the former
-  is a rounding error. The ratio is 1 for a quadratic energy and its Hessian. Without the bounds the mixture of two
-  semi-definite operators may be indefinite. A ratio above 1 is a wrong model too, and has the weight 1.
+  the actual difference over that of the model of the first part; 0 where the latter is not positive, and the last
+  weight where the former is a rounding error. The ratio is 1 for a quadratic energy and its Hessian. Without the bounds
+  the mixture of two semi-definite operators may be indefinite. A ratio above 1 also indicates an inaccurate model; its
+  weight is 1.
 * `Hedge`: exponential weights of losses. The loss of a part is its error in the secant equation,
 
   .. math:: \ell_i = \frac{|G_i s - y|_M}{|G_i s|_M + |y|_M} \in [0, 1], \qquad y = g - g_-,                 \tag{2}

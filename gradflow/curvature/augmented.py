@@ -14,8 +14,9 @@ for the rows ``Q_1`` of Q beside A. If A has fewer rows than columns, y is a par
 
 .. math:: y = -Q_1\, T^{-T} r.                                                                          \tag{3}
 
-Neither forms a product of A with its transpose: the error is that of the condition number of (1), where the normal equations
-have its square. For Läuchli's matrix ``A = (1 1; e 0; 0 e)``, e below ``eps^{1/2}``, the product is singular to rounding.
+Neither forms a product of A with its transpose. The error grows with the condition number of (1), that of the normal
+equations with its square. For Läuchli's matrix ``A = (1 1; e 0; 0 e)``, e below ``eps^{1/2}``, the product is singular
+to rounding.
 
 Where an entry of the diagonal of T is zero to rounding, which needs ``nu^{1/2} < K eps |A|``, T has no inverse to rely on.
 The step is then that of the singular values of A, the shortest one where nu = 0 (`gradflow.curvature.eigenbasis`).

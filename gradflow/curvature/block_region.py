@@ -11,9 +11,9 @@ each with a multiplier of its own:
 .. math:: (G_l + \nu_l D_l)\,d_l = -g_l, \qquad \nu_l \ge 0, \quad G_l + \nu_l D_l \ge 0, \quad
           \nu_l\,(r_l\delta - |d_l|_D) = 0.                                                             \tag{2}
 
-The energy is no sum over blocks. An actual decrease belongs to the whole step, and so do the gain ratio and delta. A ratio
-for each block says nothing of the step: for ``E = (a + b - 1)^2 / 2`` from 0, each of a and b alone reaches the minimum,
-and both together change nothing.
+The energy is not a sum over blocks. The actual decrease belongs to the whole step, and so do the gain ratio and delta.
+A ratio for each block alone says nothing about the step: for ``E = (a + b - 1)^2 / 2`` from 0, each of a and b alone
+reaches the minimum, and both together change nothing.
 
 Source: Conn, Gould & Toint, Trust-Region Methods (2000), section 6.7, for the norm. Multilevel trust regions (Gratton,
 Sartenaer & Toint, SIAM J. Optim. 19 (2008) 414) are another method.

@@ -25,8 +25,9 @@ dt: with (3) and ``B <= l D``,
 and tau = 1 to first order in dt, so that the flow is the same. Without tau, Gauss-Seidel has a law with the sum of the ``|J_b
 d_b|^2 / 2``, and Jacobi none for three blocks or more. The safe factor 1 / l of Jacobi is the least value of its tau.
 
-The matrices of (1) cost ``N P s`` for blocks of size s, where the whole system costs ``N P min(N, P)``. If J has too many
-entries to be stored, each block is solved by conjugate gradients with products of the whole of J, which pays for few blocks.
+The matrices of (1) cost ``N P s`` for blocks of size s, where the whole system costs ``N P min(N, P)``. If J has too
+many entries to be stored, each block is solved by conjugate gradients with products of the whole of J, which is
+worthwhile for few blocks only.
 
 ======  ====  ================
 symbol  code  shape

@@ -1,36 +1,39 @@
-r"""Bounds on single parameters: the step of a trust region that leaves no box.
+r"""Bounds on single parameters: the step of a trust region within a box.
 
-The problem is ``min E(theta)`` in ``l <= theta <= u``. The inner product and the metric D are diagonal, so that the nearest
-point of the box, in either length, is found entry by entry:
+The problem is ``min E(theta)`` in ``l <= theta <= u``. The inner product and the metric D are diagonal. The nearest
+point of the box, in either length, is therefore found entry by entry:
 
-.. math:: P(\theta)_i = \min(\max(\theta_i, l_i), u_i).                                                 \tag{1}
+.. math:: \Pi(\theta)_i = \min(\max(\theta_i, l_i), u_i).                                                  \tag{1}
 
 A point is stationary if and only if its *reduced gradient* vanishes,
 
 .. math:: \theta - \Pi(\theta - g) = \min(\max(g, \theta - u), \theta - l),                               \tag{2}
 
-which is g where no bound is near. With the model m of `gradflow.curvature.model`, the step s makes m small in
-``theta + s`` in the box, ``|s|_D <= delta``. From s = 0, two stages alternate.
+which is g where no bound is near. The step s decreases the model m of `gradflow.curvature.model`, subject to
+``theta + s`` in the box and ``|s|_D <= delta``. From s = 0, two stages alternate.
 
 The *Cauchy stage* follows the projected gradient of the model, ``h = D^{-1}(g + G s)``,
 
 .. math:: s(\alpha) = \Pi(\theta + s - \alpha h) - \theta, \qquad
           m(s(\alpha)) - m(s) \le \mu\,(g + G s, s(\alpha) - s)_M, \quad |s(\alpha)|_D \le \delta,       \tag{3}
 
-with ``mu = 1/100`` and alpha the first of ``alpha_0, alpha_0 / 4, ...`` that satisfies it; alpha_0 is the minimiser along h
-without the bounds, or goes to the sphere. It decides which parameters are at a bound.
+with ``mu = 1/100`` and alpha the first of ``alpha_0, alpha_0 / 4, ...`` that satisfies it. Here alpha_0 is the
+minimiser along h without the bounds, or the distance to the sphere if that is shorter. The stage determines which
+parameters are at a bound.
 
-The *face stage* keeps these, ``s_A``, and minimises over the others, F, by the solvers of `gradflow.curvature.spectral`:
+The *face stage* fixes these entries, ``s_A``, and minimises over the others, ``s_F``, by the solvers of
+`gradflow.curvature.spectral`:
 
 .. math:: \min_{s_F}\; m(s_A + s_F), \qquad |s_F|_D^2 \le \delta^2 - |s_A|_D^2,                         \tag{4}
 
-a trust-region problem with the gradient ``(g + G s_A)_F`` and the curvature ``G_{FF}``. On the way v from s to its solution, the
-projected search ``Pi(theta + s + beta v) - theta`` takes the first of ``beta = 1, 1/2, ...`` that decreases m as in (3), and at
-least as far as the first bound.
+a trust-region problem with the gradient ``(g + G s_A)_F`` and the curvature ``G_{FF}``. Let v be its solution less s.
+The projected search ``Pi(theta + s + beta v) - theta`` takes the first of ``beta = 1, 1/2, ...`` that decreases m as in
+(3), but goes at least as far as the first bound.
 
-The stages end at the sphere, or where the reduced gradient of the model is a rounding error of the first one: s is then
-the minimiser of a convex model in the box. The first Cauchy stage alone gives the decrease that convergence to
-stationary points needs. Where no bound is met, s is the step of the trust region: (4) has no fixed parameters.
+The stages end at the sphere, or when the reduced gradient of the model is a rounding error relative to the first one.
+In the latter case s is the minimiser of a convex model in the box. The first Cauchy stage alone gives the decrease that
+convergence to stationary points needs. Where no bound is met, s is the step of the trust region: (4) has no fixed
+parameters.
 
 =======  ============  ======
 symbol   code          shape

@@ -18,14 +18,14 @@ For the Hessian, it is the region of saddle-free Newton. The step minimises in `
 * (3) with ``G >= 0`` is the damped natural gradient with the damping ``nu lambda / (1 + nu)`` and the step size
   ``1 / (1 + nu)``. With ``lambda = 0`` it is (2) with ``min(t, 1)``.
 
-In the eigenbasis of G in D with the eigenvalues ``mu_i``, A is ``a_i = |mu_i| + lambda``. With ``y_i = a_i^{1/2} z_i``, (3) is
-a trust region in the Euclidean length of y, with the gradient ``a_i^{-1/2} gamma_i`` and the eigenvalues ``mu_i / a_i``.
-Every eigenbasis serves, that of Kronecker factors too.
+In the eigenbasis of G in D with the eigenvalues ``mu_i``, A is ``a_i = |mu_i| + lambda``. With ``y_i = a_i^{1/2} z_i``,
+(3) is a trust region in the Euclidean length of y, with the gradient ``a_i^{-1/2} gamma_i`` and the eigenvalues
+``mu_i / a_i``. Any eigenbasis will do, that of Kronecker factors included.
 
-The gain ratio has the quadratic model in both cases. From ``t = 2`` on, (2) is too long for ``G >= 0``: no decrease is
-predicted, and the trial is rejected. A rejected trial is the backtracking of TRPO: the eigenbasis is kept, and d is
-shorter. With ``most_divergence``, a trial is also rejected if its divergence (`gradflow.curvature.fisher.divergence`), the true
-one and not that of second order, exceeds this number.
+The gain ratio has the quadratic model in both cases. For ``G >= 0`` and ``t >= 2``, (2) is too long: no decrease is
+predicted, and the trial is rejected. Rejected trials are the backtracking of TRPO: the eigenbasis is kept, and d
+becomes shorter. With ``most_divergence``, a trial is also rejected if its divergence
+(`gradflow.curvature.fisher.divergence`), evaluated without an expansion, exceeds this number.
 
 ========  ==========  =====
 symbol    code        shape

@@ -1,7 +1,8 @@
-r"""A step along negative curvature from where the gradient is zero.
+r"""A step along negative curvature from a point of zero gradient.
 
-Where g = 0, the step of every damped model is d = 0, with the absolute eigenvalues too: at a saddle itself, the model of the
-gradient says nothing of where to go. Let v be the Ritz vector of the smallest eigenvalue of G (`gradflow.curvature.eigenvalues`),
+Where g = 0, the step of every damped model is d = 0, with the absolute eigenvalues too: at a saddle itself, the
+gradient gives no direction. Let v be the Ritz vector of the smallest eigenvalue of G
+(`gradflow.curvature.eigenvalues`),
 
 .. math:: |v|_M = 1, \qquad \lambda = (v, G v)_M < 0, \qquad (g, v)_M \le 0,                            \tag{1}
 
@@ -13,9 +14,10 @@ decreases the model. It takes the place of a step d_0 with
 
 .. math:: |d_0|_D \le \epsilon^{1/2} s \quad\text{or}\quad p_0 \le 64\,\epsilon\,|E|,                        \tag{3}
 
-with the rounding unit epsilon and the predicted decrease ``p_0`` of ``d_0``, if lambda is negative beyond the accuracy of the process,
-``-lambda > tol max |theta_i|`` over the Ritz values, and if (2) exceeds ``p_0`` and the rounding errors of the energy. How far the model holds along v is not in the model: s is chosen by the user. A
-short one will do, since away from g = 0 a method that is repelled by the saddle multiplies the distance in every step.
+with the rounding unit epsilon and the predicted decrease ``p_0`` of ``d_0``, if lambda is negative beyond the accuracy
+of the process, ``-lambda > tol max |theta_i|`` over the Ritz values, and if (2) exceeds ``p_0`` and the rounding errors
+of the energy. The model does not say how far it holds along v, and the user chooses s. A small s suffices: once
+``g != 0``, a method that is repelled by the saddle multiplies its distance in every step.
 
 Source: Moré & Sorensen, Math. Program. 16 (1979) 1, for the use of a direction (1) where the gradient vanishes.
 """

@@ -11,18 +11,18 @@ are appended, and all squares of singular values are reduced by the first one th
 .. math:: \begin{pmatrix} \beta^{1/2} B \\ (1 - \beta)^{1/2} R \end{pmatrix} = U\,\mathrm{diag}(\sigma)\,V^T, \qquad
           \delta = \sigma_{l+1}^2, \qquad B_+ = \mathrm{diag}\bigl(\max(\sigma_i^2 - \delta, 0)^{1/2}\bigr)_{i \le l}\, V_l^T. \tag{2}
 
-The curvature is ``G = B^* B / w + L`` with the sum w of the weights of (1), and the memory is l P numbers. There is no matrix of
-P^2 entries, and no more than l rows are appended at a time.
+The curvature is ``G = B^* B / w + L`` with the sum w of the weights of (1), and the memory is l P numbers. No matrix of
+P^2 entries is formed, and at most l rows are appended at a time.
 
 Law. With ``Delta_n = beta Delta_{n-1} + sum delta`` over the reductions of step n, in the order of semi-definite operators,
 
 .. math:: 0 \le A^* A - B^* B \le \Delta\,I, \qquad (l + 1)\,\Delta \le |A|_F^2 - |B|_F^2, \qquad
           \Delta \le \frac{|A - A_k|_F^2}{l + 1 - k}, \quad k = 0, \dots, l,                              \tag{3}
 
-``A_k`` the nearest of rank k. Each reduction takes delta from l + 1 squares at least, which is the second part; the traces along the k
-leading singular vectors of A give the third. The source leaves out ``sigma_l``, keeps l - 1 rows, and has l - k there.
-A truncation to l rows, as in `gradflow.curvature.MovingAverage`, has no such bound: a direction that is weak in each step
-is cut off in each.
+``A_k`` the nearest of rank k. Each reduction takes delta from l + 1 squares at least, which is the second part; the
+traces along the k leading singular vectors of A give the third. The source subtracts ``sigma_l^2``, keeps l - 1 rows,
+and has the denominator l - k. A truncation to l rows, as in `gradflow.curvature.MovingAverage`, has no such bound: a
+direction that is weak in each step is cut off in each.
 
 ========  =========  ==========
 symbol    code       shape

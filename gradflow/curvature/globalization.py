@@ -20,12 +20,24 @@ globalisation       control     after a trial
 Regions of other shapes are `gradflow.curvature.CurvatureRegion` and `gradflow.curvature.BlockTrustRegion`, and
 `gradflow.curvature.StochasticTrustRegion` is for energies that are estimates.
 
-lambda and sigma are the multiplier ``nu = lambda`` and ``nu = sigma |d|_D`` of the metric; in a model with a negative
+lambda and sigma are the multiplier ``nu = lambda`` and ``nu = sigma |d|_D`` of the metric. In a model with a negative
 eigenvalue ``mu_1``, the damped methods take ``nu = lambda - mu_1``. A trial whose energy is not finite has the ratio -1.
 
+Departures from the sources.
+
+* `TrustRegion` shrinks from the length of the step, as in the first edition of Nocedal & Wright (1999); the second has
+  ``delta / 4``. A rejected step from the interior, ``|d| <= delta / 4``, would otherwise be tried again unchanged. By default
+  there is no largest radius.
+* `Cubic` has the decrease of the quadratic model in (1); Algorithm 2.1 of Cartis, Gould & Toint has that of the cubic one,
+  which is smaller by ``sigma |d|^3 / 3``, and at least a third of it. Equation (1) then has one meaning for all
+  globalisations, as in Birgin et al., and is 1 for a quadratic energy. A trial with ``rho > 0`` has a larger ratio in the
+  source, up to ``3 rho``.
+* `Cubic` accepts from ``rho > accept = 1e-4`` on and doubles sigma below ``rho = 1/10``; the source has one number eta_1 for
+  both, 1/10 in its experiments. A trial between the two decreases the energy, and its evaluation is not discarded.
+
 Source: Marquardt, SIAM J. Appl. Math. 11 (1963) 431; Nielsen, IMM-REP-1999-05, Technical University of Denmark, eq. (2.5);
-Nocedal & Wright, Numerical Optimization (2006), Algorithm 4.1; Cartis, Gould & Toint, Math. Program. 127 (2011) 245,
-Algorithm 2.1.
+Nocedal & Wright, Numerical Optimization (1999, 2006), Algorithm 4.1; Cartis, Gould & Toint, Math. Program. 127 (2011) 245,
+Algorithm 2.1; Birgin, Gardenghi, Martínez, Santos & Toint, Math. Program. 163 (2017) 359, for the ratio of `Cubic`.
 """
 
 from __future__ import annotations

@@ -12,21 +12,21 @@ constant rho on the ball of radius r,
 up to a rounding error of the order ``eps (|g|_M + |H| |theta|_M) / r``. Without rho, (2) says nothing: on a kink within the ball the
 quotient is that of two pieces.
 
-What follows for eigenvalues. For ``|v|_M = 1``, the quotient ``(v, A v)_M`` is within ``rho r / 2`` of ``(v, H v)_M``: a value
-below ``-rho r / 2`` proves a negative eigenvalue of H. The Lanczos process with A, k products, makes an orthonormal basis V
-and a tridiagonal matrix T. The diagonal of T and what is below it are entries of ``V^* A V``, and what is below that is zero,
-so that by (2)
+What follows for eigenvalues. For ``|v|_M = 1``, the quotient ``(v, A v)_M`` is within ``rho r / 2`` of ``(v, H v)_M``:
+a value below ``-rho r / 2`` proves a negative eigenvalue of H. The Lanczos process with A, k products, makes an
+orthonormal basis V and a tridiagonal matrix T. The diagonal of T and the one below it have the entries of ``V^* A V``.
+Hence, by (2),
 
 .. math:: |T - V^* H V| \le \sqrt{k / 2}\;\rho\, r:                                                     \tag{3}
 
-the eigenvalues that `gradflow.curvature.extreme_eigenvalues` returns are those of a projection of H, to within (3). Its residuals
-and its lower bound are those of an exact process, wrong by as much.
+the eigenvalues that `gradflow.curvature.extreme_eigenvalues` returns are those of a projection of H, to within (3). Its
+residuals and its lower bound are those of an exact process, with an error of the same size.
 
 This is the product of NEON. Its iteration is `gradflow.curvature.shifted_power_iteration` with (1), that of Neon2 for
 deterministic gradients is `gradflow.curvature.chebyshev_iteration`. The Lanczos process needs no Lipschitz constant of the gradient, and
 its first Ritz value is the smallest quotient in the space in which their iterates are; it stores k vectors, they store three.
 
-Nothing takes this curvature by itself: a problem without ``hvp`` is refused by `Hessian`.
+No method uses this curvature unless it is asked for: `Hessian` refuses a problem without ``hvp``.
 
 Source: Xu, Jin & Yang, NeurIPS 2018, section 3; Allen-Zhu & Li, NeurIPS 2018, section 3.
 """

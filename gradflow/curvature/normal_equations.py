@@ -15,10 +15,10 @@ and for ``G = R^* R`` and ``g = R^* r`` on the side of the residuals, by push-th
 (3) is taken if R has fewer rows than columns. It needs a residual and no energy part. For D = I, ``R R^*`` has a closed
 form where the model has one.
 
-Accuracy. A factorisation solves (2) or (3) with a residual of the size ``eps |A| |y|``. Unlike singular values of R, it
-has the square of the condition number of R: the directions with ``mu_i + nu < eps mu_max`` are lost. The residual of (1),
-relative to g in the norm of ``D^{-1}``, is therefore measured, and `NormalEquations.step` gives None where it exceeds
-``eps^{1/2}``.
+Accuracy. A factorisation solves (2) or (3) with a residual of the size ``eps |A| |y|``. Unlike that of the singular
+values of R, its error grows with the square of the condition number of R: the directions with
+``mu_i + nu < eps mu_max`` are lost. The residual of (1), relative to g in the norm of ``D^{-1}``, is therefore measured, and
+`NormalEquations.step` gives None where it exceeds ``eps^{1/2}``.
 
 The decrease of the model at its minimiser, ``most``, does not depend on nu. With the diagonal C for which ``C A C`` has
 the diagonal 1, in (3) a number for which its largest entry is 1, the order K of A, its right-hand side b and ``s = K eps``,
@@ -27,10 +27,10 @@ it is
 .. math:: \tfrac12\, b^T x \;\text{ in (2)}, \qquad \tfrac12\, b^T A\, x \;\text{ in (3)}, \qquad
           x = C\,(C A C + s I)^{-1} C b.                                                                 \tag{4}
 
-Relative to an eigenvalue mu of ``C A C``, the error of its share is ``s / mu``. In (3) with a positive definite A, it is
-``|b|^2 / 2``. Otherwise b has a part outside of the range of A, for which x has the relative error ``eps / s``: there
-``s = 1000 K eps``. In (2), g has a component where G is zero
-if ``|s C^{-1} x|^2 > eps |C b|^2``. There is then no minimiser, and ``most`` is infinite.
+Relative to an eigenvalue mu of ``C A C``, the error of its share is ``s / mu``. In (3) with a positive definite A, it
+is ``|b|^2 / 2``. Otherwise b has a part outside of the range of A, for which x has the relative error ``eps / s``:
+there ``s = 1000 K eps``. In (2), g has a component where G is zero if ``|s C^{-1} x|^2 > eps |C b|^2``. In that case
+there is no minimiser, and ``most`` is infinite.
 
 ======  ====  =================
 symbol  code  shape

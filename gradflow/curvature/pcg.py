@@ -16,16 +16,17 @@ in the norm of ``G + nu D`` satisfies
 and k distinct eigenvalues need k steps.
 
 Negative curvature. If ``(p, (G + nu D) p)_M <= 0``, the damped system has no minimiser. The step is declared to have
-negative curvature, and is begun anew with ``nu + 2 |(p, (G + nu D) p)_M| / (p, D p)_M``, at least ``nu / 2`` more: it ends
-as soon as nu exceeds minus the least eigenvalue, with a direction of descent, whose multiplier the step states.
+negative curvature. The iteration starts again with ``nu + 2 |(p, (G + nu D) p)_M| / (p, D p)_M`` in place of nu, or
+with ``3 nu / 2`` if that is larger. It ends as soon as nu exceeds minus the least eigenvalue. Its result is a direction
+of descent, and the step states the multiplier.
 
 The decrease of the model at its minimiser, ``most``. With weights ``w_i = gamma_i^2 / (mu_i + nu)^2`` it is
 ``sum_i w_i (mu_i + nu)^2 / (2 mu_i)``, and by Jensen's inequality for ``1 / mu``
 
 .. math:: \text{most} \ge -\tfrac12 (g, d)_M\,\Bigl(1 + \nu\,\frac{|d|_D^2}{(d, G d)_M}\Bigr).              \tag{4}
 
-Where the decrease that the step predicts is less than half of this bound, ``most`` is the bound: the step is a damped one,
-whatever the exact number is. Otherwise the iteration is continued from d, without damping.
+Where the decrease that the step predicts is less than half of this bound, ``most`` is the bound: the step is then a
+damped one, whatever the exact value is. Otherwise the iteration continues from d without damping.
 
 ======  ====  =====
 symbol  code  shape

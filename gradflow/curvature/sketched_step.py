@@ -11,8 +11,8 @@ repeated and resumed, but with fresh draws a rounding error in theta changes the
 With ``S^* (A / dt) S = I``, which changes the basis and not the subspace, this is ``(I + (J S)^T J S) z = -S^* (J^* q + h)``:
 k products with J; if J can be stored, one matrix product. It is IEQ for the k parameters z, and tau = 1.
 
-*Rows.* ``W = S^T`` has k rows of length N, and k combinations of residuals stand for N: in the matrix alone, or in the
-gradient too,
+*Rows.* ``W = S^T`` has k rows of length N, and k combinations of residuals replace the N residuals: in the matrix
+alone, or in the gradient too,
 
 .. math::
    \Bigl(\frac{A}{\Delta t} + (W J)^* W J\Bigr)\, d = -(J^* q + h) \qquad\text{or}\qquad
@@ -22,11 +22,12 @@ The law. `gradflow.IEQ` takes the best multiple ``tau d`` for the *full* residua
 dt and every draw. For columns that is the law of (1) itself. The second form of (2) without tau has a law of ``|W q|^2 / 2``
 alone: ``|q|^2`` may rise, from 1 to 13/4 in an example. With tau it does not.
 
-The flow. To first order in dt, the first form of (2) is a step of it, for every draw, and d is a descent direction. It suits
-``k > P``: in directions that W J does not see, d is ``-dt`` times the gradient, which makes tau small if dt is large. The
-second form is the flow in the mean only, before the scaling, as ``E[W^T W] = I``; ``tau < 0`` is possible, and near a minimum
-with residuals that do not vanish d is mostly noise. It suits ``k < P`` and residuals that vanish. The step (1) is that of the
-flow projected to the range of S; for Gaussian S, in the mean, k / P of the step of the flow.
+The flow. To first order in dt, the first form of (2) is a step of the flow for every draw, and d is a descent
+direction. It suits ``k > P``: in directions that W J does not see, d is ``-dt`` times the gradient, which makes tau
+small if dt is large. The second form is the flow in the mean only, before the scaling, as ``E[W^T W] = I``; ``tau < 0``
+is possible, and near a minimum with residuals that do not vanish d is mostly noise. It suits ``k < P`` and residuals
+that vanish. The step (1) is that of the flow projected to the range of S; for Gaussian S, in the mean, k / P of the
+step of the flow.
 
 =======  ====  =======
 symbol   code  shape

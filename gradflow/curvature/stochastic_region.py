@@ -5,28 +5,28 @@ accepted if both
 
 .. math:: \rho = \frac{f_0 - f_d}{m(0) - m(d)} \ge \eta_1, \qquad |g|_{D^{-1}} \ge \eta_2\,\delta,        \tag{1}
 
-with the gradient g of the model; and then delta becomes ``min(gamma delta, delta_max)``, and otherwise ``delta / gamma``. The
-second test ties the radius to the gradient: a decrease over a longer region than the gradient can tell of may be noise.
+with the gradient g of the model. Then delta becomes ``min(gamma delta, delta_max)``; otherwise it becomes
+``delta / gamma``. The second test ties the radius to the gradient: an estimated decrease in a region that is large relative to
+the gradient may be noise.
 
 In `gradflow.solve` with batches, ``f_0``, ``f_d`` and m are those of the batch of the step. The noise of the two energies is
 the same, and cancels from their difference to first order.
 
-What is certain, for each step, is a decrease of the estimate. The minimiser is no worse than the Cauchy point, so that an
-accepted trial with ``kappa`` an upper bound of the eigenvalues of G in D has
+The decrease of the estimate is certain in each accepted step. The minimiser is no worse than the Cauchy point. With an
+upper bound kappa of the eigenvalues of G in D, an accepted trial therefore has
 
 .. math:: f_0 - f_d \ge \eta_1\,\tfrac12\,|g|_{D^{-1}} \min\Bigl(\frac{|g|_{D^{-1}}}{\kappa}, \delta\Bigr)
                     \ge c\,\delta^2, \qquad c = \tfrac12\,\eta_1\eta_2 \min\Bigl(\frac{\eta_2}{\kappa}, 1\Bigr).  \tag{2}
 
-Without noise the estimates are the energy, so that ``delta_n`` tends to 0: without an upper bound ``delta_max``, and the
-more with one,
+Without noise the estimates are the energy, and ``delta_n`` tends to 0, with or without a largest radius ``delta_max``:
 
 .. math:: (1 - \gamma^{-2}) \sum_{n} \delta_n^2
           \le \delta_0^2 + (\gamma^2 - \gamma^{-2})\,\frac{E(\theta^0) - \inf E}{c}.                      \tag{3}
 
-With noise, convergence is almost sure if models and estimates are accurate often enough: to order ``delta^2`` for the energy
-and delta for the gradient, with probabilities above a bound. Batches of a fixed size do not have this accuracy for small
-delta. That theorem is of the source, and it is not proved here. It is one of first order: with ``g = 0`` no trial is accepted,
-at a saddle either.
+With noise, convergence is almost sure if models and estimates are accurate often enough: to order ``delta^2`` for the
+energy and delta for the gradient, with probabilities above a bound. Batches of a fixed size do not have this accuracy
+for small delta. That theorem is proved in the source, and not here. It is a first-order result: where ``g = 0`` no
+trial is accepted, so that a saddle is not left.
 
 Source: Chen, Menickelly & Scheinberg, Math. Program. 169 (2018) 447, Algorithm 1 (STORM); Bandeira, Scheinberg & Vicente,
 SIAM J. Optim. 24 (2014) 1238.

@@ -21,20 +21,20 @@ the Frobenius norm of ``W^{-1/2} (S_+ - sigma S) W^{-1/2}``, for every positive 
 makes S small once the residual is small; without it, S keeps the size of earlier residuals. A pair without
 ``(y, s)_M > 0`` changes nothing. S need not be semi-definite: the method needs a trust region or a damping that rejects trials.
 
-The choice of the model. Where the residual vanishes at the minimum, Gauss-Newton converges quadratically, and S spoils its
-steps. S is used in the next step if the last one has decreased F by less than a share of it, and the S of the step before has
-brought the model at theta nearer to the value at ``theta_-``:
+The choice of the model. Where the residual vanishes at the minimum, Gauss-Newton converges quadratically, and S makes
+its steps worse. S is used in the next step under two conditions: the last step has decreased F by less than a share of
+it, and the previous S has brought the model at theta nearer to the value at ``theta_-``:
 
 .. math:: F(\theta_-) - F(\theta) < \text{share} \cdot F(\theta_-), \qquad
           \bigl|e + \tfrac12 (s, S s)_M\bigr| < |e|, \qquad
           e = F(\theta) - (J^* q, s)_M + \tfrac12 |J s|^2 - F(\theta_-).                                 \tag{4}
 
-Near a minimum with F > 0 the first is so, and near one with F = 0 a Gauss-Newton step decreases F by almost all of it. But an
-ill-conditioned problem with a small residual may decrease F slowly too, and S is then worth little; the second tells. S is updated in
-either case.
+Near a minimum with F > 0 the first condition holds. Near one with F = 0 it does not, since a Gauss-Newton step removes
+almost all of F. F may also decrease slowly in an ill-conditioned problem with a small residual, where S is of little
+use; the second condition excludes that case. S is updated in every case.
 
-A state holds arrays of known shapes, and the number of residuals is not known to it: ``J_-`` is evaluated a second time, one
-more linearisation for each accepted step. Both gradients of (2) are those of the present batch.
+The state does not keep ``J_-``, whose shape depends on the number of residuals. ``J_-`` is evaluated a second time, at
+the price of one linearisation for each accepted step. Both gradients of (2) are those of the present batch.
 
 =========  =======  ========
 symbol     code     shape
@@ -45,8 +45,9 @@ y          y        (P,)
 y#         y_sharp  (P,)
 =========  =======  ========
 
-Source: Dennis, Gay & Welsch, ACM Trans. Math. Softw. 7 (1981) 348, section 3, for (2) and (3); Fletcher & Xu, IMA J. Numer. Anal. 7
-(1987) 371, for the first part of (4); the second is the test of Dennis, Gay & Welsch, section 4, made backwards.
+Source: Dennis, Gay & Welsch, ACM Trans. Math. Softw. 7 (1981) 348, section 3, for (2) and (3); Fletcher & Xu, IMA J.
+Numer. Anal. 7 (1987) 371, for the first part of (4); the second is the test of Dennis, Gay & Welsch, section 4, applied
+backwards from theta.
 """
 
 from __future__ import annotations

@@ -38,41 +38,18 @@ from __future__ import annotations
 from ..namespace import Array, array_namespace
 from ..refusals import one_of
 from .augmented import qr_step
+from .choice import factorises
 from .krylov import lanczos, tridiagonal
 from .model import Model
-from .normal_equations import cholesky_step, normal_equations, side_of
+from .normal_equations import cholesky_step, normal_equations
 from .pcg import PCG
-from .spectral import DENSE_LIMIT, Step, choose_form
+from .step import Step
 
 __all__ = ["DIRECT_SOLVERS", "factorised", "factorises", "largest_eigenvalue", "solve_damped"]
 
 DIRECT_SOLVERS = ("cholesky", "qr", "pcg")
 """The solvers of a system with a given multiplier."""
-FACTORISE_FROM = 10**7  # w, above
 FEWEST_PRODUCTS, MOST_PRODUCTS = 8, 30  # for the size of a model
-
-
-def factorises(model: Model, weights: Array | None) -> bool:
-    """Return whether ``auto`` tries a factorisation for a damped step.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    weights : array (P,) or None
-        Diagonal of D, entries > 0; None for the identity.
-    """
-    form = choose_form(model, weights)
-    if form not in ("svd", "gram", "eigh"):
-        return False
-    if not model.definite:
-        return form == "eigh"
-    P = model.shape[0]
-    N = model.rows or 0
-    rows = N if model.linear.scalar == 0 else N + P  # those of L are in the root
-    if side_of(model, weights) == "parameters" and (P > DENSE_LIMIT or (form != "eigh" and rows < P)):
-        return False
-    return {"svd": rows * P * min(rows, P), "gram": N**3, "eigh": P**3}[form] >= FACTORISE_FROM
 
 
 def factorised(model: Model, weights: Array | None, nu: Array | float) -> Step | None:

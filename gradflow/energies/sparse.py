@@ -6,6 +6,7 @@ has entries. SciPy is imported with the first sparse array, which is the user's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..namespace import Array, array_namespace, is_sparse
@@ -18,7 +19,7 @@ __all__ = [
     "normal_matrix",
     "rows_times",
     "scaled",
-    "shifted_solve",
+    "shifted_factor",
 ]
 
 DENSE_ENTRIES = 2 * 10**8  # of the largest dense matrix that is made of a sparse one: 1.6 GB in float64
@@ -114,8 +115,8 @@ def scaled(B: Any, factors: Array) -> Any:
     return B.multiply(factors[:, None]).multiply(factors[None, :]).tocsc()
 
 
-def shifted_solve(B: Any, shift: float, b: Array) -> Array:
-    """Return ``(B + shift I)^{-1} b``, (P,), by a sparse factorisation; NaN where the matrix is singular to rounding.
+def shifted_factor(B: Any, shift: float) -> Callable[[Array], Array] | None:
+    """Return the function b, (P,) -> ``(B + shift I)^{-1} b``, (P,), of a sparse factorisation; None where the matrix is exactly singular.
 
     Parameters
     ----------
@@ -123,8 +124,6 @@ def shifted_solve(B: Any, shift: float, b: Array) -> Array:
         Symmetric positive semi-definite.
     shift : float
         A number > 0.
-    b : array (P,)
-        The right-hand side.
     """
     from scipy.sparse import eye_array
     from scipy.sparse.linalg import splu
@@ -133,5 +132,6 @@ def shifted_solve(B: Any, shift: float, b: Array) -> Array:
     try:
         factors = splu(K, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     except RuntimeError:  # exactly singular
-        return b * float("nan")
-    return factors.solve(b)
+        return None
+    solve: Callable[[Array], Array] = factors.solve
+    return solve

@@ -1,0 +1,143 @@
+r"""Which solver ``auto`` takes: one table of costs.
+
+A model has P parameters, and a root of N rows, or ``N + P`` with an energy part L: those of L count as well. With
+``K = min(N, P)`` of the rows of the root, the multiply-adds of a decomposition are, up to a factor,
+
+=======  =====================  ================================================
+solver   cost w                 taken up to
+=======  =====================  ================================================
+svd      ``N P min(N, P)``      `SVD_LIMIT`, with at most `ROOT_LIMIT` entries
+gram     ``N^3``                ``N = DENSE_LIMIT``, for D = I
+eigh     ``P^3``                ``P = DENSE_LIMIT``
+=======  =====================  ================================================
+
+and the first of them that is within its limits is taken; ``lanczos`` otherwise.
+"""
+
+from __future__ import annotations
+
+from ..energies.protocols import sparse_jacobian
+from ..energies.sparse import normal_entries
+from ..namespace import Array
+from .gauss_newton import GaussNewtonModel
+from .model import Model
+
+__all__ = ["choose_form", "factorises", "first_vectors", "root_rows", "side_of"]
+
+DENSE_LIMIT = 3000  # side of the largest matrix that `auto` decomposes
+ROOT_LIMIT = 2 * 10**7  # entries of the largest root that `auto` stores
+SVD_LIMIT = 10**9  # w of the singular values that `auto` takes, some seconds
+FACTORISE_FROM = 10**7  # w of the decomposition that is saved by factorisations, some 10 milliseconds
+PRODUCTS_PER_ROWS = 10  # N over the products in the time of J D^{-1} J^T; and the fewest:
+FEWEST_VECTORS = 50
+SPARSE_LIMIT = 10**8  # w of a sparse Jacobian that is made dense
+SPARSE_ENTRIES = 50  # products that J^T J is summed from, over N + P, up to which `auto` factorises it
+
+
+def root_rows(model: Model) -> int | None:
+    """Return the number of rows of a root, those of the energy part included; None without a root.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    """
+    N = model.rows
+    return None if N is None else N if model.linear.scalar == 0 else N + model.shape[0]
+
+
+def _costs(model: Model) -> dict[str, int]:
+    """Return w of the decompositions that the model has."""
+    rows, P = root_rows(model), model.shape[0]
+    costs = {"eigh": P**3}
+    if rows is not None:
+        costs["svd"] = rows * P * min(rows, P)
+        if model.has_gram:
+            costs["gram"] = rows**3
+    return costs
+
+
+def choose_form(model: Model, weights: Array | None) -> str:
+    """Return the eigenbasis that ``auto`` takes.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    weights : array (P,) or None
+        Diagonal of D, entries > 0; None for the identity.
+    """
+    P, rows = model.shape[0], root_rows(model)
+    if model.mass is None:
+        return "lanczos"
+    if model.has_own_form(weights):
+        return "own"
+    J, w = sparse_jacobian(model.at) if isinstance(model, GaussNewtonModel) else None, _costs(model)
+    if J is not None and J.shape[0] * P * min(J.shape) > SPARSE_LIMIT:
+        return "sparse" if rows is not None and normal_entries(J) <= SPARSE_ENTRIES * sum(J.shape) else "lanczos"
+    if rows is not None and rows * P <= ROOT_LIMIT and w["svd"] <= SVD_LIMIT:
+        return "svd"
+    if "gram" in w and rows is not None and rows <= DENSE_LIMIT and weights is None:
+        return "gram"
+    return "eigh" if P <= DENSE_LIMIT else "lanczos"
+
+
+def side_of(model: Model, weights: Array | None) -> str:
+    """Return the side of the normal equations of `gradflow.curvature.normal_equations`: "residuals" for (3), "parameters" for (2).
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    weights : array (P,) or None
+        Diagonal of D, entries > 0; None for the identity.
+    """
+    N, P = model.rows, model.shape[0]
+    dual = N is not None and N < P and model.has_gram and model.in_range and model.residual is not None
+    if dual and N is not None and (weights is None or N * P <= ROOT_LIMIT or P > DENSE_LIMIT):
+        return "residuals"
+    return "parameters"
+
+
+def first_vectors(model: Model, weights: Array | None) -> int | None:
+    """Return the dimension of a Krylov space that costs as much as the matrix of the residuals; None if that is too large.
+
+    Where ``auto`` takes products, a space of this dimension is tried first, then the matrix: together they cost at most
+    twice what the better one costs.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    weights : array (P,) or None
+        Diagonal of D, entries > 0; None for the identity.
+    """
+    N = model.rows
+    if N is None or N > DENSE_LIMIT or side_of(model, weights) != "residuals":
+        return None
+    if N * model.shape[0] > ROOT_LIMIT or (
+        isinstance(model, GaussNewtonModel) and sparse_jacobian(model.at) is not None
+    ):
+        return None
+    return max(FEWEST_VECTORS, N // PRODUCTS_PER_ROWS)
+
+
+def factorises(model: Model, weights: Array | None) -> bool:
+    """Return whether ``auto`` tries factorisations first, in place of an eigenbasis.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    weights : array (P,) or None
+        Diagonal of D, entries > 0; None for the identity.
+    """
+    form = choose_form(model, weights)
+    if form not in ("svd", "gram", "eigh"):
+        return False
+    if not model.definite:
+        return form == "eigh"
+    P, rows = model.shape[0], root_rows(model) or 0
+    if side_of(model, weights) == "parameters" and (P > DENSE_LIMIT or (form != "eigh" and rows < P)):
+        return False
+    return _costs(model)[form] >= FACTORISE_FROM

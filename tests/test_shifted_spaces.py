@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import gradflow as gf
 from gradflow import curvature as C
@@ -12,8 +13,9 @@ from gradflow.curvature.normal_equations import NormalEquations
 from gradflow.curvature.projected import MOST_VECTORS
 from gradflow.curvature.spectral import minimise
 from gradflow.curvature.subproblem import cubic, trust_region
+from gradflow.energies.protocols import norm
+from gradflow.energies.sparse import normal_width
 
-EPS = float(np.finfo(float).eps)
 SHAPES = {"tall": (40, 25, 50), "wide": (25, 40, 50), "tall, rank 9": (40, 25, 9), "wide, rank 9": (25, 40, 9)}
 
 
@@ -216,3 +218,57 @@ def test_products_are_tried_before_the_matrix_of_the_residuals(monkeypatch):
         assert ("normal" in model.forms) == taken
         assert (step.products == 0) == taken
         assert np.max(np.abs(step.d - wanted.d)) <= 1e-7 * np.max(np.abs(wanted.d))
+
+
+def sparse_linear(J):
+    return C.GaussNewton().at(gf.DenseLeastSquares(lambda t: J @ t - 1, lambda t: J), np.zeros(J.shape[1]))
+
+
+def band(n, k, order=None):
+    rows = range(-k, k + 1)
+    J = scipy.sparse.diags_array([np.full(n, np.exp(-abs(i) / 3)) for i in rows], offsets=list(rows), shape=(n, n))
+    J = J.tocsr()
+    return J if order is None else J[:, order].tocsr()
+
+
+def test_the_width_is_that_of_the_best_order_and_bounds_what_a_factorisation_costs():
+    shuffled = np.random.default_rng(0).permutation(400)
+    assert normal_width(band(400, 3), 200) == pytest.approx(6, rel=0.05)  # J^T J has the half band width 6
+    assert normal_width(band(400, 3, shuffled), 200) == pytest.approx(6, rel=0.3)
+    assert normal_width(band(400, 3), 4) == np.inf
+    dense_row = scipy.sparse.vstack([scipy.sparse.eye_array(900), np.ones((1, 900))], format="csr")
+    assert normal_width(dense_row, 200) == np.inf
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_wide_band_is_factorised(shuffled):
+    """31 entries a row: J^T J is summed from 480 products for each row and parameter, and has 61 entries a row."""
+    n = 1500
+    order = np.random.default_rng(0).permutation(n) if shuffled else None
+    J = band(n, 15, order)
+    assert choose_form(sparse_linear(J), None) == "sparse"
+    rng = np.random.default_rng(1)
+    random = scipy.sparse.csr_array(
+        (np.ones(60 * n), (np.repeat(np.arange(n), 60), rng.integers(0, n, 60 * n))), shape=(n, n)
+    )
+    assert choose_form(sparse_linear(random), None) == "lanczos"  # every order fills it
+
+
+@pytest.mark.parametrize("size", [1e-140, 1e-100, 1e100, 1e140])
+@pytest.mark.parametrize("radius", [1e-3, 1e3])
+def test_sparse_factorisations_at_any_scale_of_the_residual(size, radius):
+    J, q = size * band(60, 2), size * np.cos(np.arange(60.0))
+    steps = [
+        minimise(
+            C.GaussNewton().at(gf.DenseLeastSquares(lambda t: J @ t + q, lambda t: J), np.zeros(60)),
+            None,
+            in_ball(radius),
+            s,
+        )
+        for s in ("sparse", "svd")
+    ]
+    assert np.max(np.abs(steps[0].d - steps[1].d)) <= 1e-8 * np.max(np.abs(steps[1].d))
+
+
+def test_a_norm_whose_square_overflows_is_found_without_a_warning():
+    assert norm(lambda u, v: u @ v, np.array([3e200, 4e200])) == pytest.approx(5e200)

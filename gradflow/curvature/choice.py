@@ -16,8 +16,10 @@ and the first of them that is within its limits is taken; ``lanczos`` otherwise.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..energies.protocols import sparse_jacobian
-from ..energies.sparse import normal_entries
+from ..energies.sparse import normal_entries, normal_width
 from ..namespace import Array
 from .gauss_newton import GaussNewtonModel
 from .model import Model
@@ -32,6 +34,7 @@ PRODUCTS_PER_ROWS = 10  # N over the products in the time of J D^{-1} J^T; and t
 FEWEST_VECTORS = 50
 SPARSE_LIMIT = 10**8  # w of a sparse Jacobian that is made dense
 SPARSE_ENTRIES = 50  # products that J^T J is summed from, over N + P, up to which `auto` factorises it
+SPARSE_WIDTH = 200.0  # of the envelope of J^T J: a Krylov space of 200 vectors costs P 200^2 to make orthogonal
 
 
 def root_rows(model: Model) -> int | None:
@@ -57,6 +60,11 @@ def _costs(model: Model) -> dict[str, int]:
     return costs
 
 
+def _narrow(J: Any) -> bool:
+    """Return whether J^T J is factorised at the cost of a Krylov space, or has few entries."""
+    return normal_entries(J) <= SPARSE_ENTRIES * sum(J.shape) or normal_width(J, SPARSE_WIDTH) <= SPARSE_WIDTH
+
+
 def choose_form(model: Model, weights: Array | None) -> str:
     """Return the eigenbasis that ``auto`` takes.
 
@@ -74,7 +82,7 @@ def choose_form(model: Model, weights: Array | None) -> str:
         return "own"
     J, w = sparse_jacobian(model.at) if isinstance(model, GaussNewtonModel) else None, _costs(model)
     if J is not None and J.shape[0] * P * min(J.shape) > SPARSE_LIMIT:
-        return "sparse" if rows is not None and normal_entries(J) <= SPARSE_ENTRIES * sum(J.shape) else "lanczos"
+        return "sparse" if rows is not None and _narrow(J) else "lanczos"
     if rows is not None and rows * P <= ROOT_LIMIT and w["svd"] <= SVD_LIMIT:
         return "svd"
     if "gram" in w and rows is not None and rows <= DENSE_LIMIT and weights is None:

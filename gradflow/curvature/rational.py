@@ -54,6 +54,7 @@ from collections.abc import Callable
 from math import inf, sqrt
 from typing import NamedTuple, TypeAlias
 
+from ..energies.protocols import norm
 from ..namespace import Array, array_namespace, quiet
 from .eigenbasis import ROUNDING, Form, felt_form
 from .subproblem import Coefficients
@@ -147,7 +148,7 @@ class ShiftedSpace:
         while True:
             form, solution, y = self._projected(subproblem)
             left = (form.mu + solution.nu) * solution.z + form.gamma
-            if not float(left @ left) <= self.eps * float(form.gamma @ form.gamma):
+            if not _length(left) <= sqrt(self.eps) * _length(form.gamma):
                 return None
             r = self.b + self.system.apply(y) + solution.nu * y  # (3)
             residual = _length(self._image(r)) / self.first
@@ -215,7 +216,7 @@ class ShiftedSpace:
 
 def _length(z: Array) -> float:
     """Return the length of a vector."""
-    return sqrt(float(z @ z))
+    return norm(lambda u, v: u @ v, z)
 
 
 def default_tolerance(eps: float) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..energies.protocols import norm
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import one_of, plain_numbers, real_number
 from .choice import SVD_LIMIT as SVD_LIMIT
@@ -175,12 +176,16 @@ def _step_of(model: Model, found: Solved) -> Step:
     )
 
 
+def _dot(u: Array, v: Array) -> Array:
+    return u @ v
+
+
 def _most(form: Form) -> Array:
     """Return the decrease of a semi-definite model at its minimiser, 0-d; infinite if g has a component where G is zero."""
     xp = array_namespace(form.mu)
     felt = form.mu > form.tiny
     rest = xp.where(felt, 0 * form.gamma, form.gamma)
-    if float(rest @ rest) > float(xp.finfo(rest.dtype).eps) * float(form.gamma @ form.gamma):
+    if norm(_dot, rest) > float(xp.finfo(rest.dtype).eps) ** 0.5 * norm(_dot, form.gamma):
         return xp.asarray(float("inf"), dtype=form.mu.dtype)
     with quiet():  # a large square over a small eigenvalue may be infinite too
         return (

@@ -1,17 +1,43 @@
 r"""Which solver ``auto`` takes: one table of costs.
 
-A model has P parameters, and a root of N rows, or ``N + P`` with an energy part L: those of L count as well. With
-``K = min(N, P)`` of the rows of the root, the multiply-adds of a decomposition are, up to a factor,
+A model has P parameters and a root of K rows: N, and P more with an energy part L, whose rows count as well. The multiply-adds of
+a decomposition are, up to a factor,
 
-=======  =====================  ================================================
-solver   cost w                 taken up to
-=======  =====================  ================================================
-svd      ``N P min(N, P)``      `SVD_LIMIT`, with at most `ROOT_LIMIT` entries
-gram     ``N^3``                ``N = DENSE_LIMIT``, for D = I
-eigh     ``P^3``                ``P = DENSE_LIMIT``
-=======  =====================  ================================================
+=======  ==================  ====================================================
+solver   cost w              taken up to
+=======  ==================  ====================================================
+svd      ``K P min(K, P)``   ``w = SVD_LIMIT``, with at most `ROOT_LIMIT` entries
+gram     ``N^3``             ``N = DENSE_LIMIT``, for D = I and L = 0
+eigh     ``P^3``             ``P = DENSE_LIMIT``
+=======  ==================  ====================================================
 
-and the first of them that is within its limits is taken; ``lanczos`` otherwise.
+The first one that is within its limits is taken, otherwise ``lanczos``.
+
+Factorisations. From ``w = 10^7`` on, where a decomposition takes some 10 milliseconds, `factorises` prefers Cholesky
+factorisations, of one system for a given multiplier (`gradflow.curvature.direct`) and of a few for a trust region or a cubic
+model (`gradflow.curvature.rational`), if G is known to be positive semi-definite and the order of the matrix is that of the
+smaller side. Smaller models keep their singular values, and the digits of these. A matrix that is not known to be
+semi-definite is factorised at any size: if it has a factor, the accuracy does not depend on how single parameters are scaled.
+
+Products. Where ``lanczos`` is taken and the matrix ``R D^{-1} R^*`` of the residuals could be made, a Krylov space of
+`first_vectors` is tried first, whose products cost as much as that matrix. Then the matrix is factorised.
+
+Sparse Jacobians. ``J^T J`` is factorised if it is summed from few products, or if the root-mean-square width b of its envelope is at
+most `SPARSE_WIDTH`: the factorisation takes ``P b^2`` multiply-adds at most, and a Krylov space of 200 vectors takes ``200^2 P`` to
+be made orthogonal. One core, seconds, Jacobians of P columns:
+
+=====================  ======  =======  =============  ============
+Jacobian               P       width    factorisation  200 products
+=====================  ======  =======  =============  ============
+31 entries a row       5000    30       0.03           0.08
+101 entries a row      5000    99       0.2            0.2
+201 entries a row      3000    190      0.4            0.2
+grid of 200 x 200      40000   280      0.6            0.1
+grid of 20 x 20 x 20   8000    470      0.9            0.02
+5 random entries       2000    1100     0.6            0.05
+=====================  ======  =======  =============  ============
+
+The last column lacks the orthogonalisation.
 """
 
 from __future__ import annotations

@@ -8,17 +8,10 @@ The step ``(G + nu D) d = -g`` of a given multiplier nu is one linear system. It
 
 Where G is not positive definite, cholesky and pcg take more damping, and say so: the step is one of descent.
 
-``auto``. An eigenbasis serves every nu at one theta, but the rejected trials of a damped method are few. Let w be the number of
-multiply-adds of the decomposition that is saved, up to a factor: ``N P min(N, P)`` for the singular values of a root of N
-rows, ``N^3`` for a Gram matrix, ``P^3`` for a matrix. From ``w = 10^7`` on, where a decomposition takes some 10 milliseconds,
-`factorises` prefers cholesky if G is known to be positive semi-definite and the order of its matrix is that of the smaller
-side. Smaller models keep their singular values, and the digits of these. The step is that of the eigenbasis up to a relative
-residual of ``eps^{1/2}``, or is not taken. Models for which ``auto`` takes products only keep the Krylov space: with a metric
-and N = 1000, P = 8400 its 50 products took half the time of ``J D^{-1} J^T``.
-
-So for a matrix that is not known to be semi-definite, of any size: if it has a Cholesky factor, that is used, because its
-accuracy does not depend on how single parameters are scaled. An eigenvalue below ``eps max |mu_i|`` is lost in an
-eigenbasis, and the eigenbasis cannot be scaled instead: in another metric than D, ``G + nu D`` is not diagonal.
+``auto``. An eigenbasis serves every nu at one theta, but the rejected trials of a damped method are few:
+`gradflow.curvature.choice` says where cholesky is preferred. The step is that of the eigenbasis up to a relative residual of
+``eps^{1/2}``, or is not taken. An eigenvalue below ``eps max |mu_i|`` is lost in an eigenbasis, and the eigenbasis cannot be
+scaled instead: in another metric than D, ``G + nu D`` is not diagonal.
 
 One core, float64, D = 12 inputs, milliseconds of a step of `gradflow.curvature.FixedDamping` with the identity metric:
 

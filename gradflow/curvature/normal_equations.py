@@ -1,4 +1,4 @@
-r"""The damped step by one Cholesky factorisation, on the smaller of two sides.
+r"""Steps by Cholesky factorisations, on the smaller of two sides.
 
 A damped step has a given multiplier, and needs the solution of one linear system,
 
@@ -19,6 +19,9 @@ Accuracy. A factorisation solves (2) or (3) with a residual of the size ``eps |A
 has the square of the condition number of R: the directions with ``mu_i + nu < eps mu_max`` are lost. The residual of (1),
 relative to g in the norm of ``D^{-1}``, is therefore measured, and `NormalEquations.step` gives None where it exceeds
 ``eps^{1/2}``.
+
+A trust region or a cubic model has an unknown nu. `NormalEquations.minimise` finds it by a few factorisations of (2) or (3), in
+the space of `gradflow.curvature.rational`, and gives None where the residual exceeds ten times the tolerance.
 
 The decrease of the model at its minimiser, ``most``, does not depend on nu. With the diagonal C for which ``C A C`` has
 the diagonal 1, in (3) a number for which its largest entry is 1, the order K of A, its right-hand side b and ``s = K eps``,

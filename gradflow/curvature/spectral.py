@@ -5,7 +5,8 @@ diagonal form of `gradflow.curvature.subproblem` and solves there. The eigenbasi
 (`gradflow.curvature.eigenbasis`: own, svd, gram, eigh) or of a projection (`gradflow.curvature.projected`: lanczos, sparse).
 
 An eigenbasis serves every multiplier nu at one theta. A damped step, whose nu is given, needs one linear system only:
-`gradflow.curvature.direct`.
+`gradflow.curvature.direct`. A large trust region needs a few: ``auto`` takes `NormalEquations.minimise` of
+`gradflow.curvature.normal_equations` where `gradflow.curvature.choice` says so.
 """
 
 from __future__ import annotations

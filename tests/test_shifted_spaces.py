@@ -1,5 +1,6 @@
 """Subproblems by a few factorisations: the conditions of optimality, the eigenbasis as the oracle, what is kept and refused."""
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 import scipy.sparse
@@ -173,6 +174,23 @@ def test_the_rows_of_the_energy_part_count():
     assert choose_form(model, None) == "eigh"  # (N + P) P^2 exceeds the limit of singular values
     assert factorises(model, None)
     assert not factorises(plain, None)
+
+
+def test_several_factorisations_save_nothing_in_a_small_model():
+    small, large_one = hessian(np.linspace(1, 2, 20)), hessian(np.linspace(1, 2, 216))
+    assert [factorises(each, None) for each in (small, large_one)] == [True, True]
+    assert [factorises(each, None, several=True) for each in (small, large_one)] == [False, True]
+
+
+@pytest.mark.parametrize("shape", [(20, 8), (8, 20)])
+def test_the_space_keeps_to_the_array_standard(shape):
+    rng = np.random.default_rng(0)
+    J, q = rng.standard_normal(shape), rng.standard_normal(shape[0])
+    wanted = minimise(C.GaussNewton().at(linear(J, q), np.zeros(shape[1])), None, in_ball(0.1), "svd")
+    model = C.GaussNewton().at(
+        linear(strict.asarray(J), strict.asarray(q)), strict.zeros(shape[1], dtype=strict.float64)
+    )
+    assert np.max(np.abs(np.asarray(NormalEquations(model, None).minimise(in_ball(0.1)).d) - wanted.d)) <= 1e-12
 
 
 def slow_problem(P=400):

@@ -16,8 +16,9 @@ The first one that is within its limits is taken, otherwise ``lanczos``.
 Factorisations. From ``w = 10^7`` on, where a decomposition takes some 10 milliseconds, `factorises` prefers Cholesky
 factorisations, of one system for a given multiplier (`gradflow.curvature.direct`) and of a few for a trust region or a cubic
 model (`gradflow.curvature.rational`), if G is known to be positive semi-definite and the order of the matrix is that of the
-smaller side. Smaller models keep their singular values, and the digits of these. A matrix that is not known to be
-semi-definite is factorised at any size: if it has a factor, the accuracy does not depend on how single parameters are scaled.
+smaller side. Smaller models keep their singular values, and the digits of these. For a given multiplier, a matrix that is not
+known to be semi-definite is factorised at any size: if it has a factor, the accuracy does not depend on how single parameters
+are scaled.
 
 Products. Where ``lanczos`` is taken and the matrix ``R D^{-1} R^*`` of the residuals could be made, a Krylov space of
 `first_vectors` is tried first, whose products cost as much as that matrix. Then the matrix is factorised.
@@ -156,7 +157,7 @@ def first_vectors(model: Model, weights: Array | None) -> int | None:
     return max(FEWEST_VECTORS, N // PRODUCTS_PER_ROWS)
 
 
-def factorises(model: Model, weights: Array | None) -> bool:
+def factorises(model: Model, weights: Array | None, *, several: bool = False) -> bool:
     """Return whether ``auto`` tries factorisations first, in place of an eigenbasis.
 
     Parameters
@@ -165,12 +166,14 @@ def factorises(model: Model, weights: Array | None) -> bool:
         The model.
     weights : array (P,) or None
         Diagonal of D, entries > 0; None for the identity.
+    several : bool
+        Whether a multiplier is sought, by several factorisations: they save nothing in a small model.
     """
     form = choose_form(model, weights)
     if form not in ("svd", "gram", "eigh"):
         return False
     if not model.definite:
-        return form == "eigh"
+        return form == "eigh" and (not several or _costs(model)[form] >= FACTORISE_FROM)
     P, rows = model.shape[0], root_rows(model) or 0
     if side_of(model, weights) == "parameters" and (P > DENSE_LIMIT or (form != "eigh" and rows < P)):
         return False

@@ -153,7 +153,7 @@ def _by_factors(model: Model, weights: Array | None, subproblem: Subproblem, tol
         if found.residual <= (default_tolerance(eps) if tol is None else tol):
             return _step_of(model, found)
         model.forms["many vectors"] = weights
-    if few is None and not factorises(model, weights):
+    if few is None and not factorises(model, weights, several=True):
         return None
     return normal_equations(model, weights).minimise(subproblem, tol)
 

@@ -1,10 +1,11 @@
 """The ratios behind the constants and choices of the library, each against what it was chosen over, in one run.
 
-    python benchmarks/choices.py [blocks solvers damped memory batches start] [--rounds 9] [--threads 1]
+    python benchmarks/choices.py [blocks solvers damped regions memory batches start] [--rounds 9] [--threads 1]
 
 * blocks: a gradient with blocks of 32, 64, 128 samples over one with blocks of 16, for wide networks (BLOCK_ROWS);
 * solvers: a step of Restart(IEQ) by conjugate gradients over one by the Gram matrix, with what "auto" takes (iteration_bound);
 * damped: a step of FixedDamping by "cholesky" and "auto" over one by the eigenbasis that other globalisations take (direct);
+* regions: a step of the default LevenbergMarquardt by "auto" over one by the eigenbasis;
 * memory: the peak of a step in arrays, in units of the matrix (N, N) or (P, P);
 * batches: `batches` of an order over `batch` of each of its runs, and over a step of SAV;
 * start: `solve` with no steps, with the thread pools of BLAS found once over finding them each time.
@@ -22,8 +23,8 @@ from threadpoolctl import threadpool_limits
 
 import gradflow as gf
 from gradflow.curvature import damped_step
+from gradflow.curvature.choice import choose_form
 from gradflow.curvature.iteration_bound import iteration_bound
-from gradflow.curvature.spectral import choose_form
 from gradflow.energies.dense import DenseLinearization
 from gradflow.energies.linear import Zero
 from gradflow.namespace import _blas_pools
@@ -118,6 +119,30 @@ def damped(rounds: int) -> None:
             )
 
 
+def regions(rounds: int) -> None:
+    print(
+        "a trust-region step in the metric of More, float64, 12 inputs: milliseconds by the eigenbasis; time of auto over it"
+    )
+    for N, width, weight_decay in ((200, 60, 0.0), (600, 100, 0.0), (1000, 600, 0.0), (100, 100, 1e-3)):
+        x = rng.standard_normal((N, 12))
+        net = gf.TwoLayerNet(12, width, activation="tanh", scaling="ntk")
+        problem, theta = gf.Regression(net, x, np.sin(x[:, :1]), weight_decay=weight_decay), net.init(0)
+        model = gf.curvature.GaussNewton().at(problem, theta)
+        eigenbasis = choose_form(model, gf.curvature.CurvatureDiagonal().weights(model, 0 * theta))
+        for radius in (0.01, 1.0):
+            region = {
+                "globalization": gf.curvature.TrustRegion(radius=radius),
+                "metric": gf.curvature.CurvatureDiagonal(),
+            }
+            functions = {s: step(gf.SecondOrder(solver=s, **region), problem, theta, 1.0) for s in (eigenbasis, "auto")}
+            seconds = medians(functions, max(3, rounds // 2))
+            print(
+                f"  N = {N:5} P = {theta.shape[0]:5} L = {weight_decay:g} radius {radius:5} {eigenbasis:8} "
+                f"{1e3 * seconds[eigenbasis]:8.2f} auto {seconds['auto'] / seconds[eigenbasis]:5.2f}",
+                flush=True,
+            )
+
+
 def step(scheme, problem, theta, dt):
     state = scheme.init(problem, theta)
     return lambda: scheme.step(problem, state, dt)
@@ -179,7 +204,7 @@ def start(rounds: int) -> None:
 
 
 def main() -> None:
-    parts = {f.__name__: f for f in (blocks, solvers, damped, memory, batches, start)}
+    parts = {f.__name__: f for f in (blocks, solvers, damped, regions, memory, batches, start)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(parts)}; all when left out")
     parser.add_argument("--rounds", type=int, default=9)

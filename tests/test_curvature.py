@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse.linalg import aslinearoperator
 
 import gradflow as gf
-from gradflow.curvature import block_diagonal, outer_products, spectral
+from gradflow.curvature import block_diagonal, choice, outer_products
 from gradflow.curvature.spectral import minimise
 from gradflow.curvature.subproblem import damped
 from gradflow.energies.linear import Diagonal, Matrix
@@ -440,7 +440,7 @@ def test_large_blocks_are_not_stored(kind, monkeypatch):
     assert not model.stored
     np.testing.assert_allclose(model.apply(case.theta), wanted.apply(case.theta), rtol=1e-11, atol=1e-14)
     assert "dense" not in vars(model)
-    monkeypatch.setattr(spectral, "DENSE_LIMIT", 1)
+    monkeypatch.setattr(choice, "DENSE_LIMIT", 1)
     again = method.step(case.problem, method.init(case.problem, case.theta), 1.0)
     assert again.products > 0 == first.products
     np.testing.assert_allclose(again.theta, first.theta, rtol=1e-6, atol=1e-9)

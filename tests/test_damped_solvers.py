@@ -107,7 +107,7 @@ def test_the_solvers_agree_and_state_what_the_model_says(name, metric, solver):
 def test_the_smaller_side_is_taken(name, metric):
     model, weights = model_of(name, metric)
     wide = model.has_gram and model.rows < model.shape[0]
-    assert side_of(model, weights) == ("residuals" if wide else "parameters")
+    assert side_of(model) == ("residuals" if wide else "parameters")
     assert NormalEquations(model, weights).A.shape[0] == (min(model.rows, model.shape[0]) if wide else model.shape[0])
 
 
@@ -283,7 +283,7 @@ def test_large_models_are_factorised_and_the_steps_are_those_of_the_eigenbasis(m
     assert (step is None) == (not large)
     if step is not None:
         assert close(step.d, eigen(model, weights, nu).d, 1e-9)
-    assert factorised(model, weights, 0.0) is None or side_of(model, weights) == "residuals" or shape[0] >= shape[1]
+    assert factorised(model, weights, 0.0) is None or side_of(model) == "residuals" or shape[0] >= shape[1]
 
 
 def test_the_size_of_a_model_is_that_of_its_largest_eigenvalue():

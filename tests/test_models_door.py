@@ -79,7 +79,10 @@ def nan_at(a, *index):
         ((NET, nan_at(X, 1, 1), Y), "x must have finite entries"),
         ((NET, X, Y[:3]), r"y must have shape \(N, k\), N = 4 and k = 3; got \(3, 3\)"),
         ((NET, X, Y[:, 0]), r"y must have shape \(N, k\), N = 4 and k = 3; got \(4,\)"),
-        ((NET, X, Y.tolist()), r"y must be an array of shape \(N, k\), N = 4 and k = 3; got list of length 4; np.asarray"),
+        (
+            (NET, X, Y.tolist()),
+            r"y must be an array of shape \(N, k\), N = 4 and k = 3; got list of length 4; np.asarray",
+        ),
         ((TwoLayerNet(2, 5), X, Y), r"y must have shape \(N, k\), N = 4 and k = 1; got \(4, 3\)"),
         ((NET, X, Y.astype("float32")), "y must have the dtype of x, float64; got float32"),
         ((NET, X, Y.astype(int)), "y must have the dtype of x, float64; got int64"),
@@ -138,7 +141,9 @@ def test_theta_in_every_method(method, loss):
         call(np.zeros(59))
     with pytest.raises(ValueError, match=r"theta must have shape \(P,\), P = 60; got \(60, 1\)"):
         call(np.zeros((60, 1)))
-    with pytest.raises(ValueError, match=r"theta must be an array of shape \(P,\), P = 60; got list of length 60; np.asarray"):
+    with pytest.raises(
+        ValueError, match=r"theta must be an array of shape \(P,\), P = 60; got list of length 60; np.asarray"
+    ):
         call([0.0] * 60)
     if method != "accuracy":
         with pytest.raises(ValueError, match="theta must have the dtype of the data, float64; got float32"):

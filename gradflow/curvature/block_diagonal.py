@@ -24,10 +24,10 @@ from functools import cached_property
 from ..energies.protocols import Problem, problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import one_of
+from .choice import DENSE_LIMIT
 from .eigenbasis import Form
 from .generalized_gauss_newton import GeneralizedGaussNewton
 from .model import Approximation, Curvature, Model, curvature_in
-from .spectral import DENSE_LIMIT
 
 __all__ = ["PARTITIONS", "BlockDiagonal", "BlockDiagonalModel", "Restricted", "joined"]
 

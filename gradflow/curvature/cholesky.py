@@ -20,13 +20,14 @@ Source: Nocedal & Wright, Numerical Optimization (2006), Algorithm 3.3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil, inf, log2
 from typing import NamedTuple
 
 from ..namespace import Array, array_namespace, is_numpy
-from .lapack import cholesky_solve, plus_identity
+from .lapack import cholesky_factor, plus_identity
 
-__all__ = ["Shifted", "modified_cholesky", "solved"]
+__all__ = ["Shifted", "factored", "modified_cholesky", "solved"]
 
 
 class Shifted(NamedTuple):
@@ -86,15 +87,28 @@ def solved(A: Array, tau: float, b: Array) -> Array | None:
     b : array (P,)
         Right-hand side.
     """
-    xp = array_namespace(A, b)
+    solve = factored(A, tau)
+    x = None if solve is None else solve(b)
+    return x if x is not None and bool(array_namespace(x).all(array_namespace(x).isfinite(x))) else None
+
+
+def factored(A: Array, tau: float) -> Callable[[Array], Array] | None:
+    """Return the function b -> ``(A + tau I)^{-1} b``, (P,), or None if the matrix is not numerically positive definite.
+
+    Parameters
+    ----------
+    A : array (P, P)
+        A symmetric matrix.
+    tau : float
+        The shift.
+    """
     if is_numpy(A):
-        x = cholesky_solve(plus_identity(A, tau), b)
-        return x if x is not None and bool(xp.all(xp.isfinite(x))) else None
+        return cholesky_factor(plus_identity(A, tau))
+    xp = array_namespace(A)
     try:
         L = xp.linalg.cholesky(A + tau * xp.eye(A.shape[0], dtype=A.dtype))
     except Exception:  # every library has its own LinAlgError
         return None
     if not bool(xp.all(xp.isfinite(L))):
         return None
-    x = xp.linalg.solve(L.T, xp.linalg.solve(L, b[:, None]))[:, 0]
-    return x if bool(xp.all(xp.isfinite(x))) else None
+    return lambda b: xp.linalg.solve(L.T, xp.linalg.solve(L, b[:, None]))[:, 0]

@@ -8,17 +8,10 @@ The step ``(G + nu D) d = -g`` of a given multiplier nu is one linear system. It
 
 Where G is not positive definite, cholesky and pcg take more damping, and say so: the step is one of descent.
 
-``auto``. An eigenbasis serves every nu at one theta, but a damped method rejects few trials. Let w be the number of
-multiply-adds of the decomposition that is saved, up to a factor: ``N P min(N, P)`` for the singular values of a root of
-N rows, ``N^3`` for a Gram matrix, ``P^3`` for a matrix. From ``w = 10^7`` on, where a decomposition takes some 10
-milliseconds, `factorises` prefers cholesky if G is known to be positive semi-definite and the order of its matrix is
-that of the smaller side. Smaller models keep their singular values, and the digits of these. The step is that of the
-eigenbasis up to a relative residual of ``eps^{1/2}``, or is not taken. Models for which ``auto`` takes products only
-keep the Krylov space: with a metric and N = 1000, P = 8400 its 50 products took half the time of ``J D^{-1} J^T``.
-
-A matrix of any size that is not known to be semi-definite is factorised too, if it has a Cholesky factor. The accuracy
-of the factor does not depend on how single parameters are scaled. An eigenvalue below ``eps max |mu_i|`` is lost in an
-eigenbasis, which cannot be scaled instead: in another metric than D, ``G + nu D`` is not diagonal.
+``auto``. An eigenbasis serves every nu at one theta, but the rejected trials of a damped method are few:
+`gradflow.curvature.choice` says where cholesky is preferred. The step is that of the eigenbasis up to a relative residual of
+``eps^{1/2}``, or is not taken. An eigenvalue below ``eps max |mu_i|`` is lost in an eigenbasis, and the eigenbasis cannot be
+scaled instead: in another metric than D, ``G + nu D`` is not diagonal.
 
 One core, float64, D = 12 inputs, milliseconds of a step of `gradflow.curvature.FixedDamping` with the identity metric:
 
@@ -38,41 +31,18 @@ from __future__ import annotations
 from ..namespace import Array, array_namespace
 from ..refusals import one_of
 from .augmented import qr_step
+from .choice import factorises
 from .krylov import lanczos, tridiagonal
 from .model import Model
-from .normal_equations import cholesky_step, normal_equations, side_of
+from .normal_equations import cholesky_step, normal_equations
 from .pcg import PCG
-from .spectral import DENSE_LIMIT, Step, choose_form
+from .step import Step
 
 __all__ = ["DIRECT_SOLVERS", "factorised", "factorises", "largest_eigenvalue", "solve_damped"]
 
 DIRECT_SOLVERS = ("cholesky", "qr", "pcg")
 """The solvers of a system with a given multiplier."""
-FACTORISE_FROM = 10**7  # w, above
 FEWEST_PRODUCTS, MOST_PRODUCTS = 8, 30  # for the size of a model
-
-
-def factorises(model: Model, weights: Array | None) -> bool:
-    """Return whether ``auto`` tries a factorisation for a damped step.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    weights : array (P,) or None
-        Diagonal of D, entries > 0; None for the identity.
-    """
-    form = choose_form(model, weights)
-    if form not in ("svd", "gram", "eigh"):
-        return False
-    if not model.definite:
-        return form == "eigh"
-    P = model.shape[0]
-    N = model.rows or 0
-    rows = N if model.linear.scalar == 0 else N + P  # those of L are in the root
-    if side_of(model, weights) == "parameters" and (P > DENSE_LIMIT or (form != "eigh" and rows < P)):
-        return False
-    return {"svd": rows * P * min(rows, P), "gram": N**3, "eigh": P**3}[form] >= FACTORISE_FROM
 
 
 def factorised(model: Model, weights: Array | None, nu: Array | float) -> Step | None:

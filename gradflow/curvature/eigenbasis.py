@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..energies.protocols import norm
 from ..namespace import Array, array_namespace
 from .model import Model
 
@@ -109,7 +110,7 @@ def felt_form(form: Form, in_range: bool) -> Form:
     """
     xp = array_namespace(form.mu)
     felt = form.mu > form.tiny
-    noise = ROUNDING * float(xp.finfo(form.mu.dtype).eps) * float(form.gamma @ form.gamma) ** 0.5
+    noise = ROUNDING * float(xp.finfo(form.mu.dtype).eps) * norm(lambda u, v: u @ v, form.gamma)
     kept = felt if in_range else felt | (xp.abs(form.gamma) > noise)
     return form._replace(gamma=xp.where(kept, form.gamma, 0 * form.gamma), mu=xp.where(felt, form.mu, 0 * form.mu))
 

@@ -8,12 +8,13 @@ one thread for the duration of the call, if it is a pool apart.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from ..namespace import Array, blas_pools
 
-__all__ = ["cholesky_solve", "plus_identity"]
+__all__ = ["cholesky_factor", "cholesky_solve", "plus_identity"]
 
 
 def plus_identity(K: Array, shift: float = 1.0) -> Array:
@@ -41,15 +42,32 @@ def cholesky_solve(M: Array, b: Array) -> Array | None:
     b : array (N,)
         Right-hand side, of the same dtype.
     """
+    solve = cholesky_factor(M)
+    return None if solve is None else solve(b)
+
+
+def cholesky_factor(M: Array) -> Callable[[Array], Array] | None:
+    """Return the function b -> M^{-1} b, (N,), for NumPy arrays, or None if M is not numerically positive definite.
+
+    Parameters
+    ----------
+    M : array (N, N)
+        Symmetric, C-ordered, float32 or float64; overwritten.
+    """
     potrf, potrs = _routines(M.dtype.char)
+    # a C-ordered symmetric matrix is its own transpose in Fortran order: no copy is made
+    factor, info = _alone(potrf, M.T, lower=True, overwrite_a=True, clean=False)
+    return None if info != 0 else lambda b: _alone(potrs, factor, b, lower=True)[0]
+
+
+def _alone(routine: Any, *arguments: Any, **options: Any) -> Any:
+    """Call a routine of SciPy's LAPACK on one thread, if its pool of threads is one apart."""
     pools = _separate_pools()
     threads = [pool.get_num_threads() for pool in pools]
     for pool in pools:
         pool.set_num_threads(1)
     try:
-        # a C-ordered symmetric matrix is its own transpose in Fortran order: no copy is made
-        factor, info = potrf(M.T, lower=True, overwrite_a=True, clean=False)
-        return None if info != 0 else potrs(factor, b, lower=True)[0]
+        return routine(*arguments, **options)
     finally:
         for pool, n in zip(pools, threads, strict=True):
             pool.set_num_threads(n)

@@ -58,10 +58,11 @@ from ..energies.protocols import Problem
 from ..energies.random_vectors import normal_vector
 from ..namespace import Array, array_namespace
 from ..refusals import one_of, whole_number
+from .choice import DENSE_LIMIT, ROOT_LIMIT, SVD_LIMIT
 from .eigenbasis import Form, beside
 from .krylov import lanczos, tridiagonal
 from .model import Approximation, Curvature, Model, curvature_in
-from .spectral import DENSE_LIMIT, ROOT_LIMIT, SPECTRA, SVD_LIMIT, Floor
+from .spectral import SPECTRA, Floor
 
 __all__ = ["Factors", "LowRank", "LowRankModel", "Nystrom", "leading", "linear_matrix", "nystrom", "truncated_sum"]
 

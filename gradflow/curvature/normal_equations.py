@@ -1,4 +1,4 @@
-r"""The damped step by one Cholesky factorisation, on the smaller of two sides.
+r"""Steps by Cholesky factorisations, on the smaller of two sides.
 
 A damped step has a given multiplier, and needs the solution of one linear system,
 
@@ -19,6 +19,9 @@ Accuracy. A factorisation solves (2) or (3) with a residual of the size ``eps |A
 values of R, its error grows with the square of the condition number of R: the directions with
 ``mu_i + nu < eps mu_max`` are lost. The residual of (1), relative to g in the norm of ``D^{-1}``, is therefore measured, and
 `NormalEquations.step` gives None where it exceeds ``eps^{1/2}``.
+
+A trust region or a cubic model has an unknown nu. `NormalEquations.minimise` finds it by a few factorisations of (2) or (3), in
+the space of `gradflow.curvature.rational`, and gives None where the residual exceeds ten times the tolerance.
 
 The decrease of the model at its minimiser, ``most``, does not depend on nu. With the diagonal C for which ``C A C`` has
 the diagonal 1, in (3) a number for which its largest entry is 1, the order K of A, its right-hand side b and ``s = K eps``,
@@ -52,33 +55,21 @@ the accuracy of (2) does not depend on a diagonal scaling of B.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from math import inf
 
 from ..namespace import Array, array_namespace
-from .cholesky import modified_cholesky, solved
+from .choice import side_of
+from .cholesky import factored, modified_cholesky, solved
 from .eigenbasis import matrix_of, row_matrix, scale_of
 from .model import Model
-from .spectral import Step
+from .rational import ShiftedSpace, ShiftedSystem, Subproblem, default_tolerance
+from .step import Step
 
-__all__ = ["NormalEquations", "cholesky_step", "normal_equations", "side_of"]
-
-
-def side_of(model: Model, weights: Array | None) -> str:
-    """Return "residuals" for (3), "parameters" for (2).
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    weights : array (P,) or None
-        Diagonal of D, entries > 0; None for the identity.
-    """
-    N, P = model.rows, model.shape[0]
-    dual = N is not None and N < P and model.has_gram and model.in_range and model.residual is not None
-    return "residuals" if dual else "parameters"
+__all__ = ["NormalEquations", "cholesky_step", "normal_equations"]
 
 
+MOST_FACTORS = 5  # of a subproblem; an eigenbasis costs some 20
 MARGIN = 1000.0  # of s, where b is not in the range of A
 
 
@@ -97,7 +88,8 @@ class NormalEquations:
         model.unconfined("solver='cholesky'")
         self.model, self.weights = model, weights
         self.lift: Callable[[Array], Array]
-        self.side = side_of(model, weights)
+        self._inaccurate = False
+        self.side = side_of(model)
         if self.side == "residuals":
             D: Array | float = 1.0 if weights is None else weights
             self.A, self.b = row_matrix(model, weights), -model.residual  # type: ignore[operator]
@@ -187,6 +179,59 @@ class NormalEquations:
             boundary=False,
             negative=negative,
             products=0,
+        )
+
+    @cached_property
+    def _space(self) -> ShiftedSpace:
+        """The space that the subproblems of the model are solved in."""
+        xp, dual = array_namespace(self.A), self.side == "residuals"
+        least = float(xp.finfo(self.A.dtype).eps) * self.A.shape[0] * float(xp.max(xp.linalg.diagonal(self.A)))
+        factor, S = partial(factored, self.A), scale_of(self.model, self.weights, "solver='cholesky'")
+
+        def image(y: Array) -> Array:  # y . A y has half as many digits
+            return S * self.lift(y)
+
+        return ShiftedSpace(
+            ShiftedSystem(
+                -self.b, lambda v: self.A @ v, factor, self.lift, image if dual else None, least, self.model.in_range
+            )
+        )
+
+    def minimise(self, subproblem: Subproblem, tol: float | None = None) -> Step | None:
+        """Return the solution of a subproblem by factorisations, or None if its residual exceeds ten times the tolerance.
+
+        The answer is None, too, for a subproblem that is not a system with a multiplier, and for a G that is not known to be
+        positive semi-definite and has no Cholesky factor: the hard case needs an eigenbasis.
+
+        Parameters
+        ----------
+        subproblem : callable
+            Maps a `Form` to its solution.
+        tol : float, optional
+            The residual of (1) to reach, relative to g in the norm of ``D^{-1}``; by default 1e-10 in float64 and 1e-5 in
+            float32.
+        """
+        if self._inaccurate or not (self.model.definite or self.positive):
+            return None
+        space = self._space
+        tol = default_tolerance(space.eps) if tol is None else tol
+        found = space.solve(subproblem, tol, MOST_FACTORS)
+        if found is None or not found.residual <= max(10 * tol, 1000 * space.eps):
+            self._inaccurate = True  # an eigenbasis serves the other trials at this theta
+            return None
+        (form, solution), z = found[:2], found.solution.z
+        xp = array_namespace(z)
+        return Step(
+            d=form.lift(z),
+            nu=solution.nu,
+            length=xp.sqrt(z @ z),
+            slope=form.gamma @ z,
+            bend=z @ (form.mu * z),
+            most=xp.asarray(self.minimum, dtype=z.dtype),
+            boundary=solution.boundary,
+            negative=False,
+            products=0,
+            residual=found.residual,
         )
 
     def safe_step(self, nu: float, beta: float = 1e-3) -> Step:

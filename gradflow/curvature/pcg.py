@@ -51,8 +51,8 @@ from ..namespace import Array, array_namespace
 from ..refusals import plain_numbers, real_number
 from .model import Model
 from .preconditioners import Inverse, Jacobi, Preconditioner
-from .projected import default_tolerance
-from .spectral import Step, measured
+from .rational import default_tolerance
+from .step import Step, measured
 
 __all__ = ["PCG", "Iterated", "conjugate_gradients"]
 

@@ -6,43 +6,42 @@ vectors (`gradflow.curvature.eigenbasis`).
 * **lanczos**: the Krylov space of ``D^{-1} G`` and ``D^{-1} g``, with full reorthogonalisation. Only products with G are
   needed, and M need not be diagonal. The space grows until the residual of the equation for d, relative to g, is at most
   `tol`. It holds no vector that is orthogonal to g and to all ``(D^{-1} G)^k D^{-1} g``: the hard case is not seen.
-* **sparse**: with the multiplier nu and the residual ``r = g + (G + nu D) d`` of the solution so far, the space grows by
-  ``(G + nu D)^{-1} r``, by a factorisation of a sparse matrix. Where nu has become constant this is iterative refinement,
-  and nu converges as in Newton's method: a few factorisations do. The space holds g, so that a factorisation that has
-  failed costs decrease, not convergence.
+* **sparse**: the space is made by a few factorisations of a sparse matrix (`gradflow.curvature.rational`). It holds g, so that a
+  factorisation that has failed costs decrease, not convergence. Subproblems that are not a system with a multiplier, such as
+  that of `gradflow.curvature.CurvatureRegion`, take lanczos.
 
 Source: Gould, Lucidi, Roma & Toint, SIAM J. Optim. 9 (1999) 504, for the Krylov space.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import TypeAlias
 
 from ..energies.protocols import sparse_jacobian
-from ..energies.sparse import scaled, shifted_solve
+from ..energies.sparse import scaled, shifted_factor
 from ..namespace import Array, array_namespace
-from .eigenbasis import Form, felt_form, scale_of
+from .eigenbasis import Form, scale_of
 from .gauss_newton import GaussNewtonModel
-from .krylov import combined, lanczos, tridiagonal
+from .krylov import Krylov, combined, lanczos, tridiagonal
 from .model import Model
-from .subproblem import Coefficients
+from .rational import ShiftedSpace, ShiftedSystem, Solved, Subproblem, default_tolerance
 
-__all__ = ["Subproblem", "default_tolerance", "krylov_form", "sparse_form"]
+__all__ = ["krylov_form", "sparse_form"]
 
 MOST_FACTORS = 12  # factorisations of a sparse matrix in a step
 MOST_VECTORS = 200  # of a Krylov space; each is stored
 
-Subproblem: TypeAlias = Callable[[Form], Coefficients]
-"""A problem of `gradflow.curvature.subproblem`, with all but the form given."""
-
 
 def krylov_form(
-    model: Model, weights: Array | None, subproblem: Subproblem, tol: float | None, largest: bool
-) -> tuple[Form, Coefficients, int]:
-    """Return form and solution in the smallest Krylov space that is large enough, and its dimension.
+    model: Model,
+    weights: Array | None,
+    subproblem: Subproblem,
+    tol: float | None,
+    largest: bool,
+    most: int = MOST_VECTORS,
+) -> Solved:
+    """Return form and solution in the smallest Krylov space that is large enough, its dimension, and the residual.
 
     With `largest`, the largest eigenvalue must have converged too: the solution depends on it.
 
@@ -58,6 +57,8 @@ def krylov_form(
         The residual to reach, relative to the gradient; None for `default_tolerance`.
     largest : bool
         Whether the solution depends on the largest eigenvalue.
+    most : int
+        The largest dimension.
     """
     g, inner = model.gradient, model.problem.inner
     xp, eps = array_namespace(g), float(array_namespace(g).finfo(g.dtype).eps)
@@ -74,21 +75,29 @@ def krylov_form(
     first = float(dot(b, b)) ** 0.5
     if first == 0:
         form = Form(0 * g[:1], 1 + 0 * g[:1], lambda z: 0 * g, 0.0)
-        return form, subproblem(form), 0
+        return Solved(form, subproblem(form), 0, 0.0)
     mass = model.mass if model.mass is None or weights is None else model.mass * weights
-    for space in lanczos(lambda v: over(model.apply(v)), dot, b, mass):
-        k = len(space.alpha)
-        last = k == MOST_VECTORS or space.invariant
-        if k <= 10 or k % 5 == 0 or last:
+    kept = model.forms.get("krylov")  # the space of an earlier trial at this theta is large enough, or grows
+    if kept is None or kept[0] is not weights:
+        kept = model.forms["krylov"] = weights, lanczos(lambda v: over(model.apply(v)), dot, b, mass), list[Krylov]()
+    _, more, spaces = kept
+    products, grows = 0, not spaces
+    while True:
+        if grows:
+            spaces[:], products = [next(more)], products + 1
+        space, known_space = spaces[0], not grows
+        k, grows = len(space.alpha), True
+        last = k >= most or space.invariant
+        if k <= 10 or k % 5 == 0 or last or known_space:
             mu, Q = xp.linalg.eigh(tridiagonal(space))
             tiny = eps * k * float(xp.max(xp.abs(mu)))
             form = Form(size * first * Q[0, :], mu, partial(_lifted, space.basis, Q), tiny)
             solution = subproblem(form)
             rest = abs(float(Q[k - 1, int(xp.argmax(xp.abs(mu)))])) if largest else 0.0
             known = space.length * rest <= tol * float(xp.max(xp.abs(mu)))
-            if last or (known and space.length * abs(float(Q[k - 1, :] @ solution.z)) <= tol * first * size):
-                break
-    return form, solution, k
+            residual = 0.0 if space.invariant else space.length * abs(float(Q[k - 1, :] @ (solution.z / size))) / first
+            if last or (known and residual <= tol):
+                return Solved(form, solution, products, residual)
 
 
 def _lifted(basis: list[Array], Q: Array, z: Array) -> Array:
@@ -96,21 +105,8 @@ def _lifted(basis: list[Array], Q: Array, z: Array) -> Array:
     return combined(basis, Q @ z)
 
 
-def default_tolerance(eps: float) -> float:
-    """Return the residual to reach by default: 1e-10 in float64 and 1e-5 in float32.
-
-    Parameters
-    ----------
-    eps : float
-        The unit roundoff of the dtype.
-    """
-    return 1e-10 if eps < 1e-10 else 1e-5
-
-
-def sparse_form(
-    model: Model, weights: Array | None, subproblem: Subproblem, tol: float | None
-) -> tuple[Form, Coefficients, int]:
-    """Return form and solution in the space of a few factorisations, and their number.
+def sparse_form(model: Model, weights: Array | None, subproblem: Subproblem, tol: float | None) -> Solved:
+    """Return form and solution in the space of a few factorisations, their number, and the residual.
 
     Parameters
     ----------
@@ -133,43 +129,23 @@ def sparse_form(
             "solver='sparse' needs the Gauss-Newton curvature with a sparse Jacobian, and a linear part that is a number or "
             "diagonal"
         )
-    S, xp = scale_of(model, weights, "solver='sparse'"), array_namespace(model.theta)
-    S = S + 0 * model.theta
-    B = scaled(model.sparse_matrix(), 1 / S)  # of y = S d
-    g = model.gradient * model.known_mass("solver='sparse'") / S
-    eps, first = float(xp.finfo(g.dtype).eps), float(g @ g) ** 0.5
-    tol = default_tolerance(eps) if tol is None else tol
-    if not 0 < first < inf:
-        form = Form(g[:1], 1 + 0 * g[:1], lambda z: 0 * g, 0.0)
-        return form, subproblem(form), 0
-    least = 10 * eps * float(xp.max(B.diagonal()))  # keeps the factors apart from singular ones
-    V, B_V = (g / first)[:, None], (B @ g / first)[:, None]
-    used = 0
-    while True:
-        T = V.T @ B_V
-        mu, Q = xp.linalg.eigh((T + T.T) / 2)
-        tiny = eps * mu.shape[0] * float(xp.max(xp.abs(mu)))
-        U = V @ Q
-        form = felt_form(Form(U.T @ g, mu, partial(_over, U, S), tiny), True)
-        solution = subproblem(form)
-        y = U @ solution.z
-        r = g + (B_V @ (Q @ solution.z)) + solution.nu * y
-        if used == MOST_FACTORS or not float(r @ r) ** 0.5 > tol * first:
-            return form, solution, used
-        w = shifted_solve(B, max(float(solution.nu), least), r)
-        used += 1
-        for _ in range(2):  # twice is enough
-            size = float(w @ w) ** 0.5
-            w = w - V @ (V.T @ w)
-        length = float(w @ w) ** 0.5
-        if not eps * size < length < inf:
-            return form, solution, used
-        w = w / length
-        w = w - V @ (V.T @ w)
-        w = w / float(w @ w) ** 0.5
-        V, B_V = xp.concat([V, w[:, None]], axis=1), xp.concat([B_V, (B @ w)[:, None]], axis=1)
-
-
-def _over(U: Array, S: Array, z: Array) -> Array:
-    """Return S^{-1} U z, (P,)."""
-    return (U @ z) / S
+    kept = model.forms.get("sparse space")
+    if kept is None or kept[0] is not weights:
+        S = scale_of(model, weights, "solver='sparse'") + 0 * model.theta
+        B = scaled(model.sparse_matrix(), 1 / S)  # of y = S d
+        b = model.gradient * model.known_mass("solver='sparse'") / S
+        eps = float(array_namespace(b).finfo(b.dtype).eps)
+        least = 10 * eps * float(array_namespace(b).max(B.diagonal()))  # keeps the factors apart from singular ones
+        system = ShiftedSystem(
+            b,
+            lambda v: B @ v,
+            partial(shifted_factor, B),
+            lambda y: y / S,
+            None,
+            least,
+            True,
+        )
+        kept = model.forms["sparse space"] = weights, ShiftedSpace(system)
+    space: ShiftedSpace = kept[1]
+    found = space.solve(subproblem, default_tolerance(space.eps) if tol is None else tol, MOST_FACTORS)
+    return krylov_form(model, weights, subproblem, tol, False) if found is None else found

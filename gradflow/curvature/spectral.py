@@ -5,24 +5,25 @@ diagonal form of `gradflow.curvature.subproblem` and solves there. The eigenbasi
 (`gradflow.curvature.eigenbasis`: own, svd, gram, eigh) or of a projection (`gradflow.curvature.projected`: lanczos, sparse).
 
 An eigenbasis serves every multiplier nu at one theta. A damped step, whose nu is given, needs one linear system only:
-`gradflow.curvature.direct`.
+`gradflow.curvature.direct`. A large trust region needs a few: ``auto`` takes `NormalEquations.minimise` of
+`gradflow.curvature.normal_equations` where `gradflow.curvature.choice` says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
-from typing import NamedTuple
 
-from ..energies.protocols import sparse_jacobian
-from ..energies.sparse import normal_entries
+from ..energies.protocols import norm
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import one_of, plain_numbers, real_number
+from .choice import choose_form, factorises, first_vectors
 from .eigenbasis import Form, dense_form
-from .gauss_newton import GaussNewtonModel
 from .model import Model
-from .projected import Subproblem, krylov_form, sparse_form
+from .normal_equations import normal_equations
+from .projected import krylov_form, sparse_form
+from .rational import Solved, Subproblem, default_tolerance
+from .step import Step, measured
 
 __all__ = ["SOLVERS", "SPECTRA", "Floor", "Step", "choose_form", "measured", "minimise"]
 
@@ -30,11 +31,6 @@ SOLVERS = ("auto", "own", "svd", "gram", "eigh", "lanczos", "sparse")
 """How the eigenbasis is made, and ``auto``, which chooses."""
 SPECTRA = ("exact", "absolute")
 """The eigenvalues that a subproblem is given."""
-DENSE_LIMIT = 3000  # side of the largest matrix that `auto` decomposes
-ROOT_LIMIT = 2 * 10**7  # entries of the largest root that `auto` stores
-SVD_LIMIT = 10**9  # N P min(N, P) up to which `auto` takes the singular values, some seconds
-SPARSE_LIMIT = 10**8  # the same for a sparse Jacobian, which is made dense for it
-SPARSE_ENTRIES = 50  # products that J^T J is summed from, over N + P, up to which `auto` factorises it
 
 
 @dataclass(frozen=True)
@@ -88,57 +84,8 @@ class Floor:
         return xp.maximum(mu, self.relative * xp.max(xp.abs(mu)))
 
 
-class Step(NamedTuple):
-    """A trial step, and what the model says of it."""
-
-    d: Array
-    """The step, (P,)."""
-    nu: Array
-    """The multiplier of its subproblem, 0-d."""
-    length: Array
-    """``|d|_D``, 0-d."""
-    slope: Array
-    """``(g, d)_M``, 0-d."""
-    bend: Array
-    """``(d, G d)_M``, 0-d."""
-    most: Array
-    """Decrease of the model at its minimiser, 0-d; infinite if it has a negative eigenvalue."""
-    boundary: bool
-    """Whether a trust region ends the step."""
-    negative: bool
-    """Whether the eigenvalues that were computed include a negative one."""
-    products: int
-    """Products with G, or factorisations of a sparse matrix; 0 with a dense matrix."""
-
-
 def _absolute(mu: Array) -> Array:
     return array_namespace(mu).abs(mu)
-
-
-def choose_form(model: Model, weights: Array | None) -> str:
-    """Return the solver that ``auto`` takes.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    weights : array (P,) or None
-        The metric.
-    """
-    P = model.shape[0]
-    if model.mass is None:
-        return "lanczos"
-    if model.has_own_form(weights):
-        return "own"
-    N = model.rows
-    J = sparse_jacobian(model.at) if isinstance(model, GaussNewtonModel) else None
-    if J is not None and J.shape[0] * P * min(J.shape) > SPARSE_LIMIT:
-        return "sparse" if N is not None and normal_entries(J) <= SPARSE_ENTRIES * sum(J.shape) else "lanczos"
-    if N is not None and N * P <= ROOT_LIMIT and N * P * min(N, P) <= SVD_LIMIT:
-        return "svd"
-    if model.has_gram and weights is None and N is not None and N <= DENSE_LIMIT:
-        return "gram"
-    return "eigh" if P <= DENSE_LIMIT else "lanczos"
 
 
 def minimise(
@@ -173,21 +120,46 @@ def minimise(
     ValueError
         If the solver is unknown, or the model lacks what it needs.
     """
-    solver = choose_form(model, weights) if one_of("solver", solver, SOLVERS) == "auto" else solver
+    if one_of("solver", solver, SOLVERS) == "auto":
+        step = _by_factors(model, weights, subproblem, tol) if spectrum == "exact" else None
+        if step is not None:
+            return step
+        solver = choose_form(model, weights)
     if solver != "own":
         model.unconfined(f"solver={solver!r}")
     if isinstance(spectrum, Floor) or one_of("spectrum", spectrum, SPECTRA) == "absolute":
         of_exact = subproblem
         changed: Callable[[Array], Array] = spectrum if isinstance(spectrum, Floor) else _absolute
         subproblem = lambda form: of_exact(form._replace(mu=changed(form.mu)))  # noqa: E731
-    products = 0
     if solver == "lanczos":
-        form, solution, products = krylov_form(model, weights, subproblem, tol, isinstance(spectrum, Floor))
+        found = krylov_form(model, weights, subproblem, tol, isinstance(spectrum, Floor))
     elif solver == "sparse":
-        form, solution, products = sparse_form(model, weights, subproblem, tol)
+        found = sparse_form(model, weights, subproblem, tol)
     else:
         form = dense_form(solver, model, weights)
-        solution = subproblem(form)
+        found = Solved(form, subproblem(form), 0, 0.0)
+    return _step_of(model, found)
+
+
+def _by_factors(model: Model, weights: Array | None, subproblem: Subproblem, tol: float | None) -> Step | None:
+    """Return the step by factorisations, or by a Krylov space that is cheaper; None where ``auto`` takes neither."""
+    few = first_vectors(model, weights) if choose_form(model, weights) == "lanczos" else None
+    if (
+        few is not None and model.forms.get("many vectors", model) is not weights
+    ):  # a larger space was needed at this theta
+        found = krylov_form(model, weights, subproblem, tol, False, few)
+        eps = float(array_namespace(model.theta).finfo(model.dtype).eps)
+        if found.residual <= (default_tolerance(eps) if tol is None else tol):
+            return _step_of(model, found)
+        model.forms["many vectors"] = weights
+    if few is None and not factorises(model, weights, several=True):
+        return None
+    return normal_equations(model, weights).minimise(subproblem, tol)
+
+
+def _step_of(model: Model, found: Solved) -> Step:
+    """Return the step of a solution in an eigenbasis."""
+    form, solution, products, residual = found
     z, xp = solution.z, array_namespace(form.mu)
     negative = not model.definite and bool(xp.any(form.mu < -form.tiny))
     return Step(
@@ -200,49 +172,12 @@ def minimise(
         boundary=solution.boundary,
         negative=negative,
         products=products,
+        residual=residual,
     )
 
 
-def measured(
-    model: Model,
-    weights: Array | None,
-    d: Array,
-    *,
-    nu: Array | float = 0.0,
-    most: Array | float = inf,
-    boundary: bool = False,
-    negative: bool = False,
-    products: int = 0,
-    G_d: Array | None = None,
-) -> Step:
-    """Return a step and what the model says of it, by inner products.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    weights : array (P,) or None
-        Diagonal of D, entries > 0; None for the identity.
-    d : array (P,)
-        The step.
-    nu, most, boundary, negative, products : float or 0-d array, float or 0-d array, bool, bool, int
-        As in `Step`.
-    G_d : array (P,), optional
-        G d; by default it is computed.
-    """
-    xp, inner = array_namespace(d), model.problem.inner
-    square = inner(d, d if weights is None else weights * d)
-    return Step(
-        d=d,
-        nu=0 * d[0] + nu,
-        length=xp.sqrt(xp.maximum(square, 0 * square)),
-        slope=inner(model.gradient, d),
-        bend=inner(d, model.apply(d) if G_d is None else G_d),
-        most=xp.asarray(most, dtype=d.dtype),
-        boundary=boundary,
-        negative=negative,
-        products=products,
-    )
+def _dot(u: Array, v: Array) -> Array:
+    return u @ v
 
 
 def _most(form: Form) -> Array:
@@ -250,7 +185,7 @@ def _most(form: Form) -> Array:
     xp = array_namespace(form.mu)
     felt = form.mu > form.tiny
     rest = xp.where(felt, 0 * form.gamma, form.gamma)
-    if float(rest @ rest) > float(xp.finfo(rest.dtype).eps) * float(form.gamma @ form.gamma):
+    if norm(_dot, rest) > float(xp.finfo(rest.dtype).eps) ** 0.5 * norm(_dot, form.gamma):
         return xp.asarray(float("inf"), dtype=form.mu.dtype)
     with quiet():  # a large square over a small eigenvalue may be infinite too
         return (

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from math import inf, sqrt
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, quiet
 from .linear import LinearPart, Zero, as_linear_part
 from .robust import Scaling
 
@@ -507,7 +507,8 @@ def norm(inner: Callable[[Array, Array], Array], u: Array) -> float:
     u : array (P,)
         A vector. It is scaled by its largest entry if the square leaves the range of its dtype.
     """
-    square = float(inner(u, u))
+    with quiet():  # the square may overflow
+        square = float(inner(u, u))
     if 1e-30 < square < 1e30:
         return sqrt(square)
     xp = array_namespace(u)

@@ -6,7 +6,10 @@ has entries. SciPy is imported with the first sparse array, which is the user's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf, sqrt
 from typing import Any
+from zlib import crc32
 
 from ..namespace import Array, array_namespace, is_sparse
 
@@ -16,11 +19,14 @@ __all__ = [
     "column_squares",
     "normal_entries",
     "normal_matrix",
+    "normal_width",
     "rows_times",
     "scaled",
-    "shifted_solve",
+    "shifted_factor",
 ]
 
+KEPT_PATTERNS = 8  # whose width is remembered
+_WIDTHS: dict[tuple[Any, ...], float] = {}
 DENSE_ENTRIES = 2 * 10**8  # of the largest dense matrix that is made of a sparse one: 1.6 GB in float64
 
 
@@ -85,6 +91,45 @@ def normal_entries(J: Any) -> int:
     return int((counts * counts.astype(float)).sum())
 
 
+def normal_width(J: Any, most: float) -> float:
+    """Return the root-mean-square width of the envelope of ``J^T J`` in the order of Cuthill and McKee; infinite above `most`.
+
+    A factorisation takes at most its square times P multiply-adds. It depends on the pattern of J only, and is kept for the
+    last patterns. It is infinite, too, where a row has more than ``2 most`` entries: ``J^T J`` is then not formed.
+
+    Parameters
+    ----------
+    J : sparse array (N, P)
+        The Jacobian.
+    most : float
+        The largest width of interest.
+    """
+    if normal_entries(J) > most**2 * sum(J.shape) or int((J.indptr[1:] - J.indptr[:-1]).max(initial=0)) > 2 * most:
+        return inf
+    key = (J.shape, J.nnz, crc32(J.indptr.tobytes()), crc32(J.indices.tobytes()))
+    if key not in _WIDTHS:
+        if len(_WIDTHS) == KEPT_PATTERNS:
+            _WIDTHS.pop(next(iter(_WIDTHS)))
+        _WIDTHS[key] = _envelope(J)
+    return _WIDTHS[key] if _WIDTHS[key] <= most else inf
+
+
+def _envelope(J: Any) -> float:
+    """Return the root-mean-square width of the envelope of J^T J, reordered."""
+    import numpy as np
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    pattern = J.copy()
+    pattern.data = np.ones_like(pattern.data)  # no entry cancels
+    B = (pattern.T @ pattern).tocsr()
+    order = reverse_cuthill_mckee(B, symmetric_mode=True)
+    place, P = np.empty_like(order), B.shape[0]
+    place[order] = np.arange(P)
+    first = np.arange(P)
+    np.minimum.at(first, np.repeat(place, B.indptr[1:] - B.indptr[:-1]), place[B.indices])
+    return sqrt(float(np.mean((np.arange(P) - first).astype(float) ** 2)))
+
+
 def normal_matrix(J: Any, diagonal: Array | float) -> Any:
     """Return ``J^T J + diag(diagonal)``, a sparse matrix (P, P).
 
@@ -111,11 +156,13 @@ def scaled(B: Any, factors: Array) -> Any:
     factors : array (P,)
         The numbers f.
     """
-    return B.multiply(factors[:, None]).multiply(factors[None, :]).tocsc()
+    C = B.tocsc(copy=True)
+    C.data = C.data * factors[C.indices] * factors.repeat(C.indptr[1:] - C.indptr[:-1])
+    return C
 
 
-def shifted_solve(B: Any, shift: float, b: Array) -> Array:
-    """Return ``(B + shift I)^{-1} b``, (P,), by a sparse factorisation; NaN where the matrix is singular to rounding.
+def shifted_factor(B: Any, shift: float) -> Callable[[Array], Array] | None:
+    """Return the function b, (P,) -> ``(B + shift I)^{-1} b``, (P,), of a sparse factorisation; None where the matrix is exactly singular.
 
     Parameters
     ----------
@@ -123,8 +170,6 @@ def shifted_solve(B: Any, shift: float, b: Array) -> Array:
         Symmetric positive semi-definite.
     shift : float
         A number > 0.
-    b : array (P,)
-        The right-hand side.
     """
     from scipy.sparse import eye_array
     from scipy.sparse.linalg import splu
@@ -133,5 +178,6 @@ def shifted_solve(B: Any, shift: float, b: Array) -> Array:
     try:
         factors = splu(K, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     except RuntimeError:  # exactly singular
-        return b * float("nan")
-    return factors.solve(b)
+        return None
+    solve: Callable[[Array], Array] = factors.solve
+    return solve

@@ -68,8 +68,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ..curvature.choice import SPARSE_LIMIT
 from ..curvature.gauss_newton import GaussNewton, GaussNewtonModel
-from ..curvature.spectral import SPARSE_LIMIT
 from ..energies.dense import DenseLeastSquares
 from ..energies.derivatives import found_jacobian
 from ..energies.protocols import Problem, robust_scaling, sparse_jacobian

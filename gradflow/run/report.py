@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..curvature.choice import SVD_LIMIT
 from ..curvature.gauss_newton import GaussNewton, GaussNewtonModel
-from ..curvature.spectral import SVD_LIMIT
 from ..energies.protocols import Problem, robust_scaling
 from ..namespace import Array, to_numpy
 from .fit import Covariance, covariance_of, is_large

@@ -671,7 +671,41 @@ def test_bad_averages_are_named():
             make()
 
 
+@pytest.mark.parametrize(
+    "curvature",
+    [
+        C.MovingAverage(C.GradientSquare()),
+        C.MovingAverage(C.GradientSquare(), form="low_rank", rank=10**9),
+        C.StructuredSecant(),
+        C.FrequentDirections(C.GradientSquare(), 10**9),
+        C.SnapshotFisher(),
+    ],
+    ids=lambda c: type(c).__name__,
+)
+def test_matrices_of_too_many_numbers_are_refused_before_they_are_made(curvature):
+    with pytest.raises(ValueError, match=r"stores .* more than 100000000 numbers"):
+        curvature.start(np.ones(10001))
+
+
+@pytest.mark.parametrize("sketch", [C.ColumnSketch(10**9), C.RowSketch(10**9)], ids=lambda s: type(s).__name__)
+def test_sketches_of_too_many_numbers_are_refused(sketch):
+    problem = gf.DenseLeastSquares(lambda t: t, lambda t: np.ones((1, 1)))  # J is not used
+    scheme = gf.IEQ(solver=sketch)
+    with pytest.raises(ValueError, match="a sketch stores"):
+        scheme.step(problem, scheme.init(problem, np.ones(10001)), 1.0)
+
+
+@pytest.mark.parametrize("dt", [1e-320, 1e-310, 1e-200, 1e200])
+def test_a_step_in_a_subspace_is_finite_for_every_dt(dt):
+    J = np.random.default_rng(0).standard_normal((9, 5))
+    problem = gf.DenseLeastSquares(lambda t: J @ t - 1, lambda t: J, linear=0.1)
+    scheme = gf.Restart(gf.IEQ(solver=C.ColumnSketch(3)))
+    state = scheme.step(problem, scheme.init(problem, np.ones(5)), dt)
+    assert np.all(np.isfinite(state.theta))
+    assert problem.energy(state.theta) <= problem.energy(np.ones(5))
+
+
 def test_a_dense_average_of_many_parameters_is_refused():
     problem = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t.copy(), hvp=lambda t, v: v)
-    with pytest.raises(ValueError, match=r"form='dense' keeps .* too many for P = 10001: form='low_rank'"):
+    with pytest.raises(ValueError, match=r"form='dense' stores .* form='low_rank'"):
         gf.solve(problem, gf.SecondOrder(curvature=C.MovingAverage(C.Hessian())), np.ones(10001), steps=1)

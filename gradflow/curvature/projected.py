@@ -27,6 +27,7 @@ from ..namespace import Array, array_namespace
 from .eigenbasis import Form, felt_form, scale_of
 from .gauss_newton import GaussNewtonModel
 from .krylov import combined, lanczos, tridiagonal
+from .lapack import eigh
 from .model import Model
 from .subproblem import Coefficients
 
@@ -80,7 +81,7 @@ def krylov_form(
         k = len(space.alpha)
         last = k == MOST_VECTORS or space.invariant
         if k <= 10 or k % 5 == 0 or last:
-            mu, Q = xp.linalg.eigh(tridiagonal(space))
+            mu, Q = eigh(tridiagonal(space))
             tiny = eps * k * float(xp.max(xp.abs(mu)))
             form = Form(size * first * Q[0, :], mu, partial(_lifted, space.basis, Q), tiny)
             solution = subproblem(form)
@@ -147,7 +148,7 @@ def sparse_form(
     used = 0
     while True:
         T = V.T @ B_V
-        mu, Q = xp.linalg.eigh((T + T.T) / 2)
+        mu, Q = eigh((T + T.T) / 2)
         tiny = eps * mu.shape[0] * float(xp.max(xp.abs(mu)))
         U = V @ Q
         form = felt_form(Form(U.T @ g, mu, partial(_over, U, S), tiny), True)

@@ -133,6 +133,20 @@ def test_the_variance_with_a_snapshot_falls_with_the_square_of_the_distance():
     assert spreads[2] < 1e-28
 
 
+def test_the_variance_with_a_snapshot_falls_with_the_distance_alone_for_drawn_labels():
+    """The mean of ``|F_i(theta + h u) - F_i(theta)|^2`` over draws of labels has the order 1 in h, for the labels jump."""
+    case, u, spreads = case_of(N=40), np.sin(np.arange(24)), []
+    u = u / np.linalg.norm(u)
+    for h in (0.3, 0.03):
+        square = 0.0
+        for seed in range(200):
+            fisher = C.Fisher("sampled", seed=seed)
+            a, b = (fisher.at(case.problem, case.theta + t * u).root().R for t in (h, 0.0))
+            square += np.sum(np.sum(a * a, 1) ** 2 + np.sum(b * b, 1) ** 2 - 2 * np.sum(a * b, 1) ** 2)
+        spreads.append(square)
+    assert 0.8 < np.log10(spreads[0] / spreads[1]) < 1.2
+
+
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("c", [1.0, 0.4])
 def test_a_snapshot_is_its_formula(c, part):

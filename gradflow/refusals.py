@@ -185,7 +185,10 @@ def real_array(
         _check_shape(name, a, shape, least)
         if dtype is None:
             if not _is_float(a) and not _is_symbolic(a):
-                raise ValueError(f"{name} must be float32 or float64, got {a.dtype}")
+                advice = (
+                    f": np.asarray({name}, dtype=float) is so" if name.isidentifier() and _is(a, "integral") else ""
+                )
+                raise ValueError(f"{name} must be float32 or float64, got {a.dtype}{advice}")
         elif a.dtype is not dtype and str(a.dtype) != str(dtype):  # dtypes of two libraries cannot be compared
             raise ValueError(f"{name} must have the dtype of {of}, {dtype}; got {a.dtype}")
     if low is not None and not _is_symbolic(a):
@@ -491,4 +494,8 @@ def _check_shape(name: str, a: Any, shape: Mapping[str, int | None], least: int)
     says = {letter: free if n is None else f"= {n}" for letter, n in shape.items() if letter != str(n)}
     lengths_wanted = " and ".join(f"{letter} {text}" for letter, text in says.items() if text)
     wanted = f"({letters}){', ' if lengths_wanted else ''}{lengths_wanted}"
-    raise ValueError(f"{name} must {'have' if is_one else 'be an array of'} shape {wanted}; got {found(a)}")
+    listed = isinstance(a, (list, tuple)) or (
+        hasattr(a, "__array__") and not isinstance(a, (np.ndarray, np.generic, type))
+    )
+    advice = "; np.asarray(..., dtype=float) makes an array of it" if listed and not is_one and not is_sparse(a) else ""
+    raise ValueError(f"{name} must {'have' if is_one else 'be an array of'} shape {wanted}; got {found(a)}{advice}")

@@ -3,11 +3,13 @@
 import math
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from importlib import import_module
+from inspect import isfunction, signature
 from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 
+import gradflow
 from gradflow.curvature import GaussNewton, Hessian, Identity, NielsenDamping, StrongWolfe
 from gradflow.energies.function import FunctionProblem
 from gradflow.energies.linear import Shift
@@ -163,6 +165,107 @@ def test_the_defaults_are_kept(name):
     assert {f.name: getattr(scheme, f.name) for f in fields(scheme) if f.name != "base"} == DEFAULTS[name]
 
 
+def shown(value):
+    """Return a value as text; of a dataclass, what differs from its defaults."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return repr(value)
+    rest = [f"{f.name}={shown(getattr(value, f.name))}" for f in fields(value) if getattr(value, f.name) != f.default]
+    return f"{type(value).__name__}({', '.join(rest)})"
+
+
+def defaults_of(call):
+    parameters = signature(call).parameters.values()
+    return ", ".join(f"{p.name}={shown(p.default)}" for p in parameters if p.default is not p.empty)
+
+
+COMPOSED = [
+    name
+    for name in gradflow.__all__
+    if isfunction(call := getattr(gradflow, name)) and signature(call).return_annotation == "SecondOrder"
+]
+PARTS = [
+    name
+    for name in gradflow.curvature.__all__
+    if callable(part := getattr(gradflow.curvature, name))
+    and not getattr(part, "_is_protocol", False)
+    and defaults_of(part)
+]
+DEFAULT_ARGUMENTS = {
+    "gf.KFAC": "damping=None, globalization=None, fisher=Fisher(), corrected=False, solver='auto'",
+    "gf.CubicRegularization": "weight=1.0, curvature=Hessian(), solver='auto'",
+    "gf.GaussNewton": "damping=0.0, solver='auto'",
+    "gf.LevenbergMarquardt": "globalization=TrustRegion(), metric=CurvatureDiagonal(), solver='auto', bounds=None",
+    "gf.NaturalGradient": "damping=None, globalization=None, fisher=Fisher(), solver='auto'",
+    "gf.Newton": "damping=0.0, globalization=None, solver='auto'",
+    "gf.SaddleFreeNewton": "damping=0.001, solver='auto', escape=0.001",
+    "gf.TrustRegion": "radius=None, curvature=Hessian(), metric=Identity(), solver='auto', bounds=None",
+    "curvature.KFAC": "fisher=Fisher(), corrected=False, factored=0.0",
+    "curvature.PCG": "preconditioner=Jacobi(), tol=None",
+    "curvature.Armijo": "c1=0.0001, beta=0.001",
+    "curvature.BlockDiagonal": "of=GeneralizedGaussNewton(), blocks='layer'",
+    "curvature.BlockSweep": "blocks='layer', sweep='gauss-seidel'",
+    "curvature.BlockTrustRegion": "ratios=None, radius=None, most=None, accept=0.0001",
+    "curvature.Bounds": "lower=-inf, upper=inf",
+    "curvature.ByConditionNumber": "most=1000000.0",
+    "curvature.BySecondOrderTerm": "share=0.1",
+    "curvature.ColumnSketch": "kind='gaussian', seed=0, fresh=True",
+    "curvature.Cubic": "weight=1.0, accept=0.0001",
+    "curvature.CurvatureDiagonal": "running=True, floor=1e-12",
+    "curvature.CurvatureRegion": "most=None, damping=0.001, objective='quadratic', adaptive=True, most_divergence=None, accept=0.0001",
+    "curvature.Fisher": "kind='true', samples=1, seed=0, weights=None, normalized=True",
+    "curvature.FixedDamping": "damping=0.0",
+    "curvature.Floor": "relative=0.0",
+    "curvature.Form": "blocks=None",
+    "curvature.FrequentDirections": "beta=1.0",
+    "curvature.GradientDifferences": "radius=None",
+    "curvature.GradientPower": "power=1.0, floor=1e-06",
+    "curvature.GradientSquares": "decay=0.9, power=0.5, eps=1e-08",
+    "curvature.Hedge": "rate=1.0",
+    "curvature.LowRank": "spectrum='exact'",
+    "curvature.MarquardtDamping": "start_relative=0.001, factor=10.0, accept=0.0",
+    "curvature.MovingAverage": "beta=0.95, form='dense', rank=None, root=False",
+    "curvature.NielsenDamping": "start_relative=0.001, accept=0.0",
+    "curvature.Nystrom": "seed=0",
+    "curvature.NystromPreconditioner": "rank=20, seed=0",
+    "curvature.RowSketch": "kind='gaussian', seed=0, fresh=True, full_gradient=True",
+    "curvature.Sketched": "kind='gaussian', seed=0, fresh=True",
+    "curvature.SnapshotFisher": "fisher=Fisher(), draws=32, every=10, coefficient=1.0, seed=0",
+    "curvature.StochasticTrustRegion": "most=None, accept=0.1, steepness=0.001, factor=2.0",
+    "curvature.StrongWolfe": "c1=0.0001, c2=0.9, beta=0.001",
+    "curvature.StructuredSecant": "share=0.2",
+    "curvature.TrustRegion": "radius=None, most=None, accept=0.0001",
+    "curvature.block_eigenvalues": "blocks='neuron'",
+    "curvature.capped_cg": "accuracy=0.5, most=300",
+    "curvature.chebyshev_iteration": "failure=1e-06, seed=0",
+    "curvature.damped_step": "solver='auto', tol=None",
+    "curvature.extreme_eigenvalues": "ends='both', tol=None, most=300, seed=0",
+    "curvature.shifted_power_iteration": "seed=0",
+    "curvature.stationarity": "gradient_tol=1e-06, rho=1.0, failure=1e-06, most=300, seed=0, blocks=None",
+    "curvature.steihaug": "tol=None",
+}
+COMPOSITIONS = {
+    "KFAC": "SecondOrder(curvature=KFAC(), globalization=TrustRegion())",
+    "CubicRegularization": "SecondOrder(curvature=Hessian(), globalization=Cubic())",
+    "GaussNewton": "SecondOrder(globalization=FixedDamping())",
+    "LevenbergMarquardt": "SecondOrder(metric=CurvatureDiagonal(), globalization=TrustRegion())",
+    "NaturalGradient": "SecondOrder(curvature=Fisher(), globalization=TrustRegion())",
+    "Newton": "SecondOrder(curvature=Hessian(), globalization=FixedDamping())",
+    "SaddleFreeNewton": "SecondOrder(curvature=Hessian(), globalization=FixedDamping(damping=0.001), spectrum='absolute', escape=0.001)",
+    "TrustRegion": "SecondOrder(curvature=Hessian(), globalization=TrustRegion())",
+}
+
+
+@pytest.mark.parametrize("name", [*(f"gf.{name}" for name in COMPOSED), *(f"curvature.{name}" for name in PARTS)])
+def test_the_defaults_outside_of_the_registry_are_kept(name):
+    module, _, own = name.partition(".")
+    assert defaults_of(getattr(gradflow if module == "gf" else gradflow.curvature, own)) == DEFAULT_ARGUMENTS[name]
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_a_named_composition_is_made_of_these_parts(name):
+    assert shown(getattr(gradflow, name)()) == COMPOSITIONS[name]
+
+
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
 @pytest.mark.parametrize(("name", "field"), NUMERIC)
 def test_numpy_numbers_are_taken_as_pythons(name, field, kind):
@@ -208,7 +311,7 @@ WORDS = [(n, f.name) for n in REGISTRY for f in fields(make(n)) if isinstance(ge
 
 @pytest.mark.parametrize(("name", "field"), WORDS)
 def test_an_unknown_word_is_refused_at_the_door(name, field):
-    with pytest.raises(ValueError, match=f"{field} must be one of .*; got 'bogus'"):
+    with pytest.raises(ValueError, match=f"{field}.* must be one of .*; got 'bogus'"):
         make(name, **{field: "bogus"})
 
 

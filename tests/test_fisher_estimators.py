@@ -189,12 +189,21 @@ def test_a_controlled_estimate_may_be_indefinite_and_a_run_survives():
     assert min(low) < -1e-6
 
 
+def test_the_memory_of_a_snapshot_keeps_its_shapes():
+    case, curvature = case_of(), C.SnapshotFisher(draws=4)
+    memory = curvature.start(case.theta)
+    new = curvature.update(curvature.at(case.problem, case.theta), memory)
+    assert [a.shape for a in new] == [a.shape for a in memory]
+
+
 def test_bad_estimators_are_named():
     draws, p = np.array([0, 1]), np.array([0.5, 0.5])
     for make, words in (
         (lambda: importance_weights(draws, np.array([0.5, 0.4])), "p must"),
         (lambda: importance_weights(draws, np.array([1.0, 0.0])), "p must"),
         (lambda: importance_weights(np.array([2]), p), "draws must"),
+        (lambda: importance_weights(np.array([0, 2]), p), "draws must"),
+        (lambda: importance_weights(np.array([-1, 0]), p), "draws must"),
         (lambda: importance_weights(np.array([0.5]), p), "draws must"),
         (lambda: stratified_weights(np.array([0]), np.array([0, 1])), "each stratum"),
         (lambda: C.Fisher("centred", weights=p, normalized=False), "normalized must"),

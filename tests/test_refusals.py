@@ -155,7 +155,7 @@ def of_constructors():
     yield "FunctionProblem, mass", lambda mass: own(inner=None, mass=mass), {"mass": T3}, mass
     functions = {"residual": CALLABLE, "jacobian": CALLABLE | NONE, "hvp": CALLABLE | NONE, "linear": NONNEGATIVE}
     yield "DenseLeastSquares", dense, {"mass": T3}, functions | mass
-    weighted = {"weights": FREE | DOUBLES | NONE | {"truth values"}, "loss": NONE}
+    weighted = {"weights": FREE | DOUBLES | NONE | {"truth values"}, "loss": NONE, "names": NONE}
     yield "DenseLeastSquares, weights", dense, {"weights": T3}, weighted
     yield "SumOfEnergies", gf.SumOfEnergies, {"terms": [own()]}, {"terms": OBJECT, "weights": NONE | {"[0.5]"}}
     for loss in (gf.Cauchy, gf.Huber, gf.SoftL1):

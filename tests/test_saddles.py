@@ -369,7 +369,7 @@ def test_the_kinds_of_points():
     assert str(saddle).startswith("saddle: gradient norm 0, smallest eigenvalue at most -1")
 
 
-@pytest.mark.parametrize(("rho", "kind"), [(0.9, "saddle"), (1.1, "minimum")])
+@pytest.mark.parametrize(("rho", "kind"), [(0.9, "saddle"), (1.1, "second-order stationary")])
 def test_rho_and_the_gradient_say_which_eigenvalues_count(rho, kind):
     d = np.array([-0.1, 1.0, 2.0])
     assert gf.stationarity(quadratic(d), np.zeros(3), gradient_tol=0.01, rho=rho).kind == kind
@@ -385,9 +385,48 @@ def test_with_too_few_products_the_answer_is_open_and_later_it_is_not():
     found = gf.stationarity(quadratic(d), point, gradient_tol=1e-6)  # the threshold is -1e-3
     assert (found.kind, found.failure) == ("saddle", 0.0)
     convex = gf.stationarity(quadratic(np.linspace(0, 1, 1000)), point, gradient_tol=0.09, most=300)
-    assert (convex.kind, convex.failure) == ("minimum", 1e-6)
+    assert (convex.kind, convex.failure) == ("second-order stationary", 1e-6)
     assert -0.3 <= convex.bound < 0 <= convex.eigenvalue
     assert convex.products < 300
+
+
+def test_a_degenerate_saddle_is_no_minimum():
+    """x^3 / 3 + y^2 / 2 satisfies the conditions of second order at the origin, which is no minimum."""
+    cubic = gf.FunctionProblem(
+        lambda t: t[0] ** 3 / 3 + t[1] ** 2 / 2,
+        lambda t: np.array([t[0] ** 2, t[1]]),
+        hvp=lambda t, v: np.array([2 * t[0] * v[0], v[1]]),
+    )
+    found = gf.stationarity(cubic, np.zeros(2))
+    assert found.kind == "second-order stationary"
+    assert str(found).startswith("second-order stationary: gradient norm 0, smallest eigenvalue at most ")
+
+
+@pytest.mark.parametrize("share", [0.9, 1.1])
+def test_a_minimum_is_near_where_it_is_said_to_be(share):
+    """x^3 / 3 - a x has its minimum at a^{1/2}, and rho = 2: the condition 2 rho |g| < lambda^2 is share < 1 at x."""
+    x = 0.3
+    slope = share * x**2  # |x^2 - a| = slope, 2 rho slope < 4 x^2
+    problem = gf.FunctionProblem(
+        lambda t: t[0] ** 3 / 3 - (x**2 + slope) * t[0],
+        lambda t: t**2 - (x**2 + slope),
+        hvp=lambda t, v: 2 * t * v,
+    )
+    found = gf.stationarity(problem, np.array([x]), gradient_tol=1.0, rho=2.0)
+    assert found.kind == ("minimum" if share < 1 else "second-order stationary")
+    if share < 1:
+        assert abs((x**2 + slope) ** 0.5 - x) <= 2 * found.gradient_norm / (2 * x)
+
+
+def test_what_is_not_known_of_an_eigenvalue_is_not_printed():
+    moving = str(gf.stationarity(WELL, np.array([0.0, 0.5])))
+    assert moving == "not stationary: gradient norm 0.375"
+    undecided = gf.stationarity(quadratic(np.linspace(-0.01, 1, 1000)), np.zeros(1000), gradient_tol=1e-4, most=5)
+    assert undecided.bound == -np.inf
+    assert "at most" in str(undecided)
+    assert "at least" not in str(undecided)
+    found = extreme_eigenvalues(Hessian().at(WELL, np.array([0.0, 1.0])))
+    assert repr(found) == "<Ritz: smallest 1, largest 2, after 2 products>"
 
 
 def test_a_relu_saddle_has_a_zero_gradient_and_a_negative_eigenvalue():
@@ -426,7 +465,7 @@ def test_who_leaves_the_saddle_of_a_relu_network(name):
         assert found.kind == "saddle"
         assert abs(problem.energy(end.theta) - problem.energy(saddle)) < 1e-6
     else:
-        assert found.kind == "minimum"
+        assert found.kind == "second-order stationary"  # zero eigenvalues: neurons may be rescaled
         assert problem.energy(end.theta) < 1e-3 * problem.energy(saddle)
 
 

@@ -642,6 +642,39 @@ def test_a_run_of_rejected_trials_is_not_at_rest(tmp_path):
     assert np.max(np.abs(whole.theta)) < 1e-8
 
 
+@pytest.mark.parametrize("near", [0.0, 5e-324, 1e-320, 1e-310, 1e-290, 1e-200])
+@pytest.mark.parametrize("analytic", [True, False])
+def test_differences_end_where_a_parameter_is_as_good_as_zero(near, analytic):
+    part = (lambda t: t) if analytic else np.real
+    problem = gf.DenseLeastSquares(lambda t: np.array([part(t[0]) - 1, 3 * part(t[1]), part(t[0]) * part(t[1])]))
+    J = problem.linearize(np.array([1.0, near])).jacobian()
+    np.testing.assert_allclose(J, [[1, 0], [0, 3], [near, 1]], rtol=1e-6, atol=1e-6 if not analytic else 1e-300)
+    assert gf.check_derivatives(problem, np.array([1.0, near]))
+    v = np.array([0.0, max(near, 1e-320)])
+    assert np.all(np.isfinite(problem.hvp(np.array([1.0, near]), v)))
+
+
+@pytest.mark.parametrize("frequency", [1.0, 1e3, 1e5, 1e8])
+def test_differences_that_do_not_settle_overrule_no_complex_step(frequency):
+    problem = gf.DenseLeastSquares(lambda t: np.sin(frequency * t))
+    theta = np.array([1.0, 2.0])
+    J = problem.linearize(theta).jacobian()
+    np.testing.assert_allclose(np.diag(J), frequency * np.cos(frequency * theta), rtol=1e-7)
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+def test_a_right_jacobian_of_cancelling_terms_passes(rows):
+    """Days counted from 4713 BC: q is rounded as they are. At such points binary fractions would show no rounding."""
+    rng = np.random.default_rng(0)
+    for theta in (*rng.uniform(0.1, 3, (40, 2)), np.array([1.0, 1.0]), np.array([0.5, 2.0]), np.array([2.0, 1.0])):
+        w = rng.uniform(1, 2, rows)
+        problem = gf.DenseLeastSquares(
+            lambda t: ((2451545 + w * t[0]) - 2451545) * t[1] - 1,  # noqa: B023
+            lambda t: np.stack([w * t[1], w * t[0]], axis=1),  # noqa: B023
+        )
+        assert gf.check_derivatives(problem, theta)
+
+
 def test_a_derivative_that_vanishes_is_no_error():
     for n in (2, 3, 5):
         problem = gf.FunctionProblem(lambda t: np.sum(t**n), lambda t: n * t ** (n - 1))  # noqa: B023

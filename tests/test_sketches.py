@@ -135,6 +135,19 @@ def test_a_mixture_is_the_sum_of_its_parts(part):
         assert mixed.definite == (weights[1] == 0)
 
 
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("parts", [(C.GaussNewton(), GGN), (GGN, C.GaussNewton(), GGN)], ids=len)
+def test_the_root_of_a_mixture_gives_curvature_and_gradient(part, parts):
+    """R^* R = G and R^* r = g, with the rows of L once."""
+    case = case_of("mse", part)
+    mixed = C.Mixture(parts, (0.2, 0.8) if len(parts) == 2 else (0.2, 0.3, 0.5)).at(case.problem, case.theta)
+    root = mixed.root()
+    np.testing.assert_allclose(root.R.T @ root.R, mixed.matrix(), atol=1e-13)
+    np.testing.assert_allclose(root.R.T @ root.r, mixed.mass * mixed.gradient, atol=1e-13)
+    rows = sum(p.at(case.problem, case.theta).rows for p in parts)
+    assert root.R.shape[0] == rows + (0 if mixed.linear.scalar == 0 else case.theta.shape[0])
+
+
 def test_a_semidefinite_sum_needs_weights_that_are_not_negative():
     """The kernel of a sum is the intersection of kernels; with a weight -1/2, two semi-definite parts have an eigenvalue -1/2."""
     f = [gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t, hvp=lambda t, v, d=d: d * v) for d in np.eye(2)]
@@ -513,11 +526,15 @@ def test_the_formulas_run_in_the_array_api_standard(name, loss):
 # -- At the door --------------------------------------------------------------------------------------------------
 
 
+def test_a_mixture_takes_lists():
+    assert C.Mixture([GGN, GGN], [0.5, 0.5]) == C.Mixture((GGN, GGN), (0.5, 0.5))
+
+
 def test_bad_arguments_are_named():
     case = case_of()
     for make, words in (
         (lambda: C.Mixture((), ()), "parts must be a tuple"),
-        (lambda: C.Mixture([GGN], (1.0,)), "parts must be a tuple"),
+        (lambda: C.Mixture(GGN, (1.0,)), "parts must be a tuple"),
         (lambda: C.Mixture((C.Hessian,), (1.0,)), r"parts\[0\] must be a curvature"),
         (lambda: C.Mixture((GGN,), C.ByGradient(1.0)), "needs two parts"),
         (lambda: C.Mixture((GGN, GGN), C.ByGradient), "weights must be a policy"),

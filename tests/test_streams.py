@@ -550,6 +550,7 @@ def test_runs_go_downhill_in_the_array_api_standard_and_in_both_dtypes(name, glo
             state = scheme.step(problem, state, 1.0)
             energies.append(float(problem.energy(state.theta)))
             assert all(a.dtype == theta.dtype for a in state.memory)
+            assert [a.shape for a in state.memory] == [a.shape for a in scheme.curvature.start(theta)]
         assert np.all(np.diff(energies) <= 1e-6 * energies[0])
         assert energies[-1] < 0.8 * energies[0]
         thetas[xp.__name__, dtype] = np.asarray(state.theta)

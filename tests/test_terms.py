@@ -180,6 +180,11 @@ def test_a_term_that_is_not_admissible_ends_a_run():
         (lambda: gf.SumOfEnergies([double_well()], [0.0]), "weights must be"),
         (lambda: gf.SumOfEnergies([double_well(), double_well(mass=0.5)]), "one inner product"),
         (lambda: gf.SumOfEnergies([double_well(mass=np.ones(2)), double_well(mass=0.5)]), "one inner product"),
+        (lambda: gf.SumOfEnergies([double_well(mass=np.ones(2)), double_well(mass=1.0)]), "one inner product"),
+        (
+            lambda: gf.SumOfEnergies([double_well(mass=m) for m in np.array([[1.0, 2.0], [1.0, 3.0]])]),
+            "one inner product",
+        ),
         (
             lambda: gf.SumOfEnergies(
                 [gf.FunctionProblem(lambda t: t @ t, lambda t: 2 * t, linear=Matrix(np.eye(2) + 1))]

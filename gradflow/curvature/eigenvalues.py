@@ -114,6 +114,9 @@ class Ritz:
         if self._finite:
             self._values, self._vectors = eigh(tridiagonal(space))
 
+    def __repr__(self) -> str:
+        return f"<Ritz: smallest {self.smallest.value:.6g}, largest {self.largest.value:.6g}, after {self.products} products>"
+
     def _pair(self, i: int) -> Eigenpair:
         if not self._finite:
             return Eigenpair(nan, self._basis[0], nan)

@@ -274,9 +274,9 @@ class Mixture:
 
     Parameters
     ----------
-    parts : tuple of Curvature
-        The curvatures ``G_i``, one or more.
-    weights : tuple of float or Weighting
+    parts : sequence of Curvature
+        The curvatures ``G_i``, one or more; kept as a tuple.
+    weights : sequence of float or Weighting
         The weights ``alpha_i >= 0``, of sum 1; or a policy, `gradflow.curvature.ByConditionNumber`, `gradflow.curvature.ByGradient`,
         `gradflow.curvature.BySecondOrderTerm` or `gradflow.curvature.ByNoise`, for two parts, or yours.
 
@@ -300,6 +300,9 @@ class Mixture:
     weights: tuple[float, ...] | Weighting
 
     def __post_init__(self) -> None:
+        for name in ("parts", "weights"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if not isinstance(self.parts, tuple) or not self.parts:
             raise ValueError(f"parts must be a tuple of curvatures, got {self.parts!r}")
         for i, part in enumerate(self.parts):

@@ -59,7 +59,7 @@ from ..namespace import Array, array_namespace
 from .cholesky import modified_cholesky, solved
 from .eigenbasis import matrix_of, row_matrix, scale_of
 from .model import Model
-from .spectral import DENSE_LIMIT, ROOT_LIMIT, Step
+from .spectral import Step
 
 __all__ = ["NormalEquations", "cholesky_step", "normal_equations", "side_of"]
 
@@ -76,9 +76,7 @@ def side_of(model: Model, weights: Array | None) -> str:
     """
     N, P = model.rows, model.shape[0]
     dual = N is not None and N < P and model.has_gram and model.in_range and model.residual is not None
-    if dual and N is not None and (weights is None or N * P <= ROOT_LIMIT or P > DENSE_LIMIT):
-        return "residuals"
-    return "parameters"
+    return "residuals" if dual else "parameters"
 
 
 MARGIN = 1000.0  # of s, where b is not in the range of A

@@ -9,8 +9,17 @@ together: along an eigenvector of ``-sqrt(rho eps)`` the energy falls by ``2 sqr
 a gradient of length eps gives over the length ``sqrt(eps / rho)``. The gradient alone does not tell a saddle from a
 minimum, and a small gradient does not tell that a minimum is near.
 
-The smallest eigenvalue is estimated by `gradflow.curvature.eigenvalues`. A saddle is proved by its direction, to rounding. A
-minimum is one with a probability: with ``1 - delta``, the bound (3) there holds. Where the products are not enough for
+Points that satisfy (1) include degenerate saddles, such as the origin of ``x^3 + y^2``. Where the smallest eigenvalue is at
+least ``lambda > 0`` and
+
+.. math:: 2\rho\,|g|_M < \lambda^2,                                                                        \tag{2}
+
+Newton's method converges to a stationary point at most ``2 |g|_M / lambda`` away (Kantorovich), and between the two H is positive
+definite, so that it is a minimum. That is the answer ``minimum``; where (1) is all that is known, the answer is
+``second-order stationary``.
+
+The smallest eigenvalue is estimated by `gradflow.curvature.eigenvalues`. A saddle is proved by its direction, to rounding. That
+there is none is known with a probability: with ``1 - delta``, the bound (3) there holds. Where the products are not enough for
 either, the answer is ``undecided``.
 
 By *blocks* of parameters, the smallest eigenvalue of a block takes the place of that of H (`gradflow.curvature.block_eigenvalues`). It is
@@ -40,8 +49,9 @@ from .hessian import Hessian
 
 __all__ = ["KINDS", "Stationarity", "stationarity"]
 
-KINDS = ("minimum", "saddle", "not stationary", "undecided", "not finite")
-"""The answers of `stationarity`; ``minimum`` is (1), which a degenerate saddle satisfies too."""
+KINDS = ("minimum", "second-order stationary", "saddle", "not stationary", "undecided", "not finite")
+"""The answers of `stationarity`: ``minimum`` is (1) and (2), ``second-order stationary`` is (1), which a degenerate saddle satisfies
+too."""
 
 
 class Stationarity(NamedTuple):
@@ -65,10 +75,10 @@ class Stationarity(NamedTuple):
     def __str__(self) -> str:
         """Return one line."""
         sure = "" if self.failure == 0 else f", wrong with a probability of at most {self.failure:g}"
-        return (
-            f"{self.kind}: gradient norm {self.gradient_norm:.3g}, smallest eigenvalue at most {self.eigenvalue:.3g} and "
-            f"at least {self.bound:.3g}{sure}"
-        )
+        ends = [f"at most {self.eigenvalue:.3g}"] * isfinite(self.eigenvalue)
+        ends += [f"at least {self.bound:.3g}"] * isfinite(self.bound)
+        known = f", smallest eigenvalue {' and '.join(ends)}" if ends else ""
+        return f"{self.kind}: gradient norm {self.gradient_norm:.3g}{known}{sure}"
 
 
 def stationarity(
@@ -95,7 +105,7 @@ def stationarity(
     rho : float
         The Lipschitz constant of the Hessian, > 0; with eps it determines which negative eigenvalues count.
     failure : float
-        The probability of a wrong ``minimum`` that is accepted, in (0, 1).
+        The probability of a wrong ``minimum`` or ``second-order stationary`` that is accepted, in (0, 1).
     most : int
         The largest number of products with the Hessian, >= 1.
     seed : int
@@ -145,6 +155,7 @@ def stationarity(
         if proved or bound >= threshold or not isfinite(value):
             break
     kind = "not finite" if not isfinite(value) else "saddle" if value < threshold else "undecided"
-    kind = "minimum" if bound >= threshold else kind
-    sure = found.invariant or kind != "minimum"
+    if bound >= threshold:
+        kind = "minimum" if bound > 0 and 2 * rho * size < bound * bound else "second-order stationary"  # (2)
+    sure = found.invariant or bound < threshold
     return Stationarity(kind, size, value, bound, v, 0.0 if sure else failure, found.products)

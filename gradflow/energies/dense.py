@@ -19,7 +19,7 @@ Jacobians for each product. It vanishes with the residual, and so does its error
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -147,12 +147,14 @@ class DenseLeastSquares(SplitEnergy):
         The energy part L of equation (2), self-adjoint in the inner product.
     mass : float or array (P,), optional
         Diagonal of the inner product, entries > 0; 1 by default. Copied.
+    names : sequence of str, optional
+        The names of the P parameters, no two alike, for reports.
 
     Raises
     ------
     ValueError
         If an argument is not callable, `linear` is negative, `mass` is not positive, a weight is negative, all are zero, or
-        `loss` is not a loss; later, if a function writes into its argument, or its value is not real or has a wrong shape or
+        `loss` is not a loss, or names are not texts or not different; later, if there are more or fewer names than parameters, if a function writes into its argument, or its value is not real or has a wrong shape or
         dtype.
 
     Examples
@@ -177,6 +179,7 @@ class DenseLeastSquares(SplitEnergy):
         loss: RobustLoss | None = None,
         linear: LinearPart | float = 0.0,
         mass: float | Array | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self._residual = instance("residual", residual, Callable, "a function of theta")
         self._jacobian = None
@@ -194,6 +197,8 @@ class DenseLeastSquares(SplitEnergy):
             self._root_weights = w[self._kept].astype(float) ** 0.5
         self.linear = as_linear_part(linear, "linear")
         self.mass: float | Array = mass_of(mass)
+        self.names = _checked_names(names)
+        """The names of the parameters, or None."""
         self.derivative = "differences" if self._jacobian is None else "given"
         """Where J comes from: given, complex step or differences; known after the first J."""
         self.second_derivative = "not used"
@@ -211,6 +216,8 @@ class DenseLeastSquares(SplitEnergy):
         self.calls["residual"] += 1
         q = evaluate("residual", self._residual, real_array("theta", theta, {"P": None}))
         N = self._lengths.get(theta.shape[0])  # that of the first call
+        if N is None and self.names is not None and len(self.names) != theta.shape[0]:
+            raise ValueError(f"names must be one for each of the {theta.shape[0]} parameters, got {len(self.names)}")
         if N is None and self.weights is not None:
             N = self.weights.shape[0]
         q = copied(real_array("residual(theta)", q, {"N": N}, theta.dtype, of="theta"))
@@ -250,6 +257,25 @@ class DenseLeastSquares(SplitEnergy):
         if q.shape != (self._lengths[theta.shape[0]],) or not np.iscomplexobj(q):
             raise ValueError("residual(theta) is not complex")
         return self._weighted(np.array(q))
+
+    def why_not_finite(self, theta: Array) -> str:
+        """Return in words which entries of the residual are not finite at theta, and what helps; empty if all are finite.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            The point.
+        """
+        f = to_numpy(self._residual_at(theta))
+        missing, rows = np.flatnonzero(np.isnan(f)), np.flatnonzero(~np.isfinite(f))
+        if not rows.size:
+            return ""
+        said = f"the residual is not finite in {rows.size} of {f.size} rows, the first is row {rows[0]}"
+        if self.weights is not None:
+            said += " of those whose weight is not 0"
+        if 0 < missing.size < f.size:
+            said += "; missing data are left out by weights=~np.isnan(y) with the data y, as are all rows of weight 0"
+        return said
 
     def linearize(self, theta: Array) -> DenseLinearization:
         """Return the residual (N,) and the Jacobian (N, P) at theta; N counts the rows that are not left out.
@@ -324,7 +350,8 @@ class DenseLeastSquares(SplitEnergy):
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""
-        given = {name: value for name, value in (("weights", self.weights), ("loss", self.loss)) if value is not None}
+        options = (("weights", self.weights), ("loss", self.loss), ("names", self.names))
+        given = {name: value for name, value in options if value is not None}
         return {
             "problem": "DenseLeastSquares",
             "residual": describe(self._residual),
@@ -332,3 +359,16 @@ class DenseLeastSquares(SplitEnergy):
             "mass": describe(self.mass),
             "linear": describe(self.linear),
         }
+
+
+def _checked_names(names: object) -> tuple[str, ...] | None:
+    """Return names as a tuple, or raise ValueError unless they are different texts; None stays None."""
+    if names is None:
+        return None
+    if isinstance(names, (str, bytes)) or not isinstance(names, Sequence) or not names:
+        raise ValueError(f"names must be a sequence of texts, one for each parameter, got {found(names)}")
+    for name in names:
+        instance("each of names", name, str, "a text")
+    if len(set(names)) < len(names) or not all(names):
+        raise ValueError(f"names must be different and not empty, got {', '.join(map(repr, names))}")
+    return tuple(names)

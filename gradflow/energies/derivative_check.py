@@ -147,7 +147,7 @@ def _entries(
             for v in directions
         ]
     )
-    noise = rounding(function, theta, abs(given) @ lengths)
+    noise = rounding(function, theta, abs(given) @ lengths, times=8)
     before, error, least = given, 0 * given, abs(given) + inf
     for k, factor in enumerate(STEPS):
         slopes = [difference(function, theta, v, factor, noise) for v in directions]

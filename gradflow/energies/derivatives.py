@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +69,7 @@ def basis_vector(theta: Array, j: int) -> Array:
 
 
 def sizes(theta: Array) -> Array:
-    """Return a size for every entry, (P,): its own, and for a zero the median of the others, or 1.
+    """Return a size for every entry, (P,): its own, and for one that is zero or as good as zero the median of the others, or 1.
 
     Parameters
     ----------
@@ -78,19 +77,25 @@ def sizes(theta: Array) -> Array:
         The point.
     """
     xp = array_namespace(theta)
-    own = xp.abs(theta)
-    others = xp.sort(own[own > 0])
+    own, info = xp.abs(theta), xp.finfo(theta.dtype)
+    least = float(info.smallest_normal) / float(info.eps) / _imaginary(theta)  # so that no step leaves the range
+    others = xp.sort(own[own > least])
     typical = others[others.shape[0] // 2] if others.shape[0] > 0 else xp.ones_like(own[0])
-    return xp.where(own > 0, own, typical * xp.ones_like(own))
+    return xp.where(own > least, own, typical * xp.ones_like(own))
 
 
-def _longest(theta: Array, v: Array) -> float:
-    """Return the largest h for which no entry of h v exceeds the size of that of theta."""
+def _imaginary(theta: Array) -> float:
+    """Return the complex step, relative to the size of a parameter."""
+    return 1e-20 if array_namespace(theta).finfo(theta.dtype).bits == 64 else 1e-10
+
+
+def _scaled(theta: Array, v: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Return a multiple w of v, (P,), of which no entry exceeds the size of that of theta and one has it, and the map ``x -> x v / w``."""
     xp = array_namespace(theta)
-    moved = xp.abs(v) > 0
-    return float(
-        xp.min(xp.where(moved, sizes(theta) / xp.where(moved, xp.abs(v), xp.ones_like(v)), inf * xp.ones_like(v)))
-    )
+    top = xp.max(xp.abs(v))
+    unit = v / xp.where(top > 0, top, 1 + 0 * top)
+    stretch = xp.max(xp.abs(unit) / sizes(theta))
+    return unit / xp.where(stretch > 0, stretch, 1 + 0 * stretch), lambda x: x * stretch * top
 
 
 def complex_step(function: Function, theta: Array, v: Array) -> Array:
@@ -103,20 +108,18 @@ def complex_step(function: Function, theta: Array, v: Array) -> Array:
     theta, v : array (P,)
         The point and the direction, real. No entry moves by more than 1e-20 of its size, 1e-10 in float32.
     """
-    xp = array_namespace(theta)
-    double = xp.finfo(theta.dtype).bits == 64
-    h = (1e-20 if double else 1e-10) * _longest(theta, v)
-    kind = xp.complex128 if double else xp.complex64
-    value = function(read_only(xp.astype(theta, kind) + 1j * xp.astype(h * v, kind)))
-    return xp.imag(value) / h
+    xp, h = array_namespace(theta), _imaginary(theta)
+    w, along_v = _scaled(theta, v)
+    kind = xp.complex128 if xp.finfo(theta.dtype).bits == 64 else xp.complex64
+    value = function(read_only(xp.astype(theta, kind) + 1j * xp.astype(h * w, kind)))
+    return along_v(xp.imag(value) / h)
 
 
-def third_difference(function: Function, theta: Array) -> tuple[Array, Array]:
-    """Return q(theta) and the size of its rounding errors, (N,) each, by third differences, over ``20^{1/2}``.
+def third_difference(function: Function, theta: Array, value: Array, h: float) -> Array:
+    """Return the size of the rounding errors of a function by a third difference, over ``20^{1/2}``, (N,).
 
-    The points are ``theta + k h s`` with k = -1, 0, 1, 2 and the sizes s of the parameters. The third difference of a smooth function is of the size ``h^3``; that of
-    independent errors of variance 1 has the variance 20, whatever h. Of two steps h, about ``eps^{1/2}`` and 1/57 of it, the smaller
-    result counts: next to a pole the longer one is none of rounding.
+    The points are ``theta + k h s`` with k = -1, 0, 1, 2 and the sizes s of the parameters. The third difference of a smooth
+    function is of the size ``h^3``; that of independent errors of variance 1 has the variance 20, whatever h.
 
     Parameters
     ----------
@@ -124,18 +127,16 @@ def third_difference(function: Function, theta: Array) -> tuple[Array, Array]:
         Maps theta (P,) to an array (N,).
     theta : array (P,)
         The point.
+    value : array (N,)
+        The function there.
+    h : float
+        The step, relative to the parameters. A power of two may make no rounding errors.
     """
-    xp = array_namespace(theta)
-
-    def at(h: float) -> Array:
-        return xp.asarray(function(read_only(theta + h * sizes(theta))), copy=True)  # the function may reuse its array
-
-    value, found = at(0.0), list[Array]()
-    longest = 0.9 * float(xp.finfo(theta.dtype).eps) ** 0.5  # a power of two may make no rounding errors
-    for h in (longest, longest / 57):
-        before, after, last = at(-h), at(h), at(2 * h)
-        found.append(xp.abs((last - after) - 2 * (after - value) + (value - before)) / 20**0.5)
-    return value, xp.minimum(*found)
+    xp, s = array_namespace(theta), sizes(theta)
+    before, after, last = (
+        xp.asarray(function(read_only(theta + k * h * s)), copy=True) for k in (-1, 1, 2)
+    )  # the function may reuse its array
+    return xp.abs((last - after) - 2 * (after - value) + (value - before)) / 20**0.5
 
 
 def rounding_of_squares(problem: Any, theta: Array) -> float:
@@ -155,14 +156,22 @@ def rounding_of_squares(problem: Any, theta: Array) -> float:
     linearize = problem_ability(problem, "linearize_later") or problem_ability(problem, "linearize")
     if linearize is None:
         return 0.0
+    xp = array_namespace(theta)
+    h = float(xp.finfo(theta.dtype).eps) ** 0.5
+
+    def residual(t: Array) -> Array:
+        return xp.asarray(linearize(t).residual, copy=True)
+
     with quiet():
-        q, error = third_difference(lambda t: linearize(t).residual, theta)
+        q = residual(theta)
+        # next to a pole the longer one is none of rounding
+        error = xp.minimum(*(third_difference(residual, theta, q, k * h) for k in (0.9, 0.016)))
         square, noise = float(q @ q), 4 * float((q @ q) ** 0.5 * (error @ error) ** 0.5)
-    return noise if noise <= float(array_namespace(theta).finfo(theta.dtype).eps) ** 0.25 * square else 0.0
+    return noise if noise <= h**0.5 * square else 0.0
 
 
-def rounding(function: Function, theta: Array, change: Array) -> Array:
-    """Return the size of the rounding errors of a function, (N,), by `third_difference`, seven evaluations.
+def rounding(function: Function, theta: Array, change: Array, times: int = 1) -> Array:
+    """Return the size of the rounding errors of a function, (N,), by third differences of three evaluations each.
 
     It is one multiple of ``|q_i| + change_i``, at least eps: the same for all rows, since an error that a row happens not to
     show says nothing.
@@ -175,10 +184,15 @@ def rounding(function: Function, theta: Array, change: Array) -> Array:
         The point.
     change : array (N,)
         By how much q changes with parameters that change by their size: ``sum_j |J_ij| s_j``.
+    times : int
+        How many third differences are formed; a few rows need several, since one may show no error by chance.
     """
     xp = array_namespace(theta)
     eps = float(xp.finfo(theta.dtype).eps)
-    value, error = third_difference(function, theta)
+    value = xp.asarray(function(read_only(theta)), copy=True)
+    error = 0 * xp.abs(value)
+    for k in range(times):
+        error = xp.maximum(error, third_difference(function, theta, value, 0.9 * 0.77**k * eps**0.5))
     size = xp.abs(value) + change
     share = float(xp.max(xp.where(size > 0, error / xp.where(size > 0, size, 1 + 0 * size), 0 * size)))
     return max(share, eps) * size
@@ -214,7 +228,9 @@ class Difference(NamedTuple):
     """The direction of the rounded points, (P,), which is v to rounding relative to the step."""
 
 
-def difference(function: Function, theta: Array, v: Array, factor: float, noise: Array | None = None) -> Difference:
+def difference(
+    function: Function, theta: Array, v: Array, factor: float, noise: Array | None = None, *, grows: bool = True
+) -> Difference:
     """Return the derivative along v by (2), with its errors.
 
     Parameters
@@ -223,20 +239,28 @@ def difference(function: Function, theta: Array, v: Array, factor: float, noise:
         As in `differences`.
     noise : array (N,), optional
         `rounding` of the function here; by default ``eps max_i |q_i|``.
+    grows : bool
+        Whether the step grows as in `differences`.
     """
     xp = array_namespace(theta)
-    eps, moved, one = float(xp.finfo(theta.dtype).eps), xp.abs(v) > 0, xp.ones_like(v)
-    h = factor * eps ** (1 / 3) * _longest(theta, v)
-    longest = factor * eps ** (1 / 3) * max(1.0, float(xp.max(xp.abs(theta)))) / float(xp.max(xp.abs(v)))
+    eps, (w, along_v) = float(xp.finfo(theta.dtype).eps), _scaled(theta, v)
+    moved = xp.abs(w) > 0
+    shortest = factor * eps ** (1 / 3)
+    reach = xp.max(xp.abs(w))
+    longest = (
+        shortest * max(1.0, float(xp.max(xp.abs(theta)) / reach), float(1 / reach)) if float(reach) > 0 else shortest
+    )
+    h = shortest
     while True:
-        high, low = theta + h * v, theta - h * v
-        width = xp.max(xp.where(moved, (high - low) / xp.where(moved, v, one), 0 * one))  # what was really moved
+        high, low = theta + h * w, theta - h * w
+        width = xp.max(xp.where(moved, (high - low) / xp.where(moved, w, 1 + 0 * w), 0 * w))  # what was really moved
+        width = xp.where(width > 0, width, 1 + 0 * width)
         above = xp.asarray(function(read_only(high)), copy=True)
         change = above - function(read_only(low))
         rounded = eps * xp.max(xp.abs(above)) + 0 * xp.abs(change) if noise is None else noise
         significant = bool(xp.any(xp.abs(change) > NOISE * rounded))
-        if significant or not h < longest or not bool(xp.all(xp.isfinite(change))):
-            return Difference(change / width, 2 * rounded / width, (high - low) / width)
+        if significant or not grows or not h < longest or not bool(xp.all(xp.isfinite(change))):
+            return Difference(along_v(change / width), along_v(2 * rounded / width), along_v((high - low) / width))
         h = min(GROWTH * h, longest)
 
 
@@ -278,8 +302,7 @@ def found_jacobian(function: Function, on_complex: Function, theta: Array) -> tu
                 J = None
         if J is not None and J.dtype == theta.dtype and np.all(np.isfinite(J)):
             with quiet():
-                noise = rounding(function, theta, np.abs(J) @ sizes(theta))
-                if all(_agrees(function, theta, J, v, noise) for v in _tests(theta, J)):
+                if all(_agrees(function, theta, J, v, whole) for v, whole in _tests(theta, J)):
                     return J, "complex step"
     return _differenced(function, theta), "differences"
 
@@ -299,30 +322,43 @@ def _differenced(function: Function, theta: Array) -> Array:
     return xp.stack(columns, axis=1)
 
 
-def _tests(theta: Array, J: Any) -> Iterator[Array]:
-    """Yield directions, (P,): one in which the columns of J have one size, within limits, and each in which J has a zero column."""
+def _tests(theta: Array, J: Any) -> Iterator[tuple[Array, bool]]:
+    """Yield directions, (P,): one in which the columns of J have one size, within limits, with True; that of each zero column, with False."""
     size = sizes(theta)
     felt = np.max(np.abs(J), axis=0) * size
     most = np.max(felt)
     if most > 0:
         weight = most / np.maximum(felt, SHARE * most)
-        yield (np.random.default_rng(0).uniform(0.5, 1.0, theta.shape[0]) * size * weight).astype(theta.dtype)
+        v = np.random.default_rng(0).uniform(0.5, 1.0, theta.shape[0]) * size * weight
+        yield v.astype(theta.dtype), True
     for j in np.flatnonzero(felt == 0):
-        yield size[j] * basis_vector(theta, int(j))
+        yield size[j] * basis_vector(theta, int(j)), False
 
 
-def _agrees(function: Function, theta: Array, J: Any, v: Array, noise: Array) -> bool:
-    """Return whether a Jacobian agrees with differences along a direction in every row."""
-    tolerance = 10 * float(np.finfo(theta.dtype).eps) ** 0.5
-    right = np.zeros(J.shape[0], dtype=bool)
-    for factor in STEPS:
-        rough, unsure, moved = difference(function, theta, v, factor, noise)
-        rough, exact, size = np.asarray(rough), J @ moved, np.abs(J) @ np.abs(moved)
+def _agrees(function: Function, theta: Array, J: Any, v: Array, whole: bool) -> bool:
+    """Return whether a Jacobian agrees with differences along a direction in every row.
+
+    Where these do not settle with shorter steps they overrule nothing, but for a column that is zero (`whole` is then False).
+    """
+    tolerance, noise = 10 * float(np.finfo(theta.dtype).eps) ** 0.5, None
+    right, settled = np.zeros(J.shape[0], dtype=bool), np.full(J.shape[0], not whole)
+    before: Any = None
+    for k, factor in enumerate((STEPS[0], *STEPS)):
+        rough, unsure, moved = map(np.asarray, difference(function, theta, v, factor, noise, grows=k < 2))
+        exact, size = J @ moved, np.abs(J) @ np.abs(moved) + np.abs(rough)
         if rough.shape != exact.shape:
             return False
-        size_here = size + np.abs(rough)
-        decides = (factor == STEPS[0]) | (100 * unsure <= size_here)  # a shorter step must not hide behind its rounding
-        right |= decides & (np.abs(exact - rough) <= tolerance * size_here + 10 * unsure)
+        apart = np.abs(exact - rough)
+        if k < 2:
+            right |= apart <= tolerance * size + 10 * unsure
+        else:
+            spread = np.abs(rough - before)
+            settled |= spread <= 0.1 * np.abs(rough)
+            right |= (100 * unsure <= size) & (
+                apart <= tolerance * size + spread
+            )  # a short step must not hide behind rounding
         if np.all(right):
             return True
-    return False
+        noise = rounding(function, theta, np.abs(J) @ sizes(theta)) if noise is None else noise
+        before = rough
+    return not bool(np.any(settled & ~right))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..description import found
 from ..refusals import instance, one_of, real_number
+from ..schemes.usual_names import usual_name
 from .spreads import BETWEEN_0_AND_1, Recorded, drawn_values, finite_median, spread_table
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def plot_solution(solution: Recorded, *quantities: str) -> Figure:
     instance("solution", solution, Recorded, "a Solution")
     recorded = [q for q in solution.history if q not in ("step", "epoch", "time")]
     scheme = solution.config.get("scheme")
-    label = str(scheme.get("type", "run")) if isinstance(scheme, Mapping) else "run"
+    label = usual_name(scheme)[0] if isinstance(scheme, Mapping) and "type" in scheme else "run"
     x = "epoch" if solution.config.get("batch_size") else "step"
     title = f"{label}: {solution.status} after {solution.steps} steps"
     return plot_histories({label: solution}, quantities or recorded, x=x, title=title, legend=False)
@@ -270,7 +271,7 @@ def _scale(axes: Axes, drawn: list[Any], name: str) -> None:
     elif name.endswith("accuracy"):
         pass  # a share, whose distance from 1 matters: it stays on a linear scale
     elif positive.size and values.min() >= 0 and positive.max() > DECADES * positive.min():
-        axes.set_yscale("log")
+        axes.set_yscale("log", nonpositive="mask")  # a zero has no place there: the curve has a gap
     axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.01)
@@ -307,6 +308,8 @@ def _fill(axes: Axes, at: NDArray[np.float64], table: NDArray[np.float64], colou
 
     low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
     finite = table[np.isfinite(table)]
+    if axes.get_yscale() == "log":
+        finite = finite[finite > 0]
     bottom, top = float(finite.min()), float(finite.max())
     room = 20 * (top - bottom) + 1.0
     limits = (bottom * 1e-30, min(1e300, top * 1e30)) if axes.get_yscale() == "log" else (bottom - room, top + room)

@@ -14,7 +14,7 @@ from ..curvature.hessian import Hessian
 from ..description import found
 from ..energies.protocols import Problem, norm
 from ..namespace import Array, shape_of
-from ..refusals import instance, one_of, real_value
+from ..refusals import instance, real_value
 from ..schemes.protocols import AuxiliaryScheme, EnergyTerms, Scheme, scheme_ability
 from ..schemes.relaxation import Logarithmic
 
@@ -165,13 +165,16 @@ def resolve(record: Record | None, scheme: Scheme) -> dict[str, Quantity]:
     """
     if record is None:
         record = ("energy", "modified_energy") if isinstance(scheme, AuxiliaryScheme) else ("energy",)
-    known = (*QUANTITIES, *scheme_ability(scheme, "records"))
+    own = scheme_ability(scheme, "records")
     if isinstance(record, (str, bytes)) or not isinstance(record, Iterable) or hasattr(record, "shape"):
         raise ValueError(f"record must be a list of names or (name, function) pairs, got {found(record)}")
     chosen: dict[str, Quantity] = {}
     for item in record:
         if isinstance(item, str):
-            name = one_of("a name in record", item, known)
+            if item not in QUANTITIES and item not in own:
+                theirs = f"; {type(scheme).__name__} records {', '.join(own) or 'nothing'} of its own"
+                raise ValueError(f"a name in record must be one of {', '.join(QUANTITIES)}{theirs}; got {found(item)}")
+            name = item
             quantity = QUANTITIES.get(name) or _field(name)
         elif isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str):
             name = item[0]

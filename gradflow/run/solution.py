@@ -17,8 +17,12 @@ from ..description import as_call
 from ..energies.dense import DenseLeastSquares
 from ..namespace import Array, is_array, is_number, quiet, to_numpy
 from ..refusals import instance, one_of, real_array, whole_number
+from ..schemes import REGISTRY
+from ..schemes.protocols import scheme_ability
+from ..schemes.usual_names import usual_name
 from .archive import pack, unpack
-from .fit import Covariance, covariance, table
+from .fit import Covariance, covariance
+from .report import table
 from .states import is_finite, leaves
 from .storage import previous_file, solution_file, write_whole
 
@@ -198,32 +202,54 @@ class Solution:
             f" {self._records} records of {', '.join(self.history)}>"
         )
 
-    def summary(self) -> str:
-        """Return a summary of the run: a few lines of plain text."""
+    def summary(self, *, problem: Any = None) -> str:
+        """Return a summary of the run: a few lines of plain text; of a fit, with the parameters and their standard errors.
+
+        Parameters
+        ----------
+        problem : LeastSquares, optional
+            The problem, for a run that was loaded or sent to another process; a summary has no standard errors without it.
+        """
+        problem = self.problem if problem is None else problem
+        described = self.config.get("problem", "unknown")
+        usual = self._has_usual_dt
         lines = {
-            "scheme": as_call(self.config.get("scheme", "unknown")),
-            "problem": as_call(self.config.get("problem", "unknown")),
+            "scheme": usual_name(self.config.get("scheme", "unknown"))[1],
+            "problem": as_call(described),
             "status": f"{self.status}: {self.message}",
-            "steps": self._steps(),
+            "trials" if "accepted" in getattr(self.state, "_fields", ()) else "steps": self._steps(usual),
             "time": f"{self.history['time'][-1]:.6g}" if "time" in self.history and self._records else "unknown",
             "energy": self._energies(),
             "seconds": f"{self.wall_time:.3g} on the clock, {self.cpu_time:.3g} of processor time",
         }
-        text = [f"{name:8} {value}" for name, value in lines.items()]
-        if isinstance(self.problem, DenseLeastSquares):
-            counts = ", ".join(f"{n} of the {name}" for name, n in self.problem.calls.items())
-            words = [f"derivative: {self.problem.derivative}"]
-            if self.problem.second_derivative != "not used":
-                words.append(f"second derivatives: {self.problem.second_derivative}")
+        text = [f"{name:8} {value}" for name, value in lines.items() if name != "time" or not usual]
+        fit = isinstance(problem, DenseLeastSquares)
+        if fit:
+            counts = ", ".join(f"{n} of the {name}" for name, n in problem.calls.items())
+            words = [f"derivative: {problem.derivative}"]
+            if problem.second_derivative != "not used":
+                words.append(f"second derivatives: {problem.second_derivative}")
             text.append(f"{'calls':8} {'; '.join([counts, *words])}")
-            text += table(self.problem, self.theta, active=self.active)
+        stored = isinstance(described, Mapping) and described.get("problem") == "DenseLeastSquares"
+        if fit or (stored and problem is None):
+            names = described.get("names") if stored else None
+            text += table(problem, self.theta, active=self.active, names=None if names is None else tuple(names))
         return "\n".join([*text, *(f"warning  {warning}" for warning in self.warnings)])
 
-    def _steps(self) -> str:
-        """Return number, size and batches of the steps in words."""
+    @property
+    def _has_usual_dt(self) -> bool:
+        """Whether the step size is the usual one of the scheme: the time is then a count of the steps."""
+        scheme = self.config.get("scheme")
+        kind = REGISTRY.get(scheme.get("type", "")) if isinstance(scheme, Mapping) else None
+        dt = self.config.get("dt")
+        return kind is not None and isinstance(dt, (int, float)) and dt == scheme_ability(kind, "usual_dt")
+
+    def _steps(self, usual: bool) -> str:
+        """Return number, size, unless it is the usual one, and batches of the steps in words."""
         dt, size = self.config.get("dt"), self.config.get("batch_size")
         words = [f"{self.steps}"] + [f"{self.rejected} rejected"] * bool(self.rejected)
-        words += [f"dt = {dt:g}" if isinstance(dt, (int, float)) else f"dt: {as_call(dt)}"] * (dt is not None)
+        if dt is not None and not usual:
+            words.append(f"dt = {dt:g}" if isinstance(dt, (int, float)) else f"dt: {as_call(dt)}")
         words += [f"batches of {size}, seed {self.config.get('seed')}"] * (size is not None)
         return ", ".join(words)
 

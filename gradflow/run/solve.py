@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..description import describe, found
+from ..energies.dense import DenseLeastSquares
 from ..energies.linear import Diagonal, LinearPart, as_linear_part
 from ..energies.probes import check_inner, check_operator
 from ..energies.protocols import Problem, linear_part, problem_ability
@@ -174,7 +175,13 @@ def solve(
         }
         config = configuration(problem, scheme, start, settings)
         with quiet():
-            state = scheme.init(problem, start)
+            try:
+                state = scheme.init(problem, start)
+            except ValueError as error:
+                explained = _explained(error, problem, start)
+                if explained is error:
+                    raise
+                raise explained from error
             check_inner(problem.inner, start)
             for name, part in linear:
                 check_operator(name, part, problem.inner, start, controller.propose(controller.init(), 0))
@@ -207,6 +214,8 @@ def solve(
             solution = replace(solution, warnings=(*solution.warnings, failure))
         returned = on_interrupt == "return" and isinstance(run.error, KeyboardInterrupt)
         if run.error is not None and not returned:
+            if run.done == 0:
+                run.error = _explained(run.error, problem, start)
             _annotate(run.error, run, solution, failure)
             raise run.error
         if failure is not None:
@@ -264,6 +273,19 @@ def _linear_parts(problem: Any, scheme: Any, theta: Array) -> list[tuple[str, Li
             wanted_form = f"theta's shape {theta.shape} and dtype {theta.dtype}"
             raise ValueError(f"{name} must have {wanted_form}, got {array.shape} and {array.dtype}")
     return linear
+
+
+def _explained(error: BaseException, problem: Problem, theta0: Array) -> BaseException:
+    """Return the refusal of a start, with the rows in which the residual is not finite there, if there are any."""
+    why = ""
+    if isinstance(error, ValueError) and isinstance(problem, DenseLeastSquares):
+        with suppress(Exception):
+            why = problem.why_not_finite(theta0)
+    if not why:
+        return error
+    explained = ValueError(f"{error}: {why}")
+    explained.__cause__ = error
+    return explained
 
 
 def _annotate(error: BaseException, run: Run, solution: Solution, failure: str | None) -> None:

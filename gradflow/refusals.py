@@ -27,6 +27,7 @@ __all__ = [
     "Seed",
     "as_float",
     "evaluate",
+    "few_entries",
     "float_dtype",
     "generator",
     "instance",
@@ -53,6 +54,7 @@ Seed: TypeAlias = int | np.random.Generator
 
 Kind = TypeVar("Kind")
 LARGEST = 2**63 - 1
+MOST_ENTRIES = 10**8  # of a matrix: 10 000 x 10 000, 0.8 GB, whose decomposition takes minutes
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 WROTE = re.compile(
     r"((put: |putmask: )?output array|(sort |partition |underlying )?array|array to be byte-swapped|assignment destination"
@@ -217,6 +219,24 @@ def integer_array(name: str, a: Any, shape: Mapping[str, int | None], high: int,
     if bool(own.any((a < 0) | (a >= high))):
         raise ValueError(f"{name} must lie in [0, {high}); got {int(own.min(a))} to {int(own.max(a))}")
     return xp.asarray(own.astype(a, own.int64), copy=True)
+
+
+def few_entries(name: str, rows: int, columns: int, instead: str) -> None:
+    """Raise ValueError unless a matrix has at most 10^8 entries, those of 10 000 x 10 000.
+
+    Parameters
+    ----------
+    name : str
+        What stores the matrix, for the message.
+    rows, columns : int
+        Its shape.
+    instead : str
+        What stores less, for the message.
+    """
+    if rows * columns > MOST_ENTRIES:
+        raise ValueError(
+            f"{name} stores a matrix of shape ({rows}, {columns}), more than {MOST_ENTRIES} numbers: {instead}"
+        )
 
 
 def one_of(name: str, value: Any, known: Iterable[str]) -> str:

@@ -6,6 +6,8 @@ import pytest
 import gradflow as gf
 from gradflow import curvature as C
 from gradflow.curvature.direct import factorised, factorises, largest_eigenvalue, solve_damped
+from gradflow.curvature.lapack import eigh, svd
+from gradflow.curvature.low_rank import nystrom
 from gradflow.curvature.metric import CurvatureDiagonal
 from gradflow.curvature.normal_equations import NormalEquations, side_of
 from gradflow.curvature.pcg import PCG, conjugate_gradients
@@ -305,3 +307,145 @@ def test_unknown_solvers_are_refused(bad):
         C.PCG(C.Jacobi)
     with pytest.raises(ValueError, match="positive semi-definite"):
         C.NystromPreconditioner().at(C.Hessian().at(quadratic(np.eye(2)), np.ones(2)), None)
+
+
+# -- Out of range ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 3, 3), (5, 3), (3, 5)])
+def test_decompositions_of_what_is_not_finite_are_nan(shape, bad):
+    A = np.ones(shape)
+    A[..., 1, 1] = bad
+    for of, finite in ((eigh, np.linalg.eigh), (svd, lambda B: np.linalg.svd(B, full_matrices=False))):
+        if (of is svd and len(shape) == 3) or (of is eigh and shape[-1] != shape[-2]):
+            continue
+        for found, wanted in zip(of(A), finite(np.ones(shape)), strict=True):
+            assert found.shape == wanted.shape
+            assert np.all(np.isnan(found))
+
+
+@pytest.mark.parametrize("rank", [3, 8])
+@pytest.mark.parametrize("k", [-500, 400, 480])
+def test_the_nystrom_approximation_scales_with_the_matrix(rank, k):
+    """For 2^k G the eigenvalues are 2^k times those of G, and the vectors the same, also where squares are out of range."""
+    B = np.diag(np.arange(1.0, 9.0)) + 0.1
+    factors = []
+    for c in (1.0, 2.0**k):
+        model = C.GaussNewton().at(quadratic_of_rows(np.linalg.cholesky(B).T * c**0.5), np.zeros(8))
+        factors.append(nystrom(model, rank, 0))
+    np.testing.assert_array_equal(factors[1][0], factors[0][0])
+    np.testing.assert_array_equal(factors[1][1], 2.0**k * factors[0][1])
+
+
+def quadratic_of_rows(R):
+    return linear(R, np.zeros(R.shape[0]))
+
+
+@pytest.mark.parametrize("of", [C.Jacobi(), C.NystromPreconditioner(4)], ids=lambda of: type(of).__name__)
+@pytest.mark.parametrize("k", [-600, 600, 900])
+def test_a_step_of_conjugate_gradients_scales_with_the_energy(of, k):
+    """For 2^k E and 2^k nu, the step is the same."""
+    B = np.diag(np.arange(1.0, 9.0)) + 0.1
+    steps = []
+    for c in (1.0, 2.0**k):
+        model = C.Hessian().at(quadratic(B * c, c * np.ones(8)), np.zeros(8))
+        model.definite = True
+        steps.append(PCG(of).step(model, None, c / 2).d)
+    np.testing.assert_array_equal(steps[1], steps[0])
+
+
+NOT_FINITE = {
+    "Fisher": C.Fisher("empirical"),
+    "KFAC": C.KFAC(C.Fisher("empirical")),
+    "EKFAC": C.KFAC(C.Fisher("empirical"), corrected=True),
+    "average": C.MovingAverage(C.KFAC(C.Fisher("empirical"))),
+    "directions": C.FrequentDirections(C.Fisher("empirical"), 3, 0.9),
+    "Nystrom": C.Nystrom(C.Fisher("empirical"), 3),
+    "low rank": C.LowRank(C.Fisher("empirical"), 3),
+    "blocks": C.BlockDiagonal(C.Fisher("empirical")),
+    "sketch": C.Sketched(C.Fisher("empirical"), 3),
+}
+
+
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "pcg", "lanczos", PCG(C.NystromPreconditioner(3))], ids=str)
+@pytest.mark.parametrize("name", NOT_FINITE)
+def test_squares_that_overflow_end_in_a_status(name, solver):
+    """Fisher matrices have the fourth powers of the data: no exception, and a finite theta whose energy is not larger."""
+    if name == "sketch" and solver != "auto":
+        pytest.skip("its own form alone keeps steps in the subspace")
+    x = np.linspace(-1, 1, 8)[:, None]
+    for scale, start, dtype in (
+        (1e100, 1, float),
+        (1e153, 1, float),
+        (1.0, 1e70, float),
+        (1e10, 1, "f"),
+        (1e18, 1, "f"),
+    ):
+        net = gf.TwoLayerNet(1, 3, activation="tanh" if start == 1 else "relu")
+        problem = gf.Regression(net, x.astype(dtype), (scale * np.sin(3 * x)).astype(dtype))
+        globalization = C.TrustRegion() if solver == "lanczos" else C.NielsenDamping()
+        method = gf.SecondOrder(curvature=NOT_FINITE[name], globalization=globalization, solver=solver)
+        theta = (start * net.init(0)).astype(dtype)
+        run = gf.solve(problem, method, theta, steps=3, record=["energy"])
+        assert np.all(np.isfinite(run.theta))
+        assert problem.energy(run.theta) <= problem.energy(theta)
+
+
+def test_the_jacobi_preconditioner_takes_no_products_for_a_diagonal():
+    P, count = 300, [0]
+
+    def hvp(t, v):
+        count[0] += 1
+        return v * (1 + np.arange(P) % 3)
+
+    problem = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t.copy(), hvp=hvp)
+    for curvature in (C.Hessian(), C.Mixture((C.Hessian(), C.GradientSquare()), (0.5, 0.5))):
+        model = curvature.at(problem, np.ones(P))
+        PCG().step(model, None, 0.5)
+        assert count[0] < 30
+        np.testing.assert_allclose(model.diagonal(), np.diag(model.matrix()), rtol=1e-14)
+        count[0] = 0
+
+
+class Own:
+    """A preconditioner of a user."""
+
+    def __init__(self, inverse):
+        self.inverse = inverse
+
+    def at(self, model, weights):
+        return self.inverse
+
+
+@pytest.mark.parametrize(
+    ("inverse", "words"),
+    [
+        (None, "must return a function"),
+        (lambda v, nu: None, "must be an array of shape"),
+        (lambda v, nu: list(v), "must be an array of shape"),
+        (lambda v, nu: np.append(v, 1.0), "must be an array of shape|must have shape"),
+        (lambda v, nu: v.astype("f"), "dtype"),
+        (lambda v, nu: v.__imul__(2), "must not write"),
+    ],
+)
+def test_bad_preconditioners_are_named(inverse, words):
+    problem, theta = instance(9, 4)
+    method = gf.LevenbergMarquardt(globalization=C.NielsenDamping(), solver=PCG(Own(inverse)))
+    with pytest.raises(ValueError, match=words):
+        gf.solve(problem, method, theta, steps=2)
+
+
+def test_a_preconditioner_may_reuse_its_array():
+    problem, theta = instance(9, 4)
+    kept = np.zeros(4)
+
+    def reused(v, nu):
+        kept[:] = v
+        return kept
+
+    runs = [
+        gf.solve(problem, gf.LevenbergMarquardt(globalization=C.NielsenDamping(), solver=PCG(Own(f))), theta, steps=3)
+        for f in (reused, lambda v, nu: v.copy())
+    ]
+    np.testing.assert_array_equal(runs[0].theta, runs[1].theta)

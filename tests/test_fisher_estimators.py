@@ -133,6 +133,20 @@ def test_the_variance_with_a_snapshot_falls_with_the_square_of_the_distance():
     assert spreads[2] < 1e-28
 
 
+def test_the_variance_with_a_snapshot_falls_with_the_distance_alone_for_drawn_labels():
+    """The mean of ``|F_i(theta + h u) - F_i(theta)|^2`` over draws of labels has the order 1 in h, for the labels jump."""
+    case, u, spreads = case_of(N=40), np.sin(np.arange(24)), []
+    u = u / np.linalg.norm(u)
+    for h in (0.3, 0.03):
+        square = 0.0
+        for seed in range(200):
+            fisher = C.Fisher("sampled", seed=seed)
+            a, b = (fisher.at(case.problem, case.theta + t * u).root().R for t in (h, 0.0))
+            square += np.sum(np.sum(a * a, 1) ** 2 + np.sum(b * b, 1) ** 2 - 2 * np.sum(a * b, 1) ** 2)
+        spreads.append(square)
+    assert 0.8 < np.log10(spreads[0] / spreads[1]) < 1.2
+
+
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("c", [1.0, 0.4])
 def test_a_snapshot_is_its_formula(c, part):
@@ -298,3 +312,57 @@ def test_the_square_of_the_gradient_is_its_formula(time_scale, part):
     np.testing.assert_allclose(model.matrix(), wanted, atol=1e-13)
     np.testing.assert_allclose(R.T @ R, wanted, atol=1e-13)
     assert np.linalg.matrix_rank(R[: model.rows]) == 1
+
+
+# -- Batches and doors ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_mini_batches_the_mean_of_a_snapshot_estimate_is_the_matrix_of_the_batch(kind):
+    """Snapshot from one batch, a step with another: over many seeds, in which all draws occur, the mean is F of the second.
+
+    The mean over all n^2 draws of two samples is exact where each occurs equally often; the estimates are affine in the
+    counts, so that the mean over seeds is F plus the matrix of the mean counts minus 1.
+    """
+    case = case_of(N=6)
+    first, second = case.problem.batch(np.arange(3)), case.problem.batch(np.arange(3, 6))
+    theta = case.theta + 0.3 * np.cos(np.arange(24))
+    F = KINDS[kind].at(second, theta).matrix()
+    there, here = (case._replace(problem=second, theta=t) for t in (case.theta, theta))
+    differences = each_of(here, kind) - each_of(there, kind)
+    fisher = C.Fisher(kind, samples=KINDS[kind].samples)
+    for seed in range(6):
+        curvature = C.SnapshotFisher(fisher, draws=2, every=9, seed=seed)
+        memory = curvature.update(curvature.at(first, case.theta), curvature.start(case.theta))
+        model = curvature.at(second, theta)
+        found = curvature.remembered(model, curvature.update(model, memory)).matrix()
+        pairs = [(differences[i] + differences[j]) / 2 - differences.mean(axis=0) for i in range(3) for j in range(3)]
+        assert min(np.linalg.norm(found - F - of_pair) for of_pair in pairs) < 1e-12 * np.linalg.norm(F)
+        assert np.linalg.norm(sum(pairs)) < 1e-12 * np.linalg.norm(F)  # each pair has the same chance
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("time_scale", ["mean_field", "autograd"])
+def test_the_diagonal_of_a_gradient_square_is_that_of_its_matrix(part, time_scale):
+    case = case_of(part=part, time_scale=time_scale)
+    model = C.GradientSquare().at(case.problem, case.theta)
+    mass = model.known_mass("")
+    np.testing.assert_allclose(model.diagonal(), np.diag(model.matrix()) / mass, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "strata", [[0.0, 1.0], ["a", "b"], None, [[0, 1], [1, 0]], [-1, 0], [True, False], [], [[0], [0, 1]], [0, 10**9], 0]
+)
+def test_strata_that_are_no_numbers_of_strata_are_refused(strata):
+    with pytest.raises(ValueError, match="strata must be whole numbers"):
+        stratified_weights([0, 1], strata)
+
+
+def test_draws_and_probabilities_out_of_range_are_refused():
+    for draws in ([[0], [0, 1]], [0.5], None, [], [-1], [2]):
+        with pytest.raises(ValueError, match="draws must be whole numbers"):
+            stratified_weights(draws, [0, 1])
+        with pytest.raises(ValueError, match="draws must be whole numbers"):
+            importance_weights(draws, np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match="p must"):
+        importance_weights([0], np.array([1e-320, 1.0]))

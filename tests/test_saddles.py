@@ -246,6 +246,10 @@ def test_the_number_of_chebyshev_iterations_is_that_of_the_formula():
         x = (K - 0.75 * delta + 2 * delta) / (K + 0.75 * delta)
         wanted = np.arccosh(sqrt((4 * K + 2 * delta) / delta) / (p * sqrt(np.pi / (2 * P)))) / np.arccosh(x)
         assert abs(chebyshev_iterations(P, K, delta, p) - wanted) <= 1 + 1e-6 * wanted
+    assert chebyshev_iterations(3, 1.0, 1.0, 5e-324) > chebyshev_iterations(3, 1.0, 1.0, 1e-300)
+    for K, delta in ((1.0, 1e-320), (1e300, 1e-300), (1e-320, 1.0), (1.0, 1e-17)):
+        with pytest.raises(ValueError, match="threshold / largest"):
+            chebyshev_iterations(3, K, delta)
     shares = np.array([abs(np.random.default_rng(s).standard_normal(7)) for s in range(4000)])
     shares = shares[:, 0] / np.linalg.norm(shares, axis=1)
     for s in (0.01, 0.05, 0.2):  # Pr{c < s^2} <= s sqrt(2 P / pi)

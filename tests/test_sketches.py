@@ -688,7 +688,38 @@ def test_bad_averages_are_named():
             make()
 
 
+@pytest.mark.parametrize(
+    "curvature",
+    [
+        C.MovingAverage(C.GradientSquare()),
+        C.MovingAverage(C.GradientSquare(), form="low_rank", rank=10**9),
+        C.StructuredSecant(),
+        C.FrequentDirections(C.GradientSquare(), 10**9),
+        C.SnapshotFisher(),
+    ],
+    ids=lambda c: type(c).__name__,
+)
+def test_matrices_of_too_many_numbers_are_refused_before_they_are_made(curvature):
+    with pytest.raises(ValueError, match=r"stores .* more than 100000000 numbers"):
+        curvature.start(np.ones(10001))
+
+
+def test_sketches_of_too_many_numbers_are_refused():
+    with pytest.raises(ValueError, match="a sketch stores"):
+        sketched.draw_at(np.ones(10001), 10001, "gaussian", 10**9, 0)
+
+
+@pytest.mark.parametrize("dt", [1e-320, 1e-310, 1e-200, 1e200])
+def test_a_step_in_a_subspace_is_taken_or_a_status_for_every_dt(dt):
+    J = np.random.default_rng(0).standard_normal((9, 5))
+    problem = gf.DenseLeastSquares(lambda t: J @ t - 1, lambda t: J, linear=0.1)
+    run = gf.solve(problem, gf.Restart(gf.IEQ(solver=C.ColumnSketch(3))), np.ones(5), dt=dt, steps=2)
+    assert (run.status is gf.Status.NONFINITE) == (dt < 1e-300)  # the energy balance divides by dt
+    assert np.all(np.isfinite(run.theta))
+    assert problem.energy(run.theta) <= problem.energy(np.ones(5))
+
+
 def test_a_dense_average_of_many_parameters_is_refused():
     problem = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t.copy(), hvp=lambda t, v: v)
-    with pytest.raises(ValueError, match=r"form='dense' keeps .* too many for P = 10001: form='low_rank'"):
+    with pytest.raises(ValueError, match=r"form='dense' stores .* form='low_rank'"):
         gf.solve(problem, gf.SecondOrder(curvature=C.MovingAverage(C.Hessian())), np.ones(10001), steps=1)

@@ -27,6 +27,7 @@ from ..refusals import one_of
 from .choice import DENSE_LIMIT
 from .eigenbasis import Form
 from .generalized_gauss_newton import GeneralizedGaussNewton
+from .lapack import eigh
 from .model import Approximation, Curvature, Model, curvature_in
 
 __all__ = ["PARTITIONS", "BlockDiagonal", "BlockDiagonalModel", "Restricted", "joined"]
@@ -143,6 +144,11 @@ class BlockDiagonalModel(Restricted):
         B = self.whole.matrix()
         return array_namespace(B).where(self._number[:, None] == self._number[None, :], B, 0 * B)
 
+    @property
+    def has_diagonal(self) -> bool:  # type: ignore[override]
+        """Whether the whole has one."""
+        return self.whole.has_diagonal
+
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,), that of the whole."""
         return self.whole.diagonal()
@@ -158,7 +164,7 @@ class BlockDiagonalModel(Restricted):
         scales = self.parts(S)
         mus, bases = [], []
         for B, s in zip(self.dense, scales, strict=True):
-            mu, V = xp.linalg.eigh(B / s[:, :, None] / s[:, None, :])
+            mu, V = eigh(B / s[:, :, None] / s[:, None, :])
             mus.append(mu)
             bases.append(V)
         g = self.parts(self.gradient * mass / S)

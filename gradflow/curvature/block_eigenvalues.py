@@ -25,6 +25,7 @@ from ..energies.protocols import problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import instance, one_of
 from .block_diagonal import PARTITIONS, BlockDiagonalModel
+from .lapack import eigh
 from .model import Model
 
 __all__ = ["BlockEigenvalues", "block_eigenvalues"]
@@ -80,10 +81,7 @@ def block_eigenvalues(model: Model, blocks: str = "neuron") -> BlockEigenvalues:
     xp, mass = array_namespace(model.theta), of_blocks.known_mass("a curvature of blocks")
     scales = of_blocks.parts(xp.sqrt(mass + 0 * model.theta))
     scaled = [B / s[:, :, None] / s[:, None, :] for B, s in zip(of_blocks.dense, scales, strict=True)]
-    if not all(bool(xp.all(xp.isfinite(B))) for B in scaled):
-        nan = xp.concat([B[:, 0, 0] for B in scaled]) * float("nan")
-        return BlockEigenvalues(nan, float("nan"), 0 * model.theta)
-    pairs = [xp.linalg.eigh(B) for B in scaled]
+    pairs = [eigh(B) for B in scaled]
     values = xp.concat([mu[:, 0] for mu, _ in pairs])
     least = int(xp.argmin(values))
     parts, start = [], 0

@@ -73,7 +73,7 @@ from ..energies.protocols import Linearization, Problem, estimates, problem_abil
 from ..namespace import Array, Namespace, array_namespace, is_numpy
 from ..refusals import one_of
 from .iteration_bound import iteration_bound
-from .lapack import cholesky_solve, plus_identity
+from .lapack import cholesky_solve, eigh, plus_identity
 
 __all__ = [
     "SOLVERS",
@@ -360,7 +360,7 @@ def solve_identity_plus(K: Array, b: Array) -> Array:
         return x
     if not bool(xp.all(xp.isfinite(K)) & xp.all(xp.isfinite(b))):
         return b + xp.sum(K) * 0  # non-finite data: pass it on, `solve` reports it
-    values, vectors = xp.linalg.eigh((K + K.T) / 2)
+    values, vectors = eigh((K + K.T) / 2)
     values = xp.where(values > 0, values, 0 * values)
     return vectors @ ((vectors.T @ b) / (1 + values))
 

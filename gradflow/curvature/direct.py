@@ -33,6 +33,7 @@ from ..refusals import one_of
 from .augmented import qr_step
 from .choice import factorises
 from .krylov import lanczos, tridiagonal
+from .lapack import eigh
 from .model import Model
 from .normal_equations import cholesky_step, normal_equations
 from .pcg import PCG
@@ -109,7 +110,7 @@ def largest_eigenvalue(model: Model, weights: Array | None) -> float:
         return 1.0
     mass = None if model.mass is None else model.mass * D
     for space in lanczos(lambda v: model.apply(v) / D, lambda u, v: inner(D * u, v), g / size / D, mass):
-        mu, Q = xp.linalg.eigh(tridiagonal(space))
+        mu, Q = eigh(tridiagonal(space))
         i = int(xp.argmax(xp.abs(mu)))
         largest = abs(float(mu[i]))
         k, rest = len(space.alpha), space.length * abs(float(Q[-1, i]))

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from ..energies.protocols import norm
 from ..namespace import Array, array_namespace
+from .lapack import eigh, svd
 from .model import Model
 
 __all__ = ["DENSE_SOLVERS", "Form", "beside", "dense_form", "felt_form", "matrix_of", "row_matrix", "scale_of"]
@@ -153,7 +154,7 @@ def _svd(model: Model, weights: Array | None) -> Form:
     if root is None:
         raise ValueError("solver='svd' needs a curvature with a root, and a linear part that is a number or diagonal")
     xp, S = array_namespace(root.R), scale_of(model, weights, "solver='svd'")
-    U, sigma, Vt = xp.linalg.svd(root.R / S, full_matrices=False)
+    U, sigma, Vt = svd(root.R / S)
     largest = float(xp.max(sigma))
     tiny = float(xp.finfo(sigma.dtype).eps) * max(root.R.shape) * largest
     if root.r is not None:
@@ -236,7 +237,7 @@ def _gram(model: Model, weights: Array | None) -> Form:
         raise ValueError("solver='gram' needs a curvature with a Gram matrix, and no energy part")
     K = row_matrix(model, weights)
     xp = array_namespace(K)
-    mu, U = xp.linalg.eigh(K)
+    mu, U = eigh(K)
     tiny = float(xp.finfo(mu.dtype).eps) * K.shape[0] * float(xp.max(xp.abs(mu)))
     mu = xp.where(mu > tiny, mu, 0 * mu)
     root = xp.sqrt(mu)
@@ -269,6 +270,6 @@ def _eigh(model: Model, weights: Array | None) -> Form:
     S = scale_of(model, weights, "solver='eigh'")
     B, xp = matrix_of(model), array_namespace(model.theta)
     B = B / S / S if isinstance(S, (int, float)) else B / S / S[:, None]
-    mu, V = xp.linalg.eigh(B)
+    mu, V = eigh(B)
     tiny = float(xp.finfo(mu.dtype).eps) * B.shape[0] * float(xp.max(xp.abs(mu)))
     return Form(V.T @ (model.gradient * model.known_mass("solver='eigh'") / S), mu, lambda z: (V @ z) / S, tiny)

@@ -55,7 +55,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from math import acosh, asinh, ceil, frexp, inf, isfinite, log, nan, pi, sqrt
+from math import asinh, ceil, expm1, frexp, inf, isfinite, log, log1p, nan, pi, sqrt
 from typing import NamedTuple
 
 from ..energies.protocols import norm
@@ -63,6 +63,7 @@ from ..energies.random_vectors import normal_vector
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import instance, one_of, real_number, whole_number
 from .krylov import Krylov, combined, lanczos, tridiagonal
+from .lapack import eigh
 from .model import Model
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
 ENDS = ("both", "smallest", "largest")
 """The ends of the spectrum that `extreme_eigenvalues` waits for."""
 MOST_PRODUCTS = 300  # each stores a vector
+EPS = 2.0**-52  # of K, below which an eigenvalue is a rounding error
 
 
 class Eigenpair(NamedTuple):
@@ -106,11 +108,11 @@ class Ritz:
     """
 
     def __init__(self, space: Krylov, uniform: bool, scale: float = 1.0) -> None:
-        xp, k = array_namespace(space.basis[0]), len(space.alpha)
+        k = len(space.alpha)
         self.products, self.invariant, self.uniform, self._scale = k, space.invariant, uniform, scale
         self._basis, self._length, self._finite = space.basis[:k], space.length, isfinite(space.length)
         if self._finite:
-            self._values, self._vectors = xp.linalg.eigh(tridiagonal(space))
+            self._values, self._vectors = eigh(tridiagonal(space))
 
     def __repr__(self) -> str:
         return f"<Ritz: smallest {self.smallest.value:.6g}, largest {self.largest.value:.6g}, after {self.products} products>"
@@ -288,14 +290,17 @@ def chebyshev_iterations(size: int, largest: float, threshold: float, failure: f
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of its range, or delta / K is below the rounding error of float64 or above its inverse.
     """
     P = whole_number("size", size, 1)
     K, delta = (real_number(name, x, 0, open_low=True) for name, x in (("largest", largest), ("threshold", threshold)))
     p = real_number("failure", failure, 0, 1, open_low=True, open_high=True)
-    s, t = p * sqrt(pi / (2 * P)), delta / K  # by K, so that nothing overflows
+    t = delta / K  # by K, so that nothing overflows
+    if not EPS <= t <= 1 / EPS:
+        raise ValueError(f"threshold / largest must lie in [{EPS:.3g}, {1 / EPS:.3g}], got {threshold!r} / {largest!r}")
     rate = 2 * asinh(sqrt(t / 4 / (1 + 0.75 * t)))  # arcosh x(-delta) without cancellation
-    return ceil(acosh(sqrt(4 / t + 2) / s) / rate)  # (6)
+    a = (log(4 / t + 2) - log(pi / (2 * P))) / 2 - log(p)  # of the argument of arcosh in (6), which is above 1
+    return ceil((a + log1p(sqrt(-expm1(-2 * a)))) / rate)  # (6)
 
 
 def chebyshev_iteration(

@@ -29,8 +29,11 @@ draws. The plain mean of the draws is biased where ``n_h / N_h`` differ.
           \mathbb E|\cdot - F|^2 = V(\hat F) - 2c\,\mathrm{Cov}(\hat F, \hat F_0) + c^2\,V(\hat F_0).        \tag{4}
 
 The mean is F for every c if and only if ``E F^_0 = F_0``. The variance is least for ``c = Cov / V(F^_0)``. The result need not be
-semi-definite. For c = 1 and the matrix at an earlier theta, the snapshot, this is variance reduction as in SVRG: the
-variance is ``O(|theta - snapshot|^2)``.
+semi-definite. For c = 1 and the matrix at an earlier theta, the snapshot, this is variance reduction as in SVRG: if all ``F_i`` are
+Lipschitz continuous, the variance is ``O(|theta - snapshot|^2)``. Drawn labels are not: between theta and the snapshot each changes
+with a probability in proportion to their distance, and the variance is ``O(|theta - snapshot|)`` for ``kind="sampled"``. Both estimates
+and ``F_0`` are to be of the same samples: with ``F_0`` of one mini-batch and the estimates of another, the mean is wrong by c times
+the difference of their matrices at the snapshot.
 
 These weights are for `gradflow.curvature.Fisher` with ``normalized=False``. All samples are evaluated there, those of weight 0 included:
 the estimators are for comparison. Uniform draws for the price of the draws are batches.
@@ -42,12 +45,13 @@ Source: Zhao & Zhang, ICML (2015), for (2); Cochran, Sampling Techniques (1977),
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..energies.protocols import Problem, problem_ability
 from ..namespace import Array, array_namespace, fingerprint
-from ..refusals import Floats, instance, plain_numbers, real_array, real_number, whole_number
+from ..refusals import Floats, few_entries, instance, plain_numbers, real_array, real_number, whole_number
 from .fisher import Fisher
 from .low_rank import linear_matrix
 from .model import Model
@@ -67,17 +71,18 @@ def importance_weights(draws: Array, p: Floats) -> Floats:
     draws : int array (n,)
         The samples that were drawn, n >= 1.
     p : array (N,)
-        The probabilities, > 0, of sum 1 to 1e-12.
+        The probabilities, positive normal numbers, of sum 1 to 1e-12.
 
     Raises
     ------
     ValueError
-        If a probability is not positive, they do not have the sum 1, or nothing was drawn.
+        If a probability is not positive, or so small that its inverse overflows, they do not have the sum 1, or nothing was
+        drawn.
     """
     p = real_array("p", p, {"N": None}, low=0)
-    if not (p.min() > 0 and abs(p.sum() - 1) < 1e-12):
-        raise ValueError("p must have positive entries of sum 1")
-    draws = _checked(draws, len(p))
+    if not (p.min() >= np.finfo(p.dtype).smallest_normal and abs(p.sum() - 1) < 1e-12):
+        raise ValueError("p must have positive normal entries of sum 1")
+    draws = _numbers("draws", draws, len(p))
     return np.bincount(draws, minlength=len(p)) / (len(draws) * p)  # (2)
 
 
@@ -89,15 +94,15 @@ def stratified_weights(draws: Array, strata: Array) -> Floats:
     draws : int array (n,)
         The samples that were drawn, one or more of each stratum.
     strata : int array (N,)
-        The stratum of each sample, numbers from 0.
+        The stratum of each sample, numbers from 0 to N - 1.
 
     Raises
     ------
     ValueError
-        If a stratum with samples has no draw.
+        If an argument is not an array of such numbers, or a stratum with samples has no draw.
     """
-    strata = np.asarray(strata)
-    draws = _checked(draws, len(strata))
+    strata = _numbers("strata", strata, None)
+    draws = _numbers("draws", draws, len(strata))
     sizes = np.bincount(strata)
     drawn = np.bincount(strata[draws], minlength=len(sizes))
     if np.any((sizes > 0) & (drawn == 0)):
@@ -105,20 +110,27 @@ def stratified_weights(draws: Array, strata: Array) -> Floats:
     return (np.bincount(draws, minlength=len(strata)) * (sizes / np.maximum(drawn, 1))[strata]).astype(float)  # (3)
 
 
-def _checked(draws: Array, N: int) -> Array:
-    """Return the draws, or raise ValueError unless they are numbers of samples."""
-    draws = np.asarray(draws)
-    if draws.ndim != 1 or draws.size == 0 or draws.dtype.kind not in "iu" or draws.min() < 0 or draws.max() >= N:
-        raise ValueError(f"draws must be whole numbers from 0 to {N - 1}, one or more; got {draws!r}")
-    return draws
+def _numbers(name: str, given: Any, N: int | None) -> Array:
+    """Return whole numbers from 0 to N - 1 as an array, (n,), or raise ValueError; N is their count for None."""
+    try:
+        a = np.asarray(given)
+    except (TypeError, ValueError):  # rows of several lengths
+        a = np.zeros(())
+    top = (a.size if N is None else N) - 1
+    if a.ndim != 1 or a.size == 0 or a.dtype.kind not in "iu" or a.min() < 0 or a.max() > top:
+        raise ValueError(
+            f"{name} must be whole numbers from 0 to {'N - 1' if top < 0 else top}, one or more; got {given!r}"
+        )
+    return a.astype(np.int64)
 
 
 @dataclass(frozen=True)
 class SnapshotFisher:
     """The estimator (4) with the matrix at a snapshot as the control, for `gradflow.SecondOrder`.
 
-    In each step n samples are drawn uniformly. The snapshot and its full matrix, of P^2 numbers, are renewed after some steps: the
-    first step is one with the full matrix. The energy and the gradient are those of all samples.
+    In each step n samples are drawn uniformly. The snapshot is renewed after some steps: the first step is one with the full
+    matrix. The matrix at the snapshot is made in each step, from the samples of the step: for a mini-batch the mean of the estimator is the
+    matrix of the batch. The energy and the gradient are those of all its samples.
 
     Parameters
     ----------
@@ -168,20 +180,28 @@ class SnapshotFisher:
         return self.fisher.at(problem, theta)
 
     def start(self, theta: Array) -> tuple[Array, ...]:
-        """Return the age of the snapshot, 0-d, -1 for none, the snapshot, (P,), and its matrix, (P, P)."""
-        zero = 0 * theta
-        return zero[0] - 1, theta, zero[:, None] * zero
+        """Return the age of the snapshot, 0-d, -1 for none, and the snapshot, (P,).
+
+        Raises
+        ------
+        ValueError
+            If the matrices of a step have too many numbers.
+        """
+        few_entries("SnapshotFisher", theta.shape[0], theta.shape[0], "Fisher() stores none")
+        return 0 * theta[0] - 1, theta
 
     def update(self, model: Model, memory: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Return the age, 0-d, the snapshot, (P,), and its matrix, (P, P): new ones at the age `every`."""
-        age, snapshot, F = memory
+        """Return the age, 0-d, and the snapshot, (P,): new ones at the age `every`."""
+        age, snapshot = memory
         if bool((age >= 0) & (age + 1 < self.every)):
-            return age + 1, snapshot, F
-        return 0 * age, model.theta, model.matrix() - linear_matrix(model)
+            return age + 1, snapshot
+        return 0 * age, model.theta
 
     def remembered(self, model: Model, memory: tuple[Array, ...]) -> Model:
-        """Return the model with (4), for an age (0-d), a snapshot (P,) and its matrix (P, P)."""
-        _, snapshot, F = memory
+        """Return the model with (4), for an age (0-d) and a snapshot (P,)."""
+        _, snapshot = memory
+        whole = self.fisher.at(model.problem, snapshot)
+        F = whole.matrix() - linear_matrix(whole)
         estimate = self._drawn(model.problem, model.theta, model.theta)
         control = self._drawn(model.problem, snapshot, model.theta)
         found = DenseModel(model, estimate + self.coefficient * (F - control))  # (4)

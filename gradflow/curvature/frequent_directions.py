@@ -44,7 +44,8 @@ from dataclasses import dataclass
 
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, real_number, whole_number
+from ..refusals import few_entries, plain_numbers, real_number, whole_number
+from .lapack import svd
 from .low_rank import Factors, LowRankModel
 from .model import Curvature, Model, curvature_in
 from .outer_products import OuterProducts
@@ -63,9 +64,7 @@ def frequent_directions_update(B: Array, rows: Array) -> tuple[Array, Array]:
         The new rows, of shape (n, P).
     """
     xp, stack = array_namespace(B), array_namespace(B).concat([B, rows])
-    if not bool(xp.all(xp.isfinite(stack))):
-        return B * float("nan"), B[0, 0] * float("nan")
-    _, sigma, Vt = xp.linalg.svd(stack, full_matrices=False)
+    _, sigma, Vt = svd(stack)
     squares, l = sigma**2, B.shape[0]
     delta = squares[l] if squares.shape[0] > l else 0 * squares[0]  # (2)
     return xp.sqrt(xp.maximum(squares[:l] - delta, 0 * squares[:l]))[:, None] * Vt[:l, :], delta  # (2)
@@ -129,9 +128,16 @@ class FrequentDirections:
         return model
 
     def start(self, theta: Array) -> tuple[Array, ...]:
-        """Return w and Delta, 0-d, and B, (l, P): zeros."""
-        zero = 0 * theta
-        return zero[0], zero[0], zero[: min(self.size, theta.shape[0])][:, None] * zero
+        """Return w and Delta, 0-d, and B, (l, P): zeros.
+
+        Raises
+        ------
+        ValueError
+            If that is too many numbers.
+        """
+        zero, l = 0 * theta, min(self.size, theta.shape[0])
+        few_entries("FrequentDirections", l, theta.shape[0], "take a smaller size")
+        return zero[0], zero[0], zero[:l][:, None] * zero
 
     def update(self, model: Model, memory: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return w and Delta, 0-d, and B, (l, P), of (2)."""

@@ -41,6 +41,7 @@ class GaussNewtonModel(Model):
         Where the model is made.
     """
 
+    has_diagonal = True
     definite = True
     in_range = True
     residual: Array
@@ -107,13 +108,9 @@ class GaussNewtonModel(Model):
 
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,)."""
-        squares, xp = normal_diagonal(self.at), array_namespace(self.theta)
+        squares = normal_diagonal(self.at)
         squares = column_squares(self.jacobian) if squares is None else squares
-        own = squares / self.known_mass("the diagonal of the curvature")
-        L = self._linear_diagonal
-        if L is not None:
-            return own + L
-        return own + xp.linalg.diagonal(self.linear.apply(xp.eye(own.shape[0], dtype=own.dtype)))
+        return squares / self.known_mass("the diagonal of the curvature") + self.linear_diagonal()
 
     @property
     def _linear_diagonal(self) -> Array | float | None:

@@ -25,6 +25,7 @@ __all__ = ["GradientSquare", "GradientSquareModel"]
 class GradientSquareModel(Model):
     """A model with the curvature (1), from the problem's ``energy_and_gradient``."""
 
+    has_diagonal = True
     definite = True
 
     def apply(self, v: Array) -> Array:
@@ -36,6 +37,11 @@ class GradientSquareModel(Model):
     def rows(self) -> int | None:  # type: ignore[override]
         """1; None if L is neither a number nor diagonal."""
         return 1 if self.linear.scalar is not None or isinstance(self.linear, Diagonal) else None
+
+    def diagonal(self) -> Array:
+        """Return the diagonal of G, (P,): ``m g^2`` and that of L."""
+        own = self.known_mass("the diagonal of the curvature") * self.gradient**2
+        return own + self.linear_diagonal()
 
     def root(self) -> Root | None:
         """Return the row M g, and those of L below; None if L is neither a number nor diagonal."""

@@ -61,6 +61,7 @@ from ..refusals import instance, real_number
 from .block_diagonal import Restricted, joined
 from .eigenbasis import Form
 from .fisher import Fisher
+from .lapack import eigh
 from .outer_products import OuterProducts
 
 __all__ = ["KFAC", "KroneckerFactors", "KroneckerModel", "trace_ratio"]
@@ -108,6 +109,7 @@ class KroneckerModel(Restricted):
         The damping lambda of (4); 0 without.
     """
 
+    has_diagonal = True
     whole: OuterProducts
 
     def __init__(self, whole: OuterProducts, groups: list[Array], corrected: bool, factored: float = 0.0) -> None:
@@ -140,7 +142,7 @@ class KroneckerModel(Restricted):
         """The eigenbasis (2) of each layer, with its eigenvalues."""
         xp, found = array_namespace(self.theta), list[KroneckerFactors]()
         for A, B in self.factors:
-            (alpha, U), (beta, V) = (xp.linalg.eigh((C + C.T) / 2) for C in (A, B))
+            (alpha, U), (beta, V) = (eigh((C + C.T) / 2) for C in (A, B))
             alpha, beta = (xp.where(e > 0, e, 0 * e) for e in (alpha, beta))
             if self.factored > 0:
                 ratio, root = trace_ratio(A, B), (self.factored * self.known_mass("factored damping")) ** 0.5
@@ -182,10 +184,7 @@ class KroneckerModel(Restricted):
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,)."""
         own = self._vector([(one.U**2) @ one.mu @ (one.V**2).T for one in self.eigen]) / self.known_mass("G")
-        if self.linear.scalar is not None:
-            return own + self.linear.scalar
-        xp = array_namespace(self.theta)
-        return own + xp.linalg.diagonal(self.linear.apply(xp.eye(self.shape[0], dtype=self.dtype)))
+        return own + self.linear_diagonal()
 
     def has_own_form(self, weights: Array | None) -> bool:
         """Return whether M, L and D are multiples of the identity; D is, for weights None, and may not be for (P,)."""

@@ -1,4 +1,7 @@
-"""LAPACK's Cholesky solve through SciPy, kept out of the way of NumPy's BLAS threads.
+"""Decompositions that never raise, and LAPACK's Cholesky solve, kept out of the way of NumPy's BLAS threads.
+
+The decompositions of NumPy raise an exception of their own for some matrices that are not finite, and return numbers for others. `eigh`
+and `svd` return NaN for each of them, which reaches the state and becomes a `Status`.
 
 The wheels of NumPy and SciPy bring one OpenBLAS each, with a pool of threads of its own. After a matrix product the
 threads of NumPy's pool keep spinning for some 25 ms, and a threaded SciPy call made meanwhile competes with them for
@@ -12,9 +15,49 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ..namespace import Array, blas_pools
+import numpy as np
 
-__all__ = ["cholesky_factor", "cholesky_solve", "plus_identity"]
+from ..namespace import Array, array_namespace, blas_pools
+
+__all__ = ["cholesky_factor", "cholesky_solve", "eigh", "plus_identity", "svd"]
+
+
+def eigh(A: Array) -> tuple[Array, Array]:
+    """Return the eigenvalues, (..., n), in ascending order, and the eigenvectors, (..., n, n); NaN if A is not finite.
+
+    Parameters
+    ----------
+    A : array (..., n, n)
+        Symmetric matrices. One that is not finite makes all results NaN.
+    """
+    xp = array_namespace(A)
+    if bool(xp.all(xp.isfinite(A))):
+        try:
+            values, vectors = xp.linalg.eigh(A)
+            return values, vectors
+        except np.linalg.LinAlgError:  # no convergence
+            pass
+    nan = xp.full_like(A, float("nan"))
+    return nan[..., 0], nan
+
+
+def svd(A: Array) -> tuple[Array, Array, Array]:
+    """Return U, (m, k), sigma, (k,), in descending order, and V^T, (k, n), with k = min(m, n); NaN if A is not finite.
+
+    Parameters
+    ----------
+    A : array (m, n)
+        A matrix.
+    """
+    xp, k = array_namespace(A), min(A.shape)
+    if bool(xp.all(xp.isfinite(A))):
+        try:
+            U, sigma, Vt = xp.linalg.svd(A, full_matrices=False)
+            return U, sigma, Vt
+        except np.linalg.LinAlgError:  # no convergence
+            pass
+    nan = xp.full_like(A, float("nan"))
+    return nan[:, :k], nan[0, :k] if k == A.shape[1] else nan[:k, 0], nan[:k, :]
 
 
 def plus_identity(K: Array, shift: float = 1.0) -> Array:

@@ -61,6 +61,7 @@ from ..refusals import one_of, whole_number
 from .choice import DENSE_LIMIT, ROOT_LIMIT, SVD_LIMIT
 from .eigenbasis import Form, beside
 from .krylov import lanczos, tridiagonal
+from .lapack import eigh, svd
 from .model import Approximation, Curvature, Model, curvature_in
 from .spectral import SPECTRA, Floor
 
@@ -83,6 +84,8 @@ class LowRankModel(Approximation):
     definite : bool
         Whether no mu is negative.
     """
+
+    has_diagonal = True
 
     def __init__(self, whole: Model, factors: Callable[[Model], Factors], definite: bool) -> None:
         super().__init__(whole)
@@ -119,10 +122,7 @@ class LowRankModel(Approximation):
 
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,)."""
-        own = (self.factors[0] * self._weighted) @ self.factors[1]
-        if self.linear.scalar is not None:
-            return own + self.linear.scalar
-        return own + array_namespace(own).linalg.diagonal(self._linear())
+        return (self.factors[0] * self._weighted) @ self.factors[1] + self.linear_diagonal()
 
     def has_own_form(self, weights: Array | None) -> bool:
         """Return whether the complement of U is an eigenspace: L is a number, and is 0 for weights (P,) other than None."""
@@ -134,7 +134,7 @@ class LowRankModel(Approximation):
         S = (mass * (1.0 if weights is None else weights) + 0 * self.theta) ** 0.5
         W, T = xp.linalg.qr(self._weighted / S[:, None])  # S^{-1} B S^{-1} = (W T) diag(mu) (W T)^T
         core = (T * self.factors[1]) @ T.T
-        mu, V = xp.linalg.eigh((core + core.T) / 2)
+        mu, V = eigh((core + core.T) / 2)
         W, g, lam = W @ V, self.gradient * mass / S, self.linear.scalar
         rest, length = beside(g, lambda u: u - W @ (W.T @ u), lambda u: u @ u)
         tiny = float(xp.finfo(mu.dtype).eps) * mu.shape[0] * float(xp.max(xp.abs(mu)))
@@ -159,23 +159,19 @@ def leading(model: Model, rank: int) -> Factors:
     rank : int
         The number k; P if it is larger.
     """
-    P, N, xp = model.shape[0], model.rows, array_namespace(model.theta)
+    P, N = model.shape[0], model.rows
     rank, mass = min(rank, P), model.known_mass("a curvature of low rank")
     if N is not None and N * P <= ROOT_LIMIT and N * P * min(N, P) <= SVD_LIMIT:
         root = model.root()
         if root is not None:
             R = root.R[:N, :] / mass**0.5  # rows of L are below
-            if not bool(xp.all(xp.isfinite(R))):
-                return _nothing(model, rank)
-            _, sigma, Vt = xp.linalg.svd(R, full_matrices=False)
+            _, sigma, Vt = svd(R)
             return Vt[:rank, :].T / _column(mass**0.5), sigma[:rank] ** 2
     if P > DENSE_LIMIT:
         return _by_lanczos(model, rank)
     S = mass**0.5 + 0 * model.theta
     A = (model.matrix() - linear_matrix(model)) / S / S[:, None]
-    if not bool(xp.all(xp.isfinite(A))):
-        return _nothing(model, rank)
-    mu, V = xp.linalg.eigh(A)
+    mu, V = eigh(A)
     return _largest(mu, V / S[:, None], rank)
 
 
@@ -201,16 +197,16 @@ def nystrom(model: Model, rank: int, seed: int, weights: Array | None = None) ->
     draws = [S * normal_vector(model.problem, model.theta, seed, j)[0] for j in range(min(rank, model.shape[0]))]
     Omega = xp.linalg.qr(xp.stack(draws, axis=1))[0]
     Y = xp.stack([S / D * _without_part(model, Omega[:, j] / S) for j in range(Omega.shape[1])], axis=1)
-    if not bool(xp.all(xp.isfinite(Y))):
-        return _nothing(model, rank)
-    s = eps * float(xp.linalg.matrix_norm(Y))
-    if s == 0:
+    size = float(xp.max(xp.abs(Y)))
+    if size == 0:
         return Omega / S[:, None], 0 * Omega[0, :]
+    Y = Y / size  # the square of Y may overflow
+    s = eps * float(xp.linalg.matrix_norm(Y))
     Y = Y + s * Omega  # (3)
     core = Omega.T @ Y
-    e, Q = xp.linalg.eigh((core + core.T) / 2)  # (3)
-    U, sigma, _ = xp.linalg.svd((Y @ Q) / xp.sqrt(xp.maximum(e, s + 0 * e)), full_matrices=False)  # (3)
-    return U / S[:, None], xp.maximum(sigma**2 - s, 0 * sigma)  # (3)
+    e, Q = eigh((core + core.T) / 2)  # (3)
+    U, sigma, _ = svd((Y @ Q) / xp.sqrt(xp.maximum(e, s + 0 * e)))  # (3)
+    return U / S[:, None], size * xp.maximum(sigma**2 - s, 0 * sigma)  # (3)
 
 
 def _by_lanczos(model: Model, rank: int) -> Factors:
@@ -221,9 +217,7 @@ def _by_lanczos(model: Model, rank: int) -> Factors:
         k = len(space.alpha)
         last = space.invariant or k == most
         if last or (k >= rank and k % 5 == 0):
-            if not space.length < float("inf"):
-                return _nothing(model, rank)
-            mu, Q = xp.linalg.eigh(tridiagonal(space))
+            mu, Q = eigh(tridiagonal(space) + 0 * space.length)  # NaN for a product that is not finite
             found, Q = _largest(mu, Q, rank)[::-1]
             if last or space.length * float(xp.max(xp.abs(Q[-1, :]))) <= tol * float(xp.max(xp.abs(mu))):
                 break
@@ -253,9 +247,7 @@ def truncated_sum(first: Factors, second: Factors, mass: Array | float) -> Facto
     xp, S = array_namespace(U), _column(mass) ** 0.5
     Q, T = xp.linalg.qr(S * xp.concat([U, V], axis=1))
     core = (T * xp.concat([mu, nu])) @ T.T
-    if not bool(xp.all(xp.isfinite(core))):
-        return U * float("nan"), mu * float("nan")
-    found, W = xp.linalg.eigh((core + core.T) / 2)
+    found, W = eigh((core + core.T) / 2)
     W, found = _largest(found, W, mu.shape[0])
     return (Q @ W) / S, found
 
@@ -278,12 +270,6 @@ def linear_matrix(model: Model) -> Array | float:
         return 0.0
     eye = array_namespace(model.theta).eye(model.shape[0], dtype=model.dtype)
     return model.linear.apply(eye) * model.known_mass("a curvature of low rank")
-
-
-def _nothing(model: Model, rank: int) -> Factors:
-    """Factors of NaN: the step is not finite, and `solve` reports it."""
-    nan = model.theta[:1] * float("nan")
-    return (nan + 0 * model.theta)[:, None], nan
 
 
 def _column(mass: Any) -> Any:

@@ -231,6 +231,11 @@ class MixtureModel(Approximation):
         """Return M G, (P, P), symmetric."""
         return sum(a * part.matrix() for a, part in self.used)
 
+    @property
+    def has_diagonal(self) -> bool:  # type: ignore[override]
+        """Whether all parts have one."""
+        return all(part.has_diagonal for _, part in self.used)
+
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,)."""
         return sum((a * part.diagonal() for a, part in self.used), start=0 * self.theta)

@@ -25,7 +25,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from ..energies.linear import LinearPart
+from ..energies.linear import Diagonal, LinearPart
 from ..energies.protocols import Problem, linear_part, problem_ability
 from ..namespace import Array, array_namespace, copied, read_only
 from ..refusals import real_array
@@ -61,6 +61,8 @@ class Model:
     """The number of rows of a root that `root` can return, without those of the energy part; None without a root."""
     residual: Array | None = None
     """The residual q, (N,), of a problem with ``F = |q|^2 / 2``."""
+    has_diagonal = False
+    """Whether `diagonal` takes less than P products with G."""
     confined = False
     """Whether steps are confined to a subspace, which only `own_form` knows."""
 
@@ -208,9 +210,20 @@ class Model:
         return (B + B.T) / 2
 
     def diagonal(self) -> Array:
-        """Return the diagonal of G, (P,)."""
+        """Return the diagonal of G, (P,): P products with G, and no matrix."""
+        xp, P = array_namespace(self.theta), self.shape[0]
+        self.known_mass("the diagonal of the curvature")
+        indices = xp.arange(P)
+        return xp.stack([0 + self.apply(xp.astype(indices == j, self.dtype))[j] for j in range(P)])
+
+    def linear_diagonal(self) -> Array | float:
+        """Return the diagonal of the energy part L, a number or (P,)."""
+        if isinstance(self.linear, Diagonal):
+            return self.linear.diagonal
+        if self.linear.scalar is not None:
+            return self.linear.scalar
         xp = array_namespace(self.theta)
-        return xp.linalg.diagonal(self.matrix()) / self.known_mass("the diagonal of the curvature")
+        return xp.linalg.diagonal(self.linear.apply(xp.eye(self.shape[0], dtype=self.dtype)))
 
     def blocks(self, groups: list[Array]) -> list[Array]:
         """Return diagonal blocks of B, for each group of shape (b, s, s).

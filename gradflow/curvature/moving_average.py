@@ -13,8 +13,9 @@ semi-definite where ``G_0`` is. With the power 1/2, for a semi-definite ``G_0``,
 
 A step with (1) is one with ``F^{-1}``, as for natural gradients; one with (2) is one with ``F^{-1/2}``, as for the second moments of
 gradients. If the energy is multiplied by c, the curvature of `gradflow.curvature.GradientSquare` is by ``c^2``: the undamped steps
-with (1) are divided by c, and those with (2) stay. With the diagonal, (2), and the damping eps, these are the steps of Adam
-without momentum.
+with (1) are divided by c, and those with (2) stay. With the diagonal, (2), the damping eps and the inner product M = I, these are the
+steps of Adam without momentum. For another diagonal M, the diagonal of ``g g^*`` has the entries ``m_j g_j^2``, and the steps are those
+with second moments that are weighted by ``m_j``.
 
 * **dense**: ``M A``, of P^2 numbers.
 * **diagonal**: the diagonal of A, of P numbers. Its eigenbasis is known.
@@ -37,15 +38,15 @@ from typing import Any
 from ..energies.linear import Diagonal
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import instance, one_of, plain_numbers, real_number, whole_number
+from ..refusals import few_entries, instance, one_of, plain_numbers, real_number, whole_number
 from .eigenbasis import Form
+from .lapack import eigh
 from .low_rank import LowRankModel, leading, linear_matrix, truncated_sum
 from .model import Approximation, Curvature, Model, curvature_in
 
 __all__ = ["FORMS", "DenseModel", "DiagonalModel", "MovingAverage", "matrix_root"]
 
 FORMS = ("dense", "diagonal", "low_rank")
-MOST_ENTRIES = 10**8  # of a dense average: P = 10 000, whose decomposition takes minutes
 """What of the average is kept."""
 
 
@@ -59,6 +60,8 @@ class DenseModel(Approximation):
     B : array (P, P)
         The matrix, symmetric.
     """
+
+    has_diagonal = True
 
     def __init__(self, whole: Model, B: Array) -> None:
         super().__init__(whole)
@@ -74,6 +77,11 @@ class DenseModel(Approximation):
         B = self.B + linear_matrix(self)
         return (B + B.T) / 2
 
+    def diagonal(self) -> Array:
+        """Return the diagonal of G, (P,)."""
+        own = array_namespace(self.B).linalg.diagonal(self.B) / self.known_mass("the diagonal of the curvature")
+        return own + self.linear_diagonal()
+
 
 class DiagonalModel(Approximation):
     """A model with the curvature ``diag(a) + L`` for a given diagonal.
@@ -86,6 +94,8 @@ class DiagonalModel(Approximation):
         The diagonal.
     """
 
+    has_diagonal = True
+
     def __init__(self, whole: Model, a: Array) -> None:
         super().__init__(whole)
         self.a = a
@@ -93,6 +103,10 @@ class DiagonalModel(Approximation):
     def apply(self, v: Array) -> Array:
         """Return G v, (P,)."""
         return self.a * v if self.linear.scalar == 0 else self.a * v + self.linear.apply(v)
+
+    def diagonal(self) -> Array:
+        """Return the diagonal of G, (P,)."""
+        return self.a + self.linear_diagonal()
 
     @cached_property
     def _whole_diagonal(self) -> Any:
@@ -189,23 +203,21 @@ class MovingAverage:
         Raises
         ------
         ValueError
-            If the dense form would have more than `MOST_ENTRIES` numbers.
+            If that is too many numbers.
         """
         zero, P = 0 * theta, theta.shape[0]
-        if self.form == "dense" and P**2 > MOST_ENTRIES:
-            raise ValueError(
-                f"form='dense' keeps and decomposes P^2 numbers, too many for P = {P}: form='low_rank' and form='diagonal' keep fewer"
-            )
         if self.form == "diagonal":
             return zero[0], zero
         if self.form == "dense":
+            few_entries("form='dense'", P, P, "form='low_rank' and form='diagonal' keep fewer")
             return zero[0], zero[:, None] * zero
-        k = min(self.rank or 1, theta.shape[0])
+        k = min(self.rank or 1, P)
+        few_entries("form='low_rank'", P, k, "take a smaller rank")
         return zero[0], zero[:, None] * zero[:k], zero[:k]
 
     def update(self, model: Model, memory: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the weight ``1 - beta^{n+1}``, 0-d, and A of (1); the memory is of shape (P, P), (P,), or (P, k) and (k,)."""
-        xp, beta, mass = array_namespace(model.theta), self.beta, model.known_mass("a moving average")
+        beta, mass = self.beta, model.known_mass("a moving average")
         weight, *past = memory
         weight = beta * weight + (1 - beta)
         if self.form == "low_rank":
@@ -213,9 +225,7 @@ class MovingAverage:
             return (weight, *truncated_sum((U, beta * mu), (V, (1 - beta) * nu), mass))  # (1)
         if self.form == "dense":
             return weight, beta * past[0] + (1 - beta) * (model.matrix() - linear_matrix(model))  # (1)
-        L = model.linear.diagonal if isinstance(model.linear, Diagonal) else model.linear.scalar
-        L = xp.linalg.diagonal(linear_matrix(model)) / mass if L is None else L
-        return weight, beta * past[0] + (1 - beta) * (model.diagonal() - L)  # (1)
+        return weight, beta * past[0] + (1 - beta) * (model.diagonal() - model.linear_diagonal())  # (1)
 
     def remembered(self, model: Model, memory: tuple[Array, ...]) -> Model:
         """Return the model with G of (1) or (2); the memory is of shape (P, P), (P,), or (P, k) and (k,)."""
@@ -245,9 +255,7 @@ def matrix_root(B: Array, mass: Array | float) -> Array:
     mass : array (P,) or float
         Diagonal of the inner product.
     """
-    xp, S = array_namespace(B), mass**0.5 + 0 * B[0, :]
-    if not bool(xp.all(xp.isfinite(B))):
-        return B * float("nan")
+    S = mass**0.5 + 0 * B[0, :]
     C = B / S / S[:, None]
-    mu, V = xp.linalg.eigh((C + C.T) / 2)
+    mu, V = eigh((C + C.T) / 2)
     return S[:, None] * ((V * _root(mu)) @ V.T) * S  # (2)

@@ -99,6 +99,7 @@ class OuterProducts(Model):
         The rows.
     """
 
+    has_diagonal = True
     definite = True
 
     def __init__(self, problem: Problem, theta: Array, rows: Rows) -> None:
@@ -209,11 +210,7 @@ class OuterProducts(Model):
         xp, total = array_namespace(self.theta), 0 * self.theta
         for _, rho in self.blocks_of_rows():
             total = total + xp.sum(rho * rho, axis=0)
-        total = total / self.known_mass("the diagonal of the curvature")
-        L = self._linear_diagonal
-        if L is not None:
-            return total + L
-        return total + xp.linalg.diagonal(self.linear.apply(xp.eye(self.shape[0], dtype=self.dtype)))
+        return total / self.known_mass("the diagonal of the curvature") + self.linear_diagonal()
 
     @property
     def rows(self) -> int | None:  # type: ignore[override]

@@ -44,11 +44,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
-from typing import NamedTuple
+from math import frexp, inf, isfinite, nan
+from typing import Any, NamedTuple
 
-from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, real_number
+from ..description import found as told
+from ..namespace import Array, array_namespace, copied
+from ..refusals import evaluate, plain_numbers, real_array, real_number
 from .model import Model
 from .preconditioners import Inverse, Jacobi, Preconditioner
 from .rational import default_tolerance
@@ -68,7 +69,8 @@ class Iterated(NamedTuple):
     r: Array
     """Its residual, (P,)."""
     flat: float | None
-    """``(p, A p) / (p, D p)`` of a direction with ``(p, A p) <= 0``, which ended the iteration; otherwise None."""
+    """``(p, A p) / (p, D p)`` of a direction with ``(p, A p) <= 0``, which ended the iteration, NaN if it is not finite;
+    otherwise None."""
     products: int
     """Products with A."""
 
@@ -100,7 +102,12 @@ def conjugate_gradients(
     target : float
         The length of the residual, in the norm of ``D^{-1}``, to reach.
     """
-    z = inverse(r)
+    xp, z = array_namespace(r), inverse(r)
+    scale = float(xp.max(xp.abs(z)))
+    if not 0 < scale < inf:
+        return Iterated(x, r, None, 0)
+    scale = 2.0 ** (frexp(scale)[1] - 1)  # of Pi: (1), (2) do not depend on it, but the squares of p may underflow
+    z = z / scale
     p, rz = -z, float(inner(r, z))
     for k in range(PRODUCTS_PER_PARAMETER * r.shape[0]):
         size = float(inner(r, r / D)) ** 0.5
@@ -109,10 +116,11 @@ def conjugate_gradients(
         A_p = operator(p)
         bend = float(inner(p, A_p))
         if not bend > 0:
-            return Iterated(x, r, bend / float(inner(p, D * p)), k + 1)
+            square = float(inner(p, D * p))
+            return Iterated(x, r, bend / square if square > 0 else nan, k + 1)
         alpha = rz / bend  # (1)
         x, r = x + alpha * p, r + alpha * A_p  # (1)
-        z = inverse(r)
+        z = inverse(r) / scale
         rz, rz_old = float(inner(r, z)), rz
         p = -z + (rz / rz_old) * p  # (2)
     return Iterated(x, r, None, PRODUCTS_PER_PARAMETER * r.shape[0])
@@ -135,7 +143,8 @@ class PCG:
     Raises
     ------
     ValueError
-        If the preconditioner has no `at`, or the tolerance is not positive.
+        If the preconditioner has no `at`, or the tolerance is not positive; at a step, if the preconditioner does not map an array
+        (P,) to one of its dtype, or writes into it.
 
     Examples
     --------
@@ -194,7 +203,7 @@ class PCG:
         for _ in range(MOST_RESTARTS):
             found = iterated(0 * b, b, shift)
             used += found.products
-            if found.flat is None or model.definite:
+            if found.flat is None or model.definite or not isfinite(found.flat):
                 break
             negative = True
             shift = max(shift + 2 * abs(found.flat), 1.5 * shift)
@@ -215,6 +224,19 @@ class PCG:
         """Return the preconditioner, made once for a model and a metric."""
         kept, of = model.forms.get("preconditioner"), self.preconditioner
         if kept is None or kept[0] is not weights or kept[1] is not of:
-            kept = model.forms["preconditioner"] = weights, of, of.at(model, weights)
+            kept = model.forms["preconditioner"] = weights, of, _checked(of, of.at(model, weights), model)
         inverse: Inverse = kept[2]
         return inverse
+
+
+def _checked(of: Preconditioner, inverse: Any, model: Model) -> Inverse:
+    """Return the inverse of Pi, whose results are copied, or raise ValueError where it, or one of them, is none."""
+    if not callable(inverse):
+        raise ValueError(f"{type(of).__name__}.at must return a function of v and nu, got {told(inverse)}")
+    name, shape = f"the preconditioner {type(of).__name__}", {"P": model.shape[0]}
+
+    def checked(v: Array, nu: float) -> Array:
+        u = evaluate(name, lambda v: inverse(v, nu), v)
+        return copied(real_array(f"{name}(v, nu)", u, shape, model.dtype, of="theta"))
+
+    return checked

@@ -3,7 +3,8 @@ r"""Preconditioners of the damped system ``(G + nu D) d = -g``.
 A preconditioner is an approximation Pi of ``G + nu D`` whose inverse is cheap to apply. It is made once for a model, and
 serves every nu.
 
-* `Jacobi`: the diagonal, ``Pi = diag(G) + nu D``. An entry of diag(G) that is not positive counts as its absolute value.
+* `Jacobi`: the diagonal, ``Pi = diag(G) + nu D``. An entry of diag(G) that is not positive counts as its absolute value. Where the
+  diagonal would take P products, as that of a Hessian, it is the metric, ``Pi = D``.
 * `NystromPreconditioner`: with ``S = (M D)^{1/2}``, and the Nyström approximation ``U diag(mu) U^T``, of rank k, of the
   positive semi-definite ``A = S^{-1} B S^{-1}``, mu in descending order,
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol, TypeAlias
 
 from ..namespace import Array, array_namespace
@@ -60,12 +62,14 @@ class Preconditioner(Protocol):
 
 @dataclass(frozen=True)
 class Jacobi:
-    """The diagonal of ``G + nu D``."""
+    """The diagonal of ``G + nu D``, or D where the diagonal of G would take P products."""
 
     def at(self, model: Model, weights: Array | None) -> Inverse:
         """Return the inverse of Pi."""
-        diagonal = array_namespace(model.theta).abs(model.diagonal())
-        xp, D = array_namespace(diagonal), 1.0 if weights is None else weights
+        xp, D = array_namespace(model.theta), 1.0 if weights is None else weights
+        if not model.has_diagonal:
+            return lambda v, nu: v / D
+        diagonal = xp.abs(model.diagonal())
 
         def inverse(v: Array, nu: float) -> Array:
             Pi = diagonal + nu * D
@@ -112,11 +116,15 @@ class NystromPreconditioner:
             )
         U, mu = nystrom(model, self.rank, self.seed, weights)
         xp, D = array_namespace(mu), 1.0 if weights is None else weights
-        least, W = float(xp.min(mu)), (U.T * D * model.known_mass("a Nyström preconditioner")).T
+        least, largest, W = (
+            float(xp.min(mu)),
+            float(xp.max(mu)),
+            (U.T * D * model.known_mass("a Nyström preconditioner")).T,
+        )
 
         def inverse(v: Array, nu: float) -> Array:
             u = v / D
-            if not least + nu > 0:
+            if not (least + nu > 0 and largest < inf):  # NaN and infinity: the metric alone
                 return u
             c = W.T @ u
             return u + U @ (((least + nu) / (mu + nu) - 1) * c)  # (1)

@@ -24,6 +24,7 @@ from ..namespace import Array, array_namespace
 from .eigenbasis import Form, scale_of
 from .gauss_newton import GaussNewtonModel
 from .krylov import Krylov, combined, lanczos, tridiagonal
+from .lapack import eigh
 from .model import Model
 from .rational import ShiftedSpace, ShiftedSystem, Solved, Subproblem, default_tolerance
 
@@ -89,7 +90,7 @@ def krylov_form(
         k, grows = len(space.alpha), True
         last = k >= most or space.invariant
         if k <= 10 or k % 5 == 0 or last or known_space:
-            mu, Q = xp.linalg.eigh(tridiagonal(space))
+            mu, Q = eigh(tridiagonal(space))
             tiny = eps * k * float(xp.max(xp.abs(mu)))
             form = Form(size * first * Q[0, :], mu, partial(_lifted, space.basis, Q), tiny)
             solution = subproblem(form)

@@ -57,6 +57,7 @@ from typing import NamedTuple, TypeAlias
 from ..energies.protocols import norm
 from ..namespace import Array, array_namespace, quiet
 from .eigenbasis import ROUNDING, Form, felt_form
+from .lapack import eigh
 from .subproblem import Coefficients
 
 __all__ = ["ShiftedSpace", "ShiftedSystem", "Solved", "Subproblem", "default_tolerance"]
@@ -176,7 +177,7 @@ class ShiftedSpace:
         """Return the model (2) in its eigenbasis, the solution, and y, (K,), over the size of b."""
         xp, V = array_namespace(self.b), self.V
         T = (self.Z if self.system.image is None else self.U).T @ self.U  # (2)
-        mu, Q = xp.linalg.eigh((T + T.T) / 2)
+        mu, Q = eigh((T + T.T) / 2)
         tiny = self.eps * mu.shape[0] * float(xp.max(xp.abs(mu)))
         form = Form(self.size * ((self.Z.T @ self.c) @ Q), mu, lambda z: self.system.lift(V @ (Q @ z)), tiny)
         form = felt_form(form, self.system.in_range)

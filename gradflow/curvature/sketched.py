@@ -42,8 +42,9 @@ import numpy as np
 
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace, fingerprint
-from ..refusals import Floats, instance, one_of, whole_number
+from ..refusals import Floats, few_entries, instance, one_of, whole_number
 from .eigenbasis import Form
+from .lapack import eigh, svd
 from .model import Approximation, Curvature, Model, curvature_in
 
 __all__ = ["SKETCHES", "Sketched", "SketchedModel", "draw", "draw_at", "hadamard_columns", "signs_in_columns"]
@@ -118,7 +119,13 @@ def draw_at(theta: Array, n: int, kind: str, size: int, seed: int, *, fresh: boo
         The number of rows, the kind, the number of columns wanted, and the seed.
     fresh : bool
         Whether the draw depends on theta.
+
+    Raises
+    ------
+    ValueError
+        If that is too many numbers.
     """
+    few_entries("a sketch", n, min(size, n), "take a smaller size")
     own = int(fingerprint(theta), 16) if fresh else 0
     T = draw(kind, n, min(size, n), np.random.default_rng([seed, own, _PURPOSE]))
     return array_namespace(theta).asarray(T, dtype=theta.dtype)
@@ -155,6 +162,11 @@ class SketchedModel(Approximation):
         """Return M G, (P, P), of the whole."""
         return self.whole.matrix()
 
+    @property
+    def has_diagonal(self) -> bool:  # type: ignore[override]
+        """Whether the whole has one."""
+        return self.whole.has_diagonal
+
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,), of the whole."""
         return self.whole.diagonal()
@@ -168,13 +180,13 @@ class SketchedModel(Approximation):
         xp, mass = array_namespace(self.theta), self.known_mass("a sketched curvature")
         root = (1.0 if weights is None else weights) ** 0.5 + 0 * self.theta
         S = mass**0.5 * root
-        Q, sigma, _ = xp.linalg.svd(root[:, None] * self.T, full_matrices=False)
+        Q, sigma, _ = svd(root[:, None] * self.T)
         eps = float(xp.finfo(sigma.dtype).eps)
-        rank = int(xp.sum(xp.astype(sigma > eps * self.shape[0] * sigma[0], xp.int64)))
+        rank = max(1, int(xp.sum(xp.astype(sigma > eps * self.shape[0] * sigma[0], xp.int64))))  # 0 for NaN
         Q = Q[:, :rank]
         products = [mass * self.whole.apply(Q[:, j] / S) / S for j in range(rank)]
         H = Q.T @ xp.stack(products, axis=1)  # (2)
-        mu, V = xp.linalg.eigh((H + H.T) / 2)
+        mu, V = eigh((H + H.T) / 2)
         Q = Q @ V
         tiny = eps * self.shape[0] * float(xp.max(xp.abs(mu)))
         return Form(Q.T @ (self.gradient * mass / S), mu, lambda z: (Q @ z) / S, tiny)

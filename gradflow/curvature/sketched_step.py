@@ -52,6 +52,7 @@ from ..energies.protocols import Linearization, problem_ability
 from ..namespace import Array, array_namespace
 from ..refusals import instance, one_of, whole_number
 from .damped_step import DampedStep, DampedSystem, damped_step, solve_identity_plus
+from .lapack import svd
 from .sketched import SKETCHES, draw_at
 
 __all__ = ["ColumnSketch", "RowSketch"]
@@ -144,11 +145,12 @@ class ColumnSketch(_Sketch):
         """
         _, theta, at, q, h, _, dt, _ = system
         xp, mass, P = array_namespace(theta), system.mass_for("ColumnSketch"), theta.shape[0]
-        root = xp.sqrt(1 / dt + system.diagonal_for("ColumnSketch") + 0 * theta)
+        root = xp.sqrt(1 + dt * system.diagonal_for("ColumnSketch") + 0 * theta)  # 1 / dt may overflow
         T = self._drawn(theta, P)
-        U, sigma, _ = xp.linalg.svd(root[:, None] * T, full_matrices=False)
+        U, sigma, _ = svd(root[:, None] * T)
         kept = sigma > float(xp.finfo(sigma.dtype).eps) * P * sigma[0]
-        S = U[:, : int(xp.sum(xp.astype(kept, xp.int64)))] / (root * (mass + 0 * theta) ** 0.5)[:, None]
+        rank = max(1, int(xp.sum(xp.astype(kept, xp.int64))))  # 0 for NaN
+        S = U[:, :rank] * (dt**0.5 / (root * (mass + 0 * theta) ** 0.5))[:, None]
         J = system.jacobian()
         B = J @ S if J is not None else xp.stack([at.jvp(S[:, j]) for j in range(S.shape[1])], axis=1)
         right = B.T @ q if h is None else B.T @ q + S.T @ (mass * h)

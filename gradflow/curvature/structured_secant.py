@@ -56,7 +56,7 @@ from dataclasses import dataclass
 
 from ..energies.protocols import Problem
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, real_number
+from ..refusals import few_entries, plain_numbers, real_number
 from .gauss_newton import GaussNewton, GaussNewtonModel
 from .model import Approximation, Model
 
@@ -111,6 +111,11 @@ class StructuredModel(Approximation):
     def matrix(self) -> Array:
         """Return M G, (P, P), symmetric."""
         return self.whole.matrix() + self.S
+
+    @property
+    def has_diagonal(self) -> bool:  # type: ignore[override]
+        """Whether the whole has one."""
+        return self.whole.has_diagonal
 
     def diagonal(self) -> Array:
         """Return the diagonal of G, (P,)."""
@@ -173,7 +178,14 @@ class StructuredSecant:
         return model
 
     def start(self, theta: Array) -> tuple[Array, ...]:
-        """Return theta, (P,), whether there is a step before and whether S is used, 0-d, and M S = 0, (P, P)."""
+        """Return theta, (P,), whether there is a step before and whether S is used, 0-d, and M S = 0, (P, P).
+
+        Raises
+        ------
+        ValueError
+            If that is too many numbers.
+        """
+        few_entries("StructuredSecant", theta.shape[0], theta.shape[0], "GaussNewton() stores none")
         zero = 0 * theta
         return theta, zero[0], zero[0], zero[:, None] * zero
 

@@ -70,6 +70,7 @@ import numpy as np
 
 from ..curvature.choice import SPARSE_LIMIT
 from ..curvature.gauss_newton import GaussNewton, GaussNewtonModel
+from ..curvature.lapack import eigh, svd
 from ..energies.dense import DenseLeastSquares
 from ..energies.derivatives import found_jacobian
 from ..energies.protocols import Problem, robust_scaling, sparse_jacobian
@@ -432,7 +433,7 @@ def _dense_spread(
         raise ValueError("a covariance needs a finite residual and Jacobian")
     lengths = _lengths(R)
     lengths = xp.where(lengths > 0, lengths, 1 + 0 * lengths)
-    U, sigma, Vt = xp.linalg.svd(R / lengths, full_matrices=False)
+    U, sigma, Vt = svd(R / lengths)
     rank = int(xp.sum(xp.astype(sigma > N * float(xp.finfo(sigma.dtype).eps) * float(sigma[0]), xp.int64)))
     if rank < P:
         part = xp.max(xp.abs(Vt[rank:, :]), axis=0)
@@ -473,7 +474,7 @@ def _robust(scaling: Scaling, q: Array, P: int) -> tuple[float, float]:
 def _inverse(U: Array, b: Array) -> Array:
     """Return ``(U^T diag(b) U)^{-1}`` of (3), (P, P), with 1 for the rows of U, (K, P), beyond those of b, (N,)."""
     xp, (N, P) = array_namespace(U), (b.shape[0], U.shape[1])
-    mu, V = xp.linalg.eigh(U[:N, :].T @ (b[:, None] * U[:N, :]) + U[N:, :].T @ U[N:, :])
+    mu, V = eigh(U[:N, :].T @ (b[:, None] * U[:N, :]) + U[N:, :].T @ U[N:, :])
     if not float(mu[0]) > P * float(xp.finfo(mu.dtype).eps) * float(xp.max(xp.abs(mu))):
         raise ValueError("theta is no minimum of positive curvature: a covariance with this loss does not exist here")
     return (V / mu) @ V.T

@@ -11,8 +11,8 @@ second test ties the radius to the gradient: a decrease over a longer region tha
 In `gradflow.solve` with batches, ``f_0``, ``f_d`` and m are those of the batch of the step. The noise of the two energies is
 the same, and cancels from their difference to first order.
 
-What is certain, for each step, is a decrease of the estimate. The minimiser is no worse than the Cauchy point, so that an
-accepted trial with ``kappa`` an upper bound of the eigenvalues of G in D has
+What is certain, for each step with ``dt = 1``, is a decrease of the estimate. The minimiser is no worse than the Cauchy point, so
+that an accepted trial with ``kappa`` an upper bound of the eigenvalues of G in D has
 
 .. math:: f_0 - f_d \ge \eta_1\,\tfrac12\,|g|_{D^{-1}} \min\Bigl(\frac{|g|_{D^{-1}}}{\kappa}, \delta\Bigr)
                     \ge c\,\delta^2, \qquad c = \tfrac12\,\eta_1\eta_2 \min\Bigl(\frac{\eta_2}{\kappa}, 1\Bigr).  \tag{2}
@@ -22,6 +22,10 @@ more with one,
 
 .. math:: (1 - \gamma^{-2}) \sum_{n} \delta_n^2
           \le \delta_0^2 + (\gamma^2 - \gamma^{-2})\,\frac{E(\theta^0) - \inf E}{c}.                      \tag{3}
+
+A step ``dt <= 1`` goes to ``dt d``. The model decreases by at least ``dt^2 (m(0) - m(d))`` there, since ``(g, d)_M <= 0``: (2) and (3)
+hold with ``dt^2 c`` for c. Beyond ``dt = 1`` nothing follows. Where the trial rounds to theta, (2) holds to rounding, and the
+radius changes by (1) as elsewhere.
 
 With noise, convergence is almost sure if models and estimates are accurate often enough: to order ``delta^2`` for the energy
 and delta for the gradient, with probabilities above a bound. Batches of a fixed size do not have this accuracy for small

@@ -925,6 +925,24 @@ def test_a_part_of_ones_own_however_deep_is_probed(tmp_path, make):
     np.testing.assert_array_equal(again.theta, whole.theta)
 
 
+def test_a_first_trial_that_is_rejected_hides_no_part_of_ones_own(tmp_path):
+    """The step of the probe is the first that moves theta. Of the library's own parts there is none."""
+    parts = (gf.curvature.GaussNewton(), gf.curvature.Hessian())
+
+    def run(policy, steps):
+        curvature = gf.curvature.AdaptiveMixture(parts, policy)
+        scheme = gf.SecondOrder(curvature=curvature, globalization=gf.curvature.TrustRegion(radius=100.0))
+        return gf.solve(valley(), scheme, START, steps=steps, checkpoint=tmp_path / type(policy).__name__)
+
+    first = run(OwnPolicy(0.5), 1)
+    np.testing.assert_array_equal(first.theta, START)
+    with pytest.raises(ValueError, match="other settings"):
+        run(OwnPolicy(0.1), 9)
+    assert run(OwnPolicy(0.5), 9).steps == 9
+    assert "first step" in first.config["probe"]
+    assert "first step" not in run(gf.curvature.Hedge(), 1).config["probe"]
+
+
 def test_arrays_of_a_policy_of_ones_own_are_copied():
     seen = []
     gf.solve(valley(), with_policy(0.5), VALLEY, steps=8, callback=lambda n, state: seen.append(state))

@@ -344,9 +344,7 @@ class SecondOrder:
             accepted = self.globalization.accepts(model, new, D, control.size, ratio)
             judged = ratio if accepted else zero - 1
         theta = trial if accepted else state.theta
-        if not still or isinstance(
-            self.globalization, Judging
-        ):  # which may have a test that theta itself does not pass
+        if not still or isinstance(self.globalization, Judging):  # theta itself may not pass its test
             control = _control("after", self.globalization.after(control, step, judged))
         after = SecondOrderState(
             theta, control, weights, size,

@@ -147,6 +147,23 @@ def test_the_variance_with_a_snapshot_falls_with_the_distance_alone_for_drawn_la
     assert 0.8 < np.log10(spreads[0] / spreads[1]) < 1.2
 
 
+def test_draws_are_those_of_a_theta_and_differ_from_theta_to_theta():
+    """Without a control: theta changes by rounding, so that the matrices differ by the draws alone; their mean tends to F."""
+    case = case_of(N=5)
+    curvature = C.SnapshotFisher(C.Fisher(), draws=2, coefficient=0.0)
+
+    def estimate(theta):
+        model = curvature.at(case.problem, theta)
+        return curvature.remembered(model, curvature.update(model, curvature.start(theta))).matrix()
+
+    F = C.Fisher().at(case.problem, case.theta).matrix()
+    found = [estimate(case.theta * (1 + 1e-13 * n)) for n in range(60)]
+    np.testing.assert_array_equal(estimate(case.theta), found[0])
+    assert len({round(float(np.linalg.norm(one)), 9) for one in found}) >= 8  # of the 15 pairs of samples
+    each = np.mean([relative(one, F) for one in found])
+    assert relative(sum(found) / 60, F) < each / 3
+
+
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("c", [1.0, 0.4])
 def test_a_snapshot_is_its_formula(c, part):

@@ -224,6 +224,57 @@ def test_a_linear_step_beyond_twice_the_minimum_is_rejected_and_shortened():
         np.testing.assert_allclose(d, b / np.diag(A), rtol=1e-12)
 
 
+@pytest.mark.parametrize("damping", [0.0, 0.1, 2.0])
+def test_a_linear_step_predicts_a_decrease_up_to_its_limit(damping):
+    """Equation (4): the limit of t is 2 without damping, and longer with it."""
+    A, b = np.diag([1.0, 3.0]), np.array([1.0, 1.0])
+    affine = gf.DenseLeastSquares(lambda w: A @ w - b, lambda w: A)
+    G, g = np.diag(A) ** 2, -np.diag(A) * b
+    y = g / (G + damping)
+    length = np.sqrt(y @ ((G + damping) * y))
+    limit = 2 * length**2 / (y @ (G * y))
+    assert limit > 2 if damping else abs(limit - 2) < 1e-14
+    for share, accepted in ((0.999, 1), (1.001, 0)):
+        region = C.CurvatureRegion(share * limit * length, damping=damping, objective="linear")
+        scheme = gf.SecondOrder(curvature=C.GaussNewton(), globalization=region)
+        state = scheme.step(affine, scheme.init(affine, np.zeros(2)), 1.0)
+        assert state.accepted == accepted
+        assert (state.predicted > 0) == accepted
+
+
+def test_the_length_is_the_divergence_the_energy_part_and_the_damping():
+    """To second order: the remainder is of third order in d."""
+    net = gf.TwoLayerNet(2, 4, 2, activation="tanh", scaling="ntk")
+    x = np.random.default_rng(3).standard_normal((12, 2))
+    problem = gf.Classification(net, x, (x[:, 0] > 0).astype(int), weight_decay=0.3)
+    theta, lam = net.init(0), 0.7
+    u = np.sin(np.arange(theta.size) + 1.0)
+    B, rest = C.Fisher().at(problem, theta).matrix(), []
+    for h in (1e-2, 1e-3):
+        d = h * u
+        bound = (d @ B @ d + lam * problem.inner(d, d)) / 2
+        more = (problem.inner(d, problem.linear.apply(d)) + lam * problem.inner(d, d)) / 2
+        true = divergence(problem, theta, theta + d)
+        assert true < bound
+        rest.append(abs(bound - more - true) / h**2)
+    assert rest[1] < 0.2 * rest[0]
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_no_radius_exceeds_the_largest(adaptive):
+    problem, theta = classes()
+    region = C.CurvatureRegion(1.0, most=0.3, adaptive=adaptive)
+    scheme = gf.SecondOrder(curvature=C.Fisher(), globalization=region)
+    state, accepted = scheme.init(problem, theta), 0
+    for _ in range(4):
+        state = scheme.step(problem, state, 1.0)
+        accepted += bool(state.accepted)
+        assert max(state.size, state.control.size) <= 0.3
+        if state.accepted and not adaptive:
+            assert state.control.size == 0.3
+    assert accepted >= 2
+
+
 def test_the_radius_follows_the_length_in_the_metric_of_the_curvature():
     """At the boundary |d|_A is the radius; inside it is (bend + damping length^2)^(1/2), of which a quarter of the radius is kept."""
     one = np.float64(1.0)
@@ -530,9 +581,9 @@ def test_the_radius_follows_the_two_tests():
 
 @pytest.mark.parametrize("curvature", [C.GaussNewton(), C.Hessian()], ids=["GaussNewton", "Hessian"])
 @pytest.mark.parametrize("metric", [C.Identity(), C.CurvatureDiagonal()], ids=["identity", "diagonal"])
-@pytest.mark.parametrize("steepness", [0.1, 0.5])
-def test_without_noise_the_sum_of_the_squared_radii_is_bounded(steepness, metric, curvature):
-    """(2) for each accepted step, (3) for the run: the radius tends to 0, and theta converges."""
+@pytest.mark.parametrize(("steepness", "dt"), [(0.1, 1.0), (0.5, 1.0), (0.5, 0.4)])
+def test_without_noise_the_sum_of_the_squared_radii_is_bounded(steepness, dt, metric, curvature):
+    """(2) for each accepted step, (3) for the run, with dt^2 c for c: the radius tends to 0, and theta converges."""
     problem, theta = smooth_problem("energy-part-and-mass")
     eta, gamma = 0.1, 2.0
     region = C.StochasticTrustRegion(2.0, accept=eta, steepness=steepness, factor=gamma)
@@ -540,7 +591,7 @@ def test_without_noise_the_sum_of_the_squared_radii_is_bounded(steepness, metric
     state = scheme.init(problem, theta)
     squares, bound, refused = 0.0, 0.0, 0
     for n in range(120):
-        new = scheme.step(problem, state, 1.0)
+        new = scheme.step(problem, state, dt)
         if new.exhausted:  # what is left of the energy is rounding
             break
         delta, g = float(new.size), problem.energy_and_gradient(state.theta)[1]
@@ -552,7 +603,7 @@ def test_without_noise_the_sum_of_the_squared_radii_is_bounded(steepness, metric
             S = np.sqrt(problem.mass * new.weights * np.ones(4))
             kappa = max(np.linalg.eigvalsh(curvature.at(problem, state.theta).matrix() / S / S[:, None])[-1], 0)
             drop = float(problem.energy(state.theta) - problem.energy(new.theta))
-            c = eta * steepness * min(steepness / kappa if kappa > 0 else 1, 1) / 2
+            c = dt**2 * eta * steepness * min(steepness / kappa if kappa > 0 else 1, 1) / 2
             noise = 64 * np.finfo(float).eps * problem.energy(state.theta)
             assert slope >= steepness * delta * (1 - 1e-12)
             assert drop >= c * delta**2 - noise
@@ -567,6 +618,30 @@ def test_without_noise_the_sum_of_the_squared_radii_is_bounded(steepness, metric
     assert refused > 0  # by the second test alone
     assert state.control.size < 1e-2
     assert np.linalg.norm(problem.energy_and_gradient(state.theta)[1]) < 1e-3
+
+
+@pytest.mark.parametrize(("start", "offset"), [(0.0, 0.0), (0.0, 1.0), (10.0, 0.0)], ids=["zero", "minimum", "far"])
+def test_at_the_minimum_the_radius_tends_to_zero_too(start, offset):
+    """(3) with trials that round to theta: its second test fails there, and the state is no standstill."""
+    A, eta, gamma = np.array([1.0, 3.0]), 0.5, 2.0
+    bowl = gf.FunctionProblem(lambda t: t @ (A * t) / 2 + offset, lambda t: A * t, lambda t, v: A * v)
+    region = C.StochasticTrustRegion(0.5, accept=eta, steepness=1.0, factor=gamma)
+    scheme = gf.SecondOrder(curvature=C.Hessian(), globalization=region)
+    theta = np.full(2, start)
+    state, squares = scheme.init(bowl, theta), 0.0
+    for _ in range(60):
+        state = scheme.step(bowl, state, 1.0)
+        squares += float(state.size) ** 2
+    c = eta * min(1 / 3, 1) / 2
+    wanted = 0.25 + (gamma**2 - gamma**-2) * float(bowl.energy(theta) - offset) / c
+    assert (1 - gamma**-2) * squares <= wanted * (1 + 1e-12)
+    assert 0 < state.control.size < 1e-9
+    # a region of another kind learns nothing from a step of length 0
+    other = gf.SecondOrder(curvature=C.Hessian(), globalization=C.CurvatureRegion(0.5))
+    state = other.init(bowl, np.zeros(2))
+    for _ in range(3):
+        state = other.step(bowl, state, 1.0)
+        assert state.control.size == 0.5
 
 
 def test_a_batch_is_judged_by_its_own_energies():

@@ -241,6 +241,22 @@ def test_chebyshev_iteration_with_too_small_a_bound_returns_a_quotient_and_may_s
     assert np.isnan(chebyshev_iteration(Hessian().at(broken, np.ones(4)), 1.0, 0.1).value)
 
 
+def test_chebyshev_iteration_ends_with_the_first_quotient_below_half_the_threshold():
+    """No quotient is below the threshold itself: those of all iterations are made only where the end is at -delta."""
+    P, K, delta = 30, 10.0, 0.5
+    d = np.linspace(0, K, P)
+    d[0] = -0.45
+    products = []
+    counting = gf.FunctionProblem(lambda t: t @ (d * t) / 2, lambda t: d * t, lambda t, v: products.append(v) or d * v)
+    model = Hessian().at(counting, np.ones(P))
+    for seed in range(5):
+        products.clear()
+        assert -0.45 <= chebyshev_iteration(model, K, delta, seed=seed).value <= -delta / 2
+        quotients = [v @ (d * v) / (v @ v) for v in products]
+        assert all(q > -delta / 2 for q in quotients[:-1])
+        assert len(products) < chebyshev_iterations(P, K, delta) / 2
+
+
 def test_the_number_of_chebyshev_iterations_is_that_of_the_formula():
     for P, K, delta, p in ((10, 1.0, 0.1, 0.01), (10**6, 1e3, 1e-6, 1e-9), (1, 1.0, 10.0, 0.5)):
         x = (K - 0.75 * delta + 2 * delta) / (K + 0.75 * delta)
@@ -280,6 +296,43 @@ def test_a_difference_of_gradients_is_within_its_bound_and_homogeneous(mass, dty
     model = GradientDifferences(0.5).at(cubic, np.zeros(1, dtype))
     assert model.apply(np.ones(1, dtype))[0] == model.error(1.0) == 0.25
     assert Hessian().at(cubic, np.zeros(1)).error(1.0) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_default_radius_balances_the_two_errors(dtype):
+    """For derivatives of order 1, both errors are of the order eps^(1/2); with theta of size s the radius is s times longer."""
+    root = float(np.finfo(dtype).eps) ** 0.5
+    for theta, mass in ((np.array([0.3, 0.5]), 1.0), (np.array([30.0, 40.0]), 1.0), (np.array([30.0, 40.0]), 4.0)):
+        theta = theta.astype(dtype)
+        quadratic_ = quadratic(np.array([1.0, 2.0], dtype=dtype), mass)
+        model = GradientDifferences().at(quadratic_, theta)
+        np.testing.assert_allclose(model.radius, root * max(1, sqrt(mass) * np.linalg.norm(theta)), rtol=1e-6)
+    theta, v = np.array([0.3, 0.5], dtype=dtype), np.array([0.6, 0.8], dtype=dtype)
+    error = np.linalg.norm(GradientDifferences().at(WELL, theta).apply(v) - WELL.hvp(theta, v))
+    assert 0 < error < 10 * root
+
+
+def test_with_differences_a_point_is_stationary_to_within_their_error():
+    """Half a radius of 0.1 hides an eigenvalue of -0.07 < -(rho eps)^(1/2); the bound with the error holds, and a shorter one finds it."""
+    saddle = gf.FunctionProblem(
+        lambda t: t[0] ** 2 / 2 - 0.035 * t[1] ** 2 + t[1] ** 4 / 24,
+        lambda t: np.array([t[0], -0.07 * t[1] + t[1] ** 3 / 6]),
+        hvp=lambda t, v: np.array([v[0], (-0.07 + t[1] ** 2 / 2) * v[1]]),
+    )
+    rho, eps, theta = 1.0, 1e-3, np.zeros(2)
+    assert -sqrt(rho * eps) > -0.07
+    for curvature, e, steps in (
+        (Hessian(), 0.0, 1),
+        (GradientDifferences(0.1), 0.05, 0),
+        (GradientDifferences(0.01), 0.005, 1),
+    ):
+        method = gf.NegativeCurvatureDescent(rho=rho, gradient_tol=eps, curvature=curvature)
+        state = method.step(saddle, method.init(saddle, theta), 1.0)
+        assert (state.promised > 0) == steps
+        if not steps:
+            assert state.smallest >= -sqrt(rho * eps)
+            assert -sqrt(rho * eps) - 2 * e <= -0.07
+            np.testing.assert_array_equal(state.theta, theta)
 
 
 @pytest.mark.parametrize("radius", [0.1, 1e-2, 1e-4])

@@ -845,6 +845,156 @@ def test_nobody_pays_for_a_probe_without_a_checkpoint(tmp_path):
     assert evaluations(checkpoint=tmp_path / "run") == evaluations() + 2
 
 
+VALLEY = np.array([-1.2, 0.4])
+
+
+def valley(**more):
+    """Return a residual of Rosenbrock's kind with its Jacobian."""
+    return gf.DenseLeastSquares(
+        lambda t: np.array([10 * (t[1] - t[0] ** 2), 1 - t[0]]),
+        lambda t: np.array([[-20 * t[0], 10.0], [-1.0, 0.0]]),
+        **more,
+    )
+
+
+class OwnPolicy:
+    """Weights of one's own; the memory counts the steps, in an array that is used again."""
+
+    def __init__(self, a):
+        self.a, self.buffer = a, np.zeros(3)
+
+    def start(self, theta, n):
+        return (np.zeros(3),)
+
+    def update(self, parts, memory):
+        self.buffer[:] = memory[0] + 1
+        return (self.buffer,)
+
+    def weights(self, memory):
+        return np.array([self.a, 1 - self.a])
+
+
+class OwnCurvature:
+    """One of two curvatures of the library."""
+
+    def __init__(self, a):
+        self.a = a
+
+    def at(self, problem, theta):
+        return (gf.curvature.GaussNewton() if self.a > 0.3 else gf.curvature.Hessian()).at(problem, theta)
+
+
+class OwnPreconditioner:
+    """A diagonal."""
+
+    def __init__(self, a):
+        self.a = a
+
+    def at(self, model, weights):
+        return lambda v, nu: v * np.array([1.0, self.a])
+
+
+def with_policy(a):
+    parts = (gf.curvature.GaussNewton(), gf.curvature.Hessian())
+    return gf.SecondOrder(curvature=gf.curvature.AdaptiveMixture(parts, OwnPolicy(a)))
+
+
+def with_curvature(a):
+    return gf.SecondOrder(curvature=gf.curvature.MovingAverage(OwnCurvature(a)))
+
+
+def with_entry_of_a_tuple(a):
+    parts = (gf.curvature.Mixture((gf.curvature.Hessian(), OwnCurvature(a)), (0.25, 0.75)), gf.curvature.GaussNewton())
+    return gf.SecondOrder(curvature=gf.curvature.Mixture(parts, (0.9, 0.1)))
+
+
+def with_preconditioner(a):
+    solver = gf.curvature.PCG(OwnPreconditioner(a), tol=0.5)
+    return gf.LevenbergMarquardt(globalization=gf.curvature.NielsenDamping(), solver=solver)
+
+
+@pytest.mark.parametrize("make", [with_policy, with_curvature, with_entry_of_a_tuple, with_preconditioner])
+def test_a_part_of_ones_own_however_deep_is_probed(tmp_path, make):
+    """Two levels down and more: the same one goes on, as one run would, and another one is refused."""
+    problem, how = valley(), {"checkpoint": tmp_path / "run", "record": ["energy"]}
+    gf.solve(problem, make(0.5), VALLEY, steps=4, **how)
+    with pytest.raises(ValueError, match="other settings"):
+        gf.solve(problem, make(0.1), VALLEY, steps=9, **how)
+    again = gf.solve(problem, make(0.5), VALLEY, steps=9, **how)
+    whole = gf.solve(problem, make(0.5), VALLEY, steps=9)
+    np.testing.assert_array_equal(again.theta, whole.theta)
+
+
+def test_a_first_trial_that_is_rejected_hides_no_part_of_ones_own(tmp_path):
+    """The step of the probe is the first that moves theta. Of the library's own parts there is none."""
+    parts = (gf.curvature.GaussNewton(), gf.curvature.Hessian())
+
+    def run(policy, steps):
+        curvature = gf.curvature.AdaptiveMixture(parts, policy)
+        scheme = gf.SecondOrder(curvature=curvature, globalization=gf.curvature.TrustRegion(radius=100.0))
+        return gf.solve(valley(), scheme, START, steps=steps, checkpoint=tmp_path / type(policy).__name__)
+
+    first = run(OwnPolicy(0.5), 1)
+    np.testing.assert_array_equal(first.theta, START)
+    with pytest.raises(ValueError, match="other settings"):
+        run(OwnPolicy(0.1), 9)
+    assert run(OwnPolicy(0.5), 9).steps == 9
+    assert "first step" in first.config["probe"]
+    assert "first step" not in run(gf.curvature.Hedge(), 1).config["probe"]
+
+
+def test_arrays_of_a_policy_of_ones_own_are_copied():
+    seen = []
+    gf.solve(valley(), with_policy(0.5), VALLEY, steps=8, callback=lambda n, state: seen.append(state))
+    counts = [float(state.memory[0][0]) for state in seen]
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
+
+
+def test_a_problem_of_ones_own_within_a_sum_is_probed(tmp_path):
+    class Own(gf.FunctionProblem):
+        """A problem that lies about nothing that the first probe sees."""
+
+        def __init__(self, a):
+            super().__init__(lambda t: t @ t / 2, lambda t: 1.0 * t)
+            self.a = a
+
+        def hvp(self, theta, v):
+            return self.a * v
+
+    def run(a, steps):
+        bowl = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: 1.0 * t, lambda t, v: 1.0 * v)
+        terms = gf.SumOfEnergies([gf.SumOfEnergies([bowl, Own(a)]), bowl])
+        return gf.solve(
+            terms, gf.TrustRegion(curvature=gf.curvature.Hessian()), START, steps=steps, checkpoint=tmp_path / "r"
+        )
+
+    run(1.0, 2)
+    with pytest.raises(ValueError, match="other settings"):
+        run(9.0, 4)
+    assert run(1.0, 4).steps >= 2
+
+
+@pytest.mark.parametrize("kind", ["residual", "energy", "sum"])
+def test_another_product_that_was_given_is_another_problem(tmp_path, kind):
+    """A factor -3, or none where there was one, even if no step calls it."""
+    J = lambda t: np.array([[-20 * t[0], 10.0], [-1.0, 0.0]])  # noqa: E731
+
+    def problem(a):
+        hvp = None if a is None else lambda t, v: a * (J(t).T @ (J(t) @ v))
+        if kind == "residual":
+            return valley(hvp=hvp)
+        one = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: 1.0 * t, hvp)
+        return one if kind == "energy" else gf.SumOfEnergies([parabola(), one])
+
+    how = {"dt": 1e-3, "checkpoint": tmp_path / "run"}
+    gf.solve(problem(1.0), gf.GradientDescent(), VALLEY, steps=2, **how)
+    for a in (-3.0, None):
+        with pytest.raises(ValueError, match="other settings"):
+            gf.solve(problem(a), gf.GradientDescent(), VALLEY, steps=4, **how)
+    assert gf.solve(problem(1.0), gf.GradientDescent(), VALLEY, steps=4, **how).steps == 4
+
+
 def test_a_run_kept_without_a_probe_is_not_taken_up(tmp_path):
     gf.solve(parabola(), gf.SAV(), START, dt=0.1, steps=3).save(tmp_path / "run")
     with pytest.raises(ValueError, match="without a probe of its energy"):

@@ -434,6 +434,7 @@ def test_switching_remembers_between_its_bounds():
     lengths = (5.0, 2.0, 0.5, 2.0, 0.9, 5.0, 2.0)
     for policy, wanted in ((C.Switching(1.0, 3.0), "0011100"), (C.Switching(1.0, 1.0), "0010100")):
         memory, seen = policy.start(np.ones(2), 2), ""
+        np.testing.assert_array_equal(policy.weights(memory), [0.0, 1.0])  # it begins with the second part
         for length in lengths:
             models = [C.Hessian().at(problem, np.array([length, 0.0]))] * 2
             memory = policy.update(models, memory)
@@ -441,6 +442,73 @@ def test_switching_remembers_between_its_bounds():
             assert weights.sum() == 1
             seen += str(int(weights[0]))
         assert seen == wanted
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_rate_of_any_size_gives_weights_of_sum_one(dtype):
+    """Up to the largest number: the part with the least loss has all weight, and equal losses share it."""
+    for losses, wanted in (
+        ([0.0, 1e-3, 3.0], [1, 0, 0]),
+        ([2.0, 2.0, 9.0], [0.5, 0.5, 0]),
+        ([5.0, 5.0, 5.0], [1 / 3] * 3),
+    ):
+        for rate in (1e30, 1e38, 1e300, np.finfo(float).max):
+            w = hedge_weights(np.asarray(losses, dtype=dtype), rate)
+            assert w.dtype == dtype
+            np.testing.assert_allclose(w, wanted, rtol=1e-6)
+
+
+class Own:
+    """A policy of one's own with given weights, and a function of its memory, one number."""
+
+    def __init__(self, weights, update=lambda memory: memory, start=None):
+        self.given, self.change, self.first = weights, update, start
+
+    def start(self, theta, n):
+        return (0 * theta[0],) if self.first is None else self.first
+
+    def update(self, parts, memory):
+        return self.change(memory)
+
+    def weights(self, memory):
+        return self.given + 0 * memory[0] if isinstance(self.given, np.ndarray) else self.given
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_weights_and_memory_of_a_policy_are_checked_and_a_nan_is_a_status(dtype):
+    problem, theta = fit(np, getattr(np, dtype))
+    half, parts = np.full(2, 0.5, dtype=dtype), (C.GaussNewton(), C.GradientSquare())
+    scheme = lambda policy: gf.SecondOrder(curvature=C.AdaptiveMixture(parts, policy))  # noqa: E731
+    for weights in (half, (0.5, 0.5), np.array([1.0, 0.0], dtype=dtype), np.array([0.1, 0.9], dtype=dtype)):
+        assert gf.solve(problem, scheme(Own(weights)), theta, steps=2).steps == 2
+    third = np.full(3, 1 / 3, dtype=dtype)
+    for weights in (
+        0 * half,
+        -half,
+        10 * half,
+        half[:1],
+        third,
+        np.array([2.0, -1.0]),
+        None,
+        0.5,
+        [0.5, 0.5],
+        half + 0j,
+    ):
+        with pytest.raises(ValueError, match="weights of a policy must"):
+            gf.solve(problem, scheme(Own(weights)), theta, steps=1)
+    for weights in (1.0, (1.0,), ("a", "b"), (0.6, 0.6), (1.5, -0.5)):
+        with pytest.raises(ValueError, match="weights of a policy must"):
+            C.Mixture(parts, Own(weights)).at(problem, theta).used  # noqa: B018
+    for change in (lambda m: None, list, lambda m: m + m, lambda m: (theta,), lambda m: ("a",), lambda m: (1j,)):
+        with pytest.raises(ValueError, match=r"policy\.update"):
+            gf.solve(problem, scheme(Own(half, change)), theta, steps=1)
+    for start in (None, theta, ("a",), (np.zeros(2, dtype=complex),)):
+        with pytest.raises(ValueError, match=r"policy\.start"):
+            scheme(Own(half, start=(start,) if start is None else start)).init(problem, theta)
+    for nan in (Own(half * np.nan), Own(np.array([np.inf, 0.0])), Own(half, lambda m: (m[0] * np.nan,))):
+        run = gf.solve(problem, scheme(nan), theta, steps=3)
+        assert run.status is gf.Status.NONFINITE
+        np.testing.assert_array_equal(run.theta, theta)
 
 
 def test_the_weight_by_agreement_is_the_bounded_ratio():

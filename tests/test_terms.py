@@ -198,6 +198,25 @@ def test_wrong_terms_are_refused(make, message):
         make()
 
 
+def test_terms_of_two_inner_products_are_refused():
+    """Functions without a known diagonal are compared on two vectors at the first gradient, in both dtypes."""
+
+    def bowl(scale=1.0, more=0.0):
+        return gf.FunctionProblem(
+            lambda t: t @ t / 2,
+            lambda t: t / scale,
+            inner=lambda u, v: scale * (u @ v) + more * (u[0] * v[1] + u[1] * v[0]),
+        )
+
+    for dtype in DTYPES:
+        theta = np.ones(2, dtype=dtype)
+        for one in (bowl(2.0), bowl(1.0, 0.5), bowl(1 + 1e-2)):
+            with pytest.raises(ValueError, match="terms must have one inner product"):
+                gf.solve(gf.SumOfEnergies([bowl(), bowl(), one]), gf.GradientDescent(), theta, dt=0.1, steps=1)
+        run = gf.solve(gf.SumOfEnergies([bowl(), bowl()]), gf.GradientDescent(), theta, dt=0.1, steps=2)
+        np.testing.assert_allclose(run.theta, 0.64 * theta, rtol=1e-6)
+
+
 def test_what_does_not_suit_the_scheme_is_refused():
     with pytest.raises(ValueError, match=r"needs a gradflow\.SumOfEnergies, got FunctionProblem"):
         gf.MSAV(parts="terms").init(double_well(), np.ones(2))

@@ -38,10 +38,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..energies.protocols import Problem, norm
-from ..namespace import Array, array_namespace, read_only
+from ..namespace import Array, array_namespace, quiet, read_only
 from ..refusals import plain_numbers, real_number
-from .mixture import MixtureModel
-from .model import Curvature, Model, curvature_in
+from .mixture import MixtureModel, weights_of_policy
+from .model import Curvature, Model, curvature_in, memory_of
 
 __all__ = ["AdaptiveMixture", "ByAgreement", "Hedge", "Learning", "Switching", "hedge_weights", "secant_losses"]
 
@@ -74,7 +74,7 @@ class Learning(Protocol):
         """
 
     def weights(self, memory: tuple[Array, ...]) -> Array:
-        """Return one weight >= 0 for each part, (n,), of sum 1 to rounding.
+        """Return one weight >= 0 for each part, (n,), of sum 1 to rounding; NaN where there is none.
 
         Parameters
         ----------
@@ -181,7 +181,9 @@ def hedge_weights(losses: Array, rate: float) -> Array:
         The rate eta > 0.
     """
     xp = array_namespace(losses)
-    w = xp.exp(-rate * (losses - xp.min(losses)))
+    eta = min(rate, float(xp.finfo(losses.dtype).max))  # a greater one is infinite in float32, and 0 times it NaN
+    with quiet():  # a product may overflow: its weight is 0
+        w = xp.exp(-eta * (losses - xp.min(losses)))
     return w / xp.sum(w)  # (3)
 
 
@@ -239,7 +241,8 @@ class AdaptiveMixture:
     ------
     ValueError
         If a part is no curvature or has a memory itself, the policy lacks a method, or the number of parts is not that of the
-        policy; at `init`, if a part refuses the problem.
+        policy; at `init`, if a part refuses the problem; in a step, if the memory or the weights of the policy are not as
+        `Learning` says.
 
     Examples
     --------
@@ -282,17 +285,35 @@ class AdaptiveMixture:
         return MixtureModel([part.at(problem, theta) for part in self.parts], (1 / n,) * n)
 
     def start(self, theta: Array) -> tuple[Array, ...]:
-        """Return the memory of the policy at theta, (P,), arrays of its own shapes."""
-        return self.policy.start(theta, len(self.parts))
+        """Return the memory of the policy at theta, (P,), arrays of its own shapes.
+
+        Raises
+        ------
+        ValueError
+            If it is not a tuple of arrays of the dtype of theta.
+        """
+        return memory_of("policy.start", self.policy.start(theta, len(self.parts)), theta)
 
     def update(self, model: Model, memory: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Return the memory of the policy, arrays of the shapes of `start`."""
-        return self.policy.update(model.parts, memory) if isinstance(model, MixtureModel) else memory
+        """Return the memory of the policy, arrays of the shapes of `start`.
+
+        Raises
+        ------
+        ValueError
+            If it is not a tuple of arrays of these shapes and of the dtype of theta.
+        """
+        if not isinstance(model, MixtureModel):
+            return memory
+        return memory_of("policy.update", self.policy.update(model.parts, memory), model.theta, memory)
 
     def remembered(self, model: Model, memory: tuple[Array, ...]) -> Model:
-        """Return the mixture with the weights of the policy, for its memory, arrays of the shapes of `start`."""
+        """Return the mixture with the weights of the policy, for its memory, arrays of the shapes of `start`.
+
+        Raises
+        ------
+        ValueError
+            If the weights are not one number >= 0 for each part, of sum 1 to rounding, or NaN.
+        """
         if not isinstance(model, MixtureModel):
             return model
-        found = self.policy.weights(memory)
-        alpha = [float(found[i]) for i in range(len(self.parts))]
-        return MixtureModel(model.parts, tuple(a / sum(alpha) for a in alpha))
+        return MixtureModel(model.parts, weights_of_policy(self.policy.weights(memory), len(self.parts), model.theta))

@@ -4,8 +4,13 @@ With the curvature G, the metric D and a damping ``lambda >= 0``, lengths are me
 
 .. math:: |d|_A^2 = (d, A d)_M, \qquad A = |G| + \lambda D,                                             \tag{1}
 
-where ``|G|`` has the absolute eigenvalues of G in D. For the Fisher matrix, ``|d|_A^2 / 2`` is the divergence of the model
-after the step from the model before, to second order in d: a radius delta is a bound ``delta^2 / 2`` of the divergence.
+where ``|G|`` has the absolute eigenvalues of G in D. For the Fisher matrix, the divergence of the model after the step from
+the model before is, to second order in d,
+
+.. math:: \tfrac12 |d|_A^2 - \tfrac12 (d, L d)_M - \tfrac12 \lambda\,|d|_D^2,
+
+with the energy part L that G contains, such as a weight decay: a radius delta is a bound ``delta^2 / 2`` of the divergence, which
+is attained for ``L = 0`` and ``lambda = 0``.
 For the Hessian, it is the region of saddle-free Newton. The step minimises in ``|d|_A <= delta`` one of
 
 .. math::
@@ -22,9 +27,12 @@ In the eigenbasis of G in D with the eigenvalues ``mu_i``, A is ``a_i = |mu_i| +
 (3) is a trust region in the Euclidean length of y, with the gradient ``a_i^{-1/2} gamma_i`` and the eigenvalues
 ``mu_i / a_i``. Any eigenbasis will do, that of Kronecker factors included.
 
-The gain ratio has the quadratic model in both cases. For ``G >= 0`` and ``t >= 2``, (2) is too long: no decrease is
-predicted, and the trial is rejected. Rejected trials are the backtracking of TRPO: the eigenbasis is kept, and d
-becomes shorter. With ``most_divergence``, a trial is also rejected if its divergence
+The gain ratio has the quadratic model in both cases. For (2) and ``G >= 0`` it predicts a decrease up to
+
+.. math:: t < \frac{2\,|A^{-1} g|_A^2}{(A^{-1} g, G A^{-1} g)_M},                                       \tag{4}
+
+which is 2 for ``lambda = 0`` and at least 2 otherwise. A longer trial is rejected. Rejected trials are the backtracking of
+TRPO: the eigenbasis is kept, and d becomes shorter. With ``most_divergence``, a trial is also rejected if its divergence
 (`gradflow.curvature.fisher.divergence`), evaluated without an expansion, exceeds this number.
 
 ========  ==========  =====
@@ -100,7 +108,7 @@ class CurvatureRegion:
     Parameters
     ----------
     radius : float
-        First radius delta > 0: for a Fisher matrix, the square root of twice the divergence that is allowed.
+        First radius delta > 0: for a Fisher matrix, the square root of twice the divergence that is allowed, to second order.
     most : float, optional
         The largest radius, > 0; by default there is none.
     damping : float
@@ -109,7 +117,7 @@ class CurvatureRegion:
         Whether the step is (3) or (2).
     adaptive : bool
         Whether the radius follows the ratio, as that of `gradflow.curvature.TrustRegion` does. If not, an accepted trial
-        sets it back to `radius`, and a rejected one divides it by 4.
+        sets it back to the first one, and a rejected one divides it by 4.
     most_divergence : float, optional
         The largest divergence of a trial that is accepted, > 0; by default it is not computed. It needs a problem with
         outputs.
@@ -176,8 +184,12 @@ class CurvatureRegion:
     def after(self, control: Control, step: Step, ratio: Array) -> Control:
         """Return the radius by the rule of `gradflow.curvature.TrustRegion`, with the length (1)."""
         xp, size = array_namespace(ratio), control.size
+        if not step.length > 0:  # a step of length 0 says nothing of the radius
+            return control
         if not self.adaptive:
-            return control._replace(size=xp.where(ratio > self.accept, self.radius + 0 * size, size / 4))
+            return control._replace(
+                size=self._rule.bounded(xp.where(ratio > self.accept, self.radius + 0 * size, size / 4))
+            )
         if step.boundary:
             return self._rule.after(control, step._replace(length=size), ratio)
         inside = xp.sqrt(xp.abs(step.bend) + self.damping * step.length**2)  # nu = 0, where G >= 0

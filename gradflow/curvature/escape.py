@@ -12,7 +12,7 @@ with the sign of v chosen so. The step of length s in the metric D,
 
 decreases the model. It takes the place of a step d_0 with
 
-.. math:: |d_0|_D \le \epsilon^{1/2} s \quad\text{or}\quad p_0 \le 64\,\epsilon\,|E|,                        \tag{3}
+.. math:: |d_0|_D \le \epsilon^{1/2} s \quad\text{or}\quad |p_0| \le 64\,\epsilon\,|E|,                        \tag{3}
 
 with the rounding unit epsilon and the predicted decrease ``p_0`` of ``d_0``, if lambda is negative beyond the accuracy
 of the process, ``-lambda > tol max |theta_i|`` over the Ritz values, and if (2) exceeds ``p_0`` and the rounding errors

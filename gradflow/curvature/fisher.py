@@ -36,7 +36,8 @@ model at theta' from the model at theta is therefore the remainder of F, as a fu
    \frac1N \sum_i \mathrm{KL}\bigl(p(\cdot \mid f_i) \,\|\, p(\cdot \mid f_i')\bigr)
       = F(f') - F(f) - \frac{\partial F}{\partial f}(f) \cdot (f' - f).                                   \tag{6}
 
-It does not depend on the labels. To second order in ``d = theta' - theta`` it is ``d^T (2) d / 2`` without weights.
+It does not depend on the labels. It is computed as this difference, with a rounding error of the order ``eps F``: a divergence of
+this size or below may come out negative. To second order in ``d = theta' - theta`` it is ``d^T (2) d / 2`` without weights.
 
 Source: Amari, Neural Comput. 10 (1998) 251; Martens, J. Mach. Learn. Res. 21 (2020) 146; Kunstner, Balles & Hennig, NeurIPS
 32 (2019), for (4); Le Roux, Manzagol & Bengio, NIPS 20 (2008), for (5).

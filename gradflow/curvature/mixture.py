@@ -37,12 +37,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import fsum
+from math import fsum, isfinite, nan
 from typing import Protocol
 
 from ..energies.protocols import Problem, norm, problem_ability
 from ..namespace import Array, array_namespace
-from ..refusals import plain_numbers, real_number
+from ..refusals import as_float, plain_numbers, real_array, real_number
 from .eigenvalues import extreme_eigenvalues
 from .fisher import Fisher
 from .model import Approximation, Curvature, Model, Root, curvature_in
@@ -55,6 +55,7 @@ __all__ = [
     "Mixture",
     "MixtureModel",
     "Weighting",
+    "weights_of_policy",
 ]
 
 SUM_TOLERANCE = 1e-12  # by which the sum of weights, rounded numbers, may miss 1
@@ -64,7 +65,7 @@ class Weighting(Protocol):
     """A policy for the weights of (1); implementations are frozen dataclasses."""
 
     def weights(self, parts: list[Model]) -> tuple[float, ...]:
-        """Return one weight >= 0 for each part, of sum 1.
+        """Return one weight >= 0 for each part, of sum 1 to rounding; NaN where there is none.
 
         Parameters
         ----------
@@ -194,6 +195,39 @@ def _checked(weights: object, n: int) -> tuple[float, ...]:
     return numbers
 
 
+def weights_of_policy(weights: object, n: int, theta: Array) -> tuple[float, ...]:
+    """Return the weights that a policy has found, with the sum 1; all are NaN if one is not finite, and the model is then, too.
+
+    Parameters
+    ----------
+    weights : tuple of float or array (n,)
+        The weights.
+    n : int
+        The number of parts.
+    theta : array (P,)
+        Its rounding unit bounds the error of the sum.
+
+    Raises
+    ------
+    ValueError
+        If there is not one real number for each part, a weight is negative, or their sum is not 1 to rounding.
+    """
+    if isinstance(weights, tuple):
+        numbers = [as_float(a) for a in weights]
+    else:
+        given = real_array("the weights of a policy", weights, {"n": n})
+        numbers = [float(given[i]) for i in range(n)]
+    alpha = [a for a in numbers if a is not None]
+    if len(alpha) != n or len(numbers) != n:
+        raise ValueError(f"the weights of a policy must be {n} numbers, one for each part; got {weights!r}")
+    if not all(map(isfinite, alpha)):
+        return (nan,) * n
+    total, eps = fsum(alpha), float(array_namespace(theta).finfo(theta.dtype).eps)
+    if min(alpha) < 0 or abs(total - 1) > max(SUM_TOLERANCE, 16 * n * eps):
+        raise ValueError(f"the weights of a policy must be >= 0 and have the sum 1, got {alpha}")
+    return tuple(a / total for a in alpha)
+
+
 class MixtureModel(Approximation):
     """A model with the curvature (1). Energy and gradient are those of the first part with a residual, or of the first.
 
@@ -202,7 +236,7 @@ class MixtureModel(Approximation):
     parts : list of Model
         The models of ``G_i``.
     weights : tuple of float or Weighting
-        The weights, or what determines them.
+        The weights, or what determines them; the model is NaN where they are.
     """
 
     def __init__(self, parts: list[Model], weights: tuple[float, ...] | Weighting) -> None:
@@ -212,7 +246,7 @@ class MixtureModel(Approximation):
         self.parts, self._given = parts, weights
         used, some = parts, all  # of a policy any part may have the weight 0
         if isinstance(weights, tuple):
-            used, some = [part for part, a in zip(parts, weights, strict=True) if a > 0], any
+            used, some = [part for part, a in zip(parts, weights, strict=True) if a != 0], any
         self.definite = all(part.definite for part in used)
         self.in_range = self.definite and some(part.in_range for part in used)
 
@@ -220,8 +254,9 @@ class MixtureModel(Approximation):
     def used(self) -> list[tuple[float, Model]]:
         """The weights that are not 0, with their parts."""
         given = self._given
-        weights = given if isinstance(given, tuple) else _checked(given.weights(self.parts), len(self.parts))
-        return [(a, part) for a, part in zip(weights, self.parts, strict=True) if a > 0]
+        if not isinstance(given, tuple):
+            given = weights_of_policy(given.weights(self.parts), len(self.parts), self.theta)
+        return [(a, part) for a, part in zip(given, self.parts, strict=True) if a != 0]
 
     def apply(self, v: Array) -> Array:
         """Return G v of (1), (P,)."""

@@ -25,12 +25,23 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from ..description import found
 from ..energies.linear import Diagonal, LinearPart
 from ..energies.protocols import Problem, linear_part, problem_ability
 from ..namespace import Array, array_namespace, copied, read_only
-from ..refusals import real_array
+from ..refusals import real_array, real_scalar
 
-__all__ = ["Approximation", "Curvature", "Model", "Remembering", "Root", "curvature_in", "decrease", "picked"]
+__all__ = [
+    "Approximation",
+    "Curvature",
+    "Model",
+    "Remembering",
+    "Root",
+    "curvature_in",
+    "decrease",
+    "memory_of",
+    "picked",
+]
 
 
 class Root(NamedTuple):
@@ -387,6 +398,29 @@ class Remembering(Curvature, Protocol):
         memory : tuple of arrays
             From `update`, of the shapes of `start`.
         """
+
+
+def memory_of(name: str, value: Any, theta: Array, like: tuple[Array, ...] | None = None) -> tuple[Array, ...]:
+    """Return a memory, arrays of any shapes, or raise ValueError unless it is a tuple of arrays of the dtype of theta.
+
+    Parameters
+    ----------
+    name, value : str, object
+        What returned it, for the message, and the given value. NaN is let through, which becomes a status of a run.
+    theta : array (P,)
+        Parameters.
+    like : tuple of arrays, optional
+        The memory before, whose shapes must be kept.
+    """
+    if not isinstance(value, tuple) or (like is not None and len(value) != len(like)):
+        wanted = "" if like is None else f"{len(like)} "
+        raise ValueError(f"{name} must return a tuple of {wanted}arrays, got {found(value)}")
+    kept = []
+    for i, a in enumerate(value):
+        label, shape = f"{name}()[{i}]", getattr(a, "shape", ()) if like is None else like[i].shape
+        axes = {f"n{k}": n for k, n in enumerate(shape)}
+        kept.append(real_array(label, a, axes, theta.dtype, of="theta") if shape else real_scalar(label, a, theta))
+    return tuple(kept)
 
 
 def curvature_in(name: str, value: Any) -> None:

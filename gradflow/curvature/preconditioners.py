@@ -16,10 +16,11 @@ serves every nu.
 
   .. math:: \kappa \le \frac{\mu_k + \nu + |E|}{\nu}.                                                    \tag{2}
 
-  A rank of twice the effective dimension ``tr A (A + nu I)^{-1}`` keeps its mean bounded by a number.
+  With ``k = 2 ceil(1.5 d) + 1`` Gaussian vectors, for the effective dimension ``d = tr A (A + nu I)^{-1}``, its mean is below 28,
+  whatever P is.
 
-Source: Frangella, Tropp & Udell, SIAM J. Matrix Anal. Appl. 44 (2023) 718, equation (5.3) for (1), and Proposition 5.3
-for (2).
+Source: Frangella, Tropp & Udell, SIAM J. Matrix Anal. Appl. 44 (2023) 718, equation (5.3) for (1), Proposition 5.3
+for (2), and Theorem 5.1 for the rank.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ the gradient may be noise.
 In `gradflow.solve` with batches, ``f_0``, ``f_d`` and m are those of the batch of the step. The noise of the two energies is
 the same, and cancels from their difference to first order.
 
-The decrease of the estimate is certain in each accepted step. The minimiser is no worse than the Cauchy point. With an
-upper bound kappa of the eigenvalues of G in D, an accepted trial therefore has
+What is certain, for each step with ``dt = 1``, is a decrease of the estimate. The minimiser is no worse than the Cauchy point, so
+that an accepted trial with ``kappa`` an upper bound of the eigenvalues of G in D has
 
 .. math:: f_0 - f_d \ge \eta_1\,\tfrac12\,|g|_{D^{-1}} \min\Bigl(\frac{|g|_{D^{-1}}}{\kappa}, \delta\Bigr)
                     \ge c\,\delta^2, \qquad c = \tfrac12\,\eta_1\eta_2 \min\Bigl(\frac{\eta_2}{\kappa}, 1\Bigr).  \tag{2}
@@ -23,10 +23,14 @@ Without noise the estimates are the energy, and ``delta_n`` tends to 0, with or 
 .. math:: (1 - \gamma^{-2}) \sum_{n} \delta_n^2
           \le \delta_0^2 + (\gamma^2 - \gamma^{-2})\,\frac{E(\theta^0) - \inf E}{c}.                      \tag{3}
 
-With noise, convergence is almost sure if models and estimates are accurate often enough: to order ``delta^2`` for the
-energy and delta for the gradient, with probabilities above a bound. Batches of a fixed size do not have this accuracy
-for small delta. That theorem is proved in the source, and not here. It is a first-order result: where ``g = 0`` no
-trial is accepted, so that a saddle is not left.
+A step ``dt <= 1`` goes to ``dt d``. The model decreases by at least ``dt^2 (m(0) - m(d))`` there, since ``(g, d)_M <= 0``: (2) and (3)
+hold with ``dt^2 c`` for c. Beyond ``dt = 1`` nothing follows. Where the trial rounds to theta, (2) holds to rounding, and the
+radius changes by (1) as elsewhere.
+
+With noise, convergence is almost sure if models and estimates are accurate often enough: to order ``delta^2`` for the energy
+and delta for the gradient, with probabilities above a bound. Batches of a fixed size do not have this accuracy for small
+delta. That theorem is of the source, and it is not proved here. It is one of first order: with ``g = 0`` no trial is accepted,
+at a saddle either.
 
 Source: Chen, Menickelly & Scheinberg, Math. Program. 169 (2018) 447, Algorithm 1 (STORM); Bandeira, Scheinberg & Vicente,
 SIAM J. Optim. 24 (2014) 1238.

@@ -207,6 +207,11 @@ class DenseLeastSquares(SplitEnergy):
         """Calls of the functions so far; those for a J by differences or the complex step count as of the residual."""
         self._lengths: dict[int, int] = {}
 
+    @property
+    def hvp_given(self) -> bool:
+        """Whether `hvp` was given."""
+        return self._hvp is not None
+
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M, a 0-d array."""
         return weighted_dot(self.mass, u, v)
@@ -350,7 +355,7 @@ class DenseLeastSquares(SplitEnergy):
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""
-        options = (("weights", self.weights), ("loss", self.loss), ("names", self.names))
+        options = (("hvp", self._hvp), ("weights", self.weights), ("loss", self.loss), ("names", self.names))
         given = {name: value for name, value in options if value is not None}
         return {
             "problem": "DenseLeastSquares",

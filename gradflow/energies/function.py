@@ -99,6 +99,11 @@ class FunctionProblem(SplitEnergy):
         """Whether `hvp` was given, or a derived class defines `nonlinear_hvp`."""
         return self._hvp is not None or type(self).nonlinear_hvp is not FunctionProblem.nonlinear_hvp
 
+    @property
+    def hvp_given(self) -> bool:
+        """Whether `hvp` was given."""
+        return self._hvp is not None
+
     def nonlinear_energy(self, theta: Array) -> Array:
         """Return F(theta), a 0-d array of the dtype of theta.
 
@@ -147,6 +152,7 @@ class FunctionProblem(SplitEnergy):
         return {
             "problem": "FunctionProblem",
             "energy": describe(self._energy),
+            **({} if self._hvp is None else {"hvp": describe(self._hvp)}),
             "inner": describe(self._inner),
             "mass": describe(self.mass),
             "linear": describe(self.linear),

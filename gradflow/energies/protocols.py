@@ -368,6 +368,8 @@ class ProblemAbilities:
     """The energy part L of equation (2); the ``nonlinear_*`` methods are then those of F."""
     has_hvp: bool = True
     """Whether the method ``hvp`` can be called; schemes that need it refuse a problem where it cannot."""
+    hvp_given: bool = False
+    """Whether the method ``hvp`` calls a function that was handed over, which only its values identify."""
     mass: Array | float | None = None
     """The diagonal of the inner product, a number or (P,); None if it is not diagonal or not known."""
     residual_scale: float = 1.0

@@ -15,6 +15,7 @@ from ..description import describe, found
 from ..namespace import Array, array_namespace
 from ..refusals import real_array, real_number, real_scalar
 from .linear import Diagonal, LinearPart, Zero, add, as_linear_part
+from .probes import probe_vectors
 from .protocols import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient, problem_ability
 from .split import SplitEnergy
 
@@ -27,7 +28,7 @@ class SumOfEnergies(SplitEnergy):
     Parameters
     ----------
     terms : sequence of Problem
-        The ``E_i``, with one inner product, that of the first. They are problems of your own or of the library, such as the
+        The ``E_i``, with one inner product, that of the first; where it is no known diagonal, two vectors compare it. They are problems of your own or of the library, such as the
         losses of groups of samples, ``problem.batch(rows)``. Their energy parts are numbers or diagonal.
     weights : sequence of float, optional
         The ``w_i > 0``; 1 by default.
@@ -35,8 +36,9 @@ class SumOfEnergies(SplitEnergy):
     Raises
     ------
     ValueError
-        If there is no term, a term is no problem, its diagonal inner product is not that of the first term, its energy part is
-        not diagonal, or the weights are not one positive number for each term.
+        If there is no term, a term is no problem, its inner product is not that of the first term, its energy part is not
+        diagonal, or the weights are not one positive number for each term. Inner products that are no known diagonals are
+        compared at the first gradient.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class SumOfEnergies(SplitEnergy):
             if not _same(problem_ability(term, "mass"), self.mass):
                 raise ValueError("terms must have one inner product, got another `mass` than that of the first term")
         self.linear: LinearPart = Zero()
+        self._compared: set[int] = set()
         for term, w in zip(terms, self.weights, strict=True):
             self.linear = add(self.linear, _scaled(linear_part(term), w))
 
@@ -88,11 +91,28 @@ class SumOfEnergies(SplitEnergy):
     def term_energies_and_gradients(self, theta: Array) -> tuple[Array, Array]:
         """Return the ``F_i``, (m,), and their gradients with respect to `inner`, (m, P), at theta (P,)."""
         xp, F, g = array_namespace(theta), list[Array](), list[Array]()
+        self._compare_inner(theta)
         for w, term in zip(self.weights, self.terms, strict=True):
             F_i, g_i = nonlinear_energy_and_gradient(term, theta)
             F.append(w * real_scalar("the energy of a term", F_i, theta))
             g.append(w * real_array("the gradient of a term", g_i, {"P": theta.shape[0]}, theta.dtype, of="theta"))
         return xp.stack(F), xp.stack(g)
+
+    def _compare_inner(self, theta: Array) -> None:
+        """Raise ValueError unless the terms have one inner product on two vectors, once for each length of theta."""
+        P = theta.shape[0]
+        if self.mass is not None or P in self._compared:
+            return
+        u, v = probe_vectors(theta)
+        tol = float(array_namespace(theta).finfo(theta.dtype).eps) ** 0.5
+        first = [float(self.terms[0].inner(*pair)) for pair in ((u, u), (u, v), (v, v))]
+        for term in self.terms[1:]:
+            other = [float(term.inner(*pair)) for pair in ((u, u), (u, v), (v, v))]
+            if not all(abs(a - b) <= tol * max(first[0], first[2]) for a, b in zip(first, other, strict=True)):
+                raise ValueError(
+                    f"terms must have one inner product, got (u, u), (u, v), (v, v) = {other} for a term, and {first} for the first"
+                )
+        self._compared.add(P)
 
     def nonlinear_energy(self, theta: Array) -> Array:
         """Return the sum of the ``F_i``, 0-d."""

@@ -14,18 +14,21 @@ import numpy as np
 from ..description import describe
 from ..energies.linear import Diagonal, LinearPart, Shift, Zero
 from ..energies.probes import probe_vectors
-from ..energies.protocols import Problem, norm
+from ..energies.protocols import Problem, norm, problem_ability
 from ..namespace import Array, array_namespace, is_number, is_numpy
 from ..schemes.protocols import Scheme
 from .batches import parts
-from .loop import Run
+from .loop import Run, terms_of
 from .solution import Solution
+from .states import own_state, read_only_state, same_vector
 from .steps import Schedule, hashed
 
 __all__ = ["configuration", "continued", "probe"]
 
 NEARBY = 0.01
 """Distance of the second probed point from theta0, relative to the largest entry of theta0."""
+MOST_STEPS = 10
+"""Steps that are tried for the first that moves theta."""
 TOLERANCE, TOLERANCE_FLOAT32 = 1e-10, 1e-4
 """Relative differences up to which two probes count as the same.
 
@@ -69,7 +72,8 @@ def probe(run: Run, linear: Iterable[tuple[str, LinearPart]]) -> dict[str, Any]:
     """Return numbers that identify functions of the user, which have no identity outside their process.
 
     They are the energy and the norm of the gradient at theta0 and at a second point near it. To these are added values
-    of operators, the first size of a user's step control, and the first step of a user's scheme or problem. One point
+    of operators, a product with a second derivative that was given, the first size of a user's step control, and the first
+    step that moves theta of a scheme or problem with a part of the user's. One point
     is not enough: a least-squares energy at theta0 = 0 does not change when the data are permuted. The second point is
     the same in every process, and has no symmetry. It costs one energy and gradient of all samples.
 
@@ -101,13 +105,29 @@ def probe(run: Run, linear: Iterable[tuple[str, LinearPart]]) -> dict[str, Any]:
     dt = float(run.controller.propose(run.control, 0))
     if not type(run.controller).__module__.startswith("gradflow."):
         numbers["dt"] = [dt]
+    for n, term in enumerate(terms_of(problem)):
+        if problem_ability(term, "hvp_given"):
+            try:
+                numbers[f"hvp of term {n}"] = size(term.hvp(theta0, u))
+            except Exception:  # the run itself will say, if it calls it
+                numbers[f"hvp of term {n}"] = [nan, nan]
     if run.foreign:
         first_part = next(parts(problem, None, None, 0, 1))
         try:
-            numbers["first step"] = size(run.scheme.step(first_part, run.state, dt).theta - theta0)
+            numbers["first step"] = size(_first_step(run, first_part, dt) - theta0)
         except Exception:  # the run itself will say
             numbers["first step"] = [nan, nan]
     return numbers
+
+
+def _first_step(run: Run, problem: Problem, dt: float) -> Array:
+    """Return theta, (P,), after the first step that moves it: what is rejected shows nothing of a scheme."""
+    state = run.state
+    for _ in range(MOST_STEPS):
+        state = read_only_state(own_state(run.scheme.step(problem, state, dt)))  # it may use its arrays again
+        if not same_vector(state.theta, run.state.theta):
+            break
+    return state.theta
 
 
 def _values(problem: Problem, theta: Array) -> tuple[float, float]:

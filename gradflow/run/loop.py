@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from math import inf, isfinite, isnan, nan
 from typing import Any
@@ -14,7 +14,8 @@ import numpy as np
 
 from ..description import found
 from ..energies.protocols import Problem
-from ..namespace import Array
+from ..energies.terms import SumOfEnergies
+from ..namespace import Array, is_array
 from ..refusals import real_number
 from ..schemes.protocols import AuxiliaryScheme, Chaining, Scheme, scheme_ability
 from ..schemes.state import reset
@@ -27,7 +28,7 @@ from .states import check_state, is_finite, leaves, own_state, read_only_state, 
 from .steps import Attempt, Controller, Schedule, Verdict, hashed
 from .stopping import Ending, Tolerance, standstill, unheld
 
-__all__ = ["Run"]
+__all__ = ["Run", "terms_of"]
 
 GOOD = (Status.DONE, Status.CONVERGED, Status.STAGNATED)
 """Statuses that a number that is not finite overrides."""
@@ -136,13 +137,8 @@ class Run:
 
     @cached_property
     def foreign(self) -> bool:
-        """Whether scheme or problem are not the library's, so that they may use arrays again that they have returned."""
-        kinds: list[type] = [type(self.problem)]
-        scheme: Any = self.scheme
-        while scheme is not None:
-            kinds += [type(scheme), *(type(part) for part in vars(scheme).values() if hasattr(part, "__dict__"))]
-            scheme = scheme_ability(scheme, "base")
-        return not all(kind.__module__.startswith("gradflow.") for kind in kinds)
+        """Whether scheme, problem or a part of one, however deep, is not the library's, so that it may use arrays again."""
+        return not all(kind.__module__.startswith("gradflow.") for kind in _kinds(self.scheme, self.problem))
 
     def take_up(self, kept: Solution) -> None:
         """Continue from the end of a stored run.
@@ -449,6 +445,34 @@ class Run:
             state.theta, state, history, status, "; ".join([message, *notes]), self.config, self.done, self.clock, self.cpu,
             best, tuple(self.snapshots), notes, self.rejected, self.unsolved, self.control, resume, self.problem,
         )  # fmt: skip
+
+
+def terms_of(problem: Any) -> Iterator[Any]:
+    """Yield a problem and, of a sum, its terms, those of sums among them too.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    """
+    yield problem
+    for term in problem.terms if isinstance(problem, SumOfEnergies) else ():
+        yield from terms_of(term)
+
+
+def _kinds(scheme: Any, problem: Any) -> Iterator[type]:
+    """Yield the types of a scheme and a problem, and of their parts: fields of dataclasses, entries of tuples, terms of sums."""
+    yield from map(type, terms_of(problem))
+    parts = [scheme]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, (tuple, list)):
+            parts.extend(part)
+        elif is_dataclass(part):
+            yield type(part)
+            parts.extend(getattr(part, f.name) for f in fields(part))
+        elif part is not None and not isinstance(part, (str, int, float)) and not is_array(part):
+            yield type(part)
 
 
 def _checked(verdict: Any) -> Verdict:

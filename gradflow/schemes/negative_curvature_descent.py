@@ -15,7 +15,7 @@ by at least
 The length of (2) maximises the bound among all steps along v if ``(g, v)_M = 0``. A vector v that is no eigenvector will do: (1)
 is what (3) needs.
 
-The Hessian may be one of differences of gradients (`gradflow.curvature.GradientDifferences`), with the error e of
+The Hessian may be one of differences of gradients (`gradflow.curvature.GradientDifferences`), with an error of at most e in
 ``(v, H v)_M``. Then lambda is the value that was found plus e, so that (3) holds as it stands.
 
 With a bound eps of the gradient, (2) is taken where ``|g|_M <= eps`` and ``lambda < -sqrt(rho eps)``, with the Ritz vector of
@@ -26,7 +26,10 @@ the Lanczos process (`gradflow.curvature.eigenvalues`). Otherwise the step is
 
 if g has the Lipschitz constant K. With ``dt = 1 / K`` a run meets at most ``2 K (E^0 - min E) / eps^2`` gradients that are not
 small and makes at most ``3 (E^0 - min E) (rho / eps^3)^{1/2} / 2`` steps (2). From where neither is left to do, the point is
-stationary to second order, `gradflow.stationarity`, up to the probability with which the Lanczos process fails; (4) goes on.
+stationary to second order, `gradflow.stationarity`, up to the probability with which the Lanczos process fails; (4) goes on. With
+differences of gradients, less is known: ``(v, H v)_M >= -sqrt(rho eps) - 2 e`` for the vector that was found, and
+``-sqrt(rho eps) - 2 (1 + (2 k)^{1/2}) e`` for all unit vectors in its Krylov space of k products, by (3) of
+`gradflow.curvature.gradient_differences`. A radius with ``e`` well below ``sqrt(rho eps)`` makes the difference small.
 
 The alternating method asks for an eigenvalue at every theta, whatever the gradient. A step is (2), if
 ``lambda < -sqrt(rho eps)``, and from there (4), with the gradient of the point that (2) has reached:

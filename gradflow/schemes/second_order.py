@@ -39,7 +39,8 @@ its eigenvector may take the place of d (`gradflow.curvature.escape`).
 
 Close to a minimum, both decreases are rounding errors of E. Where neither exceeds ``64 eps |E|``, a trial that does not
 increase E is accepted, whatever the ratio. The rounding errors of a sum of squares may be larger: where a trial is rejected whose
-predicted decrease is below ``eps^{1/2} |E|``, they are measured (`gradflow.energies.derivatives.rounding_of_squares`). A trial that rounds to theta itself leaves the state as it is.
+predicted decrease is below ``eps^{1/2} |E|``, they are measured (`gradflow.energies.derivatives.rounding_of_squares`). A trial that rounds to theta itself leaves the state as it is, but for
+a globalisation with a test of its own.
 
 ===========  =============  =====
 symbol       code           shape
@@ -71,7 +72,7 @@ from ..curvature.gauss_newton import GaussNewton
 from ..curvature.globalization import Control, Damping, Direct, Globalization, Judging, NielsenDamping, TrustRegion
 from ..curvature.line_search import Found
 from ..curvature.metric import Identity, Metric
-from ..curvature.model import Curvature, Model, Remembering, decrease
+from ..curvature.model import Curvature, Model, Remembering, decrease, memory_of
 from ..curvature.pcg import PCG
 from ..curvature.spectral import SOLVERS, SPECTRA, Floor, Step, minimise
 from ..description import found
@@ -259,7 +260,9 @@ class SecondOrder:
             active = self.bounds.active(theta)
         none = SecondOrderState(theta, Control(zero, zero), self.metric.start(theta), *(zero for _ in range(14)))
         none = none._replace(active=active)
-        return none._replace(memory=self.curvature.start(theta)) if isinstance(self.curvature, Remembering) else none
+        if not isinstance(self.curvature, Remembering):
+            return none
+        return none._replace(memory=memory_of("curvature.start", self.curvature.start(theta), theta))
 
     @property
     def _direct(self) -> tuple[str, ...]:
@@ -341,7 +344,7 @@ class SecondOrder:
             accepted = self.globalization.accepts(model, new, D, control.size, ratio)
             judged = ratio if accepted else zero - 1
         theta = trial if accepted else state.theta
-        if not still:
+        if not still or isinstance(self.globalization, Judging):  # theta itself may not pass its test
             control = _control("after", self.globalization.after(control, step, judged))
         after = SecondOrderState(
             theta, control, weights, size,
@@ -423,7 +426,8 @@ class SecondOrder:
         if not isinstance(self.curvature, Remembering):
             return plain, memory
         if "remembered" not in plain.forms:
-            memory = self.curvature.update(plain, memory) if fresh else memory
+            if fresh:
+                memory = memory_of("curvature.update", self.curvature.update(plain, memory), plain.theta, memory)
             plain.forms["remembered"] = self.curvature.remembered(plain, memory), memory
         kept: tuple[Model, tuple[Array, ...]] = plain.forms["remembered"]
         return kept

@@ -113,8 +113,14 @@ def _covariance(model: GaussNewtonModel, kind: str, fixed: Array | None = None) 
     places = xp.where(fixed, found.matrix.shape[0], xp.cumulative_sum(xp.astype(~fixed, xp.int64)) - 1)
     wide = found.matrix
     for axis in (0, 1):
-        wide = xp.take(xp.concat([wide, 0 * xp.take(wide, places[:1] * 0, axis=axis)], axis=axis), places, axis=axis)
-    return found._replace(matrix=wide, standard_errors=xp.sqrt(xp.linalg.diagonal(wide)))
+        wide = _widened(wide, places, axis)
+    return found._replace(matrix=wide, standard_errors=_widened(found.standard_errors, places, 0))
+
+
+def _widened(A: Array, places: Array, axis: int) -> Array:
+    """Return the entries of A along an axis in the places of the parameters, 0 where the place is beyond the last one."""
+    xp = array_namespace(A)
+    return xp.take(xp.concat([A, xp.zeros_like(xp.take(A, places[:1] * 0, axis=axis))], axis=axis), places, axis=axis)
 
 
 def _of_free(model: GaussNewtonModel, kind: str, free: Array | None) -> Covariance:

@@ -240,9 +240,13 @@ def test_a_step_to_a_bound_lands_on_it():
 def test_a_part_of_each_step_ends_on_the_bound_too(method):
     problem = gf.DenseLeastSquares(lambda t: np.array([t[0] - 7.0, t[1] - 1.0]))
     stop = gf.Tolerance(gradient=1e-9)
-    run = gf.solve(problem, method(bounds=gf.Bounds(-1.0, 5.0)), np.ones(2) / 3, dt=0.5, steps=200, stop=stop)
-    assert run.status is gf.Status.CONVERGED
-    assert run.theta[0] == 5.0
+    for upper in (
+        5.0,
+        np.nextafter(5.0, 6.0),
+    ):  # half of the last distance rounds up to the first one, and to zero for the other
+        run = gf.solve(problem, method(bounds=gf.Bounds(-1.0, upper)), np.ones(2) / 3, dt=0.5, steps=200, stop=stop)
+        assert run.status is gf.Status.CONVERGED
+        assert run.theta[0] == upper
 
 
 UNITS = [2.0**k for k in (0, -10, -30, -40, 30)]
@@ -283,6 +287,19 @@ def test_a_tolerance_in_a_box_narrower_than_itself_is_one_on_the_gradient():
     )
     assert held.status is gf.Status.STAGNATED
     assert "gradient has norm 1.31e+09" in held.message
+
+
+def test_a_held_parameter_does_not_excuse_the_gradient_of_another():
+    """The gradient is 1e6 for a parameter at its bound and 1e-3 for one that a tiny dt keeps in place."""
+    slopes, statuses = np.array([1e6, 1e-3, 0.0]), []
+    for kept in (slice(0, 3), slice(1, 3)):
+        lower, upper, c = np.array([0, 0, 1e6])[kept], np.array([1, 1e-20, 1e6])[kept], slopes[kept]
+        linear = gf.FunctionProblem(lambda t, c=c: 1 + c @ t, lambda t, c=c: 0 * t + c, lambda t, v: 0 * v)
+        start = np.array([0, 0.5e-20, 1e6])[kept]
+        statuses.append(
+            gf.solve(linear, gf.TrustRegion(bounds=gf.Bounds(lower, upper)), start, dt=1e-300, steps=20).status
+        )
+    assert statuses == [gf.Status.STAGNATED, gf.Status.STAGNATED]
 
 
 def test_a_zero_step_in_a_narrow_box_is_no_end_of_the_model():
@@ -527,6 +544,26 @@ def test_a_fit_within_bounds_is_that_of_scipy(name, loss):
         np.testing.assert_array_equal(
             ends[0].active, np.where(end.theta == lower, -1, np.where(end.theta == upper, 1, 0))
         )
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_a_fit_without_tolerances_ends_at_a_stationary_point_and_needs_nothing_outside(name):
+    lower, upper = BOXES[name]
+
+    def residual(p):
+        outside = np.max(np.abs(p - np.clip(p, lower, upper)))
+        assert outside <= 1e-6  # rounding errors of a sum of squares are measured next to theta
+        return np.full(40, np.nan) if outside > 0 else p[0] * np.exp(-p[1] * X) + p[2] - Y
+
+    def jacobian(p):
+        return np.stack([np.exp(-p[1] * X), -p[0] * X * np.exp(-p[1] * X), np.ones(40)], axis=1)
+
+    problem = gf.DenseLeastSquares(residual, jacobian)
+    end = gf.solve(
+        problem, gf.LevenbergMarquardt(bounds=gf.Bounds(lower, upper)), np.clip(START, lower, upper), steps=200
+    )
+    assert end.status is gf.Status.DONE
+    assert "stationary" in end.message
 
 
 @pytest.mark.parametrize("kind", ["gauss-newton", "sandwich"])

@@ -3,7 +3,7 @@ r"""Bounds on single parameters: the step of a trust region that leaves no box.
 The problem is ``min E(theta)`` in ``l <= theta <= u``. The inner product and the metric D are diagonal, so that the nearest
 point of the box, in either length, is found entry by entry:
 
-.. math:: P(\theta)_i = \min(\max(\theta_i, l_i), u_i).                                                 \tag{1}
+.. math:: \Pi(\theta)_i = \min(\max(\theta_i, l_i), u_i).                                               \tag{1}
 
 A point is stationary if and only if its *reduced gradient* vanishes,
 
@@ -32,22 +32,23 @@ The stages end at the sphere, or where the free gradient (5) of the model is a r
 convex and ``|s|_D < delta``, s minimises it in the box. On the sphere, s minimises over the parameters that are at no bound; those at
 a bound were chosen by the Cauchy stages and are not reconsidered, so that s may be no minimiser in box and ball. The first Cauchy
 stage alone gives the decrease that convergence to stationary points needs. Where no bound is met, s is the step of the trust
-region: (4) has no fixed parameters. So it is where the first gradient is free of descent and G may be indefinite: the face stage is
-then made without a Cauchy stage, and leaves a saddle in the parameters that are at no bound.
+region: (4) has no fixed parameters. At a stationary point whose G may be indefinite there is no Cauchy stage, and the first face stage
+leaves a saddle along the parameters that are at no bound.
 
 A run is measured by the *free gradient*, g without the entries that a bound holds,
 
-.. math:: f_i = \begin{cases} 0 & \theta_i = l_i,\; g_i > 0 \;\text{ or }\; \theta_i = u_i,\; g_i < 0, \\
-                 g_i & \text{otherwise.} \end{cases}                                                      \tag{5}
+.. math:: g^{\mathrm f}_i = \begin{cases} 0 & \theta_i = l_i,\; g_i > 0 \;\text{ or }\; \theta_i = u_i,\; g_i < 0, \\
+                                g_i & \text{otherwise.} \end{cases}                                                      \tag{5}
 
 It vanishes exactly where (2) does, and has the units of the gradient. An entry of (2) never exceeds the width of the box, and is small
 everywhere in a narrow one. (5) asks for theta on a bound to the last bit: full steps land there, while those of ``dt < 1`` take until
-the distance is a rounding error of theta.
+the distance is a rounding error of theta, which it never is of a bound at zero.
 
 =======  ============  ======
 symbol   code          shape
 =======  ============  ======
 l, u     lower, upper  (P,)
+g^f      free          (P,)
 s        s             (P,)
 D        D             (P,)
 delta    radius        float
@@ -497,8 +498,6 @@ def bounded_step(
         at = box.cauchy_stage(at) if moves else at
         free = (at.s > box.low) & (at.s < box.high)
         if not bool(xp.any(free)):
-            if not moves:
-                break
             continue
         fixed = box.place(s := xp.where(free, box.zero, at.s), box.product(s))
         left = sqrt(max(radius**2 - box.length(s) ** 2, 0.0))

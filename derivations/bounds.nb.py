@@ -21,7 +21,7 @@ import numpy as np
 import sympy as sp
 
 import gradflow as gf
-from gradflow.curvature.bounds import bounded_step, projected, reduced_gradient
+from gradflow.curvature.bounds import bounded_step, free_gradient, projected, reduced_gradient
 from gradflow.curvature.spectral import minimise
 from gradflow.curvature.subproblem import trust_region
 from gradflow.proofs import check, follows
@@ -91,6 +91,29 @@ def solvability():
         assert follows(g * value >= value**2, [*BOX, *conditions])
         assert follows(l <= theta - value, [*BOX, *conditions])
         assert follows(theta - value <= u, [*BOX, *conditions])
+
+
+# %% [markdown]
+# ## What a run is measured by
+#
+# The reduced gradient characterises stationarity, and is no measure of it: $|\theta - \Pi(\theta - g)| \le u - l$ whatever g is. The
+# free gradient f, which is g without the entries that a bound holds, vanishes at the same points and is never smaller.
+
+
+# %%
+@check("decision procedure", EVERY)
+def the_free_gradient_vanishes_where_the_reduced_one_does():
+    """f = 0 if and only if the reduced gradient is 0, which is at most |f|, of its sign, and at most the width of the box."""
+    for conditions, f in ways(lambda: free_gradient(theta, g, l, u)):
+        assert f in (0, g)
+        for others, value in ways(lambda: reduced_gradient(theta, g, l, u)):
+            known = [*BOX, *conditions, *others]
+            assert follows(sp.Eq(f, 0), [sp.Eq(value, 0), *known])
+            assert follows(sp.Eq(value, 0), [sp.Eq(f, 0), *known])
+            assert follows(value**2 <= f**2, known)
+            assert follows(f * value >= 0, known)
+            assert follows(value <= u - l, known)
+            assert follows(l - u <= value, known)
 
 
 # %% [markdown]

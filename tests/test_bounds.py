@@ -7,9 +7,11 @@ import pytest
 from scipy.optimize import least_squares, minimize
 
 import gradflow as gf
-from gradflow.curvature.bounds import bounded_step
+from gradflow.curvature.bounds import SUFFICIENT, _Box, _shares, bounded_step
 from gradflow.curvature.spectral import minimise
 from gradflow.curvature.subproblem import trust_region
+from gradflow.curvature.truncated import cauchy_point
+from gradflow.run.fit import covariance
 from smooth_problems import SPLITS, double_well, smooth_problem
 
 C = gf.curvature
@@ -116,6 +118,110 @@ def test_a_step_that_meets_no_bound_is_that_of_the_trust_region(split):
                 assert step.boundary == free.boundary
 
 
+def convex_quadratic(rng, P, narrow=2.0):
+    """Return A, positive definite with eigenvalues of 10^-narrow to 10^narrow, and b."""
+    Q = np.linalg.qr(rng.standard_normal((P, P)))[0]
+    A = Q @ np.diag(10 ** rng.uniform(-narrow, narrow, P)) @ Q.T
+    return (A + A.T) / 2, rng.standard_normal(P)
+
+
+def test_a_convex_model_is_minimised_in_the_box_or_on_a_face_of_it_and_the_sphere():
+    on_sphere = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        A, b = convex_quadratic(rng, 3)
+        lower, upper = -rng.exponential(0.3, 3), rng.exponential(0.3, 3)
+        D, radius = 10 ** rng.uniform(-1, 1, 3), 10 ** rng.uniform(-1.5, 1)
+        step = bounded_step(C.Hessian().at(quadratic(A, b), np.zeros(3)), D, gf.Bounds(lower, upper), radius)
+        s, slope = step.d, A @ step.d - b
+        if step.length < radius * (1 - 1e-9):
+            np.testing.assert_allclose(s, minimiser_by_enumeration(A, b, lower, upper), rtol=0, atol=1e-9)
+        else:
+            on_sphere += 1
+            free = (s > lower) & (s < upper)  # there the slope is -nu D s with one nu >= 0
+            nu = -(slope[free] @ s[free]) / (s[free] @ (D[free] * s[free])) if np.any(free) else 0.0
+            np.testing.assert_allclose(slope[free], -nu * D[free] * s[free], rtol=0, atol=1e-7 * np.abs(b).max())
+            assert nu >= 0
+    assert on_sphere > 50
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_cauchy_stage_without_bounds_is_the_cauchy_point(split):
+    for seed in range(20):
+        problem, theta = smooth_problem(split, seed=seed)
+        D = np.random.default_rng(seed).uniform(0.2, 3, 4)
+        for curvature in (C.Hessian(), C.GaussNewton()):
+            for radius in (0.05, 50.0):
+                model = curvature.at(problem, theta)
+                box = _Box(model, D, gf.Bounds(), radius)
+                found, wanted = box.cauchy_stage(box.place(box.zero, box.zero)), cauchy_point(model, D, radius)
+                np.testing.assert_allclose(found.s, wanted.d, rtol=1e-12, atol=0)
+                np.testing.assert_allclose(found.decrease, -wanted.slope - wanted.bend / 2, rtol=1e-9)
+
+
+def test_a_stage_takes_a_decrease_of_a_hundredth_of_the_slope():
+    """On E = t^2/2 - t from 0, the step beta decreases E by the share 1 - beta / 2 of beta times the slope."""
+    model = C.Hessian().at(quadratic(np.eye(1), np.ones(1)), np.zeros(1))
+    box = _Box(model, None, gf.Bounds(), 10.0)
+    start = box.place(box.zero, box.zero)
+    for beta, taken in ((1.979, True), (1.981, False)):
+        found = box.search(start, np.ones(1), iter([beta]))
+        np.testing.assert_array_equal(found.s, beta if taken else 0.0)
+    assert SUFFICIENT == 0.01
+
+
+def test_a_projected_search_to_the_minimiser_of_a_face_reaches_a_bound():
+    """In a narrow valley, the projection of a longer way increases the model: the way to the first bound is then taken."""
+    only_the_first_bound = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        A, b = convex_quadratic(rng, 3, narrow=3.0)
+        way = np.linalg.solve(A, b)
+        bound = np.abs(way) * rng.uniform(0.05, 1.5, 3)
+        box = _Box(C.Hessian().at(quadratic(A, b), np.zeros(3)), None, gf.Bounds(-bound, bound), 1e9)
+        start = box.place(box.zero, box.zero)
+        nearest = box.nearest(start, way)
+        if nearest < 1:
+            found = box.search(start, way, _shares(nearest))
+            np.testing.assert_allclose(np.max(np.abs(found.s) / bound), 1, rtol=1e-14)
+            only_the_first_bound += np.allclose(found.s, nearest * way, rtol=1e-14)
+    assert only_the_first_bound > 20
+
+
+SADDLE = gf.FunctionProblem(
+    lambda t: t[0] ** 2 / 2 - t[1] ** 2 / 2 + t[1] ** 4 / 4,
+    lambda t: np.array([t[0], t[1] ** 3 - t[1]]),
+    lambda t, v: np.array([v[0], (3 * t[1] ** 2 - 1) * v[1]]),
+)
+
+
+@pytest.mark.parametrize("solver", ["auto", "eigh", "lanczos"])
+@pytest.mark.parametrize("start", [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.3, -0.2]])
+def test_infinite_bounds_change_nothing_also_at_a_saddle(start, solver):
+    for stop in (None, gf.Tolerance(gradient=1e-9)):
+        free, boxed = (
+            gf.solve(SADDLE, gf.TrustRegion(bounds=bounds, solver=solver), np.array(start), steps=30, stop=stop)
+            for bounds in (None, gf.Bounds())
+        )
+        assert boxed.status is free.status
+        assert boxed.history["energy"].size == free.history["energy"].size
+        np.testing.assert_allclose(boxed.theta, free.theta, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(boxed.history["energy"], free.history["energy"], rtol=1e-9, atol=1e-12)
+
+
+def test_a_saddle_of_a_face_is_left_within_it():
+    for low, high in (([1.0, -2.0], [2.0, 2.0]), ([1.0, -1e-3], [2.0, 0.5]), ([0.0, -np.inf], [0.0, np.inf])):
+        start = np.array([low[0], 0.0])  # held by the gradient, or fixed; the other entry of the gradient is zero
+        run = gf.solve(
+            SADDLE, gf.TrustRegion(bounds=gf.Bounds(low, high)), start, steps=60, stop=gf.Tolerance(gradient=1e-9)
+        )
+        assert run.status is gf.Status.CONVERGED
+        assert run.theta[0] == low[0]
+        assert run.theta[1] in (low[1], high[1]) or abs(abs(run.theta[1]) - 1) < 1e-8
+    held = gf.solve(SADDLE, gf.TrustRegion(bounds=gf.Bounds([1.0, 0.0], [2.0, 0.0])), np.array([1.0, 0.0]), steps=12)
+    assert held.status is gf.Status.DONE  # a vertex has no face to leave along
+
+
 def test_a_step_to_a_bound_lands_on_it():
     rng = np.random.default_rng(0)
     inside, far = 10 ** rng.uniform(-3, 3, (2, 1000))
@@ -128,6 +234,96 @@ def test_a_step_to_a_bound_lands_on_it():
         np.testing.assert_array_equal(box.landed(theta, d, theta + d), goal)
         half = box.landed(theta, d, theta + 0.5 * d)  # dt = 1/2
         np.testing.assert_allclose(half, (theta + goal) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", [gf.LevenbergMarquardt, gf.TrustRegion])
+def test_a_part_of_each_step_ends_on_the_bound_too(method):
+    problem = gf.DenseLeastSquares(lambda t: np.array([t[0] - 7.0, t[1] - 1.0]))
+    stop = gf.Tolerance(gradient=1e-9)
+    for upper in (
+        5.0,
+        np.nextafter(5.0, 6.0),
+    ):  # half of the last distance rounds up to the first one, and to zero for the other
+        run = gf.solve(problem, method(bounds=gf.Bounds(-1.0, upper)), np.ones(2) / 3, dt=0.5, steps=200, stop=stop)
+        assert run.status is gf.Status.CONVERGED
+        assert run.theta[0] == upper
+
+
+UNITS = [2.0**k for k in (0, -10, -30, -40, 30)]
+
+
+@pytest.mark.parametrize("stop", [{"gradient": 1e-8}, {"gradient_relative": 1e-8}], ids=lambda stop: next(iter(stop)))
+@pytest.mark.parametrize("upper", [1.0, 0.5])
+def test_units_of_the_parameters_change_no_run(stop, upper):
+    """exp(-theta x / u) in the box [0, u] or [0, u / 2] fits exp(-0.7 x): a power of 2 for u changes no digit of theta / u."""
+    x, ends = np.linspace(0, 1, 9), []
+    for unit in UNITS:
+        problem = gf.DenseLeastSquares(
+            lambda t, unit=unit: np.exp(-t[0] / unit * x) - np.exp(-0.7 * x),
+            lambda t, unit=unit: (-x / unit * np.exp(-t[0] / unit * x))[:, None],
+        )
+        tolerance = gf.Tolerance(**{k: v / unit if k == "gradient" else v for k, v in stop.items()})
+        method = gf.LevenbergMarquardt(bounds=gf.Bounds(0.0, upper * unit))
+        ends.append(gf.solve(problem, method, np.array([0.1 * unit]), steps=60, stop=tolerance))
+    for unit, end in zip(UNITS, ends, strict=True):
+        assert end.status is gf.Status.CONVERGED
+        np.testing.assert_array_equal(end.history["energy"], ends[0].history["energy"])
+        np.testing.assert_array_equal(end.theta / unit, ends[0].theta)
+    np.testing.assert_allclose(ends[0].theta, min(upper, 0.7), rtol=1e-6)
+
+
+def test_a_tolerance_in_a_box_narrower_than_itself_is_one_on_the_gradient():
+    """The gradient at the start is 1e9, in a box of width 1e-9; `Pi(theta - g) - theta` is at most that width."""
+    x, unit = np.linspace(0, 1, 9), 1e-9
+    problem = gf.DenseLeastSquares(lambda t: np.exp(-t[0] / unit * x) - np.exp(-0.7 * x))
+    for method in (gf.LevenbergMarquardt, gf.TrustRegion):
+        run = gf.solve(
+            problem, method(bounds=gf.Bounds(0.0, unit)), np.array([0.1 * unit]), steps=200, stop=gf.Tolerance(gradient=1e-3)
+        )  # fmt: skip
+        assert run.status is gf.Status.CONVERGED
+        np.testing.assert_allclose(run.theta, 0.7 * unit, rtol=1e-6)
+    held = gf.solve(
+        problem, gf.LevenbergMarquardt(bounds=gf.Bounds(0.0, unit)), np.array([0.1 * unit]), dt=1e-300, steps=30
+    )
+    assert held.status is gf.Status.STAGNATED
+    assert "gradient has norm 1.31e+09" in held.message
+
+
+def test_a_held_parameter_does_not_excuse_the_gradient_of_another():
+    """The gradient is 1e6 for a parameter at its bound and 1e-3 for one that a tiny dt keeps in place."""
+    slopes, statuses = np.array([1e6, 1e-3, 0.0]), []
+    for kept in (slice(0, 3), slice(1, 3)):
+        lower, upper, c = np.array([0, 0, 1e6])[kept], np.array([1, 1e-20, 1e6])[kept], slopes[kept]
+        linear = gf.FunctionProblem(lambda t, c=c: 1 + c @ t, lambda t, c=c: 0 * t + c, lambda t, v: 0 * v)
+        start = np.array([0, 0.5e-20, 1e6])[kept]
+        statuses.append(
+            gf.solve(linear, gf.TrustRegion(bounds=gf.Bounds(lower, upper)), start, dt=1e-300, steps=20).status
+        )
+    assert statuses == [gf.Status.STAGNATED, gf.Status.STAGNATED]
+
+
+def test_a_zero_step_in_a_narrow_box_is_no_end_of_the_model():
+    """The step underflows, yet the gradient times theta is more than a rounding error of E; so it is without bounds."""
+    problem = gf.FunctionProblem(lambda t: 1e-160 + 1e-20 * t[0], lambda t: 0 * t + 1e-20, lambda t, v: 1e305 * v)
+    for box in (None, gf.Bounds(), gf.Bounds(0.0, 1e-150)):
+        method = gf.TrustRegion(bounds=box)
+        state = method.step(problem, method.init(problem, np.array([0.5e-150])), 1.0)
+        assert state.length == 0
+        assert state.exhausted == 0
+
+
+def test_the_free_gradient_is_the_gradient_without_the_entries_that_a_bound_holds():
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        lower, upper, theta = random_box(rng, 6)
+        theta = np.where(rng.random(6) < 0.4, np.clip(theta + rng.choice([-9, 9], 6), lower, upper), theta)
+        g, box = rng.standard_normal(6) * (rng.random(6) > 0.1), gf.Bounds(lower, upper)
+        free, reduced = box.free(theta, g), box.reduced(theta, g)
+        np.testing.assert_array_equal(free == 0, reduced == 0)
+        np.testing.assert_array_equal(free[free != 0], g[free != 0])
+        assert np.all(np.abs(reduced) <= np.abs(free))
+        inwards = np.clip(theta - 1e-9 * g, lower, upper) != theta
+        np.testing.assert_array_equal(free != 0, inwards)
 
 
 def test_numbers_bound_every_parameter():
@@ -264,6 +460,38 @@ def test_what_bounds_cannot_be_combined_with_is_refused():
         gf.solve(problem, gf.TrustRegion(bounds=box, curvature=sketched), theta, steps=1)
 
 
+def test_a_theta_that_is_no_real_vector_is_refused_by_every_method():
+    box, theta = gf.Bounds([0.5, 0.0], 1.5), np.array([0.75, 1.0])
+    calls = {
+        "around": box.around, "require": box.require, "project": box.project, "active": box.active,
+        "reduced": lambda t: box.reduced(t, theta), "free": lambda t: box.free(t, theta),
+        "landed": lambda t: box.landed(t, theta, theta),
+    }  # fmt: skip
+    for call in calls.values():
+        for wrong in (
+            [0.75, 1.0],
+            np.array(0.75),
+            np.array([1, 1]),
+            np.ones((2, 2)),
+            np.ones(2, complex),
+            np.ones(3),
+            0.75,
+        ):
+            with pytest.raises(ValueError, match=r"theta|lower|shape"):
+                call(wrong)
+    for wrong in (np.ones(1), np.ones(3), np.ones(2, np.float32), [1.0, 1.0]):
+        for call in (box.reduced, box.free):
+            with pytest.raises(ValueError, match=r"^g must"):
+                call(theta, wrong)
+        with pytest.raises(ValueError, match=r"^d must"):
+            box.landed(theta, wrong, theta)
+        with pytest.raises(ValueError, match=r"^trial must"):
+            box.landed(theta, theta, wrong)
+    for free in (box, gf.Bounds()):
+        with pytest.raises(ValueError, match=r"entry \[1\] is nan"):
+            free.require(np.array([0.75, np.nan]))
+
+
 def test_bounds_compare_by_value_and_are_copied():
     lower = np.array([0.0, 1.0])
     box = gf.Bounds(lower)
@@ -318,6 +546,26 @@ def test_a_fit_within_bounds_is_that_of_scipy(name, loss):
         )
 
 
+@pytest.mark.parametrize("name", BOXES)
+def test_a_fit_without_tolerances_ends_at_a_stationary_point_and_needs_nothing_outside(name):
+    lower, upper = BOXES[name]
+
+    def residual(p):
+        outside = np.max(np.abs(p - np.clip(p, lower, upper)))
+        assert outside <= 1e-6  # rounding errors of a sum of squares are measured next to theta
+        return np.full(40, np.nan) if outside > 0 else p[0] * np.exp(-p[1] * X) + p[2] - Y
+
+    def jacobian(p):
+        return np.stack([np.exp(-p[1] * X), -p[0] * X * np.exp(-p[1] * X), np.ones(40)], axis=1)
+
+    problem = gf.DenseLeastSquares(residual, jacobian)
+    end = gf.solve(
+        problem, gf.LevenbergMarquardt(bounds=gf.Bounds(lower, upper)), np.clip(START, lower, upper), steps=200
+    )
+    assert end.status is gf.Status.DONE
+    assert "stationary" in end.message
+
+
 @pytest.mark.parametrize("kind", ["gauss-newton", "sandwich"])
 @pytest.mark.parametrize("loss", [None, gf.Huber(0.05)])
 def test_a_parameter_at_a_bound_is_fixed_in_the_covariance(kind, loss):
@@ -334,6 +582,35 @@ def test_a_parameter_at_a_bound_is_fixed_in_the_covariance(kind, loss):
     assert not np.any(found.matrix[:, 0])
     assert "fixed  at its upper bound" in end.summary()
     assert "38 degrees of freedom" in end.summary()
+
+
+@pytest.mark.parametrize("kind", ["gauss-newton", "sandwich"])
+@pytest.mark.parametrize("scale", [1e-140, 1.0, 1e140, 1e180])
+def test_errors_next_to_a_fixed_parameter_are_those_of_the_rest_at_every_scale(scale, kind):
+    rng = np.random.default_rng(0)
+    J, y = rng.standard_normal((12, 3)) * np.array([scale, 1, 1]), rng.standard_normal(12)
+    theta = np.zeros(3)
+    whole = gf.DenseLeastSquares(lambda t: J @ t - y, lambda t: J)
+    rest = gf.DenseLeastSquares(lambda t: J[:, :2] @ t - y, lambda t: J[:, :2])
+    found, wanted = covariance(whole, theta, kind, np.array([False, False, True])), covariance(rest, theta[:2], kind)
+    np.testing.assert_array_equal(found.standard_errors, [*wanted.standard_errors, 0])
+    np.testing.assert_array_equal(found.matrix[:2, :2], wanted.matrix)
+    assert np.all(wanted.standard_errors > 0)
+    assert not np.any(found.matrix[2])
+    assert not np.any(found.matrix[:, 2])
+
+
+def test_a_variance_out_of_range_leaves_the_errors_and_the_zeros_of_a_fixed_parameter():
+    rng = np.random.default_rng(0)
+    J, y = rng.standard_normal((12, 3)) * np.array([1e-180, 1, 1]), rng.standard_normal(12)
+    with np.errstate(over="ignore"):
+        found = covariance(
+            gf.DenseLeastSquares(lambda t: J @ t - y, lambda t: J), np.zeros(3), fixed=np.array([False, False, True])
+        )
+    assert found.matrix[0, 0] == np.inf
+    assert 1e179 < found.standard_errors[0] < 1e181
+    np.testing.assert_array_equal(found.matrix[2], 0)
+    assert found.standard_errors[2] == 0
 
 
 def test_a_stored_fit_knows_its_bounds(tmp_path):

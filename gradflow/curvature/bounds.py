@@ -3,7 +3,7 @@ r"""Bounds on single parameters: the step of a trust region within a box.
 The problem is ``min E(theta)`` in ``l <= theta <= u``. The inner product and the metric D are diagonal. The nearest
 point of the box, in either length, is therefore found entry by entry:
 
-.. math:: \Pi(\theta)_i = \min(\max(\theta_i, l_i), u_i).                                                  \tag{1}
+.. math:: \Pi(\theta)_i = \min(\max(\theta_i, l_i), u_i).                                               \tag{1}
 
 A point is stationary if and only if its *reduced gradient* vanishes,
 
@@ -30,15 +30,27 @@ a trust-region problem with the gradient ``(g + G s_A)_F`` and the curvature ``G
 The projected search ``Pi(theta + s + beta v) - theta`` takes the first of ``beta = 1, 1/2, ...`` that decreases m as in
 (3), but goes at least as far as the first bound.
 
-The stages end at the sphere, or when the reduced gradient of the model is a rounding error relative to the first one.
-In the latter case s is the minimiser of a convex model in the box. The first Cauchy stage alone gives the decrease that
-convergence to stationary points needs. Where no bound is met, s is the step of the trust region: (4) has no fixed
-parameters.
+The stages end at the sphere, or where the free gradient (5) of the model is a rounding error of the first one. If the model is
+convex and ``|s|_D < delta``, s minimises it in the box. On the sphere, s minimises over the parameters that are at no bound; those at
+a bound were chosen by the Cauchy stages and are not reconsidered, so that s may be no minimiser in box and ball. The first Cauchy
+stage alone gives the decrease that convergence to stationary points needs. Where no bound is met, s is the step of the trust
+region: (4) has no fixed parameters. At a stationary point whose G may be indefinite there is no Cauchy stage, and the first face stage
+leaves a saddle along the parameters that are at no bound.
+
+A run is measured by the *free gradient*, g without the entries that a bound holds,
+
+.. math:: g^{\mathrm f}_i = \begin{cases} 0 & \theta_i = l_i,\; g_i > 0 \;\text{ or }\; \theta_i = u_i,\; g_i < 0, \\
+                                g_i & \text{otherwise.} \end{cases}                                                      \tag{5}
+
+It vanishes exactly where (2) does, and has the units of the gradient. An entry of (2) never exceeds the width of the box, and is small
+everywhere in a narrow one. (5) asks for theta on a bound to the last bit: full steps land there, while those of ``dt < 1`` take until
+the distance is a rounding error of theta, which it never is of a bound at zero.
 
 =======  ============  ======
 symbol   code          shape
 =======  ============  ======
 l, u     lower, upper  (P,)
+g^f      free          (P,)
 s        s             (P,)
 D        D             (P,)
 delta    radius        float
@@ -63,13 +75,13 @@ import numpy as np
 from ..description import found
 from ..energies.protocols import norm
 from ..namespace import Array, array_namespace, is_array, to_numpy
-from ..refusals import as_float
+from ..refusals import as_float, real_array
 from .eigenbasis import Form
 from .model import Model, Root
 from .spectral import Floor, Step, minimise
 from .subproblem import Coefficients, trust_region
 
-__all__ = ["Bounds", "Face", "bounded_step", "projected", "reduced_gradient"]
+__all__ = ["Bounds", "Face", "bounded_step", "free_gradient", "projected", "reduced_gradient"]
 
 SUFFICIENT = 0.01  # mu of (3)
 SHRINK = 0.25  # of alpha
@@ -100,6 +112,18 @@ def reduced_gradient(theta: Array, g: Array, lower: Array, upper: Array) -> Arra
     """
     xp = array_namespace(theta)
     return xp.minimum(xp.maximum(g, theta - upper), theta - lower)  # (2)
+
+
+def free_gradient(theta: Array, g: Array, lower: Array, upper: Array) -> Array:
+    """Return (5), (P,).
+
+    Parameters
+    ----------
+    theta, g, lower, upper : array (P,)
+        A point of the box, the gradient there, and the bounds.
+    """
+    xp = array_namespace(theta)
+    return xp.where(((g > 0) & (theta <= lower)) | ((g < 0) & (theta >= upper)), 0 * theta, g)  # (5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +183,9 @@ class Bounds:
         Raises
         ------
         ValueError
-            If the bounds are for another number of parameters.
+            If theta is no real vector, or the bounds are for another number of parameters; so in all methods.
         """
+        real_array("theta", theta, {"P": None})
         xp, shape = array_namespace(theta), tuple(theta.shape)
         for name, bound in (("lower", self.lower), ("upper", self.upper)):
             if np.shape(bound) not in ((), shape):
@@ -173,7 +198,7 @@ class Bounds:
         return lower, upper
 
     def require(self, theta: Array) -> None:
-        """Raise ValueError unless theta lies in the box.
+        """Raise ValueError unless theta lies in the box; NaN does not.
 
         Parameters
         ----------
@@ -181,7 +206,7 @@ class Bounds:
             Parameters.
         """
         (lower, upper), xp = self.around(theta), array_namespace(theta)
-        outside = (theta < lower) | (theta > upper)
+        outside = ~((theta >= lower) & (theta <= upper))
         if bool(xp.any(outside)):
             i = int(xp.argmax(xp.astype(outside, xp.int64)))
             raise ValueError(
@@ -207,7 +232,19 @@ class Bounds:
         theta, g : array (P,)
             A point of the box, and the gradient there, or a multiple of it.
         """
-        return reduced_gradient(theta, g, *self.around(theta))
+        lower, upper = self.around(theta)
+        return reduced_gradient(theta, _like("g", g, theta), lower, upper)
+
+    def free(self, theta: Array, g: Array) -> Array:
+        """Return the free gradient (5), (P,): g without the entries that a bound holds.
+
+        Parameters
+        ----------
+        theta, g : array (P,)
+            A point of the box, and the gradient there.
+        """
+        lower, upper = self.around(theta)
+        return free_gradient(theta, _like("g", g, theta), lower, upper)
 
     def active(self, theta: Array) -> Array:
         """Return -1 for an entry at its lower bound, 1 at its upper one, 0 between, (P,), of the dtype of theta.
@@ -228,12 +265,19 @@ class Bounds:
         Parameters
         ----------
         theta, d, trial : array (P,)
-            A point of the box, an increment of `bounded_step`, and a point on the way to theta + d, with the errors of rounding.
+            A point of the box, an increment of `bounded_step`, and a point on the way to theta + d, with the errors of rounding. An
+            entry within a rounding error of the bound that d leads to is set on the bound.
         """
         lower, upper = self.around(theta)
-        xp, whole = array_namespace(theta), trial == theta + d
+        xp, d, trial = array_namespace(theta), _like("d", d, theta), _like("trial", trial, theta)
+        whole = (trial == theta + d) | (xp.abs(d) <= 4 * xp.finfo(theta.dtype).eps * xp.abs(theta))
         trial = xp.where(whole & (d == upper - theta), upper, xp.where(whole & (d == lower - theta), lower, trial))
         return self.project(trial)
+
+
+def _like(name: str, v: Array, theta: Array) -> Array:
+    """Return v, or raise ValueError unless it has shape and dtype of theta."""
+    return real_array(name, v, {"P": theta.shape[0]}, theta.dtype, of="theta")
 
 
 def _bound(name: str, value: Any, wrong: float) -> Any:
@@ -372,10 +416,8 @@ class _Box:
 
     def downhill(self, at: _Place) -> Array:
         """Return ``-D^{-1}(g + G s)`` without the entries that a bound holds, (P,)."""
-        h = -(self.model.gradient + at.G_s)
-        h = h if self.weights is None else h / self.weights
-        held = ((h < 0) & (at.s <= self.low)) | ((h > 0) & (at.s >= self.high))
-        return array_namespace(h).where(held, self.zero, h)
+        h = -free_gradient(at.s, self.model.gradient + at.G_s, self.low, self.high)
+        return h if self.weights is None else h / self.weights
 
     def search(self, at: _Place, v: Array, sizes: Iterator[float]) -> _Place:
         """Return the first step on the projected way along v that satisfies (3); `at` if there is none."""
@@ -451,11 +493,11 @@ def bounded_step(
     at = box.place(box.zero, box.zero)
     boundary, negative, most, nu = False, False, inf, 0 * model.theta[0]
     small = ROUNDING * box.eps * box.length(box.downhill(at))
-    for _ in range(MOST_STAGES):
-        before = at.decrease
-        if not box.length(box.downhill(at)) > small:
+    for stage in range(MOST_STAGES):
+        before, moves = at.decrease, box.length(box.downhill(at)) > small
+        if not moves and (stage > 0 or model.definite):
             break
-        at = box.cauchy_stage(at)
+        at = box.cauchy_stage(at) if moves else at
         free = (at.s > box.low) & (at.s < box.high)
         if not bool(xp.any(free)):
             continue

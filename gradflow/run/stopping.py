@@ -42,7 +42,8 @@ class Tolerance:
     Parameters
     ----------
     gradient : float, optional
-        Bound on ``|grad E|_M``, > 0; with bounds on theta, on the reduced gradient ``|Pi(theta - grad E) - theta|_M``.
+        Bound on ``|grad E|_M``, > 0; with bounds on theta, without the entries of the gradient that a bound holds
+        (`gradflow.curvature.bounds`, (5)), as in the method ``dogbox`` of SciPy.
     gradient_relative : float, optional
         The same, relative to its value at theta0.
     energy : float, optional
@@ -143,15 +144,15 @@ class Tolerance:
         return ""
 
 
-def _reduced(scheme: Scheme, theta: Any, g: Any) -> Any:
-    """Return the gradient, (P,), or what the bounds of a scheme leave of it."""
+def _free(scheme: Scheme, theta: Any, g: Any) -> Any:
+    """Return the gradient, (P,), without the entries that the bounds of a scheme hold."""
     bounds = scheme_ability(scheme, "bounds")
-    return g if bounds is None else bounds.reduced(theta, g)
+    return g if bounds is None else bounds.free(theta, g)
 
 
 def _steepness(problem: Problem, scheme: Scheme, theta: Any) -> float:
-    """Return ``|grad E|_M`` at theta, with bounds that of the reduced gradient."""
-    return norm(problem.inner, _reduced(scheme, theta, problem.energy_and_gradient(theta)[1]))
+    """Return ``|grad E|_M`` at theta, with bounds that of the free gradient."""
+    return norm(problem.inner, _free(scheme, theta, problem.energy_and_gradient(theta)[1]))
 
 
 def unheld(scheme: Scheme) -> Scheme:
@@ -196,14 +197,14 @@ def standstill(problem: Problem, scheme: Scheme, state: Any, dt: float, theta0: 
     xp = array_namespace(g)
     if not bool(xp.all(xp.isfinite(g))):
         return Ending(Status.NONFINITE, "the gradient is not finite; the last finite state is kept")
-    left = _reduced(scheme, theta, g)
+    left = _free(scheme, theta, g)
     size, energy, eps = norm(problem.inner, left), abs(float(E)), float(xp.finfo(g.dtype).eps)
     if not energy < inf:
         return Ending(Status.NONFINITE, "the energy is not finite")
     if size == 0:
         return Ending(Status.DONE, f"{STATIONARY} point: no change in {still} steps and the gradient is zero")
     E0, g0 = problem.energy_and_gradient(theta0)
-    first, length = norm(problem.inner, _reduced(scheme, theta0, g0)), norm(problem.inner, theta)
+    first, length = norm(problem.inner, _free(scheme, theta0, g0)), norm(problem.inner, theta)
     noise = rounding_of_squares(problem, theta)
     change = max(
         eps**0.5 * energy, 128 * (noise * energy) ** 0.5
@@ -227,10 +228,10 @@ def _below(size: float, energy: float, length: float) -> bool:
 
 def _descends(problem: Problem, scheme: Scheme, theta: Any, g: Any, dt: float, scale: float, eps: float) -> bool:
     """Return whether the energy falls by more than rounding along the gradient, for some step longer than dt."""
-    h, E = dt, float(problem.energy(theta))
+    h, E, bounds = dt, float(problem.energy(theta)), scheme_ability(scheme, "bounds")
     for _ in range(60):
         h *= 4.0
-        trial = theta - _reduced(scheme, theta, h * g)
+        trial = theta - h * g if bounds is None else bounds.project(theta - h * g)
         fall = E - float(problem.energy(trial))
         if not isfinite(fall) or fall < -8 * eps * scale:
             return False

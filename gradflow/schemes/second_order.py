@@ -30,9 +30,10 @@ is none, the trial is rejected.
 With the Gauss-Newton curvature, ``D = I``, ``nu = 1 / tau`` and ``dt = 1``, (2) is the step of restarted `IEQ` of size
 tau, and p is the guaranteed decrease of its modified energy.
 
-With bounds ``l <= theta <= u`` (`gradflow.curvature.bounds`), d is the step of a trust region in the box: with D and M
-diagonal, it minimises the model there if the model is convex. Every trial lies in the box, dt is at most 1, and the
-gradient that `gradflow.Tolerance` bounds is ``theta - Pi(theta - g)`` with the projection Pi to the box.
+With bounds ``l <= theta <= u`` (`gradflow.curvature.bounds`), d is the step of a trust region in the box, with D and M diagonal.
+If the model is convex and ``|d|_D`` is less than the radius, d minimises it in the box; on the sphere, over the parameters that are at
+no bound. Every trial lies in the box, dt is at most 1, and the gradient that `gradflow.Tolerance` bounds is without the entries that
+a bound holds.
 
 At a saddle itself, g = 0 and so d = 0. Where d is zero to rounding and G has a negative eigenvalue, a step of a given length along
 its eigenvector may take the place of d (`gradflow.curvature.escape`).
@@ -335,7 +336,7 @@ class SecondOrder:
         still = bool(xp.all(trial == state.theta))
         exhausted = float(step.most) <= noise
         if exhausted and not bool(step.length > 0):  # a square in the model may have underflowed or overflowed
-            left = model.gradient if self.bounds is None else self.bounds.reduced(state.theta, model.gradient)
+            left = model.gradient if self.bounds is None else self.bounds.free(state.theta, model.gradient)
             exhausted = float(xp.sum(xp.abs(left) * xp.abs(state.theta))) <= noise
         threshold = self.globalization.accept
         accepted = not failed if found is not None else threshold is None or bool(ratio > threshold)

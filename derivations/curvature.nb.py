@@ -90,15 +90,16 @@ class Standard:
 
 @contextmanager
 def on_symbols():
-    """Have the modules of the curvatures use `Standard`."""
-    before = [module.array_namespace for module in MODULES]
+    """Have the modules of the curvatures use `Standard`, and its decompositions."""
+    own = {"array_namespace": lambda *arrays: Standard(), "eigh": Standard.linalg.eigh}
+    before = [(module, name, getattr(module, name)) for module in MODULES for name in own if hasattr(module, name)]
     try:
-        for module in MODULES:
-            module.array_namespace = lambda *arrays: Standard()
+        for module, name, _ in before:
+            setattr(module, name, own[name])
         yield
     finally:
-        for module, function in zip(MODULES, before, strict=True):
-            module.array_namespace = function
+        for module, name, function in before:
+            setattr(module, name, function)
 
 
 def zero(array):

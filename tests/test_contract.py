@@ -216,6 +216,7 @@ DEFAULT_ARGUMENTS = {
     "curvature.FixedDamping": "damping=0.0",
     "curvature.Floor": "relative=0.0",
     "curvature.Form": "blocks=None",
+    "curvature.Step": "residual=0.0",
     "curvature.FrequentDirections": "beta=1.0",
     "curvature.GradientDifferences": "radius=None",
     "curvature.GradientPower": "power=1.0, floor=1e-06",

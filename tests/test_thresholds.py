@@ -455,6 +455,8 @@ def test_the_sizes_from_which_on_a_damped_step_is_factorised(model, wanted):
 class Counted(C.Model):
     """A model with a matrix and a gradient, which counts its products."""
 
+    has_diagonal = True
+
     def __init__(self, B, g):
         super().__init__(gf.FunctionProblem(lambda t: 0 * t[0], lambda t: 0 * t), 0 * g)
         self.B, self.g, self.products = B, g, 0

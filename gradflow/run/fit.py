@@ -76,7 +76,7 @@ from ..energies.derivatives import found_jacobian
 from ..energies.protocols import Problem, robust_scaling, sparse_jacobian
 from ..energies.robust import Scaling
 from ..energies.sparse import DENSE_ENTRIES, normal_entries, normal_matrix, rows_times
-from ..namespace import Array, array_namespace
+from ..namespace import Array, array_namespace, quiet
 from ..refusals import evaluate, one_of, real_array, real_number
 from .sparse_fit import SparseSpread
 
@@ -134,7 +134,8 @@ class DenseSpread(NamedTuple):
 
     def matrix(self) -> Array:
         """Return the covariance, (P, P)."""
-        matrix = self.half @ self.half.T
+        with quiet():  # a variance may be out of range where its root is not
+            matrix = self.half @ self.half.T
         return (matrix + matrix.T) / 2
 
 
@@ -284,7 +285,8 @@ class Covariance:
         held = xp.take(xp.concat([self.free, self.free[:1]]), places) != xp.arange(self.theta.shape[0])
         places = xp.where(held, F + 0 * places, places)
         for axis in range(len(a.shape)):  # the last entry is that of a fixed parameter
-            a = xp.take(xp.concat([a, 0 * xp.take(a, places[:1] * 0, axis=axis)], axis=axis), places, axis=axis)
+            none = xp.zeros_like(xp.take(a, places[:1] * 0, axis=axis))
+            a = xp.take(xp.concat([a, none], axis=axis), places, axis=axis)
         return a
 
     def __repr__(self) -> str:

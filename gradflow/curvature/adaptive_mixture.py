@@ -1,9 +1,9 @@
 r"""Mixtures of curvatures whose weights depend on earlier steps.
 
-The curvature is ``G = sum_i alpha_i G_i`` as in `gradflow.curvature.mixture`. A `Learning` policy determines the
-weights from a memory in the state of the method, which changes once for each accepted step. With
-``s = theta - theta_-`` of the last accepted step and the gradients g and ``g_-`` at its ends, both of the present batch, each part is
-judged by what its model at theta predicts for ``theta_-``, where the energy and the gradient are known.
+The curvature is ``G = sum_i alpha_i G_i`` as in `gradflow.curvature.mixture`. A `Learning` policy determines the weights
+from a memory in the state of the method, which changes once for each accepted step. With ``s = theta - theta_-`` of the
+last accepted step and the gradients g and ``g_-`` at its ends, both of the present batch, each part is judged by what its
+model at theta predicts for ``theta_-``, where the energy and the gradient are known.
 
 * `Switching`: all weight on the first part once ``|g|_M <= enter``, and on the second once ``|g|_M > leave``; in between,
   nothing changes. With ``enter < leave`` a gradient that varies between the two bounds causes no change of the model.

@@ -5,10 +5,10 @@ For a partition of the parameters into blocks b and a vector v whose entries out
 .. math:: \frac{(v, G v)_M}{|v|_M^2} = \frac{v_b^T B_{bb}\, v_b}{v_b^T M_b\, v_b}, \qquad\text{so that}\qquad
           \min_b \lambda_{\min}(G_{bb}) \ge \lambda_{\min}(G),                                          \tag{1}
 
-by Courant and Fischer (the first of the interlacing inequalities). A negative eigenvalue of a block therefore is a direction of
-negative curvature of G, with the same quotient. If no block has one, nothing follows: ``G = ((0, 1), (1, 0))`` has the eigenvalue -1
-and the blocks 0. The direction must be within one block. If several have the same eigenvalue, a combination of
-their vectors has another quotient.
+by Courant and Fischer (the first of the interlacing inequalities). A negative eigenvalue of a block therefore is a
+direction of negative curvature of G, with the same quotient. If no block has one, nothing follows: ``G = ((0, 1), (1, 0))``
+has the eigenvalue -1 and the blocks 0. The direction must be within one block. If several have the same eigenvalue, a
+combination of their vectors has another quotient.
 
 Of a two-layer network with ReLU and a convex loss, the two blocks of the layers are positive semi-definite almost everywhere: this test
 never sees a saddle by layers. By neurons it sees each one, if there is one output; with more outputs it need not

@@ -30,21 +30,21 @@ a trust-region problem with the gradient ``(g + G s_A)_F`` and the curvature ``G
 The projected search ``Pi(theta + s + beta v) - theta`` takes the first of ``beta = 1, 1/2, ...`` that decreases m as in
 (3), but goes at least as far as the first bound.
 
-The stages end at the sphere, or where the free gradient (5) of the model is a rounding error of the first one. If the model is
-convex and ``|s|_D < delta``, s minimises it in the box. On the sphere, s minimises over the parameters that are at no bound; those at
-a bound were chosen by the Cauchy stages and are not reconsidered, so that s may be no minimiser in box and ball. The first Cauchy
-stage alone gives the decrease that convergence to stationary points needs. Where no bound is met, s is the step of the trust
-region: (4) has no fixed parameters. At a stationary point whose G may be indefinite there is no Cauchy stage, and the first face stage
-leaves a saddle along the parameters that are at no bound.
+The stages end at the sphere, or where the free gradient (5) of the model is a rounding error of the first one. If the model
+is convex and ``|s|_D < delta``, s minimises it in the box. On the sphere, s minimises over the parameters that are at no
+bound; those at a bound were chosen by the Cauchy stages and are not reconsidered, so that s may be no minimiser in box and
+ball. The first Cauchy stage alone gives the decrease that convergence to stationary points needs. Where no bound is met, s
+is the step of the trust region: (4) has no fixed parameters. At a stationary point whose G may be indefinite there is no
+Cauchy stage, and the first face stage leaves a saddle along the parameters that are at no bound.
 
 A run is measured by the *free gradient*, g without the entries that a bound holds,
 
 .. math:: g^{\mathrm f}_i = \begin{cases} 0 & \theta_i = l_i,\; g_i > 0 \;\text{ or }\; \theta_i = u_i,\; g_i < 0, \\
                                 g_i & \text{otherwise.} \end{cases}                                                      \tag{5}
 
-It vanishes exactly where (2) does, and has the units of the gradient. An entry of (2) never exceeds the width of the box, and is small
-everywhere in a narrow one. (5) asks for theta on a bound to the last bit: full steps land there, while those of ``dt < 1`` take until
-the distance is a rounding error of theta, which it never is of a bound at zero.
+It vanishes exactly where (2) does, and has the units of the gradient. An entry of (2) never exceeds the width of the box,
+and is small everywhere in a narrow one. (5) asks for theta on a bound to the last bit: full steps land there, while those
+of ``dt < 1`` take until the distance is a rounding error of theta, which it never is of a bound at zero.
 
 =======  ============  ======
 symbol   code          shape
@@ -265,8 +265,8 @@ class Bounds:
         Parameters
         ----------
         theta, d, trial : array (P,)
-            A point of the box, an increment of `bounded_step`, and a point on the way to theta + d, with the errors of rounding. An
-            entry within a rounding error of the bound that d leads to is set on the bound.
+            A point of the box, an increment of `bounded_step`, and a point on the way to theta + d, with the errors of
+            rounding. An entry within a rounding error of the bound that d leads to is set on the bound.
         """
         lower, upper = self.around(theta)
         xp, d, trial = array_namespace(theta), _like("d", d, theta), _like("trial", trial, theta)

@@ -23,9 +23,9 @@ are scaled.
 Products. Where ``lanczos`` is taken and the matrix ``R D^{-1} R^*`` of the residuals could be made, a Krylov space of
 `first_vectors` is tried first, whose products cost as much as that matrix. Then the matrix is factorised.
 
-Sparse Jacobians. ``J^T J`` is factorised if it is summed from few products, or if the root-mean-square width b of its envelope is at
-most `SPARSE_WIDTH`: the factorisation takes ``P b^2`` multiply-adds at most, and a Krylov space of 200 vectors takes ``200^2 P`` to
-be made orthogonal. One core, seconds, Jacobians of P columns:
+Sparse Jacobians. ``J^T J`` is factorised if it is summed from few products, or if the root-mean-square width b of its
+envelope is at most `SPARSE_WIDTH`: the factorisation takes ``P b^2`` multiply-adds at most, and a Krylov space of 200
+vectors takes ``200^2 P`` to be made orthogonal. One core, seconds, Jacobians of P columns:
 
 =====================  ======  =======  =============  ============
 Jacobian               P       width    factorisation  200 products

@@ -43,12 +43,13 @@ since ``T_k^2 <= 1`` on ``[-1, 1]`` and it is at least ``T_k(x(-delta))^2`` at l
 .. math:: k \ge \frac{\operatorname{arcosh}\bigl(s^{-1}\sqrt{(4K + 2\delta) / \delta}\bigr)}{\operatorname{arcosh} x(-\delta)}
           = O\Bigl(\sqrt{K / \delta}\,\log\frac{K P}{\delta\, p}\Bigr)                                    \tag{6}
 
-an eigenvalue below ``-delta`` is missed with probability at most p. The iteration stores three vectors. If ``K < lambda_max``, (5) is
-void: ``y_k`` grows along the other end too. The quotient itself is one of G whatever K is, and one above K shows that K was too small.
+an eigenvalue below ``-delta`` is missed with probability at most p. The iteration stores three vectors. If ``K <
+lambda_max``, (5) is void: ``y_k`` grows along the other end too. The quotient itself is one of G whatever K is, and one
+above K shows that K was too small.
 
 Source: Kuczyński & Woźniakowski, SIAM J. Matrix Anal. Appl. 13 (1992) 1094, Theorem 4.2, for (2); Parlett, The Symmetric
-Eigenvalue Problem (1998), chapters 4 and 13; Allen-Zhu & Li, NeurIPS 2018, section 3 (Neon2 for deterministic gradients), for (4) with
-``x(lambda) = 1 - 3 delta / (4 K) - lambda / K``, which needs a factor of ``2^{1/2}`` more products.
+Eigenvalue Problem (1998), chapters 4 and 13; Allen-Zhu & Li, NeurIPS 2018, section 3 (Neon2 for deterministic gradients),
+for (4) with ``x(lambda) = 1 - 3 delta / (4 K) - lambda / K``, which needs a factor of ``2^{1/2}`` more products.
 """
 
 from __future__ import annotations
@@ -308,9 +309,9 @@ def chebyshev_iteration(
 ) -> Eigenpair:
     """Return a direction of negative curvature by the Chebyshev iteration (4), or what it ends with.
 
-    It ends with the first quotient of at most ``-threshold / 2``, or after the iterations (6), with one product in each. A value above
-    ``-threshold / 2`` then says that, with probability at least ``1 - failure``, no eigenvalue is below ``-threshold``, if
-    `largest` is what it should be.
+    It ends with the first quotient of at most ``-threshold / 2``, or after the iterations (6), with one product in each. A
+    value above ``-threshold / 2`` then says that, with probability at least ``1 - failure``, no eigenvalue is below
+    ``-threshold``, if `largest` is what it should be.
 
     Parameters
     ----------

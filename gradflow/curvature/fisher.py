@@ -76,8 +76,8 @@ class Fisher:
     weights : array (N,), optional
         Weights of the samples, finite, >= 0 and not all zero; only their ratios count.
     normalized : bool
-        Whether ``w_i`` is a weight over the sum of all, as above. If not, it is ``weights_i / N``, for estimators whose weights have the
-        mean 1 on average (`gradflow.curvature.fisher_estimators`).
+        Whether ``w_i`` is a weight over the sum of all, as above. If not, it is ``weights_i / N``, for estimators whose
+        weights have the mean 1 on average (`gradflow.curvature.fisher_estimators`).
 
     Raises
     ------

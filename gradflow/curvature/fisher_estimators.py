@@ -1,7 +1,7 @@
 r"""Estimators of a Fisher matrix from some of the samples.
 
-Let ``F = (1/N) sum_i F_i`` with the semi-definite matrices ``F_i`` of the samples (`gradflow.curvature.fisher`). All estimators are sums
-with weights that have the mean 1,
+Let ``F = (1/N) sum_i F_i`` with the semi-definite matrices ``F_i`` of the samples (`gradflow.curvature.fisher`). All
+estimators are sums with weights that have the mean 1,
 
 .. math:: \hat F = \frac1N \sum_{i=1}^N w_i\, F_i, \qquad \mathbb E w_i = 1,                              \tag{1}
 
@@ -20,23 +20,23 @@ in the Frobenius norm. It is least for ``p_i`` in proportion to ``|F_i|``, which
 .. math:: w_i = \frac{N_h}{n_h}\,c_i \;\; (i \in h), \qquad
           \mathbb E |\hat F - F|^2 = \sum_h \frac{N_h^2}{N^2}\,\frac{\sigma_h^2}{n_h},                        \tag{3}
 
-with the variance ``sigma_h^2`` of the ``F_i`` in stratum h. With ``n_h`` in proportion to ``N_h`` it is never above that of n uniform
-draws. The plain mean of the draws is biased where ``n_h / N_h`` differ.
+with the variance ``sigma_h^2`` of the ``F_i`` in stratum h. With ``n_h`` in proportion to ``N_h`` it is never above that of
+n uniform draws. The plain mean of the draws is biased where ``n_h / N_h`` differ.
 
 **Control variates.** With an estimate ``F^_0`` from the same draws of a matrix ``F_0`` that is known,
 
 .. math:: \hat F + c\,(F_0 - \hat F_0), \qquad
           \mathbb E|\cdot - F|^2 = V(\hat F) - 2c\,\mathrm{Cov}(\hat F, \hat F_0) + c^2\,V(\hat F_0).        \tag{4}
 
-The mean is F for every c if and only if ``E F^_0 = F_0``. The variance is least for ``c = Cov / V(F^_0)``. The result need not be
-semi-definite. For c = 1 and the matrix at an earlier theta, the snapshot, this is variance reduction as in SVRG: if all ``F_i`` are
-Lipschitz continuous, the variance is ``O(|theta - snapshot|^2)``. Drawn labels are not: between theta and the snapshot each changes
-with a probability in proportion to their distance, and the variance is ``O(|theta - snapshot|)`` for ``kind="sampled"``. Both estimates
-and ``F_0`` are to be of the same samples: with ``F_0`` of one mini-batch and the estimates of another, the mean is wrong by c times
-the difference of their matrices at the snapshot.
+The mean is F for every c if and only if ``E F^_0 = F_0``. The variance is least for ``c = Cov / V(F^_0)``. The result need
+not be semi-definite. For c = 1 and the matrix at an earlier theta, the snapshot, this is variance reduction as in SVRG: if
+all ``F_i`` are Lipschitz continuous, the variance is ``O(|theta - snapshot|^2)``. Drawn labels are not: between theta and
+the snapshot each changes with a probability in proportion to their distance, and the variance is ``O(|theta - snapshot|)``
+for ``kind="sampled"``. Both estimates and ``F_0`` are to be of the same samples: with ``F_0`` of one mini-batch and the
+estimates of another, the mean is wrong by c times the difference of their matrices at the snapshot.
 
-These weights are for `gradflow.curvature.Fisher` with ``normalized=False``. All samples are evaluated there, those of weight 0 included:
-the estimators are for comparison. Uniform draws for the price of the draws are batches.
+These weights are for `gradflow.curvature.Fisher` with ``normalized=False``. All samples are evaluated there, those of
+weight 0 included: the estimators are for comparison. Uniform draws for the price of the draws are batches.
 
 Source: Zhao & Zhang, ICML (2015), for (2); Cochran, Sampling Techniques (1977), sections 5.3 and 5.5, for (3); Johnson & Zhang, NIPS 26
 (2013), for the snapshot.
@@ -128,9 +128,9 @@ def _numbers(name: str, given: Any, N: int | None) -> Array:
 class SnapshotFisher:
     """The estimator (4) with the matrix at a snapshot as the control, for `gradflow.SecondOrder`.
 
-    In each step n samples are drawn uniformly. The snapshot is renewed after some steps: the first step is one with the full
-    matrix. The matrix at the snapshot is made in each step, from the samples of the step: for a mini-batch the mean of the estimator is the
-    matrix of the batch. The energy and the gradient are those of all its samples.
+    In each step n samples are drawn uniformly. The snapshot is renewed after some steps: the first step is one with the
+    full matrix. The matrix at the snapshot is made in each step, from the samples of the step: for a mini-batch the mean of
+    the estimator is the matrix of the batch. The energy and the gradient are those of all its samples.
 
     Parameters
     ----------

@@ -9,8 +9,8 @@ constant rho on the ball of radius r,
 
 .. math:: |A v - H v|_M \le \tfrac12\rho\,r\,|v|_M,                                                     \tag{2}
 
-up to a rounding error of the order ``eps (|g|_M + |H| |theta|_M) / r``. Without rho, (2) says nothing: on a kink within the ball the
-quotient is that of two pieces.
+up to a rounding error of the order ``eps (|g|_M + |H| |theta|_M) / r``. Without rho, (2) says nothing: on a kink within the
+ball the quotient is that of two pieces.
 
 What follows for eigenvalues. For ``|v|_M = 1``, the quotient ``(v, A v)_M`` is within ``rho r / 2`` of ``(v, H v)_M``:
 a value below ``-rho r / 2`` proves a negative eigenvalue of H. The Lanczos process with A, k products, makes an
@@ -23,8 +23,9 @@ the eigenvalues that `gradflow.curvature.extreme_eigenvalues` returns are those 
 residuals and its lower bound are those of an exact process, with an error of the same size.
 
 This is the product of NEON. Its iteration is `gradflow.curvature.shifted_power_iteration` with (1), that of Neon2 for
-deterministic gradients is `gradflow.curvature.chebyshev_iteration`. The Lanczos process needs no Lipschitz constant of the gradient, and
-its first Ritz value is the smallest quotient in the space in which their iterates are; it stores k vectors, they store three.
+deterministic gradients is `gradflow.curvature.chebyshev_iteration`. The Lanczos process needs no Lipschitz constant of the
+gradient, and its first Ritz value is the smallest quotient in the space in which their iterates are; it stores k vectors,
+they store three.
 
 No method uses this curvature unless it is asked for: `Hessian` refuses a problem without ``hvp``.
 
@@ -103,8 +104,8 @@ class GradientDifferences:
     Parameters
     ----------
     radius : float, optional
-        The radius r of a difference, > 0, in the norm of the problem. By default ``eps^{1/2} max(1, |theta|_M)`` with the rounding
-        unit eps of the dtype, which balances (2) and rounding for an energy whose derivatives are of order 1.
+        The radius r of a difference, > 0, in the norm of the problem. By default ``eps^{1/2} max(1, |theta|_M)`` with the
+        rounding unit eps of the dtype, which balances (2) and rounding for an energy whose derivatives are of order 1.
 
     Raises
     ------

@@ -2,10 +2,10 @@ r"""The square of the gradient as a curvature.
 
 .. math:: G = g\,g^* + L, \qquad g^* v = (g, v)_M,                                                       \tag{1}
 
-with the gradient g, that of the batch if there is one, and the energy part L. It is what the averages of methods of
-the kind of Adam are made of: the diagonal of ``g g^*`` has the entries ``m_j g_j^2`` for the diagonal ``m_j`` of M. Its moving average
-is the full matrix of second moments, and no Fisher matrix: for batches of B samples, drawn with replacement, the mean of
-``g g^*`` is ``(F + (B - 1) h h^*) / B`` with the empirical matrix F and the mean h of g.
+with the gradient g, that of the batch if there is one, and the energy part L. It is what the averages of methods of the
+kind of Adam are made of: the diagonal of ``g g^*`` has the entries ``m_j g_j^2`` for the diagonal ``m_j`` of M. Its moving
+average is the full matrix of second moments, and no Fisher matrix: for batches of B samples, drawn with replacement, the
+mean of ``g g^*`` is ``(F + (B - 1) h h^*) / B`` with the empirical matrix F and the mean h of g.
 
 Source: Duchi, Hazan & Singer, J. Mach. Learn. Res. 12 (2011) 2121; Agarwal et al., ICML (2019), for the full matrix.
 """

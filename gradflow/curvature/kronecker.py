@@ -230,8 +230,9 @@ class KFAC:
     Raises
     ------
     ValueError
-        If `fisher` is no `gradflow.curvature.Fisher`, a centred one, or one without normalised weights, `corrected` is not True or False, or `factored` is
-        negative, or given with `corrected`; at `init`, if the inner product does not have the same weight for all parameters, with `factored`.
+        If `fisher` is no `gradflow.curvature.Fisher`, a centred one, or one without normalised weights, `corrected` is not
+        True or False, or `factored` is negative, or given with `corrected`; at `init`, if the inner product does not have
+        the same weight for all parameters, with `factored`.
     """
 
     fisher: Fisher = Fisher()

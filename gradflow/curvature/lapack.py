@@ -1,7 +1,7 @@
 """Decompositions that never raise, and LAPACK's Cholesky solve, kept out of the way of NumPy's BLAS threads.
 
-The decompositions of NumPy raise an exception of their own for some matrices that are not finite, and return numbers for others. `eigh`
-and `svd` return NaN for each of them, which reaches the state and becomes a `Status`.
+The decompositions of NumPy raise an exception of their own for some matrices that are not finite, and return numbers for
+others. `eigh` and `svd` return NaN for each of them, which reaches the state and becomes a `Status`.
 
 The wheels of NumPy and SciPy bring one OpenBLAS each, with a pool of threads of its own. After a matrix product the
 threads of NumPy's pool keep spinning for some 25 ms, and a threaded SciPy call made meanwhile competes with them for

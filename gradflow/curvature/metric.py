@@ -12,8 +12,8 @@ The gradient has a shape too, in powers of its entries or of their averages, a d
           D_j^{n} = (v_j^n)^p, \quad v_j^n = \beta v_j^{n-1} + (1 - \beta)\,(g_j^2 + \varepsilon^2)
           \quad\text{or}\quad v_j^n = v_j^{n-1} + g_j^2 + \varepsilon^2.                              \tag{2}
 
-With G = 0, the damping 1 and p = 1/2, the step of (2) is that of `gradflow.RMSProp` and of `gradflow.Adagrad`, up to epsilon. Without
-epsilon these shapes do not bound a step where a ``g_j`` vanishes.
+With G = 0, the damping 1 and p = 1/2, the step of (2) is that of `gradflow.RMSProp` and of `gradflow.Adagrad`, up to
+epsilon. Without epsilon these shapes do not bound a step where a ``g_j`` vanishes.
 
 An entry of G is zero for a parameter that the energy does not feel, such as one of a dead ReLU unit. Entries are therefore
 at least `floor` times the largest one.

@@ -14,8 +14,8 @@ The product of powers ``alpha_i`` of normal densities with the precisions ``G_i`
 Weights may follow from the models, by a policy:
 
 * `ByConditionNumber`: the weight of the first of two parts is ``min(1, kappa_max / kappa)`` with its condition number
-  ``kappa = lambda_max / lambda_min``, and 0 where ``lambda_min <= 0`` to rounding: the condition number of an indefinite matrix says
-  nothing of its steps.
+  ``kappa = lambda_max / lambda_min``, and 0 where ``lambda_min <= 0`` to rounding: the condition number of an indefinite
+  matrix says nothing of its steps.
 * `ByGradient`: all weight on the first part where ``|g|_M`` is at most a threshold, and on the second elsewhere. There is
   no hysteresis: a model knows one theta. A small gradient is no sign of a minimum.
 * `BySecondOrderTerm`: all weight on the first part, the Hessian ``G_1``, where it differs from the second, Gauss-Newton's
@@ -30,7 +30,8 @@ Weights may follow from the models, by a policy:
 
 Weights that depend on earlier steps are those of `gradflow.curvature.AdaptiveMixture`.
 
-Source: Dennis, Gay & Welsch, ACM Trans. Math. Softw. 7 (1981) 348, for the second-order term; Genest & Zidek, Stat. Sci. 1 (1986) 114, for the product of densities.
+Source: Dennis, Gay & Welsch, ACM Trans. Math. Softw. 7 (1981) 348, for the second-order term; Genest & Zidek, Stat. Sci. 1
+(1986) 114, for the product of densities.
 """
 
 from __future__ import annotations
@@ -312,8 +313,9 @@ class Mixture:
     parts : sequence of Curvature
         The curvatures ``G_i``, one or more; kept as a tuple.
     weights : sequence of float or Weighting
-        The weights ``alpha_i >= 0``, of sum 1; or a policy, `gradflow.curvature.ByConditionNumber`, `gradflow.curvature.ByGradient`,
-        `gradflow.curvature.BySecondOrderTerm` or `gradflow.curvature.ByNoise`, for two parts, or yours.
+        The weights ``alpha_i >= 0``, of sum 1; or a policy, `gradflow.curvature.ByConditionNumber`,
+        `gradflow.curvature.ByGradient`, `gradflow.curvature.BySecondOrderTerm` or `gradflow.curvature.ByNoise`, for two
+        parts, or yours.
 
     Raises
     ------

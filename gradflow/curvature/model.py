@@ -15,9 +15,9 @@ is smaller than P.
 The metric. The length of a step is ``|d|_D^2 = (d, D d)_M`` with a positive diagonal operator D; `weights` is its
 diagonal, None for the identity. `gradflow.curvature.metric` has the usual ones.
 
-A model is also a linear operator: ``model @ v`` applies G, and SciPy's functions take the model as it is. G is self-adjoint in the
-inner product, and a symmetric matrix only if M is a number: functions for symmetric matrices, ``eigsh`` and ``cg``, want
-`Model.symmetric`, which has the eigenvalues of G.
+A model is also a linear operator: ``model @ v`` applies G, and SciPy's functions take the model as it is. G is self-adjoint
+in the inner product, and a symmetric matrix only if M is a number: functions for symmetric matrices, ``eigsh`` and ``cg``,
+want `Model.symmetric`, which has the eigenvalues of G.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ semi-definite where ``G_0`` is. With the power 1/2, for a semi-definite ``G_0``,
 
 .. math:: G = \Bigl(\frac{A^n}{1 - \beta^{n+1}}\Bigr)^{1/2} + L.                                           \tag{2}
 
-A step with (1) is one with ``F^{-1}``, as for natural gradients; one with (2) is one with ``F^{-1/2}``, as for the second moments of
-gradients. If the energy is multiplied by c, the curvature of `gradflow.curvature.GradientSquare` is by ``c^2``: the undamped steps
-with (1) are divided by c, and those with (2) stay. With the diagonal, (2), the damping eps and the inner product M = I, these are the
-steps of Adam without momentum. For another diagonal M, the diagonal of ``g g^*`` has the entries ``m_j g_j^2``, and the steps are those
-with second moments that are weighted by ``m_j``.
+A step with (1) is one with ``F^{-1}``, as for natural gradients; one with (2) is one with ``F^{-1/2}``, as for the second
+moments of gradients. If the energy is multiplied by c, the curvature of `gradflow.curvature.GradientSquare` is by ``c^2``:
+the undamped steps with (1) are divided by c, and those with (2) stay. With the diagonal, (2), the damping eps and the inner
+product M = I, these are the steps of Adam without momentum. For another diagonal M, the diagonal of ``g g^*`` has the
+entries ``m_j g_j^2``, and the steps are those with second moments that are weighted by ``m_j``.
 
 * **dense**: ``M A``, of P^2 numbers.
 * **diagonal**: the diagonal of A, of P numbers. Its eigenbasis is known.
@@ -148,8 +148,8 @@ class MovingAverage:
     ------
     ValueError
         If `of` is no curvature, or has a memory itself, `beta` is outside [0, 1), `form` is unknown, `rank` is missing,
-        below 1, or given for another form, or `root` is not True or False; at `init`, if the curvature refuses the problem, the inner
-        product is not diagonal, or a root is asked for of a curvature that is not known to be semi-definite.
+        below 1, or given for another form, or `root` is not True or False; at `init`, if the curvature refuses the problem,
+        the inner product is not diagonal, or a root is asked for of a curvature that is not known to be semi-definite.
 
     Examples
     --------

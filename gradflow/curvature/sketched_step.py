@@ -112,8 +112,8 @@ class ColumnSketch(_Sketch):
     Raises
     ------
     ValueError
-        If the kind is unknown, `fresh` is not True or False, or a number is out of its range; at a step, if the inner product or the linear part is not
-        diagonal.
+        If the kind is unknown, `fresh` is not True or False, or a number is out of its range; at a step, if the inner
+        product or the linear part is not diagonal.
 
     Examples
     --------

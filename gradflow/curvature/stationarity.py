@@ -22,8 +22,9 @@ The smallest eigenvalue is estimated by `gradflow.curvature.eigenvalues`. A sadd
 there is none is known with a probability: with ``1 - delta``, the bound (3) there holds. Where the products are not enough for
 either, the answer is ``undecided``.
 
-By *blocks* of parameters, the smallest eigenvalue of a block takes the place of that of H (`gradflow.curvature.block_eigenvalues`). It is
-an upper bound: a saddle is proved by it, and its direction moves one block; that there is none, never.
+By *blocks* of parameters, the smallest eigenvalue of a block takes the place of that of H
+(`gradflow.curvature.block_eigenvalues`). It is an upper bound: a saddle is proved by it, and its direction moves one block;
+that there is none, never.
 
 A network with ReLU has a gradient and a Hessian almost everywhere, and neither on its kinks, where a pre-activation is
 zero. There, the problem returns those of one side. H has no Lipschitz constant across a kink, and a minimum that lies on
@@ -111,8 +112,8 @@ def stationarity(
     seed : int
         Of the random start, >= 0.
     blocks : {"neuron", "layer"}, optional
-        By which blocks a saddle is looked for, by P products, whatever `most`; by default in H itself. The answer then is ``saddle`` or
-        ``undecided``.
+        By which blocks a saddle is looked for, by P products, whatever `most`; by default in H itself. The answer then is
+        ``saddle`` or ``undecided``.
 
     Raises
     ------

@@ -23,9 +23,9 @@ Without noise the estimates are the energy, and ``delta_n`` tends to 0, with or 
 .. math:: (1 - \gamma^{-2}) \sum_{n} \delta_n^2
           \le \delta_0^2 + (\gamma^2 - \gamma^{-2})\,\frac{E(\theta^0) - \inf E}{c}.                      \tag{3}
 
-A step ``dt <= 1`` goes to ``dt d``. The model decreases by at least ``dt^2 (m(0) - m(d))`` there, since ``(g, d)_M <= 0``: (2) and (3)
-hold with ``dt^2 c`` for c. Beyond ``dt = 1`` nothing follows. Where the trial rounds to theta, (2) holds to rounding, and the
-radius changes by (1) as elsewhere.
+A step ``dt <= 1`` goes to ``dt d``. The model decreases by at least ``dt^2 (m(0) - m(d))`` there, since ``(g, d)_M <= 0``:
+(2) and (3) hold with ``dt^2 c`` for c. Beyond ``dt = 1`` nothing follows. Where the trial rounds to theta, (2) holds to
+rounding, and the radius changes by (1) as elsewhere.
 
 With noise, convergence is almost sure if models and estimates are accurate often enough: to order ``delta^2`` for the energy
 and delta for the gradient, with probabilities above a bound. Batches of a fixed size do not have this accuracy for small

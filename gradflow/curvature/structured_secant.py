@@ -1,8 +1,8 @@
 r"""The Gauss-Newton curvature with a secant approximation of the second-order term of least squares.
 
-The Hessian of ``F = |q|^2 / 2`` is ``J^* J + sum_i q_i (q_i)''``. Gauss-Newton leaves the second term out, and converges slowly or
-not at all near a minimum where it is not small against ``J^* J``. Here it is replaced by an operator ``S_n`` that follows
-from changes of the gradient:
+The Hessian of ``F = |q|^2 / 2`` is ``J^* J + sum_i q_i (q_i)''``. Gauss-Newton leaves the second term out, and converges
+slowly or not at all near a minimum where it is not small against ``J^* J``. Here it is replaced by an operator ``S_n`` that
+follows from changes of the gradient:
 
 .. math:: G = J^* J + S_n + L.                                                                         \tag{1}
 
@@ -10,16 +10,17 @@ Let ``theta_-`` and ``J_-`` be those of the step before, and ``s = theta - theta
 
 .. math:: y = J^* q - J_-^* q_-, \qquad y^\# = (J - J_-)^* q.                                            \tag{2}
 
-``y#`` is the sum of ``q_i`` times the change of the gradient of ``q_i``. This is the second-order term times s, up to ``O(|s|^2)``.
-With ``w = y# - sigma S s``,
+``y#`` is the sum of ``q_i`` times the change of the gradient of ``q_i``. This is the second-order term times s, up to
+``O(|s|^2)``. With ``w = y# - sigma S s``,
 
 .. math:: S_+ = \sigma S + \frac{w\,y^* + y\,w^*}{(y, s)_M} - \frac{(w, s)_M}{(y, s)_M^2}\,y\,y^*, \qquad
           \sigma = \min\Bigl(1, \frac{|(s, y^\#)_M|}{|(s, S s)_M|}\Bigr).                                \tag{3}
 
-The secant equation ``S_+ s = y#`` holds for every sigma. Of all self-adjoint operators with it, ``S_+`` is the nearest to sigma S in
-the Frobenius norm of ``W^{-1/2} (S_+ - sigma S) W^{-1/2}``, for every positive definite W with ``W s = y``. The factor sigma
-makes S small once the residual is small; without it, S keeps the size of earlier residuals. A pair without
-``(y, s)_M > 0`` changes nothing. S need not be semi-definite: the method needs a trust region or a damping that rejects trials.
+The secant equation ``S_+ s = y#`` holds for every sigma. Of all self-adjoint operators with it, ``S_+`` is the nearest to
+sigma S in the Frobenius norm of ``W^{-1/2} (S_+ - sigma S) W^{-1/2}``, for every positive definite W with ``W s = y``. The
+factor sigma makes S small once the residual is small; without it, S keeps the size of earlier residuals. A pair without
+``(y, s)_M > 0`` changes nothing. S need not be semi-definite: the method needs a trust region or a damping that rejects
+trials.
 
 The choice of the model. Where the residual vanishes at the minimum, Gauss-Newton converges quadratically, and S makes
 its steps worse. S is used in the next step under two conditions: the last step has decreased F by less than a share of

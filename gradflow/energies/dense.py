@@ -154,8 +154,8 @@ class DenseLeastSquares(SplitEnergy):
     ------
     ValueError
         If an argument is not callable, `linear` is negative, `mass` is not positive, a weight is negative, all are zero, or
-        `loss` is not a loss, or names are not texts or not different; later, if there are more or fewer names than parameters, if a function writes into its argument, or its value is not real or has a wrong shape or
-        dtype.
+        `loss` is not a loss, or names are not texts or not different; later, if there are more or fewer names than
+        parameters, if a function writes into its argument, or its value is not real or has a wrong shape or dtype.
 
     Examples
     --------

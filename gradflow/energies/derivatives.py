@@ -142,9 +142,9 @@ def third_difference(function: Function, theta: Array, value: Array, h: float) -
 def rounding_of_squares(problem: Any, theta: Array) -> float:
     """Return a bound of the rounding errors of ``|q|^2 / 2``: four times ``|q|`` times that of q.
 
-    They exceed ``eps |q|^2`` where q is a small difference of a model and data: q is rounded as the model is. The answer is 0 for a
-    problem without a residual, and where the number exceeds ``eps^{1/4} |q|^2``: it is none of rounding then, or no run should
-    end because of it.
+    They exceed ``eps |q|^2`` where q is a small difference of a model and data: q is rounded as the model is. The answer is
+    0 for a problem without a residual, and where the number exceeds ``eps^{1/4} |q|^2``: it is none of rounding then, or no
+    run should end because of it.
 
     Parameters
     ----------

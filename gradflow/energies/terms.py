@@ -28,8 +28,9 @@ class SumOfEnergies(SplitEnergy):
     Parameters
     ----------
     terms : sequence of Problem
-        The ``E_i``, with one inner product, that of the first; where it is no known diagonal, two vectors compare it. They are problems of your own or of the library, such as the
-        losses of groups of samples, ``problem.batch(rows)``. Their energy parts are numbers or diagonal.
+        The ``E_i``, with one inner product, that of the first; where it is no known diagonal, two vectors compare it. They
+        are problems of your own or of the library, such as the losses of groups of samples, ``problem.batch(rows)``. Their
+        energy parts are numbers or diagonal.
     weights : sequence of float, optional
         The ``w_i > 0``; 1 by default.
 

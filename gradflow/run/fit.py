@@ -55,8 +55,9 @@ parameter, and the band of a curve ``f(theta)`` with the Jacobian X, at the leve
 The band holds point by point. With ``(P F_{P, N-P, beta})^{1/2}`` in place of t it holds for all points together (Scheffé). For
 other q, these are the intervals of the linearised model.
 
-Source: White, Econometrica 48 (1980) 817, for the sandwich; Seber & Wild, Nonlinear Regression (1989), section 2.1, and section 5.1 for (4); Huber,
-Ann. Statist. 1 (1973) 799, for (2) and k; Hampel, Ronchetti, Rousseeuw & Stahel, Robust Statistics (1986), section 6.3.
+Source: White, Econometrica 48 (1980) 817, for the sandwich; Seber & Wild, Nonlinear Regression (1989), section 2.1, and
+section 5.1 for (4); Huber, Ann. Statist. 1 (1973) 799, for (2) and k; Hampel, Ronchetti, Rousseeuw & Stahel, Robust
+Statistics (1986), section 6.3.
 """
 
 from __future__ import annotations

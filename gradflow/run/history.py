@@ -148,7 +148,8 @@ QUANTITIES: dict[str, Quantity] = {
 definition (r / sqrt(E + C) for `SAV`) and its relative distance from it, the gradient's norm in the problem's inner
 product, the smallest and the largest eigenvalue of the Hessian, the two terms of the last step's energy identity and its
 residual, and xi_0. An eigenvalue costs some tens of ``hvp`` on the full problem in each record, at most 300, by
-`gradflow.curvature.extreme_eigenvalues`. A quantity that a scheme does not define is NaN. A scheme's own numbers are recorded by the names that it declares as ``records``. A ratio beyond the
+`gradflow.curvature.extreme_eigenvalues`. A quantity that a scheme does not define is NaN. A scheme's own numbers are
+recorded by the names that it declares as ``records``. A ratio beyond the
 range of doubles is recorded as the largest double."""
 
 

@@ -5,7 +5,8 @@ The energy is ``E = (theta, L theta)_M / 2 + F`` with a sum ``F = F_1 + ... + F_
 .. math:: r_i = \sqrt{F_i(\theta) + C}.                                                                 \tag{1}
 
 The parts are sums of squares, F = ``|q|^2 / 2`` and part i half the sum of ``q_k^2`` over a block of residuals; or the
-terms of a `gradflow.SumOfEnergies`, of any kind. With ``g_i`` the gradient of ``F_i`` at ``theta^n`` and ``R_i = sqrt(F_i(theta^n) + C)``,
+terms of a `gradflow.SumOfEnergies`, of any kind. With ``g_i`` the gradient of ``F_i`` at ``theta^n`` and ``R_i =
+sqrt(F_i(theta^n) + C)``,
 
 .. math::
    \frac{\theta^{n+1} - \theta^n}{\Delta t} &= -L\theta^{n+1} - S(\theta^{n+1} - \theta^n)

@@ -37,9 +37,9 @@ The alternating method asks for an eigenvalue at every theta, whatever the gradi
 .. math:: \hat\theta = \theta^n + \frac{2|\lambda|}{\rho}\,v \ \text{ or }\ \hat\theta = \theta^n, \qquad
           \theta^{n+1} = \hat\theta - \Delta t\,g(\hat\theta).                                           \tag{5}
 
-E falls by at least the sum of the bounds (3) and (4), the latter at ``theta-hat``. On a mini-batch E, g and H are those of the batch: what is
-guaranteed is a decrease of the energy of the batch, and the sign of v is the one that its gradient chooses. Of the energy of all
-samples nothing follows.
+E falls by at least the sum of the bounds (3) and (4), the latter at ``theta-hat``. On a mini-batch E, g and H are those of
+the batch: what is guaranteed is a decrease of the energy of the batch, and the sign of v is the one that its gradient
+chooses. Of the energy of all samples nothing follows.
 
 If rho is smaller than the true constant, (3) does not hold and E may rise. A network with ReLU has no such constant; rho then
 is a parameter.

@@ -26,13 +26,13 @@ For ``lambda < 0`` it grows without bound: noise in a gradient leaves a saddle, 
 ``log(2 P |lambda| / (dt sigma^2)) / (2 dt |lambda|)`` steps to a distance of 1. For ``0 < lambda < 2 / dt`` it tends to
 ``dt sigma^2 / (P lambda (2 - dt lambda))``: noise never ends at a minimum, and only a smaller dt brings it closer.
 
-`PerturbedGradientDescent` displaces the iterate, and only where the gradient is small. Here, no gradient is tested and there is
-no threshold to choose; the price is the noise at the minimum. On a mini-batch, zeta comes on top of the noise of the batch, which need
-not have a component along v.
+`PerturbedGradientDescent` displaces the iterate, and only where the gradient is small. Here, no gradient is tested and
+there is no threshold to choose; the price is the noise at the minimum. On a mini-batch, zeta comes on top of the noise of
+the batch, which need not have a component along v.
 
 The random numbers of step n are those of the generator of (seed, n). A run that is resumed, or repeated in another
-precision, has the same ones. In an inner product that is not known to be diagonal, the direction has a density and the mean 0, but
-is not uniform.
+precision, has the same ones. In an inner product that is not known to be diagonal, the direction has a density and the mean
+0, but is not uniform.
 
 ==========  ===========  ================
 symbol      code         shape

@@ -15,10 +15,10 @@ If g has the Lipschitz constant K, E changes by
               + |g(\theta^n)|_M\,|\xi|_M + \tfrac12 K |\xi|_M^2.                                        \tag{3}
 
 A perturbation raises E by at most ``eps r + K r^2 / 2``, with eps the bound of the gradient below which it is made. The
-theorem: if the Hessian too is Lipschitz, with the constant rho, and E bounded below, then for suitable numbers, dt of the order of
-``1 / K``, an ``(eps, sqrt(rho eps))``-stationary point of second order (`gradflow.stationarity`) is reached with probability
-``1 - delta`` in ``O(K (E^0 - min E) / eps^2)`` steps, up to a factor of ``log^4`` of P and ``1 / delta``. A network with ReLU has
-neither constant; there is no such theorem for it.
+theorem: if the Hessian too is Lipschitz, with the constant rho, and E bounded below, then for suitable numbers, dt of the
+order of ``1 / K``, an ``(eps, sqrt(rho eps))``-stationary point of second order (`gradflow.stationarity`) is reached with
+probability ``1 - delta`` in ``O(K (E^0 - min E) / eps^2)`` steps, up to a factor of ``log^4`` of P and ``1 / delta``. A
+network with ReLU has neither constant; there is no such theorem for it.
 
 The method has no end of its own. The algorithm of the source ends where E has not fallen by a certain amount `wait` steps after
 a perturbation. A tolerance on the gradient would end a run at the saddle.

@@ -30,18 +30,19 @@ is none, the trial is rejected.
 With the Gauss-Newton curvature, ``D = I``, ``nu = 1 / tau`` and ``dt = 1``, (2) is the step of restarted `IEQ` of size
 tau, and p is the guaranteed decrease of its modified energy.
 
-With bounds ``l <= theta <= u`` (`gradflow.curvature.bounds`), d is the step of a trust region in the box, with D and M diagonal.
-If the model is convex and ``|d|_D`` is less than the radius, d minimises it in the box; on the sphere, over the parameters that are at
-no bound. Every trial lies in the box, dt is at most 1, and the gradient that `gradflow.Tolerance` bounds is without the entries that
-a bound holds.
+With bounds ``l <= theta <= u`` (`gradflow.curvature.bounds`), d is the step of a trust region in the box, with D and M
+diagonal. If the model is convex and ``|d|_D`` is less than the radius, d minimises it in the box; on the sphere, over the
+parameters that are at no bound. Every trial lies in the box, dt is at most 1, and the gradient that `gradflow.Tolerance`
+bounds is without the entries that a bound holds.
 
-At a saddle itself, g = 0 and so d = 0. Where d is zero to rounding and G has a negative eigenvalue, a step of a given length along
-its eigenvector may take the place of d (`gradflow.curvature.escape`).
+At a saddle itself, g = 0 and so d = 0. Where d is zero to rounding and G has a negative eigenvalue, a step of a given
+length along its eigenvector may take the place of d (`gradflow.curvature.escape`).
 
 Close to a minimum, both decreases are rounding errors of E. Where neither exceeds ``64 eps |E|``, a trial that does not
-increase E is accepted, whatever the ratio. The rounding errors of a sum of squares may be larger: where a trial is rejected whose
-predicted decrease is below ``eps^{1/2} |E|``, they are measured (`gradflow.energies.derivatives.rounding_of_squares`). A trial that rounds to theta itself leaves the state as it is, but for
-a globalisation with a test of its own.
+increase E is accepted, whatever the ratio. The rounding errors of a sum of squares may be larger: where a trial is rejected
+whose predicted decrease is below ``eps^{1/2} |E|``, they are measured
+(`gradflow.energies.derivatives.rounding_of_squares`). A trial that rounds to theta itself leaves the state as it is, but
+for a globalisation with a test of its own.
 
 ===========  =============  =====
 symbol       code           shape
@@ -175,8 +176,9 @@ class SecondOrder:
         A box that theta does not leave: `gradflow.Bounds`. It needs a trust region, a diagonal inner product and one of the
         solvers auto, svd, eigh and lanczos.
     escape : float, optional
-        The length ``|d|_D`` of a step along negative curvature where that of the model is zero to rounding, > 0; by default no such
-        step is taken. At every such point it costs products with the curvature. It goes with neither a line search nor bounds.
+        The length ``|d|_D`` of a step along negative curvature where that of the model is zero to rounding, > 0; by default
+        no such step is taken. At every such point it costs products with the curvature. It goes with neither a line search
+        nor bounds.
 
     Raises
     ------

@@ -112,11 +112,12 @@ def NaturalGradient(
 ) -> SecondOrder:
     """Return the natural gradient method: ``(M^{-1} F + L + nu I) d = -g`` with a Fisher matrix F.
 
-    By default nu is the multiplier of a trust region, whose radius follows the ratio of actual to predicted decrease, on the
-    batch of the step. A constant damping has no such control: the matrix vanishes where all samples are fitted, and small
-    eigenvalues then make steps long. Without damping, L and singular directions, and with infinitesimal steps, it does not depend on how the model is
-    parametrised. With steps of finite length it does. `gradflow.curvature.CurvatureRegion` in `SecondOrder` determines the
-    length of a step from a bound of the divergence of the model.
+    By default nu is the multiplier of a trust region, whose radius follows the ratio of actual to predicted decrease, on
+    the batch of the step. A constant damping has no such control: the matrix vanishes where all samples are fitted, and
+    small eigenvalues then make steps long. Without damping, L and singular directions, and with infinitesimal steps, it
+    does not depend on how the model is parametrised. With steps of finite length it does.
+    `gradflow.curvature.CurvatureRegion` in `SecondOrder` determines the length of a step from a bound of the divergence of
+    the model.
 
     Parameters
     ----------
@@ -281,8 +282,9 @@ def CubicRegularization(
 def SaddleFreeNewton(*, damping: float = 1e-3, solver: str | PCG = "auto", escape: float | None = 1e-3) -> SecondOrder:
     """Return saddle-free Newton: ``(|H| + damping I) d = -g``, which is repelled by saddles.
 
-    At a saddle itself, where g = 0 to rounding, it takes a step along the most negative curvature. With ``solver="lanczos"``, H is
-    replaced by its projection on a Krylov space of the gradient, whose absolute eigenvalues are those of the method.
+    At a saddle itself, where g = 0 to rounding, it takes a step along the most negative curvature. With
+    ``solver="lanczos"``, H is replaced by its projection on a Krylov space of the gradient, whose absolute eigenvalues are
+    those of the method.
 
     Parameters
     ----------

@@ -294,6 +294,17 @@ def the_state_says_what_happened():
     new = method.step(near, method.init(near, tiny), 1.0)
     assert (new.exhausted, new.accepted, new.actual, new.ratio, new.theta[0]) == (1, 1, 0.0, 1.0, 0.0)
     assert not method.shortened(new)
+    # a Jacobian of the wrong sign: the trial is rejected, and as it promised next to nothing the rounding errors are measured
+    calls = []
+    squares = gf.DenseLeastSquares(
+        lambda t: calls.append(1) or np.array([1 + t[0] / 2**33, t[0]]), lambda t: np.array([[-(2.0**-33)], [1.0]])
+    )
+    squared = gf.SecondOrder(globalization=C.TrustRegion(radius=1.0))
+    state = squared.init(squares, np.array([0.0]))
+    calls.clear()
+    new = squared.step(squares, state, 1.0)
+    assert (new.accepted, new.theta[0]) == (0.0, 0.0)
+    assert len(calls) == new.evaluations + 1 == 9  # the first one makes the model
     # where nothing is predicted nothing is gained
     flat = parabola(0.0)
     new = method.step(flat, method.init(flat, start), 1.0)

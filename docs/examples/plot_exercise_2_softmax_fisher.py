@@ -12,7 +12,7 @@ True. Three things belong to it.
 * It is singular: :math:`F = \mathbb E[(\operatorname{diag} p - pp^T) \otimes xx^T]` vanishes on :math:`(u, \dots, u)`, which adds
   one number to all logits. The rank is :math:`(K - 1)\operatorname{rank}\mathbb E[xx^T]`. A method without damping has to
   take the shortest solution, as gradflow does; then :math:`\sum_k w_k` never changes.
-* The blocks beside the diagonal are not small. Without them, F is the matrix of K independent sigmoids, and Newton's method loses
+* The off-diagonal blocks are not small. Without them, F is the matrix of K independent sigmoids, and Newton's method loses
   its quadratic convergence.
 
 See :doc:`/theory/curvature`, and :doc:`/guide/second_order_exercises` for the other exercises.
@@ -119,7 +119,7 @@ right.grid(alpha=0.25)
 right.legend()
 
 # %%
-# What the blocks beside the diagonal are worth
+# What the off-diagonal blocks are worth
 # ---------------------------------------------
 # A curvature is an object with a method `at`. This one keeps the diagonal blocks of the Hessian only.
 

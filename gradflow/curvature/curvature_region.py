@@ -110,7 +110,7 @@ class CurvatureRegion:
     radius : float
         First radius delta > 0: for a Fisher matrix, the square root of twice the divergence that is allowed, to second order.
     most : float, optional
-        The largest radius, > 0; by default there is none.
+        The largest radius, > 0; unbounded by default.
     damping : float
         The damping lambda >= 0 of the metric, 1 / time. Where G is singular, it bounds the step.
     objective : {"quadratic", "linear"}

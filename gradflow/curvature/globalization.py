@@ -344,7 +344,7 @@ class TrustRegion:
     radius : float, optional
         First radius delta > 0, in the metric; by default ``|theta|_D``, or 1 if that is 0.
     most : float, optional
-        The largest radius, > 0; by default there is none.
+        The largest radius, > 0; unbounded by default.
     accept : float
         The smallest ratio that is accepted, in [0, 1/4).
 

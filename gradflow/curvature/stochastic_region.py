@@ -61,7 +61,7 @@ class StochasticTrustRegion:
     radius : float
         First radius delta > 0, in the metric.
     most : float, optional
-        The largest radius, > 0; by default there is none.
+        The largest radius, > 0; unbounded by default.
     accept : float
         The ratio ``eta_1``, in (0, 1).
     steepness : float

@@ -11,7 +11,8 @@ without a difference of close numbers: h is so small that the error is rounding 
 
 A function may take complex arguments and not be analytic: ``abs``, ``conj``, a comparison of real parts. `found_jacobian`
 therefore compares (1) with (2) along one direction in which every column of the Jacobian counts alike, and along each
-parameter whose column is zero, and takes (2) where they differ. Steps are relative to the size of each parameter, so that
+parameter whose column is zero, and takes (2) where they differ. Differences that do not settle as their step is shortened
+overrule no column but a zero one. Steps are relative to the size of each parameter, so that
 parameters may have any units.
 
 The rounding errors of a function may be larger than ``eps |q|``: a residual is the difference of a model and data. They are

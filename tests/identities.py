@@ -18,10 +18,12 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy as sp
+
+from gradflow.symbolic import Map, Space
 
 DECIDE, MAY_REFUSE, REFUSE = "decide", "may refuse", "must refuse"
 
@@ -42,6 +44,7 @@ for _names, _signs in (
     ("nz", {"nonzero": True}),
     ("im_", {"imaginary": True}),
     ("inf", {"finite": False}),
+    ("dt", {"positive": True}),
     ("A B C D", {"commutative": False}),
 ):
     SYMBOLS |= {name: sp.Symbol(name, **_signs) for name in _names.split()}
@@ -562,4 +565,377 @@ ZERO: list[tuple[str, Any, bool | None, str]] = [
     ("noncommuting power 8", "(A + B)**8 - (B + A)**8 + A*B - B*A", False, DECIDE),
     ("a matrix symbol", "MatrixSymbol('X', 2, 2)*MatrixSymbol('Y', 2, 2) - MatrixSymbol('Y', 2, 2)*MatrixSymbol('X', 2, 2)", False,
      MAY_REFUSE),
+]  # fmt: skip
+
+# A row of SMALL is (name, expression, order, truth, duty): whether the expression is O(dt^order) as dt > 0 tends to 0, all
+# other symbols held fixed, at every admissible value for which it is defined for small dt.
+SMALL: list[tuple[str, Any, int, bool | None, str]] = [
+    ("dt^2", "dt**2", 2, True, DECIDE),
+    ("dt^2, one order too many", "dt**2", 3, False, DECIDE),
+    ("a constant", "x*0 + 1", 1, False, DECIDE),
+    ("x dt", "x*dt", 1, True, DECIDE),
+    ("x dt + dt^2", "x*dt + dt**2", 2, False, DECIDE),
+    ("zero", "hidden_1", 5, True, DECIDE),
+    ("zero over dt^5", "hidden_1/dt**5 + dt**2", 2, True, DECIDE),
+    ("exponential", "exp(x*dt) - 1 - x*dt", 2, True, DECIDE),
+    ("exponential, one order too many", "exp(x*dt) - 1 - x*dt", 3, False, DECIDE),
+    ("square root", "sqrt(1 + dt) - 1 - dt/2 + dt**2/8", 3, True, DECIDE),
+    ("square root, one order too many", "sqrt(1 + dt) - 1 - dt/2 + dt**2/8", 4, False, DECIDE),
+    ("geometric series", "1/(1 + a*dt) - 1 + a*dt", 2, True, DECIDE),
+    ("logarithm", "log(1 + a*dt) - a*dt", 2, True, DECIDE),
+    ("logarithm, sign lost", "log(1 + a*dt) + a*dt", 2, False, DECIDE),
+    ("cosine", "cos(dt) - 1", 2, True, MAY_REFUSE),
+    ("sqrt(a^2 + dt)", "sqrt(a**2 + dt) - a - dt/(2*a)", 2, True, DECIDE),
+    ("half an order", "sqrt(dt)", 1, False, MAY_REFUSE),
+    ("one order and a half", "dt**Q(3, 2)", 1, True, MAY_REFUSE),
+    ("one order and a half are not two", "dt**Q(3, 2)", 2, False, MAY_REFUSE),
+    ("dt log dt", "dt*log(dt)", 1, False, MAY_REFUSE),
+    ("dt^2 log dt", "dt**2*log(dt)", 1, True, MAY_REFUSE),
+    ("dt sin(1/dt)", "dt*sin(1/dt)", 1, True, MAY_REFUSE),
+    ("exp(-1/dt)", "exp(-1/dt)", 4, True, MAY_REFUSE),
+    ("dt exp(1/dt)", "dt**4*exp(1/dt)", 2, False, MAY_REFUSE),
+    ("1/dt, hidden by a root", "dt/(sqrt(1 + dt) - 1)", 1, False, DECIDE),
+    ("1/dt, hidden by an exponential", "dt/(exp(dt) - 1)", 1, False, DECIDE),
+    ("1/dt^2, hidden", "dt**3/(exp(dt) - 1 - dt)", 2, False, DECIDE),
+    ("1/dt^2, hidden, the true order", "dt**3/(exp(dt) - 1 - dt)", 1, True, DECIDE),
+    # The value 0 of x is admissible, and there it is dt/dt, or sqrt(dt).
+    ("dt/(dt + x^2), x = 0", "dt/(dt + x**2)", 1, False, MAY_REFUSE),
+    ("sqrt(dt + x^2), x = 0", "sqrt(dt + x**2) - Abs(x)", 1, False, MAY_REFUSE),
+    ("dt/(dt + a)", "dt/(dt + a)", 1, True, DECIDE),
+    ("a list", "[dt**2, (dt**3, 0)]", 2, True, DECIDE),
+    ("a list, one entry too large", "[dt**2, (dt**3, dt)]", 2, False, DECIDE),
+    ("a matrix", "Matrix([[dt**2, x*dt**3]])", 2, True, DECIDE),
+    ("noncommuting", "(1 + dt*A)*(1 + dt*B) - (1 + dt*B)*(1 + dt*A)", 2, True, MAY_REFUSE),
+    ("noncommuting, one order too many", "(1 + dt*A)*(1 + dt*B) - (1 + dt*B)*(1 + dt*A)", 3, False, MAY_REFUSE),
+    ("one over zero", "dt**2/hidden_1", 1, None, REFUSE),
+    ("an empty list", "[]", 1, None, REFUSE),
+    ("a relation", "dt > 0", 1, None, REFUSE),
+    ("not a number", "nan*dt", 1, None, REFUSE),
+]  # fmt: skip
+
+# A row of FOLLOWS is (name, conclusion, assumptions, truth, duty). True: the conclusion is defined and holds for all real
+# values of the symbols, admissible by their signs, that satisfy the assumptions (an assumption that is not defined is not
+# satisfied). False: somewhere there it is defined and fails. None: no value satisfies the assumptions; or the conclusion
+# fails nowhere and is undefined somewhere, a division by zero or a root of a negative number.
+FOLLOWS: list[tuple[str, str, str, bool | None, str]] = [
+    ("a square", "x**2 >= 0", "", True, DECIDE),
+    ("a square is not positive", "x**2 > 0", "", False, DECIDE),
+    ("a square of something else than zero", "x**2 > 0", "Ne(x, 0)", True, DECIDE),
+    ("arithmetic and geometric mean", "(a + b)/2 >= sqrt(a*b)", "", True, DECIDE),
+    ("arithmetic and geometric mean, strict", "(a + b)/2 > sqrt(a*b)", "", False, DECIDE),
+    ("harmonic and geometric mean", "2/(1/a + 1/b) <= sqrt(a*b)", "", True, DECIDE),
+    ("a/b + b/a", "a/b + b/a >= 2", "", True, DECIDE),
+    ("x/y + y/x", "x/y + y/x >= 2", "x > 0", False, DECIDE),
+    ("Cauchy-Schwarz", "(x1*y1 + x2*y2)**2 <= (x1**2 + x2**2)*(y1**2 + y2**2)", "", True, DECIDE),
+    ("Cauchy-Schwarz, strict", "(x1*y1 + x2*y2)**2 < (x1**2 + x2**2)*(y1**2 + y2**2)", "", False, DECIDE),
+    ("three squares", "x**2 + y**2 + s**2 >= x*y + y*s + s*x", "", True, DECIDE),
+    ("Motzkin", "x**4*y**2 + x**2*y**4 + 1 >= 3*x**2*y**2", "", True, MAY_REFUSE),
+    ("Motzkin, a little less", "x**4*y**2 + x**2*y**4 + 1 >= Q(301, 100)*x**2*y**2", "", False, DECIDE),
+    ("Nesbitt", "a/(b + c) + b/(c + a) + c/(a + b) >= Q(3, 2)", "", True, MAY_REFUSE),
+    ("on the circle", "x*y <= Q(1, 2)", "Eq(x**2 + y**2, 1)", True, DECIDE),
+    ("on the circle, strict", "x*y < Q(1, 2)", "Eq(x**2 + y**2, 1)", False, DECIDE),
+    ("a discriminant of 1e-20", "x**2 - 2*x*(1 + Q(1, 10**20)) + 1 >= 0", "", False, DECIDE),
+    ("a distance of 1e-40", "x**2 - 2*x + 1 + Q(1, 10**40) > 0", "", True, DECIDE),
+    ("weaker", "x >= 1", "x > 1", True, DECIDE),
+    ("stronger", "x > 1", "x >= 1", False, DECIDE),
+    ("implication", "Implies(x > 1, x**2 > 1)", "", True, DECIDE),
+    ("implication, the other way", "Implies(x**2 > 1, x > 1)", "", False, DECIDE),
+    ("equivalence", "Equivalent(x > 0, x**3 > 0)", "", True, MAY_REFUSE),
+    ("a conjunction", "And(x + y > 1, x*y > 0)", "x > 1, y > 0", True, DECIDE),
+    ("false", "false", "x > 0", False, DECIDE),
+    ("true", "true", "x > 0", True, DECIDE),
+    ("false without assumptions", "false", "", False, DECIDE),
+    # Roots and quotients that are not defined everywhere.
+    ("a root shrinks the domain", "Or(x >= 0, sqrt(x) < 0)", "", None, REFUSE),
+    ("a root", "sqrt(x) >= 0", "", None, REFUSE),
+    ("a root of a nonnegative number", "sqrt(x) >= 0", "x >= 0", True, DECIDE),
+    ("a root is not positive", "sqrt(x) > 0", "x >= 0", False, DECIDE),
+    ("a root by its symbol", "sqrt(p + 1) >= 1", "", True, DECIDE),
+    ("a root that fails, and is undefined elsewhere", "sqrt(x) >= x", "", False, DECIDE),
+    ("a root that holds, and is undefined elsewhere", "sqrt(x) >= x", "x <= 1", None, REFUSE),
+    ("a root between 0 and 1", "sqrt(x) >= x", "x >= 0, x <= 1", True, DECIDE),
+    ("a root of 1 - x^2", "sqrt(1 - x**2) <= 1", "", None, REFUSE),
+    ("a root of 1 - x^2 in the interval", "sqrt(1 - x**2) <= 1", "x**2 <= 1", True, DECIDE),
+    ("a root in a root", "sqrt(sqrt(x) - 1) >= 0", "x >= 0", None, REFUSE),
+    ("a root in a root, x >= 1", "sqrt(sqrt(x) - 1) >= 0", "x >= 1", True, DECIDE),
+    ("a product of roots", "sqrt(x - 1)*sqrt(x + 1) >= 0", "x**2 >= 1", None, REFUSE),
+    ("subadditive root", "sqrt(p + q) <= sqrt(p) + sqrt(q)", "", True, DECIDE),
+    ("subadditive root, the other way", "sqrt(p + q) >= sqrt(p) + sqrt(q)", "", False, DECIDE),
+    ("power 3/2", "x**Q(3, 2) >= 0", "", None, REFUSE),
+    ("power 3/2, x >= 1", "x**Q(3, 2) >= x", "x >= 1", True, MAY_REFUSE),
+    ("cube root", "cbrt(x) <= x", "x >= 1", True, MAY_REFUSE),
+    ("cube root, x = 1/8", "cbrt(x) <= x", "x >= 0", False, MAY_REFUSE),
+    ("cube root of a negative number", "cbrt(x) >= 0", "", None, REFUSE),
+    ("a reciprocal that fails", "1/x > 0", "", False, DECIDE),
+    ("a reciprocal, x = 0", "1/x > 0", "x >= 0", None, REFUSE),
+    ("a reciprocal", "1/x > 0", "x > 0", True, DECIDE),
+    ("a reciprocal of a square", "1/x**2 > 0", "", None, REFUSE),
+    ("a reciprocal of 1 + x^2", "1/(1 + x**2) <= 1", "", True, DECIDE),
+    ("a reciprocal of 1 + x^2, strict", "1/(1 + x**2) < 1", "", False, DECIDE),
+    ("removable", "Eq((x**2 - 1)/(x - 1), x + 1)", "", None, REFUSE),
+    ("removable, x is not 1", "Eq((x**2 - 1)/(x - 1), x + 1)", "Ne(x, 1)", True, DECIDE),
+    ("nothing is known of 1/0", "Ne(1/x, 5)", "Eq(x, 0)", None, REFUSE),
+    ("partial fractions", "Eq(1/(y*(y - 1)) + 1/y, 1/(y - 1))", "y > 0", None, REFUSE),
+    ("partial fractions, y > 1", "Eq(1/(y*(y - 1)) + 1/y, 1/(y - 1))", "y > 1", True, DECIDE),
+    ("two names of 1/0", "Eq(1/x + 1/y, (x + y)/(x*y))", "x >= 0, y > 0", None, REFUSE),
+    ("a denominator that is zero", "x/(sqrt(y**2 + 2*y + 1) - y - 1) >= 0", "x >= 0, y >= 0", None, REFUSE),
+    ("undefined in one piece of a conjunction", "And(x**2 >= 0, 1/x**2 >= 0)", "", None, REFUSE),
+    ("undefined in an equation of roots", "Eq(sqrt(x)**2, x) & (sqrt(x) >= 0)", "x >= -1", None, REFUSE),
+    # Roots and quotients in assumptions.
+    ("an assumption that is defined", "x >= 0", "sqrt(x) >= 0", True, DECIDE),
+    ("an assumption that is defined, strict", "x > 0", "sqrt(x) >= 0", False, DECIDE),
+    ("a reciprocal in an assumption", "Ne(x, 0)", "1/x < 5", True, DECIDE),
+    ("a reciprocal in an assumption, the sign", "x > 0", "1/x < 5", False, DECIDE),
+    ("an assumption makes the conclusion defined", "sqrt(x) < 2", "sqrt(x) < 1", True, DECIDE),
+    ("an assumption bounds a root", "x < 4", "sqrt(x) < 2", True, DECIDE),
+    # Assumptions that contradict each other.
+    ("contradiction", "x < 5", "x > 1, x < 0", None, REFUSE),
+    ("contradiction, false", "false", "x > 1, x < 0", None, REFUSE),
+    ("contradiction, true", "true", "x > 1, x < 0", None, REFUSE),
+    ("a negative square", "x > 5", "x**2 < 0", None, REFUSE),
+    ("a negative root", "x > 5", "sqrt(x) < 0", None, REFUSE),
+    ("a zero reciprocal", "x > 5", "Eq(1/x, 0)", None, REFUSE),
+    ("a sign that the symbol has not", "x > 5", "a*x < 0, x > 0", None, REFUSE),
+    ("false assumed", "x > 5", "false", None, REFUSE),
+    ("no root of a negative number", "x < 5", "x < 0, sqrt(x) > -1", None, REFUSE),
+    ("no reciprocal of zero", "x < 5", "Eq(x, 0), 1/x > 3", None, REFUSE),
+    ("three that contradict", "x < 5", "x + y > 2, x < 1, y < 1", None, REFUSE),
+    ("no integer", "j < 5", "j > 0, j < 1", None, REFUSE),
+    ("no half of an integer", "j < 5", "Eq(2*j, 1)", None, REFUSE),
+    ("an infinite symbol", "inf > 0", "", None, REFUSE),
+    # Kinds of symbols.
+    ("an integer", "Or(k <= 0, k >= 1)", "", True, DECIDE),
+    ("no integer, real", "Or(x <= 0, x >= 1)", "", False, DECIDE),
+    ("square of an integer", "k**2 >= k", "", True, DECIDE),
+    ("square of a real number", "x**2 >= x", "", False, DECIDE),
+    ("odd", "Ne(od, 2*j)", "", True, MAY_REFUSE),
+    ("even", "Ne(ev, 2*j)", "", False, MAY_REFUSE),
+    ("negative times positive", "neg*x < 0", "x > 0", True, DECIDE),
+    ("nonpositive times positive", "npos*x < 0", "x > 0", False, DECIDE),
+    ("nonpositive times positive, weak", "npos*x <= 0", "x > 0", True, DECIDE),
+    ("a symbol that is not zero", "x/nz**2 >= 0", "x >= 0", True, DECIDE),
+    ("a reciprocal of a symbol that is not zero", "nz*(1/nz + 1) >= 1 + nz", "", True, DECIDE),
+    # Absolute values, the larger, floats, functions.
+    ("triangle inequality", "Abs(x + y) <= Abs(x) + Abs(y)", "", True, DECIDE),
+    ("triangle inequality, strict", "Abs(x + y) < Abs(x) + Abs(y)", "", False, DECIDE),
+    ("reverse triangle inequality", "Abs(Abs(x) - Abs(y)) <= Abs(x - y)", "", True, DECIDE),
+    ("max", "Max(x, y) >= x", "", True, DECIDE),
+    ("max, strict", "Max(x, y) > x", "", False, DECIDE),
+    ("max and min", "Eq(Max(x, y) + Min(x, y), x + y)", "", True, DECIDE),
+    ("sign", "sign(x)*x >= 0", "", True, MAY_REFUSE),
+    ("sign^2", "sign(x)**2 >= 1", "", False, MAY_REFUSE),
+    ("pieces", "Piecewise((x, x > 0), (-x, True)) >= 0", "", True, MAY_REFUSE),
+    ("pieces, wrong", "Piecewise((x, x > 0), (-x, True)) > 0", "", False, MAY_REFUSE),
+    ("a piece that guards a reciprocal", "Piecewise((1/x, x > 0), (0, True)) >= 0", "", True, MAY_REFUSE),
+    ("pieces with a gap", "Piecewise((x, x > 0)) > 0", "", None, REFUSE),
+    ("a float", "x >= 0.3", "x >= 0.1 + 0.2", True, DECIDE),
+    ("a float, the other way", "x >= 0.1 + 0.2", "x >= 0.3", False, DECIDE),
+    ("1.4 < sqrt 2", "sqrt(2)*x >= Q(7, 5)*x", "x >= 0", True, DECIDE),
+    ("1.41422 > sqrt 2", "sqrt(2)*x >= Q(141422, 100000)*x", "x >= 0", False, DECIDE),
+    ("3 < pi", "pi*x >= 3*x", "x >= 0", True, MAY_REFUSE),
+    ("exponential", "exp(x) > 0", "", True, MAY_REFUSE),
+    ("exponential, convex", "exp(x) >= 1 + x", "", True, MAY_REFUSE),
+    # At x = -1: 0.37 and 0.5.
+    ("exponential, Taylor", "exp(x) >= 1 + x + x**2/2", "", False, MAY_REFUSE),
+    ("logarithm", "log(a) <= a - 1", "", True, MAY_REFUSE),
+    ("logarithm of a negative number", "log(x) <= x - 1", "", None, REFUSE),
+    ("sine", "sin(x) <= Q(9, 10)", "", False, MAY_REFUSE),
+    ("a function", "f(x) >= 0", "", False, MAY_REFUSE),
+    ("a function of equal values", "Eq(f(x), f(y))", "Eq(x, y)", True, MAY_REFUSE),
+    ("powers of integers", "2**n >= n + 1", "", True, MAY_REFUSE),
+    ("no relation", "x", "", None, REFUSE),
+    ("no relation, zero", "Integer(0)", "", None, REFUSE),
+    ("an assumption that is no relation", "x > 0", "x", None, REFUSE),
+]  # fmt: skip
+
+# A row of VECTORS is (name, expression, truth, duty). The expression is a function of a `Kit`, whose vectors and operators
+# are abstract, or numbers: so each truth is looked at with matrices too. True: zero in every space of finite dimension with
+# any inner product, for all positive semi-definite L and S, all maps J and K, all vectors, and all a, b > 0.
+
+
+class Kit(NamedTuple):
+    """One space V with vectors u, v, w, self-adjoint positive semi-definite operators L and S, and a map K to itself; a
+    space W with a vector r, and a map J from V to W; two positive numbers.
+    """
+
+    V: Any
+    W: Any
+    u: Any
+    v: Any
+    w: Any
+    r: Any
+    L: Any
+    S: Any
+    J: Any
+    K: Any
+    a: Any
+    b: Any
+
+
+def abstract_kit() -> Kit:
+    V, W = Space("P"), Space("N")
+    operators = V.operator("L"), V.operator("S"), Map.between("J", V, W), Map.between("K", V, V)
+    return Kit(V, W, *V.vectors("u v w"), W.vector("r"), *operators, SYMBOLS["a"], SYMBOLS["b"])
+
+
+def gram(*vectors: Any) -> Any:
+    return sp.Matrix(len(vectors), len(vectors), lambda i, j: vectors[i] @ vectors[j]).det()
+
+
+def _moved_before_the_relation(k: Kit) -> Any:
+    before = k.L(k.u) @ k.v
+    k.L.solve_shifted(k.u, k.a)
+    return before - k.u @ k.L(k.v)
+
+
+def _solved_after(k: Kit) -> Any:
+    before = k.u @ k.v
+    k.L.solve_shifted(k.u, k.a)
+    return before - k.u @ k.v
+
+
+def _solved_on_both_sides(k: Kit) -> Any:
+    p, q = k.L.solve_shifted(k.u, k.a), k.L.solve_shifted(k.v, k.a)
+    return k.L(p) @ q - p @ k.L(q)
+
+
+def _energy_of_a_resolvent(k: Kit) -> Any:
+    p = k.L.solve_shifted(k.u, k.a)
+    return k.u @ k.u - p @ p - 2 * k.a * (k.L(p) @ p) - k.a**2 * (k.L(p) @ k.L(p))
+
+
+def _resolvents(k: Kit, factor: Any) -> Any:
+    """R_a - R_b = (b - a) L R_a R_b, for R_a = (1 + a L)^-1."""
+    p, q = k.L.solve_shifted(k.u, k.a), k.L.solve_shifted(k.u, k.b)
+    return p - q - factor * k.L(k.L.solve_shifted(q, k.a))
+
+
+def _solve(operator: Any, u: Any, *steps: Any) -> Any:
+    for dt in steps:
+        u = operator.solve_shifted(u, dt)
+    return u
+
+
+VECTORS: list[tuple[str, Any, bool | None, str]] = [
+    ("zero vector", lambda k: k.u - k.u, True, DECIDE),
+    ("two vectors", lambda k: k.u - k.v, False, DECIDE),
+    ("a multiple that is hidden", lambda k: ((k.a + 1) ** 2 - k.a**2 - 2 * k.a - 1) * k.u, True, DECIDE),
+    ("parallelogram", lambda k: (k.u + k.v) @ (k.u + k.v) + (k.u - k.v) @ (k.u - k.v) - 2 * (k.u @ k.u + k.v @ k.v), True, DECIDE),
+    ("polarisation", lambda k: (k.u + k.v) @ (k.u + k.v) - (k.u - k.v) @ (k.u - k.v) - 4 * (k.u @ k.v), True, DECIDE),
+    ("Pythagoras", lambda k: (k.u + k.v) @ (k.u + k.v) - k.u @ k.u - k.v @ k.v, False, DECIDE),
+    ("L S and S L", lambda k: k.L(k.S(k.u)) - k.S(k.L(k.u)), False, DECIDE),
+    ("L S and S L, form", lambda k: k.L(k.S(k.u)) @ k.v - k.S(k.L(k.u)) @ k.v, False, DECIDE),
+    ("L S and S L, quadratic form", lambda k: k.L(k.S(k.u)) @ k.u - k.S(k.L(k.u)) @ k.u, True, DECIDE),
+    ("self-adjoint", lambda k: k.L(k.u) @ k.v - k.u @ k.L(k.v), True, DECIDE),
+    ("square of L", lambda k: k.L(k.L(k.u)) @ k.u - k.L(k.u) @ k.L(k.u), True, DECIDE),
+    ("L is no identity", lambda k: k.L(k.u) @ k.u - k.u @ k.u, False, DECIDE),
+    ("adjoint", lambda k: k.J(k.u) @ k.r - k.u @ k.J.adjoint(k.r), True, DECIDE),
+    ("J* J", lambda k: k.J.adjoint(k.J(k.u)) @ k.v - k.J(k.u) @ k.J(k.v), True, DECIDE),
+    ("J* J is self-adjoint", lambda k: k.J.adjoint(k.J(k.u)) @ k.v - k.u @ k.J.adjoint(k.J(k.v)), True, DECIDE),
+    ("J J* J", lambda k: k.J(k.J.adjoint(k.J(k.u))) @ k.r - k.J(k.u) @ k.J(k.J.adjoint(k.r)), True, DECIDE),
+    ("K* K and K K*", lambda k: k.K.adjoint(k.K(k.u)) - k.K(k.K.adjoint(k.u)), False, DECIDE),
+    ("K* K and K K*, quadratic form", lambda k: k.K(k.u) @ k.K(k.u) - k.K.adjoint(k.u) @ k.K.adjoint(k.u), False, DECIDE),
+    ("K is not self-adjoint", lambda k: k.K(k.u) @ k.v - k.u @ k.K(k.v), False, DECIDE),
+    ("K - K* is skew", lambda k: (k.K(k.u) - k.K.adjoint(k.u)) @ k.u, True, DECIDE),
+    ("K - K* is not zero", lambda k: (k.K(k.u) - k.K.adjoint(k.u)) @ k.v, False, DECIDE),
+    ("sum of operators", lambda k: (k.L + k.S)(k.u) - k.S(k.u) - k.L(k.u), True, DECIDE),
+    # Resolvents.
+    ("defining relation", lambda k: _solve(k.L, k.u, k.a) + k.a * k.L(_solve(k.L, k.u, k.a)) - k.u, True, DECIDE),
+    ("resolvent and identity", lambda k: _solve(k.L, k.u, k.a) - k.u, False, DECIDE),
+    ("A^-1 S = S A^-1", lambda k: _solve(k.S, k.S(k.u), k.a) - k.S(_solve(k.S, k.u, k.a)), True, DECIDE),
+    ("S A^-1 = A^-1 S, formed the other way", lambda k: k.S(_solve(k.S, k.u, k.a)) - _solve(k.S, k.S(k.u), k.a), True, DECIDE),
+    ("A^-1 S S = S S A^-1", lambda k: _solve(k.S, k.S(k.S(k.u)), k.a) - k.S(k.S(_solve(k.S, k.u, k.a))), True, DECIDE),
+    ("a resolvent of L and S", lambda k: _solve(k.L, k.S(k.u), k.a) - k.S(_solve(k.L, k.u, k.a)), False, MAY_REFUSE),
+    ("two resolvents of L", lambda k: _solve(k.L, k.u, k.a, k.b) - _solve(k.L, k.u, k.b, k.a), True, DECIDE),
+    ("two resolvents of L, different", lambda k: _solve(k.L, k.u, k.a) - _solve(k.L, k.u, k.b), False, DECIDE),
+    ("one resolvent, not two", lambda k: _solve(k.L, k.u, k.a) - _solve(k.L, k.u, k.a, k.a), False, DECIDE),
+    ("resolvents of L and of S", lambda k: _solve(k.L, k.u, k.a) - _solve(k.S, k.u, k.a), False, MAY_REFUSE),
+    ("resolvents of L and S do not commute",
+     lambda k: _solve(k.L, _solve(k.S, k.u, k.a), k.a) - _solve(k.S, _solve(k.L, k.u, k.a), k.a), False, MAY_REFUSE),
+    ("resolvent identity", lambda k: _resolvents(k, k.b - k.a), True, DECIDE),
+    ("resolvent identity, sign", lambda k: _resolvents(k, k.a - k.b), False, DECIDE),
+    ("linear", lambda k: _solve(k.L, k.u + 2 * k.v, k.a) - _solve(k.L, k.u, k.a) - 2 * _solve(k.L, k.v, k.a), True, DECIDE),
+    ("a resolvent is self-adjoint", lambda k: _solve(k.L, k.u, k.a) @ k.v - k.u @ _solve(k.L, k.v, k.a), True, DECIDE),
+    ("two resolvents in a form", lambda k: _solve(k.L, k.u, k.a) @ _solve(k.L, k.v, k.b)
+     - _solve(k.L, k.u, k.b) @ _solve(k.L, k.v, k.a), True, MAY_REFUSE),
+    ("energy of a resolvent", _energy_of_a_resolvent, True, DECIDE),
+    ("(L p, q) = (p, L q)", _solved_on_both_sides, True, DECIDE),
+    ("(L u, v) = (u, L v), u solved between", _moved_before_the_relation, True, DECIDE),
+    ("(u, v), u solved between", _solved_after, True, DECIDE),
+    ("one step written in two ways", lambda k: _solve(k.L, k.u, k.a * (k.a + 1)) - _solve(k.L, k.u, k.a**2 + k.a), True, MAY_REFUSE),
+    ("L + S and S + L", lambda k: _solve(k.L + k.S, k.u, k.a) - _solve(k.S + k.L, k.u, k.a), True, MAY_REFUSE),
+    ("L + S and its resolvent",
+     lambda k: _solve(k.L + k.S, (k.L + k.S)(k.u), k.a) - (k.L + k.S)(_solve(k.L + k.S, k.u, k.a)), True, MAY_REFUSE),
+    ("L and the resolvent of L + S", lambda k: _solve(k.L + k.S, k.L(k.u), k.a) - k.L(_solve(k.L + k.S, k.u, k.a)), False, MAY_REFUSE),
+    ("resolvent in J", lambda k: k.J(_solve(k.L, k.u, k.a)) @ k.r - _solve(k.L, k.u, k.a) @ k.J.adjoint(k.r), True, DECIDE),
+    ("resolvent in J, moved", lambda k: k.J(_solve(k.L, k.u, k.a)) @ k.r - k.u @ _solve(k.L, k.J.adjoint(k.r), k.a), True, MAY_REFUSE),
+    # Gram determinants are nonnegative.
+    ("Cauchy-Schwarz is no equality", lambda k: gram(k.u, k.v), False, DECIDE),
+    ("root of a squared Gram determinant", lambda k: sp.sqrt(gram(k.u, k.v) ** 2) - gram(k.u, k.v), True, DECIDE),
+    ("absolute value of a Gram determinant", lambda k: abs(gram(k.u, k.v)) - gram(k.u, k.v), True, DECIDE),
+    ("root of a squared Gram determinant, wrong", lambda k: sp.sqrt(gram(k.u, k.v) ** 2) + gram(k.u, k.v), False, DECIDE),
+    ("root of a squared Gram determinant of three",
+     lambda k: sp.sqrt(gram(k.u, k.v, k.w) ** 2) - gram(k.u, k.v, k.w), True, MAY_REFUSE),
+    ("four vectors, no Gram matrix of theirs is like that",
+     lambda k: sp.sqrt((k.u @ k.u + k.v @ k.v - 2 * (k.u @ k.v)) ** 2) - (k.u - k.v) @ (k.u - k.v), True, MAY_REFUSE),
+    ("root of |u|^4", lambda k: sp.sqrt((k.u @ k.u) ** 2) - k.u @ k.u, True, DECIDE),
+    ("root of (u, v)^2", lambda k: sp.sqrt((k.u @ k.v) ** 2) - k.u @ k.v, False, DECIDE),
+    ("root of |u|^2 |v|^2", lambda k: sp.sqrt((k.u @ k.u) * (k.v @ k.v)) - abs(k.u @ k.v), False, DECIDE),
+    ("root of (L u, u)^2", lambda k: sp.sqrt((k.L(k.u) @ k.u) ** 2) - k.L(k.u) @ k.u, True, DECIDE),
+    ("root of (K u, u)^2", lambda k: sp.sqrt((k.K(k.u) @ k.u) ** 2) - k.K(k.u) @ k.u, False, DECIDE),
+    ("Gram determinant for L", lambda k: sp.sqrt(
+        ((k.L(k.u) @ k.u) * (k.L(k.v) @ k.v) - (k.L(k.u) @ k.v) ** 2) ** 2)
+     - (k.L(k.u) @ k.u) * (k.L(k.v) @ k.v) + (k.L(k.u) @ k.v) ** 2, True, MAY_REFUSE),
+    ("determinant for K is of either sign", lambda k: sp.sqrt(
+        ((k.K(k.u) @ k.u) * (k.K(k.v) @ k.v) - (k.K(k.u) @ k.v) ** 2) ** 2)
+     - (k.K(k.u) @ k.u) * (k.K(k.v) @ k.v) + (k.K(k.u) @ k.v) ** 2, False, DECIDE),
+    ("(L u, v) is of either sign", lambda k: sp.sqrt((k.L(k.u) @ k.v) ** 2) - k.L(k.u) @ k.v, False, DECIDE),
+    ("(R u, u) is nonnegative", lambda k: abs(_solve(k.L, k.u, k.a) @ k.u) - _solve(k.L, k.u, k.a) @ k.u, True, MAY_REFUSE),
+    ("dependent vectors", lambda k: gram(k.u, k.v, k.u - 3 * k.v), True, DECIDE),
+    ("over the Gram determinant of dependent vectors", lambda k: 1 / gram(k.u, k.v, k.u - 3 * k.v), None, REFUSE),
+    ("Gram-Schmidt", lambda k: (k.v - ((k.u @ k.v) / (k.u @ k.u)) * k.u) @ k.u, True, DECIDE),
+    ("Gram-Schmidt, the square", lambda k: (lambda d: d @ d * (k.u @ k.u) - gram(k.u, k.v))(
+        k.v - ((k.u @ k.v) / (k.u @ k.u)) * k.u), True, DECIDE),
+    ("unit vector", lambda k: (k.u / sp.sqrt(k.u @ k.u)) @ (k.u / sp.sqrt(k.u @ k.u)) - 1, True, DECIDE),
+    ("Jordan-von Neumann with L", lambda k: k.L(k.u - k.v) @ (k.u - k.v) - k.L(k.u) @ k.u + 2 * (k.L(k.u) @ k.v)
+     - k.L(k.v) @ k.v, True, DECIDE),
+    ("telescope", lambda k: 2 * ((k.u - k.v) @ k.u) - k.u @ k.u + k.v @ k.v - (k.u - k.v) @ (k.u - k.v), True, DECIDE),
+    ("telescope of BDF2", lambda k: 2 * ((3 * k.u - 4 * k.v + k.w) @ k.u) - k.u @ k.u - (2 * k.u - k.v) @ (2 * k.u - k.v)
+     + k.v @ k.v + (2 * k.v - k.w) @ (2 * k.v - k.w) - (k.u - 2 * k.v + k.w) @ (k.u - 2 * k.v + k.w), True, DECIDE),
+    ("telescope of BDF2, wrong", lambda k: 2 * ((3 * k.u - 4 * k.v + k.w) @ k.u) - k.u @ k.u - (2 * k.u - k.v) @ (2 * k.u - k.v)
+     + k.v @ k.v + (2 * k.v + k.w) @ (2 * k.v - k.w) - (k.u - 2 * k.v + k.w) @ (k.u - 2 * k.v + k.w), False, DECIDE),
+    ("a list of vectors", lambda k: [k.u - k.u, 0, [k.L(k.u) @ k.v - k.u @ k.L(k.v)]], True, DECIDE),
+    ("a list of vectors, wrong", lambda k: [k.u - k.u, 0, [k.v]], False, DECIDE),
+]  # fmt: skip
+
+
+def _in_dt(make: Any) -> Any:
+    """A row of SMALL about vectors: `make` of a kit whose step a is dt."""
+    return lambda: make(abstract_kit()._replace(a=SYMBOLS["dt"]))
+
+
+def _related(k: Kit) -> Any:
+    k.V.relate(k.w, k.u / k.a)
+    return k.a * k.w
+
+
+def _related_later(k: Kit) -> Any:
+    form = k.a * (k.w @ k.v)
+    k.V.relate(k.w, k.u / k.a)
+    return form
+
+
+SMALL += [
+    ("a vector", _in_dt(lambda k: k.a * k.u), 1, True, DECIDE),
+    ("a vector, one order too many", _in_dt(lambda k: k.a * k.u), 2, False, DECIDE),
+    ("a resolvent", _in_dt(lambda k: _solve(k.L, k.u, k.a) - k.u), 1, True, DECIDE),
+    ("a resolvent, one order too many", _in_dt(lambda k: _solve(k.L, k.u, k.a) - k.u), 2, False, MAY_REFUSE),
+    ("implicit and explicit step", _in_dt(lambda k: _solve(k.L, k.u, k.a) - k.u + k.a * k.L(k.u)), 2, True, DECIDE),
+    ("implicit and explicit step, one order too many", _in_dt(lambda k: _solve(k.L, k.u, k.a) - k.u + k.a * k.L(k.u)), 3, False,
+     MAY_REFUSE),
+    ("a form of a resolvent", _in_dt(lambda k: (_solve(k.L, k.u, k.a) - k.u) @ k.v), 1, True, DECIDE),
+    ("a vector that hides 1/dt", _in_dt(_related), 1, False, MAY_REFUSE),
+    ("a form that hides 1/dt", _in_dt(_related_later), 1, False, MAY_REFUSE),
+    # With L = 0 it is u.
+    ("a resolvent with the step 1/dt", _in_dt(lambda k: _solve(k.L, k.u, 1 / k.a)), 1, False, MAY_REFUSE),
 ]  # fmt: skip

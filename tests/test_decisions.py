@@ -1,14 +1,19 @@
 r"""`is_zero`, `is_small` and `follows` against a table of statements whose truth is known (`identities`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("sympy")
+pytest.importorskip("z3")
 
-from gradflow.symbolic import is_zero
-from identities import DECIDE, MAY_REFUSE, REFUSE, SYMBOLS, ZERO
+import sympy as sp
+
+from gradflow.proofs.inequalities import follows
+from gradflow.symbolic import is_small, is_zero
+from identities import DECIDE, FOLLOWS, MAY_REFUSE, REFUSE, SMALL, SYMBOLS, VECTORS, ZERO, Kit, abstract_kit
 
 
 def statement_of(source: Any) -> Any:
@@ -26,13 +31,116 @@ def fault_of(answer: Callable[[], bool], truth: bool | None, duty: str) -> str |
     return None if duty in (DECIDE, MAY_REFUSE) and result is truth else f"{result}, but the truth is {truth}"
 
 
-@pytest.mark.parametrize(("name", "source", "truth", "duty"), ZERO, ids=[name for name, *_ in ZERO])
-def test_what_is_zero(name: str, source: Any, truth: bool | None, duty: str) -> None:
+def rows(table: list[Any]) -> Any:
+    return pytest.mark.parametrize("row", table, ids=[row[0] for row in table])
+
+
+@rows(ZERO)
+def test_what_is_zero(row: Any) -> None:
+    _, source, truth, duty = row
     statement = statement_of(source)
     assert fault_of(lambda: is_zero(statement), truth, duty) is None
 
 
-def test_the_table_says_something_else_for_each_name() -> None:
-    names = [name for name, *_ in ZERO]
+@rows(VECTORS)
+def test_what_is_zero_in_every_space(row: Any) -> None:
+    _, make, truth, duty = row
+    assert fault_of(lambda: is_zero(make(abstract_kit())), truth, duty) is None
+
+
+@rows(SMALL)
+def test_what_is_small(row: Any) -> None:
+    _, source, order, truth, duty = row
+    assert fault_of(lambda: is_small(statement_of(source), SYMBOLS["dt"], order), truth, duty) is None
+
+
+@rows(FOLLOWS)
+def test_what_follows(row: Any) -> None:
+    _, conclusion, assumptions, truth, duty = row
+    conclusion, assumptions = statement_of(conclusion), statement_of(f"[{assumptions}]")
+    assert fault_of(lambda: follows(conclusion, assumptions), truth, duty) is None
+
+
+@pytest.mark.parametrize("table", [ZERO, VECTORS, SMALL, FOLLOWS])
+def test_each_row_has_a_name_and_a_truth_or_none(table: list[Any]) -> None:
+    names = [row[0] for row in table]
     assert len(set(names)) == len(names)
-    assert all((truth is None) == (duty == REFUSE) for _, _, truth, duty in ZERO)
+    assert all((row[-2] is None) == (row[-1] == REFUSE) for row in table)
+
+
+class Coordinates:
+    """A vector in coordinates; the inner product has a Gram matrix that is not the identity."""
+
+    def __init__(self, values: Any, gram: Any) -> None:
+        self.values, self.gram = values, gram
+
+    def __add__(self, other: "Coordinates") -> "Coordinates":
+        return Coordinates(self.values + other.values, self.gram)
+
+    def __mul__(self, c: Any) -> "Coordinates":
+        return Coordinates(float(c) * self.values, self.gram)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Coordinates":
+        return self * -1
+
+    def __sub__(self, other: "Coordinates") -> "Coordinates":
+        return self + -other
+
+    def __truediv__(self, c: Any) -> "Coordinates":
+        return self * (1 / c)
+
+    def __matmul__(self, other: "Coordinates") -> sp.Float:
+        return sp.Float(self.values @ self.gram @ other.values)
+
+
+class MatrixMap:
+    """A matrix, as the operators of a kit are used."""
+
+    def __init__(self, matrix: Any, source: Any, target: Any) -> None:
+        self.matrix, self.source, self.target = matrix, source, target
+
+    def __call__(self, u: Coordinates) -> Coordinates:
+        return Coordinates(self.matrix @ u.values, self.target)
+
+    def __add__(self, other: "MatrixMap") -> "MatrixMap":
+        return MatrixMap(self.matrix + other.matrix, self.source, self.target)
+
+    @property
+    def adjoint(self) -> "MatrixMap":
+        return MatrixMap(np.linalg.solve(self.source, self.matrix.T @ self.target), self.target, self.source)
+
+    def solve_shifted(self, u: Coordinates, dt: Any) -> Coordinates:
+        matrix = np.eye(len(self.matrix)) + float(dt) * self.matrix
+        return Coordinates(np.linalg.solve(matrix, u.values), self.target)
+
+
+def numerical_kit(rng: np.random.Generator, n: int, m: int) -> Kit:
+    def square(k: int) -> Any:
+        root = rng.normal(size=(k, k))
+        return root @ root.T + np.eye(k)
+
+    V, W = square(n), square(m)
+    u, v, w = (Coordinates(rng.normal(size=n), V) for _ in "uvw")
+    L, S = (MatrixMap(np.linalg.solve(V, square(n)), V, V) for _ in "LS")
+    J, K = (MatrixMap(rng.normal(size=(len(X), n)), V, X) for X in (W, V))
+    a, b = (sp.Float(x) for x in rng.uniform(0.2, 2, size=2))
+    return Kit(V, W, u, v, w, Coordinates(rng.normal(size=m), W), L, S, J, K, a, b)
+
+
+def sizes_of(value: Any) -> Iterator[float]:
+    if isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from sizes_of(entry)
+    else:
+        yield float(np.max(np.abs(value.values))) if isinstance(value, Coordinates) else abs(float(value))
+
+
+@rows([row for row in VECTORS if row[2] is not None])
+def test_the_truth_about_vectors_agrees_with_matrices(row: Any) -> None:
+    """Of a random space, of any dimension, zero to rounding or not."""
+    _, make, truth, _ = row
+    rng = np.random.default_rng(16)
+    worst = [max(sizes_of(make(numerical_kit(rng, n, m)))) for n, m in ((4, 3), (3, 4), (5, 2), (4, 5))]
+    assert max(worst) < 1e-9 if truth else max(worst) > 1e-3

@@ -103,7 +103,7 @@ def settings():
 
 
 # %%
-@check("identity", EVERY)
+@check("identity", EVERY, given={"C001-21": "the modified energy |rho|^2/2 is meant"})
 def energy_law():
     """rho^2/2 falls by exactly (rho^2/(w + eps)) |d|^2/dt + (rho_new - rho)^2/2, w = 2E or rho^2, for every dt, rho and scale."""
     for V, problem, scheme, theta, units in settings():
@@ -182,7 +182,7 @@ def solvability():
 
 
 # %%
-@check("identity", EVERY)
+@check("identity", EVERY, given={"C001-20": "L = |q|^2/2 and q fresh"})
 def restarted_sav():
     """The form `invariant` is restarted SAV with C = eps/2, S = 0, whatever rho is stored; so is `printed` if rho^2 = 2E."""
     for form, start in (("invariant", rho), ("invariant", None), ("printed", None)):
@@ -334,7 +334,11 @@ def scale_invariance():
     assert is_zero((printed / right).subs(c, 2 / n) - 2 / n)
 
 
-@check("identity", "every dimension and inner product, the loss (2/N) |f - y|^2/2")
+@check(
+    "identity",
+    "every dimension and inner product, the loss (2/N) |f - y|^2/2",
+    given={"C002-16": "q fresh and L = |q|^2/2"},
+)
 def printed_form_on_a_mean_loss():
     """On a mean over N samples `printed` damps N/2 times too weakly: its excess 1/alpha - 1 is 2/N of that of `invariant`."""
     n = sp.Symbol("N", positive=True)
@@ -377,7 +381,11 @@ def epsilon_prevents_zero_over_zero():
 
 
 # %%
-@check("identity", "every dimension, J and q, L = |q|^2/2 with an affine residual; J = diag(1, 10) for the numbers")
+@check(
+    "identity",
+    "every dimension, J and q, L = |q|^2/2 with an affine residual; J = diag(1, 10) for the numbers",
+    given={"C002-17": "the part on epsilon"},
+)
 def alpha_ignores_the_size_of_the_loss():
     """For eps = 0, alpha(c q) = alpha(q), 0/0 at q = 0: alpha follows the Rayleigh quotient, not the loss; eps > 0 adds |q|^2/eps and mends 0/0."""
     P, N = Space("P"), Space("N")
@@ -455,7 +463,7 @@ def true_energy_may_rise_for_affine_residuals():
 
 
 # %%
-@check("counterexample", "two residuals, one parameter: J = (1, -1)^T, q = (1, 1)")
+@check("counterexample", "two residuals, one parameter: J = (1, -1)^T, q = (1, 1)", refutes=("C002-15", "C001-51"))
 def lemma_on_the_gradient_norm_fails():
     """J = (1, -1)^T, q = (1, 1): |J^T q|^2 = 0 while |J|^2 |q|^2 = 4; one residual gives equality."""
     J = np.array([[sp.Integer(1)], [sp.Integer(-1)]], dtype=object)
@@ -474,7 +482,7 @@ def lemma_on_the_gradient_norm_fails():
     assert is_zero(V.inner(x * h, x * h) - x**2 * V.inner(h, h))
 
 
-@check("counterexample", "one residual, q = 2, J = 1")
+@check("counterexample", "one residual, q = 2, J = 1", refutes=("C001-19",))
 def printed_approximation_is_no_identity():
     """|grad L|^2 = |grad L|^2/|q|^2 needs |q| = 1: for q = 2, J = 1 it reads 4 = 1; the rate of the update is the quotient, 1."""
     q, J = sp.Integer(2), sp.Integer(1)
@@ -495,7 +503,7 @@ def printed_approximation_is_no_identity():
 
 
 # %%
-@check("identity", "one sample, two and three classes")
+@check("identity", "one sample, two and three classes", given={"C001-04": "the squared loss"})
 def cross_entropy_is_no_residual_energy():
     """grad CE = softmax(z) - onehot; neither softmax(z) - onehot nor z - onehot has |q|^2/2 = CE, and the two q differ."""
     for n in (2, 3):
@@ -517,7 +525,7 @@ def cross_entropy_is_no_residual_energy():
     assert is_zero(rho / rho_new - 1 - dt * V.inner(g, g) / (2 * CE + eps))
 
 
-@check("counterexample", "three samples and two classes; two samples and two classes")
+@check("counterexample", "three samples and two classes; two samples and two classes", refutes=("C002-21",))
 def class_indices_are_no_targets():
     """q = pred - Y with class indices Y has no shape for B = 3, K = 2, and for B = K = 2 another q, alpha and step than one-hot."""
     pred = np.array([[1, 0], [0, 1], [1, 0]], dtype=object)

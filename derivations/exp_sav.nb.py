@@ -172,7 +172,7 @@ def consistency():
                 assert not is_small(new.aux - at, dt, 2)
 
 
-@check("squares", EVERY)
+@check("squares", EVERY, given={"C001-54": "the update of Theorem 2.3"})
 def solvability():
     """Every denominator is 1 plus a nonnegative term, so all forms are defined for every dt; at g = 0 nothing moves and nothing is asked."""
     with symbolic_log():
@@ -235,7 +235,7 @@ def numerical_terms_are_not_negative():
     assert (square * (1 + sp.exp(x)) / sp.exp(s + x)).is_nonnegative
 
 
-@check("squares", PLAIN)
+@check("squares", PLAIN, proves=("C002-08", "C001-14"))
 def r_never_increases():
     """r_new / r = 1 / (1 + y), exp(-xi^2 y), 1 / (1 + y / r) with y >= 0: r falls in every form, strictly unless g = 0."""
     with symbolic_log():
@@ -275,7 +275,13 @@ def true_energy_may_rise():
 
 
 # %%
-@check("identity", PLAIN)
+@check(
+    "identity",
+    PLAIN,
+    proves=("C002-05", "C001-46"),
+    refutes=("C002-09",),
+    given={"C002-06": "after cancelling", "C001-47": "the gradient does not vanish"},
+)
 def implicit_form_is_restarted_sav():
     """r_new = r/(1 + dt Sigma/kappa), step dt r_new/r: SAV with r = R and 2 (F + C) = kappa; r cancels, so that its start and C change nothing."""
     V = Space()
@@ -323,7 +329,7 @@ def step_bound():
     assert is_zero(kappa * dt / 4 - V.inner(d, d) - kappa * dt / (4 * (1 + y) ** 2) * ((1 - y) ** 2 + rest))
 
 
-@check("identity", PLAIN)
+@check("identity", PLAIN, given={"C001-16": "a form other than that of Theorem 2.3"})
 def start_of_r_matters_in_the_other_forms():
     """In the explicit form, section_2.2.4 and theorem_2.2 the increment does depend on s."""
     with symbolic_log():
@@ -350,7 +356,7 @@ class Multiple(AbstractEnergy):
         return self.nonlinear_energy(theta), self.factor * self.space.vector("g")
 
 
-@check("identity", "every dimension and inner product, S = 0, every form and r")
+@check("identity", "every dimension and inner product, S = 0, every form and r", refutes=("C002-07", "C001-15"))
 def scaling_the_energy():
     """Energy times c and dt over c: theta_new stays if kappa is multiplied by c and not if it is fixed; so it is with SAV and its C."""
     V = Space()
@@ -378,7 +384,7 @@ def scaling_the_energy():
 
 
 # %%
-@check("identity", PLAIN)
+@check("identity", PLAIN, refutes=("C001-13",))
 def section_2_2_4_tracks_the_energy_plus_a_constant():
     """r_new - r = -dt (g, A^-1 g) rho / kappa: to first order that of E / kappa, not of C exp(E / kappa), unless r = 1."""
     with symbolic_log():
@@ -395,7 +401,7 @@ def section_2_2_4_tracks_the_energy_plus_a_constant():
         assert is_small(missing.subs(s, 0), dt, 2)
 
 
-@check("identity", PLAIN)
+@check("identity", PLAIN, refutes=("C001-43",), given={"C001-44": "the direction is divided by r"})
 def theorem_2_2_solves_a_rescaled_flow():
     """theta' = -g / r: at most the step dt A^-1 g / r, which is dt exp(-E / kappa) / C for consistent r."""
     with symbolic_log():
@@ -414,7 +420,12 @@ def theorem_2_2_solves_a_rescaled_flow():
         assert is_zero(sp.exp(new.aux) * (r_old + dt * V.inner(g, A_g) / kappa) - r_old**2)
 
 
-@check("arithmetic", "E = 30 and E = 10, kappa = C = 1, dt = 1/10, every gradient in one dimension, consistent r")
+@check(
+    "arithmetic",
+    "E = 30 and E = 10, kappa = C = 1, dt = 1/10, every gradient in one dimension, consistent r",
+    proves=("C001-48",),
+    given={"C001-57": "the update of Theorem 2.2"},
+)
 def theorem_2_2_is_frozen():
     """From E = 30 (10) with dt = 0.1 the step of theorem_2.2 is at most 9.4e-15 (4.6e-6) of the gradient, the others' are free of that."""
     g, step = sp.Symbol("g", positive=True), sp.Rational(1, 10)
@@ -432,7 +443,7 @@ def theorem_2_2_is_frozen():
             assert eta[form].subs(g, 1) > sp.Rational(9, 10) * step
 
 
-@check("counterexample", "r = 10, dt Sigma = 1, kappa = 1")
+@check("counterexample", "r = 10, dt Sigma = 1, kappa = 1", refutes=("C001-45",))
 def printed_denominator_is_not_larger():
     """r_new = r^2 / (r + dt Sigma) with r = 10, dt Sigma = 1: the numerator is 100, the denominator 11; r_new < r all the same."""
     r_old, g, step = sp.Integer(10), sp.Integer(1), sp.Integer(1)
@@ -453,7 +464,7 @@ def printed_denominator_is_not_larger():
 
 
 # %%
-@check("identity", "every energy")
+@check("identity", "every energy", proves=("C001-03",))
 def two_definitions_agree():
     """C exp(E / kappa) = exp(E / kappa + epsilon) exactly for C = e^epsilon; the class keeps the logarithm of it."""
     epsilon = sp.Symbol("epsilon", real=True)
@@ -465,7 +476,9 @@ def two_definitions_agree():
             assert is_zero(sp.exp(kept).subs(C, sp.exp(epsilon)) - sp.exp(E / kappa + epsilon))
 
 
-@check("arithmetic", "kappa = C = 1, float64 and float32")
+@check(
+    "arithmetic", "kappa = C = 1, float64 and float32", given={"C002-11": "L <= 709.78 in float64, 88.72 in float32"}
+)
 def exponential_overflows_where_the_logarithm_does_not():
     """e^E exceeds the largest float64 from E = 709.79 on, the largest float32 from E = 88.73 on; s = E stays an ordinary number."""
     largest = {

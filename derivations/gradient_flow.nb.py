@@ -94,7 +94,7 @@ def energy_decays():
     assert is_zero(quadratic + V.inner(g, velocity) + V.inner(velocity, velocity))
 
 
-@check("identity", "every dimension, inner product and energy")
+@check("identity", "every dimension, inner product and energy", proves=("C001-02",))
 def rate_of_the_step():
     """A step of gradient descent is the flow theta' = -grad E up to O(dt^2), the energy part included, and so is its decay (g, d) = -dt |theta'|^2."""
     V = Space()
@@ -144,7 +144,7 @@ def mean_field_factor():
 
 
 # %%
-@check("identity", EVERY)
+@check("identity", EVERY, proves=("C001-35",))
 def adding_and_subtracting_is_the_same_flow():
     """theta' + S theta + g - S theta = 0 gives dE/dt = -|g|^2; taken at two times, S changes the step by O(dt^2) only."""
     V = Space()
@@ -171,7 +171,7 @@ def adding_and_subtracting_is_the_same_flow():
 
 
 # %%
-@check("identity", "quadratic residuals in 1 to 3 parameters, every diagonal inner product")
+@check("identity", "quadratic residuals in 1 to 3 parameters, every diagonal inner product", proves=("C001-36",))
 def auxiliary_variable_along_the_flow():
     """For r = sqrt(F + C), r' = (g, theta')/(2 r) along every curve, and (r^2)' = -|g|^2 along the flow."""
     scheme = configured(SAV, C=C)
@@ -196,6 +196,7 @@ def auxiliary_variable_along_the_flow():
 @check(
     "identity",
     "quadratic residuals in 1 to 3 parameters, every diagonal inner product, kappa and C",
+    proves=("C001-42",),
 )
 def exponential_variable_along_the_flow():
     """For r = C e^E, r' = -r |grad E|^2 along theta' = -grad E; for r = C e^(E/kappa) 1/kappa times that, r = exp(ExpSAV.auxiliary)."""
@@ -246,7 +247,9 @@ def sav_form_of_the_flow():
 
 
 # %%
-@check("identity", "every dimension, inner product, L and S, every number F > -C and every vector g")
+@check(
+    "identity", "every dimension, inner product, L and S, every number F > -C and every vector g", refutes=("C001-68",)
+)
 def modified_law_assumes_nothing_of_the_energy():
     """r^2 + (theta, L theta)/2 falls by |d|^2/dt + (Sd, d) + (Ld, d)/2 + (r_new - r)^2 for any number F and any vector g."""
     V = Space()

@@ -107,7 +107,11 @@ def without(vector, name):
 
 
 # %%
-@check("identity", EVERY)
+@check(
+    "identity",
+    EVERY,
+    given={"C000-13": "the modified energy is meant", "C000-21": "the modified energy of a single step is meant"},
+)
 def energy_law():
     """For every direction d, |q|^2/2 + (theta, L theta)/2 falls by exactly |td|^2/dt + t^2((Sd,d) + (Ld,d)/2) + |q_new - q|^2/2."""
     for energy_part in (False, True):
@@ -257,7 +261,13 @@ def shifted(omega=lam, *, scale=1):
     return P, N, J, theta, q, d, theta_new, q_new / root
 
 
-@check("identity", "every dimension and inner product, L = lambda I, lambda > 0 and lambda = 0")
+@check(
+    "identity",
+    "every dimension and inner product, L = lambda I, lambda > 0 and lambda = 0",
+    proves=("C002-13", "C001-17", "C000-02"),
+    refutes=("C002-13", "C001-17"),
+    given={"C000-01": "alpha = dt/(1 + lambda dt) and the right-hand side q - alpha lambda J theta"},
+)
 def system_for_q():
     """(I + alpha G) q_new = q - alpha lambda J theta, theta_new = (theta - dt J^* q_new)/(1 + lambda dt), alpha = dt/(1 + lambda dt)."""
     for omega in (sp.Integer(0), lam):
@@ -267,7 +277,7 @@ def system_for_q():
         assert is_zero((1 + omega * dt) * theta_new - theta + dt * J.adjoint(q_new))
 
 
-@check("identity", FLAT)
+@check("identity", FLAT, proves=("C000-05",), given={"C000-42": "lambda = 0"})
 def levenberg_marquardt():
     """With L = S = 0: (J^* J + I/dt)(theta_new - theta) = -J^* q, the Levenberg-Marquardt step of damping 1/dt for the same q."""
     _, _, J, theta, q, _, theta_new, _ = shifted(sp.Integer(0))
@@ -275,7 +285,7 @@ def levenberg_marquardt():
     assert is_zero(J.adjoint(J(step)) + step / dt + J.adjoint(q))
 
 
-@check("identity", "every dimension and inner product, L = lambda I")
+@check("identity", "every dimension and inner product, L = lambda I", proves=("C000-10",), refutes=("C000-10",))
 def augmented_residual():
     """With L = lambda I the step is Levenberg-Marquardt, damping 1/dt, for the residual (q, sqrt(lambda) theta)."""
     _, _, J, theta, q, _, theta_new, _ = shifted(lam)
@@ -298,7 +308,7 @@ def augmented_residual():
     assert lm_then_decay == sp.Rational(1, 4)
 
 
-@check("identity", FLAT)
+@check("identity", FLAT, given={"C000-06": "the loss |f - y|^2/2, a sum, and no test of the true loss"})
 def scaled_loss():
     """For the loss c |q|^2/2 the damping is 1/(c dt): a mean over N samples, c = 2/N, has damping N/(2 dt)."""
     _, _, J, theta, q, _, theta_new, _ = shifted(sp.Integer(0), scale=c)
@@ -308,7 +318,7 @@ def scaled_loss():
     assert is_zero((1 / (c * dt)).subs(c, 2 / n) - n / (2 * dt))
 
 
-@check("identity", FLAT)
+@check("identity", FLAT, proves=("C000-38",))
 def predicted_reduction():
     """The guaranteed fall, |d|^2/dt + |Jd|^2/2 for L = S = 0, is Levenberg-Marquardt's predicted reduction (d, mu d - J^* q)/2."""
     P, _, J, theta, q, _, theta_new, q_new = shifted(sp.Integer(0))
@@ -319,7 +329,7 @@ def predicted_reduction():
     assert fall.expand().is_nonnegative
 
 
-@check("identity", FLAT)
+@check("identity", FLAT, refutes=("C000-22",))
 def levenberg_marquardt_has_the_same_guarantee():
     """Any d with (J^* J + mu) d = -J^* q has |q + Jd|^2/2 + mu |d|^2 + |Jd|^2/2 = |q|^2/2; IEQ returns that very d."""
     P, N = Space("P"), Space("N")
@@ -359,7 +369,7 @@ def increment_is_bounded():
     assert is_zero(dt * (q @ q) / 4 - P.inner(d, d) - dt * (e @ e) / 4)
 
 
-@check("identity", FLAT)
+@check("identity", FLAT, proves=("C000-07",))
 def small_steps_are_gradient_steps():
     """theta_new - theta + dt J^* q = dt^2 J^* J v with v = -d/dt, which tends to J^* q: a gradient step up to O(dt^2)."""
     P, _, _, problem, _, theta, _ = setting(energy_part=False)
@@ -401,7 +411,9 @@ def rational(*values):
 
 
 @check(
-    "identity", "every dimension and inner product for J^* q_new = -d/dt; sizes up to 2 for the limits in closed form"
+    "identity",
+    "every dimension and inner product for J^* q_new = -d/dt; sizes up to 2 for the limits in closed form",
+    given={"C000-08": "J of full column rank"},
 )
 def large_steps_are_gauss_newton_steps():
     """J^* q_new = -d/dt -> 0 as dt -> infinity; the limit is -J^+ q, which is -(J^T J)^-1 J^T q only for full column rank."""
@@ -465,7 +477,12 @@ def exact_affine(at, q, h, A, dt, **options):
     return DampedStep(d, at.jvp(d))
 
 
-@check("identity", "every dimension, inner product and L; S = 0 for implicit Euler")
+@check(
+    "identity",
+    "every dimension, inner product and L; S = 0 for implicit Euler",
+    proves=("C001-26",),
+    refutes=("C001-26",),
+)
 def affine_residual_is_implicit_euler():
     """For an affine residual q stays consistent, the step is implicit Euler, and the true energy falls by the law for every dt."""
     for energy_part in (False, True):
@@ -521,7 +538,9 @@ def history(method, problem, theta, steps):
 
 
 @check(
-    "counterexample", "f = theta^2 and f = a relu(w), y = 1, dt = 100; Restart, and Relaxed with eta = 0, 0.99 and 1"
+    "counterexample",
+    "f = theta^2 and f = a relu(w), y = 1, dt = 100; Restart, and Relaxed with eta = 0, 0.99 and 1",
+    refutes=("C000-24",),
 )
 def restart_does_not_mean_descent():
     """f = theta^2 from 1/10 goes to 203/50, f = a relu(w) from (1/10, 1/10) to 17/5 each: E rises from 0.49 to 119.9 and 55.8, restarted or relaxed."""
@@ -591,7 +610,7 @@ def descent_for_moderate_steps():
     assert follows(sp.Le(K * dt * Q_new, 2), [sp.Le(K * dt * Q, 2), Q_new <= Q])
 
 
-@check("identity", FLAT)
+@check("identity", FLAT, proves=("C000-37",), refutes=("C000-37",))
 def gain_ratio():
     """Actual over predicted reduction is (E - E_new)/(|d|^2/dt + |Jd|^2/2); the modified energy always gives 1, so it triggers nothing."""
     P, _, _, problem, _, theta, _ = setting(energy_part=False)
@@ -626,7 +645,11 @@ def gain_ratio():
 
 
 # %%
-@check("counterexample", "f = j theta, one residual, one parameter, lambda > 0")
+@check(
+    "counterexample",
+    "f = j theta, one residual, one parameter, lambda > 0",
+    given={"C000-09": "the system for q is that of lambda > 0"},
+)
 def wrong_system_moves_the_fixed_point():
     """(I + dt G) q_new = q with lambda > 0 rests at jy/(dt j^2 lambda + j^2 + lambda); the right step rests at jy/(j^2 + lambda)."""
     j, y = sp.symbols("j y", positive=True)
@@ -661,7 +684,11 @@ def wrong_system_moves_the_fixed_point():
 
 
 # %%
-@check("identity", "one residual, every dimension and inner product of theta")
+@check(
+    "identity",
+    "one residual, every dimension and inner product of theta",
+    given={"C001-49": "a single residual", "C001-50": "a single residual, q != 0 and g != 0"},
+)
 def one_residual():
     """For one residual q_new = q/(1 + dt |g|^2), theta_new = theta - dt q_new g, and |q_new| < |q| unless q g = 0."""
     P = Space("P")
@@ -696,7 +723,7 @@ def one_residual():
     assert is_small(-dt * closed(gg) * g + dt * q * g, dt, 2)
 
 
-@check("counterexample", "J = diag(1, 10), q = (1, 1), dt = 1")
+@check("counterexample", "J = diag(1, 10), q = (1, 1), dt = 1", refutes=("C002-12",))
 def two_residuals_have_no_scalar_formula():
     """J = diag(1, 10), q = (1, 1), dt = 1: q_new = (1/2, 1/101) is no multiple of q, so (I + dt J J^T) needs a vector q."""
     J = np.array([[sp.Integer(1), sp.Integer(0)], [sp.Integer(0), sp.Integer(10)]], dtype=object)
@@ -704,7 +731,11 @@ def two_residuals_have_no_scalar_formula():
     assert list(q_new) == [sp.Rational(1, 2), sp.Rational(1, 101)]
 
 
-@check("identity", "every dimension and inner product, S = 0")
+@check(
+    "identity",
+    "every dimension and inner product, S = 0",
+    given={"C000-12": "coefficients frozen at the old step", "C000-23": "SAV and IEQ of one residual are meant"},
+)
 def quadratized_scalar_energy_is_sav():
     """With the one residual q = sqrt(2 (F + C)) IEQ is SAV for r = q/sqrt(2), vanilla or restarted; q_new is linear in q."""
     P = Space("P")

@@ -77,7 +77,7 @@ def all_same(X, Y):
 
 
 # %%
-@check("identity", ANY)
+@check("identity", ANY, proves=("C000-03",))
 def push_through():
     """A (I + BA) = (I + AB) A; if X = (I + AB)^-1 then Y = I - B X A is (I + BA)^-1, and X A = A Y."""
     A, B, X, Y = letters("A B X Y")
@@ -92,7 +92,7 @@ def push_through():
     assert same(X * A - A * Y, -X * A * of_Y + left * A * Y)
 
 
-@check("identity", ANY)
+@check("identity", ANY, proves=("C000-04",))
 def push_through_of_the_step():
     """dt J^* (I + dt J J^*)^-1 = (I + dt J^* J)^-1 dt J^*, so -dt J^* q_new of one side is the d of the other."""
     J, T, X, Y, q = letters("J T X Y q")  # T = J^*

@@ -254,7 +254,7 @@ def closed_form_of_the_literature():
         assert follows(sp.Eq(branch.value.xi0 * gap, gap - B), active)
 
 
-@check("decision procedure", "positive scalars")
+@check("decision procedure", "positive scalars", refutes=("C001-27",))
 def closed_form_of_the_swapped_orientation():
     """Swapped, the relaxed value is min(r~, sqrt(r^^2 + B)): an r~ below r^ is left alone with xi_0 = 0, whatever B is."""
     bound = sp.sqrt(r_hat**2 + B)
@@ -268,7 +268,7 @@ def closed_form_of_the_swapped_orientation():
         assert follows(branch.value.aux <= r_tilde, branch.conditions)
 
 
-@check("counterexample", "r~ = 1/10, r^ = 1, B = 1/5")
+@check("counterexample", "r~ = 1/10, r^ = 1, B = 1/5", refutes=("C001-31",))
 def swapped_orientation_corrects_no_collapse():
     """For r~ = 0.1, r^ = 1, B = 0.2 the swapped orientation leaves r = 0.1; that of the literature moves it to sqrt(0.21) = 0.458."""
     tilde, hat, slack = sp.Rational(1, 10), sp.Integer(1), sp.Rational(1, 5)
@@ -288,7 +288,7 @@ def swapped_orientation_corrects_no_collapse():
 
 
 # %%
-@check("identity", "scalars")
+@check("identity", "scalars", proves=("C001-29",))
 def printed_coefficients():
     """The printed a, b, c are those of the swapped problem, v^2 - v^^2 <= B on xi v^ + (1 - xi) v~; the code has the same."""
     tilde, hat = sp.symbols("p q", real=True)
@@ -302,7 +302,7 @@ def printed_coefficients():
     assert is_zero(b**2 - 4 * a * c - 4 * (hat - tilde) ** 2 * (hat**2 + B))
 
 
-@check("decision procedure", EVERY)
+@check("decision procedure", EVERY, given={"C001-30": "a != 0"})
 def textbook_root():
     """max{0, (-b - sqrt(b^2 - 4 a c)) / 2 a} is the code's xi_0 for every a > 0; for a = 0 it is a division by zero."""
     a, c = sp.Symbol("a", positive=True), sp.Symbol("c", real=True)
@@ -350,7 +350,12 @@ def without_logarithms(e):
     return e.func(sp.exp(e.lhs - e.rhs), 1) if e.has(sp.log) else e
 
 
-@check("decision procedure", "scalars, either sign")
+@check(
+    "decision procedure",
+    "scalars, either sign",
+    proves=("C001-53",),
+    given={"C001-32": "v~ > v^, and xi_0 = 0 otherwise"},
+)
 def linear_factor():
     """xi_0 is the smallest admissible, max{0, 1 - B/(v^ - v~)} if v^ > v~ and else 0, and gives min(v^, v~ + B)."""
     p, q = sp.symbols("p q", real=True)
@@ -472,7 +477,12 @@ def rising_step():
     return one, r, theta, tilde, sp.sqrt(theta**2 / 2 + C), D
 
 
-@check("counterexample", "F = theta^2 / 2 at theta = 1, C = 100, dt = 10, r = R, eta = 2")
+@check(
+    "counterexample",
+    "F = theta^2 / 2 at theta = 1, C = 100, dt = 10, r = R, eta = 2",
+    proves=("C001-33",),
+    refutes=("C001-33",),
+)
 def eta_above_one_breaks_the_law():
     """With the roles of the literature eta = 2 lets r rise above its old value and eta = 1 does not; swapped, no eta moves r above r~."""
     _, r, _, tilde, hat, D = rising_step()
@@ -491,7 +501,11 @@ def eta_above_one_breaks_the_law():
         assert follows(branch.value.aux <= r_tilde, branch.conditions)
 
 
-@check("counterexample", "F = theta^2 / 2 at theta = 1, C = 100, dt = 10, r = R, eta = 99/100")
+@check(
+    "counterexample",
+    "F = theta^2 / 2 at theta = 1, C = 100, dt = 10, r = R, eta = 99/100",
+    refutes=("C001-28", "C001-52"),
+)
 def bound_by_the_definition_is_no_law():
     """Every xi meets the printed r_new^2 - r^^2 <= B here, xi = 1 too: r_new = r^, and r^2 rises by 35.8. The law's bound refuses it."""
     _, r, _, tilde, hat, D = rising_step()
@@ -513,7 +527,7 @@ def bound_by_the_definition_is_no_law():
     assert is_zero(relaxed.aux - tilde)
 
 
-@check("decision procedure", "scalars, either sign; the swapped value for positive scalars")
+@check("decision procedure", "scalars, either sign; the swapped value for positive scalars", refutes=("C002-18",))
 def printed_weights_with_the_bound_of_the_law():
     """xi v^ + (1 - xi) v~ under the law's v^2 <= v~^2 + B has xi_0 = 0, v = v~ for all v~, v^, B; only a bound by v^ moves anything."""
     p, q, x0 = sp.symbols("p q x_0", real=True)

@@ -176,7 +176,11 @@ def every_quadratic_base_keeps_the_decay():
         assert reached >= 2
 
 
-@check("decision procedure", "every base scheme whose law is quadratic in a positive r; L = 0")
+@check(
+    "decision procedure",
+    "every base scheme whose law is quadratic in a positive r; L = 0",
+    given={"C002-19": "eta in [0, 1]; the weight on the intermediate value"},
+)
 def collapse_is_not_undone():
     """L = 0: r_new <= r for every orientation, budget and eta <= 1: relaxation slows a collapse of r and can never undo it."""
     for orientation, budget in options():

@@ -54,7 +54,12 @@ MNIST = TwoLayerNet(784, 100, 10, scaling="standard")
 
 
 # %%
-@check("arithmetic", "the networks of the two documents, and D, m, k up to 3")
+@check(
+    "arithmetic",
+    "the networks of the two documents, and D, m, k up to 3",
+    proves=("C002-23", "C001-55", "C001-56"),
+    refutes=("C002-23", "C000-25"),
+)
 def parameter_counts():
     """(D + 1) m + m k without an output bias: 42000 for (40, 1000, 1), 79500 for (784, 100, 10); 41100 is 41 * 1000 + 100."""
     assert REGRESSION.n_parameters == 41 * 1000 + 1000 * 1 == 42000
@@ -71,7 +76,7 @@ def parameter_counts():
     assert TwoLayerNet(1, 100).n_parameters == 300  # the network of the other README, y = exp(-x^2) + noise
 
 
-@check("arithmetic", "integer weights, where floating point is exact")
+@check("arithmetic", "integer weights, where floating point is exact", proves=("C001-06",))
 def network_formula():
     """f(x) = a^T relu(W^T [x; 1]) by integers: the network returns the written-out sum; it has (D + 1) m + m k parameters."""
     for D in (1, 2, 3):
@@ -90,7 +95,7 @@ def network_formula():
     assert not net(theta, np.array([[1.0, 2.0]])).any()
 
 
-@check("identity", "one generic coordinate, three steps")
+@check("identity", "one generic coordinate, three steps", proves=("C001-07",))
 def baselines_are_the_printed_ones():
     """SGD is w - eta g, and Adam the printed recursion of m, v, their corrections and the quotient, for three steps from 0."""
     w, eta, b1, b2, eps = sp.symbols("w eta beta1 beta2 epsilon", positive=True)
@@ -107,7 +112,7 @@ def baselines_are_the_printed_ones():
         assert is_zero(theta - old + eta * expected)
 
 
-@check("arithmetic", "the schemes of this library; one step on a residual of two components")
+@check("arithmetic", "the schemes of this library; one step on a residual of two components", refutes=("C001-05",))
 def four_of_the_six_methods_have_an_energy():
     """Of SGD, Adam, SAV, ExpSAV, IEQ, adaptive IEQ the last four are auxiliary schemes with an energy balance, the first two are not."""
     problem = DenseLeastSquares(lambda u: u**2 - 1, lambda u: np.diag(2 * u))
@@ -196,7 +201,13 @@ def calls_of(update):
     return calls["inner"], calls["solve"]
 
 
-@check("arithmetic", "calls and operations of the production updates, counted; P = 42000")
+@check(
+    "arithmetic",
+    "calls and operations of the production updates, counted; P = 42000",
+    proves=("C001-22",),
+    refutes=("C001-23", "C001-65"),
+    given={"C000-20": "the cost of one update; S a multiple of the identity"},
+)
 def scalar_schemes_cost_one_pass():
     """SAV, ExpSAV: gradient descent with S and one inner product, O(P) operations, no P x P matrix; adaptive IEQ: an inner product."""
     r, F, C, s = sp.symbols("r F C s", positive=True)
@@ -228,7 +239,7 @@ def scalar_schemes_cost_one_pass():
     assert REGRESSION.n_parameters**2 * 4 == 7_056_000_000
 
 
-@check("run", "P = 42000, float32")
+@check("run", "P = 42000, float32", refutes=("C001-66",))
 def scalar_schemes_need_a_few_vectors():
     """One step of SAV and of ExpSAV with lambda = 4 at P = 42000 in float32 allocates less than 8 vectors, 1.4 MB and not 7 GB."""
     P = REGRESSION.n_parameters
@@ -260,6 +271,8 @@ def network_at(n_samples, net):
 @check(
     "arithmetic",
     "operations of the production functions, counted for N, P up to 5, 7; sizes of the arrays for N = 64, P = 42000",
+    proves=("C000-26",),
+    refutes=("C002-14", "C001-18", "C001-24", "C000-16", "C000-27"),
 )
 def jacobian_costs():
     """With a stored J: N^2 P products for G, P/N = 656 times N^3 at N = 64, P = 42000; J takes 10.75 MB, G 16 kB. Closed form: no J."""
@@ -317,7 +330,11 @@ def closed_form_gram_stores_no_jacobian():
     assert G.shape == (64, 64)
 
 
-@check("arithmetic", "256 to 4096 samples, P = 42000, one and ten outputs; a run with N = 4 residuals")
+@check(
+    "arithmetic",
+    "256 to 4096 samples, P = 42000, one and ten outputs; a run with N = 4 residuals",
+    refutes=("C000-29",),
+)
 def larger_batches_are_feasible():
     """4096 samples: G takes 67 MB in float32, J 0.69 GB; with ten classes G takes 6.7 GB. From 3001 residuals on neither is stored."""
     P = 42000
@@ -374,7 +391,9 @@ def reported_times():
 
 
 # %%
-@check("arithmetic", "Example 2, D = 40, c normal or uniform in (0, 1)")
+@check(
+    "arithmetic", "Example 2, D = 40, c normal or uniform in (0, 1)", given={"C001-60": "an absolute target of 1e-4"}
+)
 def scale_of_the_quadratic_target():
     """Var y = sum c^2 500/9: on average 2222 for c ~ N(0, 1), 741 for c ~ U(0, 1); an MSE of 10 to 100 leaves 0.45 to 4.5 % of 2222."""
     x, b = sp.symbols("x b", positive=True)
@@ -390,7 +409,7 @@ def scale_of_the_quadratic_target():
     assert inspect.signature(quadratic).parameters["n_inputs"].default == 40
 
 
-@check("arithmetic", "Example 2, D = 40, 1000 neurons; the network itself at the nodes")
+@check("arithmetic", "Example 2, D = 40, 1000 neurons; the network itself at the nodes", refutes=("C001-61",))
 def relu_networks_fit_the_quadratic_target():
     """962 neurons interpolate sum c x^2 on cells of h = 1/5; less the mean error, the MSE is sum c^2 h^4/180 = 3.6e-4 for c ~ N(0, 1)."""
     t, h = sp.symbols("t h", positive=True)
@@ -420,7 +439,7 @@ def relu_networks_fit_the_quadratic_target():
     assert REGRESSION.width >= 40 * 24 + 2
 
 
-@check("arithmetic", "Example 3, D = 40")
+@check("arithmetic", "Example 3, D = 40", refutes=("C001-62",))
 def scale_of_the_gaussian_target():
     """E y = 1.8^-20 = 7.8e-6 and E y^2 = 2.6^-20 = 5.0e-9: the network f = 0 has an MSE far below the target 1e-4."""
     x, s, t = sp.symbols("x s t", positive=True)
@@ -439,7 +458,7 @@ def scale_of_the_gaussian_target():
     assert (defaults["n_inputs"].default, defaults["std"].default) == (40, 0.2)
 
 
-@check("arithmetic", "the three regressions")
+@check("arithmetic", "the three regressions", refutes=("C001-67",))
 def regressions_have_forty_inputs():
     """All three regressions have D = 40 inputs, as in `gradflow.datasets`: none is low-dimensional."""
     for make in (sin_cos, quadratic, gaussian):
@@ -472,7 +491,7 @@ def noise_is_a_floor():
 
 
 # %%
-@check("argument", "every classifier; the energy of the library at a tie")
+@check("argument", "every classifier; the energy of the library at a tie", refutes=("C001-63",))
 def accuracy_bounds_cross_entropy():
     """Mean cross-entropy >= (1 - accuracy) log 2: 0.069 at 90 %, so that 0.05 is impossible there; 0.055 at 92 %, 0.0485 at 93 %."""
     p, p_max, rest = sp.symbols("p p_max rest", nonnegative=True)
@@ -513,7 +532,11 @@ def double_softmax_has_a_floor():
 
 
 # %%
-@check("counterexample", "F = (theta -+ 3)^2 / 2 in turn, dt = 1, C = 0, r restarted and r carried")
+@check(
+    "counterexample",
+    "F = (theta -+ 3)^2 / 2 in turn, dt = 1, C = 0, r restarted and r carried",
+    given={"C001-59": "the modified energy is meant"},
+)
 def loss_oscillates_while_r_decreases():
     """SAV on two batches in turn: the total loss rises and falls, r falls in every step; so it does when r is carried along."""
     for carried in (False, True):
@@ -550,7 +573,7 @@ r = C * math.exp(loss.item())
 """
 
 
-@check("arithmetic", "the import lines and the two lines on r of the fragment, parsed")
+@check("arithmetic", "the import lines and the two lines on r of the fragment, parsed", refutes=("C002-20",))
 def fragment_lacks_an_import():
     """The fragment uses `math` without importing it: a NameError; and where it is known, exp overflows at 709.79."""
     tree = list(ast.walk(ast.parse(FRAGMENT)))

@@ -233,6 +233,7 @@ def least_squares(kind):
 @check(
     "identity",
     "every dimension, inner product, L and S; SAV, its passive variant, explicit ExpSAV, IEQ with any direction; every branch",
+    given={"C000-31": "the iterates theta are meant"},
 )
 def relaxing_a_fresh_variable_is_dead_code():
     """Restart(Relaxed(base)) has the theta of Restart(base), from any relaxed variable: the relaxation is never used."""

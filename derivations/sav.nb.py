@@ -170,7 +170,7 @@ def consistent_step(square):
     return -coefficient.subs(V.inner(g, g), square)
 
 
-@check("identity", EVERY)
+@check("identity", EVERY, proves=("C001-40",))
 def r_update_in_closed_form():
     """r_new = r / (1 + dt (g, A^-1 g) / (2 (F + C))) for any r, consistent or not."""
     V = Space()
@@ -180,7 +180,7 @@ def r_update_in_closed_form():
     assert is_zero(r_new * (1 + dt * V.inner(g, S.solve_shifted(g, dt)) / (2 * (F + C))) - r)
 
 
-@check("identity", "every dimension and inner product, S = lambda I, L = 0")
+@check("identity", "every dimension and inner product, S = lambda I, L = 0", proves=("C000-40",))
 def effective_step():
     """theta_new - theta = -eta g with eta = (r/R) / (1/dt + lambda + |g|^2 / (2 (F + C))): gradient descent with a bounded step."""
     V, theta, g, new, _ = with_shift()
@@ -251,7 +251,7 @@ def local_step_limit_is_that_of_gradient_descent():
 
 
 # %%
-@check("counterexample", "E = theta^2 / 2, theta = 1, C = 100, dt = 10, r = R")
+@check("counterexample", "E = theta^2 / 2, theta = 1, C = 100, dt = 10, r = R", refutes=("C001-34",))
 def true_energy_may_rise():
     """E = theta^2 / 2 from theta = 1 with C = 100, dt = 10: theta_new = -1799/211, E rises from 0.5 to 36.3 while r decreases."""
     half = sp.Rational(1, 2)
@@ -263,7 +263,11 @@ def true_energy_may_rise():
     assert r_new**2 < half + 100
 
 
-@check("squares", "every dimension and inner product, L and S with ((L + 2 S) v, v) >= K |v|^2, r = R")
+@check(
+    "squares",
+    "every dimension and inner product, L and S with ((L + 2 S) v, v) >= K |v|^2, r = R",
+    given={"C002-10": "lambda >= K/2 and r restarted, in the sense of descent"},
+)
 def descent_theorem():
     """If F is K-smooth and S + L/2 >= K/2, restarted SAV lowers the true energy for every dt > 0."""
     for energy_part in (False, True):
@@ -391,7 +395,11 @@ class Bounded(AbstractEnergy):
         return self.value
 
 
-@check("counterexample", "symbols F >= 0 and C > 0; F = theta^2 - 3 and F = theta^2 + 1 at theta = 0")
+@check(
+    "counterexample",
+    "symbols F >= 0 and C > 0; F = theta^2 - 3 and F = theta^2 + 1 at theta = 0",
+    given={"C002-03": "inf L >= 0", "C001-09": "L >= 0"},
+)
 def constant_below_the_energy_is_refused():
     """For F >= 0 every C > 0 is accepted; for F = -3, C = 1, 2, 3 are refused and 4 is not; for F = 1, C = -3/4 is accepted."""
     V, at = Space(), np.zeros(1)
@@ -417,7 +425,11 @@ def constant_below_the_energy_is_refused():
         assert scheme(C=-0.75).init(above, at).aux == 0.5
 
 
-@check("run", "E = theta^2 / 2 with E <= 1e-3; float32 and float64, C = 100 and C = 0")
+@check(
+    "run",
+    "E = theta^2 / 2 with E <= 1e-3; float32 and float64, C = 100 and C = 0",
+    given={"C002-04": "L is recovered as r^2 - C, or C = 0", "C001-12": "L is recovered as r^2 - C"},
+)
 def recovering_the_energy_loses_digits():
     """In float32 with C = 100, r^2 - C is 0 for E = 1e-6 and off by up to 2e-5; the update stays regular; C = 0 is refused at E = 0."""
     problem = FunctionProblem(lambda t: t @ t / 2, lambda t: t)
@@ -460,7 +472,7 @@ def recovering_the_energy_loses_digits():
 
 
 # %%
-@check("identity", EVERY)
+@check("identity", EVERY, proves=("C001-37",), refutes=("C001-38",))
 def increment_carries_the_factor():
     """The increment is -dt (r_new/R) A^-1 g; without the factor r_new/R it is gradient descent, and the law fails."""
     V = Space()
@@ -474,7 +486,7 @@ def increment_carries_the_factor():
     assert not is_zero(r_new**2 - r**2 + (r_new - r) ** 2 + D)
 
 
-@check("identity", EVERY)
+@check("identity", EVERY, refutes=("C001-39",))
 def printed_r_increment_is_of_second_order():
     """The printed r_new - r = -(dt^2 / (2 r R)) (g, A^-1 g) is O(dt^2); the right one is -dt r_new (g, A^-1 g) / (2 (F + C))."""
     V = Space()
@@ -489,7 +501,11 @@ def printed_r_increment_is_of_second_order():
     assert not is_small(r_new - r, dt, 2)
 
 
-@check("squares", "every dimension, inner product and S, L = 0")
+@check(
+    "squares",
+    "every dimension, inner product and S, L = 0",
+    given={"C001-41": "r > 0 and a gradient that does not vanish"},
+)
 def r_decreases_strictly_unless_the_gradient_vanishes():
     """For r > 0 and L = 0, r_new <= r, with equality exactly for g = 0: r/r_new - 1 is a multiple of |u|^2 + dt (Su, u), u = A^-1 g."""
     V = Space()

@@ -135,7 +135,7 @@ def solvability():
 
 
 # %%
-@check("identity", EVERY)
+@check("identity", EVERY, proves=("C004-67", "C004-83", "C004-109"), refutes=("C004-83",))
 def conditions_of_optimality_are_sufficient():
     """(3) holds for every e; with nu = sigma |d| and the cubic term, the rest is sigma/6 (|e| - |d|)^2 (2|e| + |d|) >= 0."""
     P, G, D, _, d, g = setting()
@@ -355,7 +355,12 @@ def the_state_of_a_line_search():
 
 
 # %%
-@check("counterexample", "x^2/2 + y^4/4 - y^2/2 from (1, 3/10), exact numbers")
+@check(
+    "counterexample",
+    "x^2/2 + y^4/4 - y^2/2 from (1, 3/10), exact numbers",
+    proves=("C004-65",),
+    refutes=("C004-65", "C004-80"),
+)
 def newton_is_attracted_by_a_saddle():
     """Newton's map on y is 2y^3/(3y^2 - 1), which contracts |y| <= 3/10 to the saddle; with |H| the step leaves it."""
     x, y = sp.symbols("x y", real=True)

@@ -71,7 +71,11 @@ def gradient(f, w):
 
 
 # %%
-@check("identity", "every residual in 2 parameters that is smooth, one component, along a line; one kink")
+@check(
+    "identity",
+    "every residual in 2 parameters that is smooth, one component, along a line; one kink",
+    given={"C004-01": "H is the Hessian, and it is Lipschitz"},
+)
 def error_of_the_model():
     """f(w + td) - m(td) is O(t^3) for H and t^2 d^T(H - J^T J)d/2 + O(t^3) for Gauss-Newton, in general not O(t^3); at a kink it is not O(t^2)."""
     w, d = vector("w"), vector("d")
@@ -88,7 +92,11 @@ def error_of_the_model():
     assert not is_small((t - 1) ** 2 / 2 - R(1, 2), t, 2)
 
 
-@check("identity", "every dimension, inner product and self-adjoint G; three models in numbers")
+@check(
+    "identity",
+    "every dimension, inner product and self-adjoint G; three models in numbers",
+    given={"C004-02": "H is regular; for a minimiser, positive definite"},
+)
 def newton_step_is_stationary():
     """At Gd = -g, m(d + e) - m(d) = (e, Ge)/2, so that d is a minimum for G > 0 only. For G = diag(1, -2) the value -1/4 is not a minimum; with g = (0, 1) the model rises to 1/4."""
     P = Space("P")
@@ -107,7 +115,12 @@ def newton_step_is_stationary():
     assert sp.Matrix([[1, 0], [0, 0]]).det() == 0  # and a singular H has no Newton step
 
 
-@check("identity", "every residual of 2 components in 3 parameters with two derivatives")
+@check(
+    "identity",
+    "every residual of 2 components in 3 parameters with two derivatives",
+    proves=("C004-03",),
+    given={"C004-04": "J_ij is the derivative of r_i by w_j"},
+)
 def hessian_of_least_squares():
     """H = J^T J + sum r_i r_i'' and g = J^T r with J_ij = dr_i/dw_j; with the indices exchanged the product has the size of the residuals."""
     w = vector("w", 3)
@@ -136,7 +149,13 @@ def softmax_fisher():
     return sum((P3[i] * (E3[i] - p) * (E3[i] - p).T for i in range(3)), sp.zeros(3))
 
 
-@check("identity", "one logit and one input; softmax of 3 classes")
+@check(
+    "identity",
+    "one logit and one input; softmax of 3 classes",
+    proves=("C004-44",),
+    refutes=("C004-44",),
+    given={"C004-05": "a model of x"},
+)
 def fisher_has_labels_of_the_model():
     """E_p[ss^T] of a logit is p(1 - p) x^2 and of softmax J^T(diag p - pp^T)J; with labels y from the data it is (y - p)^2 x^2, another matrix."""
     p, x, q = sp.symbols("p x q", positive=True)
@@ -150,7 +169,7 @@ def fisher_has_labels_of_the_model():
     assert zero(softmax_fisher() - sp.diag(*P3) + column * column.T)
 
 
-@check("counterexample", "softmax of 3 classes, every p; two independent sigmoids")
+@check("counterexample", "softmax of 3 classes, every p; two independent sigmoids", refutes=("C004-53",))
 def softmax_hessian_is_not_diagonal():
     """The Hessian of softmax is diag(p) - pp^T, singular; diag(p(1 - p)) differs by a matrix of trace 0, so is no bound; it is that of sigmoids."""
     z = vector("z", 3)
@@ -174,7 +193,11 @@ def softmax_hessian_is_not_diagonal():
     assert zero(H - sp.diag(*(sigmoid(x) * (1 - sigmoid(x)) for x in z[:2])))
 
 
-@check("identity", "one active or inactive ReLU unit with one input and a bias; a network in integers")
+@check(
+    "identity",
+    "one active or inactive ReLU unit with one input and a bias; a network in integers",
+    given={"C004-06": "F is regular", "C004-07": "F is positive definite"},
+)
 def relu_fisher_is_singular():
     """f = a relu(wx + b) has J t = 0 along t = (w, b, -a) at every x and every w: J^T J, F and the GGN of h units have h null vectors everywhere."""
     w, bias, weight, x = sp.symbols("w b a x", real=True)
@@ -220,7 +243,7 @@ def christoffel(g, w):
     )
 
 
-@check("identity", "the normal family; the exponential distribution")
+@check("identity", "the normal family; the exponential distribution", proves=("C004-08",), refutes=("C004-08",))
 def the_metric_is_not_the_curvature():
     """The metric diag(1, 2)/sigma^2 of N(mu, sigma^2) has Gaussian curvature -1/2; that of the exponential distribution, one parameter w, is 1 in log w: flat."""
     g = normal_metric()
@@ -233,7 +256,7 @@ def the_metric_is_not_the_curvature():
     assert is_zero(sp.diff(sp.exp(phi), phi) ** 2 / sp.exp(phi) ** 2 - 1)
 
 
-@check("identity", "the normal family")
+@check("identity", "the normal family", refutes=("C004-39",))
 def the_hessian_is_not_the_connection():
     """For N(mu, sigma^2) the mean Hessian is F while Gamma is not 0; a Hessian takes a term in the second derivative of the coordinates, its covariant form the term -Gamma g."""
     z = sp.Symbol("z")
@@ -255,7 +278,7 @@ def the_hessian_is_not_the_connection():
     assert is_zero(bend - f2 * (2 * y) ** 2 - 2 * f1)
 
 
-@check("identity", "every metric in 2 coordinates")
+@check("identity", "every metric in 2 coordinates", proves=("C004-40",))
 def geodesics():
     """The equations of Euler and Lagrange of g_ij w'_i w'_j / 2 are g (w'' + Gamma w' w') = 0."""
     w, speed, force = vector("w"), vector("w'"), vector("w''")
@@ -275,7 +298,11 @@ def geodesics():
         assert is_zero(rate - sp.diff(energy, w[i]) - covariant)
 
 
-@check("identity", "every smooth family on 3 outcomes along a line; the Bernoulli family to third order")
+@check(
+    "identity",
+    "every smooth family on 3 outcomes along a line; the Bernoulli family to third order",
+    proves=("C004-09",),
+)
 def divergence_is_half_the_metric():
     """KL(p_w, p_{w + td}) = t^2 d^T F d / 2 + O(t^3); the third order of Bernoulli is not 0, and twice as large with the arguments exchanged."""
     d, e = vector("d"), vector("e")
@@ -292,7 +319,11 @@ def divergence_is_half_the_metric():
     assert is_zero(third(kl(q, p)) - 2 * third(kl(p, q)))
 
 
-@check("identity", "2 parameters; one parameter w = exp(v)")
+@check(
+    "identity",
+    "2 parameters; one parameter w = exp(v)",
+    given={"C004-10": "of the natural gradient, the direction or the flow is meant"},
+)
 def invariance_of_steps():
     """Newton's step is invariant to w = Av; F^{-1}g is to the derivative of any map, at one point: a finite step in v = log w differs by a term in its square."""
     A = sp.Matrix(2, 2, sp.symbols("a11 a12 a21 a22", real=True))
@@ -312,7 +343,11 @@ def invariance_of_steps():
     assert not is_small(gap, t, 3)
 
 
-@check("identity", "2 parameters, diagonal rescalings; the counterexample in numbers")
+@check(
+    "identity",
+    "2 parameters, diagonal rescalings; the counterexample in numbers",
+    given={"C004-11": "no damping and a regular matrix"},
+)
 def invariance_and_damping():
     """Under w = Sv, S diagonal, the steps of B and of B + lambda diag(B) are invariant, that of B + lambda I is not."""
     B, g = symmetric("B"), vector("g")
@@ -342,7 +377,11 @@ def invariance_and_damping():
 
 
 # %%
-@check("identity", "natural parameters on 3 outcomes; N(z, sigma^2); Bernoulli by its mean")
+@check(
+    "identity",
+    "natural parameters on 3 outcomes; N(z, sigma^2); Bernoulli by its mean",
+    given={"C004-12": "natural parameters as outputs, or a mean over labels of the model"},
+)
 def gauss_newton_is_fisher():
     """Natural parameters: A'' = Cov T for every y. N(z, sigma^2): F = J^T J/sigma^2. Bernoulli by its mean z: 1/(1 - z)^2 at y = 0, F = 1/(z(1 - z)) in the mean over y alone."""
     z, statistic = vector("z"), [vector(f"T{i}") for i in range(3)]
@@ -362,7 +401,11 @@ def gauss_newton_is_fisher():
     assert is_zero((1 - x) * bend[0] + x * bend[1] - fisher)
 
 
-@check("identity", "one sample: Bernoulli by its logit, Poisson by its logarithm, normal; Bernoulli by its odds")
+@check(
+    "identity",
+    "one sample: Bernoulli by its logit, Poisson by its logarithm, normal; Bernoulli by its odds",
+    given={"C004-15": "the generalised Gauss-Newton matrix in the linear predictor, dispersion 1"},
+)
 def canonical_links():
     """Canonical link: the Hessian in z is W = d mu/dz = F for every y, while J^T J with r = mu - y has W^2. Odds as link: the Hessian depends on y and is negative at y = 0."""
     z, y = sp.symbols("z y", real=True)
@@ -382,7 +425,14 @@ def canonical_links():
     assert not is_zero(sp.diff(yes, x, 2) - fisher)
 
 
-@check("identity", "every smooth family on 3 outcomes, one direction of w; Uniform(0, w)")
+@check(
+    "identity",
+    "every smooth family on 3 outcomes, one direction of w; Uniform(0, w)",
+    given={
+        "C004-37": "integral and derivatives may be exchanged",
+        "C004-38": "integral and derivatives may be exchanged",
+    },
+)
 def bartlett_identities():
     """E_p s = 0, E_p s^2 = F = E_p[-(log p)''] at every w, from sum p' = sum p'' = 0 alone. Uniform(0, w), whose support moves: E s = -1/w, F = 1/w^2, E[-(log p)''] = -1/w^2."""
     d, e = vector("d"), vector("e")
@@ -407,6 +457,7 @@ def bartlett_identities():
 @check(
     "identity",
     "every smooth family on 3 outcomes and every q, one direction of w; the exponential distribution of mean w",
+    proves=("C004-13",),
 )
 def mean_hessian_under_the_data():
     """E_q[-(log p)''] - F is a sum of (q_i - p_i) h_i: 0 for data of the model at its w. Exponential distribution: (2 w* - w)/w^3, which is F = 1/w^2 at w = w* and nowhere else."""
@@ -424,7 +475,11 @@ def mean_hessian_under_the_data():
     assert is_zero(mean - 1 / w**2 - 2 * (star - w) / w**3)
 
 
-@check("counterexample", "residuals (w, 1 + c w^2) at their minimum w = 0; a mean over labels of the model")
+@check(
+    "counterexample",
+    "residuals (w, 1 + c w^2) at their minimum w = 0; a mean over labels of the model",
+    refutes=("C004-14",),
+)
 def neglected_term_at_the_optimum():
     """r = (w, 1 + cw^2) has its minimum at w = 0 with J^T J = 1 and H = 1 + 2c: the neglected term is 2c. Its mean vanishes if that of r does."""
     w = sp.Symbol("w", real=True)
@@ -440,7 +495,11 @@ def neglected_term_at_the_optimum():
     assert zero(sum((P3[i] * (E3[i] - p) for i in range(3)), sp.zeros(3, 1)))
 
 
-@check("counterexample", "two residuals w - y1, w^2 - y2 with N(0, 1) errors; the three canonical families")
+@check(
+    "counterexample",
+    "two residuals w - y1, w^2 - y2 with N(0, 1) errors; the three canonical families",
+    given={"C004-17": "the family is not canonical"},
+)
 def misspecified_models():
     """Regression by w and w^2 on means 3 and 0 has its optimum at w = 1 with H = 7, F = 5; for canonical families H = F whatever the data."""
     w = sp.Symbol("w", real=True)
@@ -454,7 +513,7 @@ def misspecified_models():
         assert not sp.diff(A - z * y, z, 2).has(y)
 
 
-@check("identity", "every J of 2 residuals and 3 parameters; one sample, widths 1 to 8")
+@check("identity", "every J of 2 residuals and 3 parameters; one sample, widths 1 to 8", refutes=("C004-16",))
 def gauss_newton_has_no_kernel_as_limit():
     """J^T J and JJ^T have the same nonzero spectrum, in sizes P and N; with growing width the first grows and its entries vanish, and the output layer alone has half of the kernel."""
     J = sp.Matrix(2, 3, sp.symbols("j0:6", real=True))
@@ -471,7 +530,11 @@ def gauss_newton_has_no_kernel_as_limit():
         assert sp.ones(2 * h, 2 * h) / h == J.T * J
 
 
-@check("squares", "2 and 3 residuals, one direction; N equal residuals")
+@check(
+    "squares",
+    "2 and 3 residuals, one direction; N equal residuals",
+    given={"C004-20": "L is the Lipschitz constant of J in the operator norm"},
+)
 def bound_of_the_neglected_term():
     """(sum r_i h_i)^2 <= |r|^2 |h|^2 with h_i = v^T r_i'' v: the constant is that of J in the operator norm. With L = max |r_i''| it fails: r_i = 1 + w^2/2 gives N > sqrt(N)."""
     for n in (2, 3):
@@ -493,7 +556,13 @@ def bound_of_the_neglected_term():
 
 
 # %%
-@check("identity", "one logit, n = 1 to 3 labels from the model; labels from any data")
+@check(
+    "identity",
+    "one logit, n = 1 to 3 labels from the model; labels from any data",
+    proves=("C004-108",),
+    refutes=("C004-108",),
+    given={"C004-19": "labels drawn from the model"},
+)
 def empirical_fisher_and_its_bias():
     """With labels from the model the mean of s^2 is F and its variance Var(s^2)/n; with labels from q the mean is F + (q - p)(1 - 2p), for every n."""
     p, q = sp.symbols("p q", positive=True)
@@ -514,7 +583,7 @@ def empirical_fisher_and_its_bias():
     assert not is_zero(spread.subs(p, R(1, 4)))
 
 
-@check("counterexample", "squared loss, 2 residuals, 2 parameters")
+@check("counterexample", "squared loss, 2 residuals, 2 parameters", refutes=("C004-51",))
 def empirical_fisher_scales_with_the_residual():
     """For a squared loss the mean of g_i g_i^T is J^T diag(r^2) J/N: residuals a thousand times smaller shrink it 10^6 times, while F = J^T J/N stays."""
     J, r = sp.Matrix(2, 2, sp.symbols("j0:4", real=True)), vector("r")
@@ -525,7 +594,7 @@ def empirical_fisher_scales_with_the_residual():
     assert not zero(empirical - J.T * J / 2)
 
 
-@check("identity", "3 samples, 2 parameters")
+@check("identity", "3 samples, 2 parameters", refutes=("C004-50",))
 def variants_of_the_empirical_fisher():
     """The centred one is the standard one minus the outer product of the mean; the 'natural' one, with p(y|x) for p(x), is the standard one."""
     g = [vector(f"g{i}") for i in range(3)]
@@ -537,7 +606,11 @@ def variants_of_the_empirical_fisher():
     assert zero(natural - standard)
 
 
-@check("identity", "Bernoulli, N = 1 to 3 samples")
+@check(
+    "identity",
+    "Bernoulli, N = 1 to 3 samples",
+    given={"C004-42": "an unbiased estimate from one sample, in a regular family"},
+)
 def cramer_rao_of_samples():
     """The mean of N labels is unbiased with variance 1/(N F), below 1/F for N > 1."""
     p = sp.Symbol("p", positive=True)
@@ -551,7 +624,7 @@ def cramer_rao_of_samples():
         assert is_zero(second - mean**2 - 1 / (n * fisher))
 
 
-@check("identity", "every smooth family on 3 outcomes and every q; the loss -p")
+@check("identity", "every smooth family on 3 outcomes and every q; the loss -p", given={"C004-43": "the loss -log p"})
 def weighted_fisher():
     """For -log p the mean Hessian under q is E_q[s^2] - E_q[p''/p], and the last term vanishes for q = p; for the loss -p there is no Fisher term."""
     d, e, q = vector("d"), vector("e"), vector("q")
@@ -567,7 +640,7 @@ def weighted_fisher():
     assert is_zero(other + sum(data[i] * second[i] for i in range(3)))  # no square of p'
 
 
-@check("identity", "the exponential distribution; the variance for 1 to 3 samples of two values")
+@check("identity", "the exponential distribution; the variance for 1 to 3 samples of two values", refutes=("C004-45",))
 def bias_of_the_sample_hessian():
     """At a fixed w the mean of the sample Hessian does not depend on n: its bias is 0 or a constant; at the estimate of the rate it is 1/(n rate^2). Its variance is Var(H)/n."""
     w, m, x, rate, n = sp.symbols("w m x lambda n", positive=True)
@@ -588,7 +661,12 @@ def bias_of_the_sample_hessian():
         assert is_zero(variance - p * (1 - p) * (values[1] - values[0]) ** 2 / size)
 
 
-@check("identity", "linear regression in one parameter, 3 samples, any variance of each")
+@check(
+    "identity",
+    "linear regression in one parameter, 3 samples, any variance of each",
+    refutes=("C004-46",),
+    given={"C004-18": "the covariance of the estimate is meant"},
+)
 def sandwich_of_a_regression():
     """Var w = sum x^2 s^2/(sum x^2)^2 = A^{-1} B A^{-1}/N with B = mean of E g^2; with the Fisher matrix of the model in the middle it is 1/sum x^2, which has no variance in it."""
     x, spread = sp.symbols("x1:4", positive=True), sp.symbols("s1:4", positive=True)
@@ -603,7 +681,11 @@ def sandwich_of_a_regression():
     assert is_zero((variance - model / A**2 / N).subs(dict.fromkeys(spread, 1)))
 
 
-@check("counterexample", "Poisson regression by a constant, any data")
+@check(
+    "counterexample",
+    "Poisson regression by a constant, any data",
+    given={"C004-47": "F is the mean of g g^T over the data"},
+)
 def comparing_hessian_and_fisher_sees_nothing():
     """Poisson by its logarithm: H = F = mu for any data, overdispersed or not; the mean of s^2 at the optimum is the variance of the data, and differs from F where it is not mu."""
     z, y, spread, m = sp.symbols("z y V m", positive=True)
@@ -614,7 +696,7 @@ def comparing_hessian_and_fisher_sees_nothing():
     assert is_zero(squares - spread)
 
 
-@check("identity", "E_i(w) = a_i + b_i w + c_i w^2/2 on 3 states")
+@check("identity", "E_i(w) = a_i + b_i w + c_i w^2/2 on 3 states", proves=("C004-41",), refutes=("C004-41",))
 def thermal_hessian():
     """For p = exp(-beta E)/Z: (log Z)'' = beta^2 Var(E') - beta mean(E''), so that the mean Hessian of -log p is the Fisher matrix beta^2 Var(E')."""
     w, beta = sp.Symbol("w", real=True), sp.Symbol("beta", positive=True)
@@ -640,7 +722,7 @@ def thermal_hessian():
 
 
 # %%
-@check("squares", "2 eigenvalues, every orthonormal basis; equality in numbers")
+@check("squares", "2 eigenvalues, every orthonormal basis; equality in numbers", proves=("C004-23", "C004-24"))
 def clipped_and_loaded():
     """U max(Lambda, eps) U^T >= eps I and G + lambda I >= (lambda + lambda_min) I, as sums of squares of coefficients; at lambda = -lambda_min it is singular."""
     x, y = vector("z")  # coefficients in the basis
@@ -653,7 +735,7 @@ def clipped_and_loaded():
     assert (sp.diag(-1, 2) + sp.eye(2)).det() == 0
 
 
-@check("counterexample", "matrices in small integers, exact in float64")
+@check("counterexample", "matrices in small integers, exact in float64", refutes=("C004-21",))
 def the_cholesky_loop():
     """The printed loop does not end for a shift that starts at 0, overshoots 1 by a factor 10, and takes a matrix that is not symmetric for a good one."""
 
@@ -672,7 +754,7 @@ def the_cholesky_loop():
     assert loop(np.array([[1.0, 99.0], [0.0, 1.0]]), 0.0) == (0, 0.0)  # the lower triangle alone is read
 
 
-@check("counterexample", "a residual that does not feel one parameter")
+@check("counterexample", "a residual that does not feel one parameter", given={"C004-22": "the matrices are regular"})
 def marquardt_scaling_may_be_singular():
     """J = (1, 0): J^T J + lambda diag(J^T J) is singular for every lambda, J^T J + lambda I is not; so is the running maximum of the diagonal unless an earlier J had a second entry; `CurvatureDiagonal` puts a floor under the diagonal."""
     J = sp.Matrix([[1, 0]])
@@ -694,7 +776,16 @@ def marquardt_scaling_may_be_singular():
     assert new[1] == 0
 
 
-@check("counterexample", "diagonal matrices")
+@check(
+    "counterexample",
+    "diagonal matrices",
+    proves=("C004-54",),
+    refutes=("C004-54",),
+    given={
+        "C004-49": "H is regular, for |H|; alpha small enough, for the combination",
+        "C004-66": "semi-definite is meant, 0 <= alpha <= 1",
+    },
+)
 def corrected_hessians():
     """H = diag(1, -1): H^+ is singular and gives no step along the second axis, |H| does; 9/10 H + 1/10 F is indefinite for F = diag(1, 0); alpha = -1/2 makes H = I, F = diag(1, 0) indefinite."""
     H, F = sp.diag(1, -1), sp.diag(1, 0)
@@ -716,7 +807,7 @@ def corrected_hessians():
     assert is_sum_of_squares(form, [(share, (s.T * x)[0]), (rest * mu, (k.T * x)[0])])
 
 
-@check("squares", "any number of scores, one direction; one normal sample")
+@check("squares", "any number of scores, one direction; one normal sample", proves=("C004-48", "C004-55"))
 def fisher_is_a_mean_of_squares():
     """v^T F v = sum p_i (s_i . v)^2 needs scores alone and is never negative; the Hessian of -log N(mu, sigma^2) at x = mu has the entry -1/sigma^2."""
     scores, x = [vector(f"s{i}") for i in range(2)], vector("v")
@@ -736,7 +827,11 @@ def fisher_is_a_mean_of_squares():
 
 
 # %%
-@check("identity", "one parameter, residuals (w, 1 + c w^2)")
+@check(
+    "identity",
+    "one parameter, residuals (w, 1 + c w^2)",
+    given={"C004-27": "the error tends to 0 along the steps, for superlinear convergence"},
+)
 def rate_of_gauss_newton():
     """w - f'/G multiplies the error by 1 - H/G: linearly for a fixed G, superlinearly if and only if G -> H. Gauss-Newton: -2c, so that the minimum repels it for c > 1/2."""
     w, G = sp.Symbol("w", real=True), sp.Symbol("G", positive=True)
@@ -750,7 +845,11 @@ def rate_of_gauss_newton():
     assert rate.subs(c, 1) == -2
 
 
-@check("counterexample", "condition numbers in symbols; 2 eigenvalues")
+@check(
+    "counterexample",
+    "condition numbers in symbols; 2 eigenvalues",
+    given={"C004-25": "an upper bound for conjugate gradients"},
+)
 def rate_of_conjugate_gradients():
     """1 - 2/(sqrt(k) + 1) = (sqrt(k) - 1)/(sqrt(k) + 1). Conjugate gradients end after 2 steps for 2 eigenvalues of any ratio; steepest descent then has (k - 1)/(k + 1)."""
     k = sp.Symbol("k", positive=True)
@@ -789,7 +888,12 @@ class Counted:
         return Counted(self.value - other.value)
 
 
-@check("arithmetic", "n = 1 to 6; an energy in 5 parameters")
+@check(
+    "arithmetic",
+    "n = 1 to 6; an energy in 5 parameters",
+    refutes=("C004-56",),
+    given={"C004-26": "a dense matrix that is there"},
+)
 def costs_of_a_solve():
     """Cholesky: (n^3 - n)/6 products; a product with a dense matrix n^2; `HessianModel.matrix` takes n products with H; the outer products of N gradients take N n^2."""
     for n in range(1, 7):
@@ -828,7 +932,7 @@ def costs_of_a_solve():
 
 
 # %%
-@check("arithmetic", "every layer; three networks in numbers")
+@check("arithmetic", "every layer; three networks in numbers", refutes=("C004-28",))
 def storage_of_kronecker_factors():
     """A layer of m by k weights has mk parameters and factors of m^2 + k^2 = 2mk + (m - k)^2 numbers: never fewer, and of their order for square layers alone."""
     m, k = sp.symbols("m k", positive=True)
@@ -838,7 +942,7 @@ def storage_of_kronecker_factors():
     assert (100 * 100, 100**2 + 100**2) == (10**4, 2 * 10**4)
 
 
-@check("identity", "factors of 2 by 2; damping in diagonal factors")
+@check("identity", "factors of 2 by 2; damping in diagonal factors", proves=("C004-29",))
 def inverse_of_a_kronecker_product():
     """(A x B)^{-1} = A^{-1} x B^{-1}; with lambda I added the inverse is exact in the eigenbases, with a_i b_j + lambda, which (a_i + s)(b_j + s), s^2 = lambda, is not."""
     A, B = sp.Matrix(2, 2, sp.symbols("a0:4")), sp.Matrix(2, 2, sp.symbols("b0:4"))
@@ -850,7 +954,11 @@ def inverse_of_a_kronecker_product():
     assert zero(eigen - sp.diag(x * y + lam, x + lam, y + lam, 1 + lam))
 
 
-@check("counterexample", "one hidden unit with one input and two samples; one sample and linear units in symbols")
+@check(
+    "counterexample",
+    "one hidden unit with one input and two samples; one sample and linear units in symbols",
+    given={"C004-30": "one layer, and one sample or equal derivatives by its outputs"},
+)
 def kronecker_factors_are_exact_sometimes():
     """E[(d d^T) x (x x^T)] = E[d d^T] x E[x x^T] for one sample, or d the same for all (linear units, squared loss); with ReLU and x = 2, -1 the two are 2 and 5/4."""
     d, x = vector("d"), [vector("x"), vector("y")]
@@ -864,7 +972,7 @@ def kronecker_factors_are_exact_sometimes():
     assert (exact, factors) == (2, R(5, 4))
 
 
-@check("counterexample", "two layers of one unit; three layers of one unit")
+@check("counterexample", "two layers of one unit; three layers of one unit", refutes=("C004-57",))
 def fisher_is_dense_across_layers():
     """f = a w x and f = w3 w2 w1 x: every entry of J^T J between two layers differs from 0, the corner of the three layers too: neither block-diagonal nor tridiagonal."""
     w = sp.symbols("w1:4", positive=True)
@@ -879,7 +987,7 @@ def fisher_is_dense_across_layers():
 
 
 # %%
-@check("identity", "2 parameters")
+@check("identity", "2 parameters", proves=("C004-31",))
 def bfgs_update():
     """The printed matrix is symmetric, maps s to y, and has det B+ = det B (y.s)/(s.Bs), s^T B+ s = y.s: positive if and only if y.s > 0 (B > 0)."""
     B, s, y = symmetric("B"), vector("s"), vector("y")
@@ -891,7 +999,12 @@ def bfgs_update():
     assert is_zero((s.T * new * s)[0] - curve)
 
 
-@check("identity", "3 parameters, sketches of 2 columns; expectations by enumeration")
+@check(
+    "identity",
+    "3 parameters, sketches of 2 columns; expectations by enumeration",
+    refutes=("C004-32",),
+    given={"C004-33": "the factor that makes E[S S^T] = I"},
+)
 def sketched_step():
     """S^T H S has the size d of the sketch: the step is -S(S^T H S)^{-1} S^T g, stationary in the range of S, and the same for cS. E[SS^T] = I needs the scaling of each sketch."""
     H = sp.Matrix([[3, 1, 0], [1, 2, 1], [0, 1, 5]])
@@ -921,7 +1034,7 @@ def sketched_step():
     assert mean == sp.eye(2) / 2
 
 
-@check("identity", "2 dimensions, 2 matrices")
+@check("identity", "2 dimensions, 2 matrices", proves=("C004-34",), refutes=("C004-34",))
 def pool_of_gaussians():
     """The product of N(0, G_i^{-1})^{alpha_i} has the precision sum alpha_i G_i: a pool of densities of a step, not a prior of matrices."""
     G, x = [symmetric("G"), symmetric("K")], vector("x")
@@ -930,7 +1043,11 @@ def pool_of_gaussians():
     assert zero(sp.hessian(exponent, list(x)) - shares[0] * G[0] - shares[1] * G[1])
 
 
-@check("counterexample", "2 experts, 100 rounds, exact fractions")
+@check(
+    "counterexample",
+    "2 experts, 100 rounds, exact fractions",
+    given={"C004-35": "a regulariser, for following the leader"},
+)
 def following_the_leader():
     """Losses (1, 0), (0, 1), ... with the leader followed, ties to the first: regret T/2. Exponential weights of factor 9/10 on the same losses: less than 3/2."""
     T, factor = 100, Fraction(9, 10)
@@ -947,7 +1064,7 @@ def following_the_leader():
     assert 0 < weighted - best < Fraction(3, 2)
 
 
-@check("identity", "2 by 2 with an orthonormal eigenvector")
+@check("identity", "2 by 2 with an orthonormal eigenvector", proves=("C004-61",))
 def low_rank_and_damping():
     """For orthonormal U: (U S U^T + lambda I)^{-1} = (I - U diag(s/(s + lambda)) U^T)/lambda; without lambda a matrix of lower rank is singular."""
     U = sp.Matrix([R(3, 5), R(4, 5)])
@@ -959,7 +1076,7 @@ def low_rank_and_damping():
     assert is_zero(low.det())
 
 
-@check("identity", "3 parameters, one column; a zero column")
+@check("identity", "3 parameters, one column; a zero column", given={"C004-62": "a pseudo-inverse of F_SS"})
 def nystrom():
     """With one column chosen: exact for rank 1, and F - F_S F_SS^{-1} F_S^T is the Schur complement, not negative for F >= 0. F = diag(0, 1) with the first column has F_SS = 0: a pseudo-inverse, and nothing is captured."""
     g = vector("g", 3)
@@ -982,7 +1099,12 @@ def nystrom():
 
 
 # %%
-@check("identity", "3 samples, batches of 2 with replacement; three steps of the average")
+@check(
+    "identity",
+    "3 samples, batches of 2 with replacement; three steps of the average",
+    proves=("C004-58",),
+    refutes=("C004-58",),
+)
 def moving_averages():
     """The two printed averages are one with beta and 1 - beta exchanged. From 0 a constant is multiplied by 1 - beta^t. The outer product of a batch mean has the mean (EF + (B - 1) gg^T)/B."""
     beta, F, x = sp.symbols("beta F x", positive=True)
@@ -1001,7 +1123,7 @@ def moving_averages():
     assert zero(batches - (empirical + mean * mean.T) / 2)
 
 
-@check("identity", "N = 2 and 3 samples, |S| = 1 and 2 draws with replacement")
+@check("identity", "N = 2 and 3 samples, |S| = 1 and 2 draws with replacement", refutes=("C004-59",))
 def importance_sampling():
     """The printed sum over |S| draws has the mean |S| F: a factor 1/|S| is missing; with inclusion probabilities it is right. The second moment sum g^4/p_i is least for p_i ~ g_i^2."""
     for N, draws in ((2, 1), (2, 2), (3, 2)):
@@ -1022,7 +1144,11 @@ def importance_sampling():
     assert is_zero(gap - (x * (1 - p) - y * p) ** 2 / (p * (1 - p)))
 
 
-@check("identity", "strata of 2 and 1 samples; the values 0, 1 and 1/2")
+@check(
+    "identity",
+    "strata of 2 and 1 samples; the values 0, 1 and 1/2",
+    given={"C004-60": "the weights N_h/N and draws in proportion to N_h"},
+)
 def stratified_sampling():
     """One draw from each stratum is unbiased with the weights N_h/N, and has no variance where a stratum is constant; the plain mean of the draws is biased. Strata (0, 1) and (1/2): the variance is 1/9, and 1/12 for two uniform draws."""
     x, y, z = sp.symbols("x y z", real=True)
@@ -1039,7 +1165,11 @@ def stratified_sampling():
     assert spread(uniform) == R(1, 12)
 
 
-@check("identity", "two outcomes; 2 draws for the estimate and its control")
+@check(
+    "identity",
+    "two outcomes; 2 draws for the estimate and its control",
+    given={"C004-63": "labels of the model, and E F_0 known"},
+)
 def control_variates():
     """The estimate is unbiased with labels of the model; with a control it is if and only if E F0^ = F0, the variance is least at c = Cov/Var, and the result may be negative."""
     p, x, y, m, k = sp.symbols("p x y m k", real=True)
@@ -1059,7 +1189,7 @@ def control_variates():
     assert [e.subs(values) for e in corrected] == [1, R(-1, 2)]
 
 
-@check("identity", "2 nodes with 2 and 1 samples")
+@check("identity", "2 nodes with 2 and 1 samples", proves=("C004-64",))
 def data_parallel_fisher():
     """F = sum n_j F_j / N with N = sum n_j, if F_j is the mean of node j; of local sums it is not."""
     g = [vector(f"g{i}") for i in range(3)]
@@ -1070,7 +1200,11 @@ def data_parallel_fisher():
     assert not zero((2 * 2 * local[0] + local[1]) / 3 - full)
 
 
-@check("identity", "the losses of the library, in float64 numbers that are exact; every loss of 2 outputs in symbols")
+@check(
+    "identity",
+    "the losses of the library, in float64 numbers that are exact; every loss of 2 outputs in symbols",
+    proves=("C004-52",),
+)
 def gauss_newton_of_a_composite():
     """f(w) = l(z(w)): H = J^T l'' J + sum l_i z_i''. For |r|^2/2, l'' = I; for a loss c^2 |r|^2/2 it is c^2 I, for |r|^2 2I."""
     w = vector("w")

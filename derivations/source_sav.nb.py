@@ -63,7 +63,7 @@ def setting(*, linear=True):
 
 
 # %%
-@check("identity", EVERY)
+@check("identity", EVERY, given={"C002-02": "the modified energy r^2 is meant"})
 def energy_law():
     """r_new^2 - r^2 = -(r^2 / (E + C)) (|d|^2/dt + (Sd, d)) - (r_new - r)^2, for every dt and every r."""
     V, S, problem, scheme, theta = setting()
@@ -108,7 +108,7 @@ def consistency():
     assert is_small(new.aux - r - dt * r * logarithmic_derivative_of_R, dt, 2)
 
 
-@check("squares", EVERY)
+@check("squares", EVERY, proves=("C001-10",))
 def solvability():
     """The one denominator is 1 plus nonnegative terms; r keeps its sign and never grows."""
     V, _, problem, scheme, theta = setting()
@@ -136,7 +136,7 @@ def solvability():
 
 
 # %%
-@check("identity", EVERY)
+@check("identity", EVERY, proves=("C002-01",), refutes=("C002-01",))
 def theta_is_that_of_restarted_sav():
     """For any r, theta_new is the theta of SAV restarted at r = sqrt(E + C)."""
     _, S, problem, scheme, theta = setting(linear=False)
@@ -149,7 +149,7 @@ def theta_is_that_of_restarted_sav():
     assert is_zero(new.aux / r - fresh.aux / scheme.auxiliary(problem, theta))
 
 
-@check("identity", EVERY)
+@check("identity", EVERY, proves=("C001-08",), refutes=("C001-08",))
 def agrees_with_sav_only_for_consistent_r():
     """Its theta_new differs from that of SAV by dt rho (r/R - 1) A^-1 g: the two agree for g != 0 exactly where r = sqrt(E + C)."""
     _, S, problem, scheme, theta = setting(linear=False)
@@ -165,7 +165,11 @@ def agrees_with_sav_only_for_consistent_r():
     assert sp.solve(r / R - 1, r) == [R]
 
 
-@check("counterexample", "E = theta^2 / 2, theta = 1, C = 100, dt = 10; near 0 every dt, lambda and E = k theta^2 / 2")
+@check(
+    "counterexample",
+    "E = theta^2 / 2, theta = 1, C = 100, dt = 10; near 0 every dt, lambda and E = k theta^2 / 2",
+    refutes=("C001-11",),
+)
 def true_energy_may_rise():
     """E = theta^2/2 from 1, C = 100, dt = 10: E rises from 0.5 to 36.3 for every r; near a minimum, unstable for dt/(1 + lambda dt) > 2/k."""
     one, lam, k, t = sp.Integer(1), *sp.symbols("lambda k t", positive=True)
@@ -196,7 +200,11 @@ def true_energy_may_rise():
 
 
 # %%
-@check("squares", "every dimension, inner product, S, C and kappa; L in SAV and the explicit ExpSAV")
+@check(
+    "squares",
+    "every dimension, inner product, S, C and kappa; L in SAV and the explicit ExpSAV",
+    given={"C001-25": "the modified energies are meant"},
+)
 def modified_energies_decay():
     """SAV, SourceSAV, all four forms of ExpSAV: the modified energy falls by exactly the terms of its law and never rises, for every dt > 0."""
     x = sp.Symbol("x", real=True)
@@ -252,7 +260,7 @@ def squared_increments_are_not_bounded_by_r():
 
 
 # %%
-@check("identity", "every dimension, inner product and S; one residual for IEQ")
+@check("identity", "every dimension, inner product and S; one residual for IEQ", refutes=("C000-41",))
 def which_auxiliaries_feed_back():
     """The increment is proportional to r in SAV, to r in explicit ExpSAV, to q in IEQ; free of r here and in implicit ExpSAV."""
     V = Space()

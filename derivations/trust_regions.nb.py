@@ -179,7 +179,11 @@ def squares_of_gradients_follow_the_scales():
 
 
 # %%
-@check("counterexample", "(a + b - 1)^2/2 from 0; 2 blocks of one parameter in symbols")
+@check(
+    "counterexample",
+    "(a + b - 1)^2/2 from 0; 2 blocks of one parameter in symbols",
+    given={"C004-77": "fixed ratios of the radii"},
+)
 def a_ratio_for_each_block_says_nothing():
     """Each block alone has the ratio 1 and reaches the minimum; both together leave E as it is, p = 1: the ratio of the step is 0. Without the entry between them the model is the sum of two."""
     a, b = sp.symbols("a b", real=True)

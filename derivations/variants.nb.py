@@ -95,7 +95,7 @@ def vector(*entries):
 
 
 # %%
-@check("identity", "every dimension, inner product, L and S, every carried r")
+@check("identity", "every dimension, inner product, L and S, every carried r", proves=("C000-32",))
 def scalar_ieq_is_sav():
     """IEQ with the one residual q = sqrt(2 (F + C)) is SAV step for step: the same theta_new, and q_new = sqrt(2) r_new."""
     for energy_part in (False, True):
@@ -185,7 +185,7 @@ def hierarchy():
 
 
 # %%
-@check("identity", "every dimension and inner product, every map D with D^* D = I")
+@check("identity", "every dimension and inner product, every map D with D^* D = I", refutes=("C000-15",))
 def pointwise_ieq_without_constant_is_the_residual():
     """sqrt(2 F_i) = |f_i - y_i| for F_i = (f_i - y_i)^2 / 2, and its signs change neither theta_new nor the energy."""
     e = sp.Symbol("e", real=True)
@@ -206,7 +206,7 @@ def pointwise_ieq_without_constant_is_the_residual():
         assert is_zero(signed[1] @ signed[1] - plain[1] @ plain[1])
 
 
-@check("counterexample", "two grid points, F(u) = u^4 / 2, u = (1, 2), C = 0, dt = 1/4")
+@check("counterexample", "two grid points, F(u) = u^4 / 2, u = (1, 2), C = 0, dt = 1/4", refutes=("C000-11", "C000-33"))
 def yangs_variable_is_a_field():
     """On a grid the pointwise q = sqrt(2 F(u)) is one number for each point; the one number for all points gives another step."""
     u, step = vector(1, 2), sp.Rational(1, 4)
@@ -245,7 +245,11 @@ class Difference:
         return np.array(list(A.inv() * sp.Matrix(u)), dtype=object)
 
 
-@check("counterexample", "two grid points, L the difference operator [[1, -1], [-1, 1]], F(u) = u^4 / 2, dt = 1")
+@check(
+    "counterexample",
+    "two grid points, L the difference operator [[1, -1], [-1, 1]], F(u) = u^4 / 2, dt = 1",
+    refutes=("C000-14",),
+)
 def pointwise_ieq_couples_the_grid():
     """With a diffusion term, IEQ on the pointwise q = u^2 solves systems whose matrix is full and changes with u; those of SAV do not."""
     L, step = Difference(), sp.Integer(1)
@@ -341,7 +345,7 @@ def row_sketch_keeps_the_inverse_gram_norm():
         assert is_zero(change + 2 * dt * (p_new @ p_new) + V.inner(step, step))
 
 
-@check("counterexample", "G = [[1, 2], [2, 5]], S = [1, 0], q = (1, 0), dt = 9")
+@check("counterexample", "G = [[1, 2], [2, 5]], S = [1, 0], q = (1, 0), dt = 9", given={"C000-36": "rows are sketched"})
 def row_sketch_may_raise_the_residual():
     """G = [[1, 2], [2, 5]], S = [1, 0], q = (1, 0), dt = 9: |Sq|^2 falls from 1 to 1/100 while |q|^2 rises from 1 to 13/4."""
     J = np.array([[1, 0], [2, 1]], dtype=object)
@@ -372,7 +376,7 @@ def column_sketch_keeps_the_full_law():
         assert is_zero(q_new @ q_new - q @ q + 2 * W.inner(step, step) / dt + J(P(step)) @ J(P(step)))
 
 
-@check("arithmetic", "k = 1 of N = 2 rows")
+@check("arithmetic", "k = 1 of N = 2 rows", proves=("C000-35",))
 def row_sketch_shrinks_the_linear_system():
     """The row sketch solves a k x k system in the place of an N x N one: k equations of the form (I + dt S G S^T) p_new = S q."""
     J, S, q = np.array([[1, 0], [2, 1]], dtype=object), np.array([[1, 0]], dtype=object), vector(1, 0)
@@ -507,7 +511,7 @@ def jacobi_blocks_with_a_longer_step_are_safe():
             assert is_zero(V.combine(J.adjoint(q).terms) + d / dt + count * J.adjoint(J(d)))
 
 
-@check("identity", "2 and 3 blocks, every dimension and inner product")
+@check("identity", "2 and 3 blocks, every dimension and inner product", proves=("C000-34",), refutes=("C000-34",))
 def gauss_seidel_blocks_always_dissipate():
     """Blocks one after the other: |q|^2 falls by exactly the sum of 2 |d_l|^2/dt + |J_l d_l|^2 over the blocks, for every dt."""
     for count in (2, 3):
@@ -695,7 +699,7 @@ def variable_steps_telescope():
     assert is_zero(state[1] ** 2 - r**2 + loss)
 
 
-@check("identity", EVERY)
+@check("identity", EVERY, proves=("C001-01",), refutes=("C001-01",))
 def loss_scale_is_a_step_size():
     """IEQ for c times the loss with step dt takes the step of IEQ for the loss with step c dt; c = 2/N: half a sum to a mean."""
     c = sp.Symbol("c", positive=True)
@@ -737,7 +741,11 @@ def visit(theta, q, step):
     return theta_new[0], q_new[0]
 
 
-@check("identity", "every dt, theta and stored values; one visit, and sweeps over N = 1, 2, 3 samples")
+@check(
+    "identity",
+    "every dt, theta and stored values; one visit, and sweeps over N = 1, 2, 3 samples",
+    given={"C000-30": "the drift is meant, not divergence"},
+)
 def stored_residuals_of_a_batch_are_conserved():
     """One visit keeps theta - q_i and multiplies q_i by 1/(1 + dt): theta tends to theta_0 - sum q_i, for every dt; 1 - N from 1."""
     theta, q, a = sp.symbols("theta q a", real=True)
@@ -839,7 +847,7 @@ def mixed_inner_products_by_numbers():
 
 
 # %%
-@check("argument", "SAV and pointwise IEQ")
+@check("argument", "SAV and pointwise IEQ", refutes=("C000-19",))
 def sav_assumes_a_lower_bound():
     """F + C > 0 for all theta says F > -C: F = theta has no C, and F = (theta) + (-theta) has one for the sum but none for the parts."""
     from gradflow.schemes.sav import require_admissible
@@ -860,7 +868,11 @@ def sav_assumes_a_lower_bound():
     assert not follows(theta + c > 0)
 
 
-@check("arithmetic", "calls of both production updates, with and without an energy part; abstract vectors")
+@check(
+    "arithmetic",
+    "calls of both production updates, with and without an energy part; abstract vectors",
+    given={"C000-18": "L and S are multiples of the identity"},
+)
 def sav_costs_one_inner_product_and_one_division():
     """SAV: `solve` and `inner` once each (twice with an energy part); gradient descent: `solve` once, and `inner` never."""
     V = Space()

@@ -15,16 +15,16 @@ import sympy as sp
 import gradflow
 from gradflow.proofs import check, follows, is_sum_of_squares
 from gradflow.proofs.harness import score
-from gradflow.proofs.ledger import read_claims
+from gradflow.proofs.ledger import Claim, decide, read_claims
 from gradflow.proofs.mutants import functions_of, mutants_of, read_equivalent, sign_mutants_of, survives
 from gradflow.proofs.page import claims_page
-from gradflow.proofs.verify import OBLIGATIONS, load, notebook_of, run_topic, topics
+from gradflow.proofs.verify import OBLIGATIONS, decisions, load, notebook_of, run_topic, topics, verify
 from gradflow.schemes import REGISTRY
 from gradflow.symbolic import Undecided
 
 ROOT = Path(gradflow.__file__).parents[1]
 DERIVATIONS = ROOT / "derivations"
-CLAIMS = read_claims(DERIVATIONS / "claims")
+LEDGER = decisions(DERIVATIONS)
 TOPICS = topics(DERIVATIONS)
 LAST = {"C000": 42, "C001": 70, "C002": 25, "C004": 110}  # claims of each source document
 x, y = sp.symbols("x y", real=True)
@@ -41,15 +41,18 @@ def fails():
     raise AssertionError("no")
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.id)
-def test_every_settled_claim_is_tied_to_a_check_of_its_method(claim):
-    if claim.verdict == "unchecked":
-        assert claim.reason.startswith(("literature quotation", "reported experiment", "no criterion"))
-        return
-    assert claim.notebook in TOPICS
-    checks = load(DERIVATIONS, claim.notebook)
-    assert claim.check in checks
-    assert checks[claim.check].method == claim.method
+@pytest.mark.parametrize("decision", LEDGER, ids=lambda d: d.claim.id)
+def test_every_verdict_stands(decision):
+    assert decision.fault == ""
+    if not decision.checks:
+        assert decision.claim.reason.startswith(("literature quotation", "reported experiment", "no criterion"))
+
+
+def test_every_id_that_a_check_names_is_a_row():
+    known = {decision.claim.id for decision in LEDGER}
+    for topic in TOPICS:
+        for one in load(DERIVATIONS, topic).values():
+            assert {*one.proves, *one.refutes, *dict(one.given)} <= known, f"{topic}.{one.name}"
 
 
 @pytest.mark.parametrize("scheme", REGISTRY.values(), ids=lambda s: s.__name__)
@@ -68,13 +71,13 @@ def test_derivations_decide_and_do_not_simplify(topic):
 
 def test_every_claim_of_the_documents_has_a_verdict_and_they_stand_in_the_order_of_their_numbers():
     expected = [f"{document}-{n:02d}" for document, last in LAST.items() for n in range(1, last + 1)]
-    assert [claim.id for claim in CLAIMS] == expected
+    assert [decision.claim.id for decision in LEDGER] == expected
     assert len(expected) == 247
 
 
 def test_the_claims_page_is_the_ledger():
     page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    assert page == claims_page(CLAIMS, DERIVATIONS), "make it anew: gradflow claims --page > docs/claims.md"
+    assert page == claims_page(LEDGER), "make it anew: gradflow claims --page > docs/claims.md"
 
 
 def test_every_equivalent_mutant_is_listed_once():
@@ -88,6 +91,12 @@ def test_a_check_needs_a_known_method_and_a_statement():
         check("belief", "everywhere")
     with pytest.raises(ValueError, match="must state"):
         check("identity", "everywhere")(lambda: None)
+    with pytest.raises(ValueError, match="proves must be a tuple of ids, got 'C9'"):
+        check("identity", "everywhere", proves="C9")
+    with pytest.raises(ValueError, match="must state a condition for C9"):
+        check("identity", "everywhere", given={"C9": " "})
+    with pytest.raises(ValueError, match="C9 must be in proves or in given"):
+        check("identity", "everywhere", proves=("C9",), given={"C9": "x > 0"})
 
 
 ROW = """source = "A document"
@@ -95,23 +104,16 @@ ROW = """source = "A document"
 id = "C9"
 place = "p. 1"
 statement = "x = x"
-verdict = "true"
-notebook = "sav"
-check = "energy_law"
-method = "identity"
 """
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('"true"', '"maybe"'), "verdict must be one of"),
-        (('"true"', '"false"'), "what is true instead"),
-        (('"true"', '"unchecked"'), "'unchecked' has none"),
-        (('check = "energy_law"\n', ""), "a verdict needs a check"),
-        (('"identity"', '"belief"'), "a check has a notebook and a method"),
         (('place = "p. 1"\n', ""), "place"),
         (("place", "page"), "page"),
+        (("place", "verdict"), "verdict"),
+        (('"x = x"', '"x = x"\nsame_as = "C8"'), "same_as must be a row that stands for itself"),
     ],
 )
 def test_a_row_that_is_not_well_formed_is_refused(tmp_path, change, message):
@@ -120,6 +122,73 @@ def test_a_row_that_is_not_well_formed_is_refused(tmp_path, change, message):
     (tmp_path / "a.toml").write_text(ROW.replace(*change))
     with pytest.raises(ValueError, match=message):
         read_claims(tmp_path)
+
+
+def decided(*marks, **fields):
+    """Return what becomes of C9, which checks with the given marks name."""
+    row = {"source": "A", "id": "C9", "place": "p", "statement": "s", "printed": "", "corrected": "", "reason": ""}
+    other = Claim(**{**row, "id": "C8", "same_as": ""})
+    checks = {f"c{n}": check("identity", "here", **mark)(holds.function) for n, mark in enumerate(marks)}
+    one, same = decide([Claim(**{**row, "same_as": "", **fields}), other], {"topic": checks})
+    assert same.verdict == "unchecked"
+    return one
+
+
+PROVES, REFUTES, GIVEN = {"proves": ("C9",)}, {"refutes": ("C9",)}, {"given": {"C9": "x > 0"}}
+
+
+@pytest.mark.parametrize(
+    ("marks", "fields", "verdict"),
+    [
+        ([], {"reason": "no criterion"}, "unchecked"),
+        ([PROVES], {}, "true"),
+        ([PROVES, PROVES], {}, "true"),
+        ([GIVEN], {}, "true under conditions"),
+        ([GIVEN | REFUTES], {}, "true under conditions"),
+        ([REFUTES], {"corrected": "y"}, "false"),
+        ([PROVES | REFUTES], {"corrected": "y"}, "ambiguous"),
+    ],
+)
+def test_the_verdict_is_what_the_checks_show(marks, fields, verdict):
+    one = decided(*marks, **fields)
+    assert (one.verdict, one.fault) == (verdict, "")
+    assert len(one.checks) == len(marks)
+    assert one.conditions == (("x > 0",) if verdict == "true under conditions" else ())
+
+
+@pytest.mark.parametrize(
+    ("marks", "fields", "fault"),
+    [
+        ([], {}, "no check names it"),
+        ([PROVES], {"reason": "no criterion"}, "it has a reason for being unchecked"),
+        ([REFUTES], {}, "what is true instead"),
+        ([PROVES | REFUTES], {}, "what is true instead"),
+        ([PROVES, REFUTES], {"corrected": "y"}, "contradict each other (topic.holds: true, topic.holds: false)"),
+        ([PROVES, GIVEN], {}, "contradict each other"),
+        ([PROVES], {"same_as": "C8", "reason": "no criterion"}, "C8 decides it, and holds names it as well"),
+    ],
+)
+def test_a_verdict_that_does_not_stand_is_told(marks, fields, fault):
+    assert fault in decided(*marks, **fields).fault
+
+
+def test_claims_that_are_the_same_have_one_verdict():
+    row = {"source": "A", "place": "p", "statement": "s", "printed": "", "corrected": "", "reason": ""}
+    claims = [Claim(id="C8", same_as="C9", **row), Claim(id="C9", same_as="", **row)]
+    for mark, verdict in ((PROVES, "true"), (GIVEN, "true under conditions"), (REFUTES, "false")):
+        both = decide(claims, {"topic": {"holds": check("identity", "here", **mark)(holds.function)}})
+        assert [one.verdict for one in both] == [verdict, verdict]
+        assert both[0].checks == both[1].checks != ()
+
+
+def test_an_id_without_a_row_and_a_row_without_a_check_fail_the_command(tmp_path):
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "a.toml").write_text(ROW)
+    (tmp_path / "topic.nb.py").write_text(
+        DERIVATION.format(body="pass").replace('coordinate"', 'coordinate", proves=["C7"]')
+    )
+    told = {line.id: line.failure for line in verify(tmp_path, [], 1) if line.failure}
+    assert told == {"topic.one": "the ledger has no row C7", "C9": "no check names it, and it does not say why"}
 
 
 DERIVATION = """from gradflow.proofs import check

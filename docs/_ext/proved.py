@@ -17,9 +17,9 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from gradflow.description import escaped
-from gradflow.proofs.ledger import VERDICTS, read_claims
+from gradflow.proofs.ledger import VERDICTS
 from gradflow.proofs.page import ledger_text, verdict_span
-from gradflow.proofs.verify import OBLIGATIONS, default_folder, load, notebook_of
+from gradflow.proofs.verify import OBLIGATIONS, decisions, default_folder, load, notebook_of
 from gradflow.schemes import REGISTRY
 
 FOLDER = default_folder()
@@ -85,7 +85,7 @@ class Claims(Markdown):
     option_spec = {"topic": directives.unchanged_required, "verdicts": directives.unchanged_required}
 
     def lines(self):
-        ledger = {claim.id: claim for claim in read_claims(FOLDER / "claims")}
+        ledger = {one.claim.id: one for one in decisions(FOLDER)}
         if self.arguments:
             names = self.arguments[0].split()
             if unknown := [name for name in names if name not in ledger]:
@@ -96,12 +96,17 @@ class Claims(Markdown):
             if unknown := [v for v in verdicts if v not in VERDICTS]:
                 raise self.error(f"no verdict is called {', '.join(unknown)}")
             topics = self.options.get("topic", "").split()
-            chosen = [c for c in ledger.values() if c.notebook in topics and c.verdict in verdicts]
+            chosen = [
+                one
+                for one in ledger.values()
+                if one.verdict in verdicts and any(topic in topics for topic, _ in one.checks)
+            ]
         if not chosen:
             raise self.error("no claim fits")
-        for claim in chosen:
+        for one in chosen:
+            claim = one.claim
             told = f" {ledger_text(claim.corrected, inside=True)}" if claim.corrected else ""
-            yield f"* *{ledger_text(claim.statement, inside=True)}.* {verdict_span(claim)}{told} ([{claim.id}](#claim-{claim.id.lower()}))"
+            yield f"* *{ledger_text(claim.statement, inside=True)}.* {verdict_span(one.verdict)}{told} ([{claim.id}](#claim-{claim.id.lower()}))"
 
 
 def setup(app):

@@ -84,20 +84,19 @@ def claims(
     """Print what the source documents claim, as printed, and what became of it."""
     proofs = _proofs()
     try:
-        folder = proofs.verify.default_folder()
-        known = proofs.ledger.read_claims(folder / "claims")
+        known = proofs.verify.decisions(proofs.verify.default_folder())
         if page and ids:
             raise ValueError("--page is the page of all claims: leave the ids out")
         if page:
-            typer.echo(proofs.page.claims_page(known, folder), nl=False)
+            typer.echo(proofs.page.claims_page(known), nl=False)
             return
-        by_id = {claim.id: claim for claim in known}
+        by_id = {one.claim.id: one for one in known}
         for name in ids or by_id:
             if name not in by_id:
-                raise ValueError(f"no claim is called {name!r}; there are {known[0].id} to {known[-1].id}")
-            claim = by_id[name]
+                raise ValueError(f"no claim is called {name!r}; there are {known[0].claim.id} to {known[-1].claim.id}")
+            claim = by_id[name].claim
             typer.echo(f"{claim.id}  {claim.source}, {claim.place}")
-            typer.echo(textwrap.indent("\n".join(proofs.page.claim_text(claim, folder)), "    ") + "\n")
+            typer.echo(textwrap.indent("\n".join(proofs.page.claim_text(by_id[name])), "    ") + "\n")
     except ValueError as error:
         fail(str(error))
 

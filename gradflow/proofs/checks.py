@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+
+from ..description import found
 
 __all__ = ["METHODS", "Check", "check"]
 
@@ -33,6 +35,12 @@ class Check:
     """A key of `METHODS`."""
     scope: str
     """What the statement is shown for."""
+    proves: tuple[str, ...] = ()
+    """Ids of the claims that it shows to be true; with `refutes`, in one reading."""
+    refutes: tuple[str, ...] = ()
+    """Ids of the claims that it shows to be false; with `proves`, in another reading."""
+    given: tuple[tuple[str, str], ...] = ()
+    """Ids of the claims that it shows under a condition, each with the condition."""
 
     @property
     def name(self) -> str:
@@ -57,10 +65,18 @@ class Check:
         self.function()
 
 
-def check(method: str, scope: str) -> Callable[[Callable[[], None]], Check]:
+def check(
+    method: str,
+    scope: str,
+    *,
+    proves: Iterable[str] = (),
+    refutes: Iterable[str] = (),
+    given: Mapping[str, str] | None = None,
+) -> Callable[[Callable[[], None]], Check]:
     """Mark a function of a derivation as a check.
 
-    In a notebook, or a derivation run as a script, the check runs where it is defined.
+    In a notebook, or a derivation run as a script, the check runs where it is defined. The verdict on a claim is
+    computed from the checks that name it (`gradflow.proofs.ledger.decide`).
 
     Parameters
     ----------
@@ -69,6 +85,13 @@ def check(method: str, scope: str) -> Callable[[Callable[[], None]], Check]:
     scope : str
         What the statement is shown for: "every dimension and inner product", "sizes 1 to 3", "one generic coordinate",
         ...
+    proves : iterable of str
+        Ids of the claims of the ledger that the function shows to be true, as stated.
+    refutes : iterable of str
+        Ids of the claims that it shows to be false. An id in both is true in one reading and false in another.
+    given : mapping of str to str
+        Ids of the claims that it shows under a condition that the claim does not state, with the condition. If the id
+        is in `refutes` as well, the function also shows that the claim is false without the condition.
 
     Returns
     -------
@@ -78,15 +101,23 @@ def check(method: str, scope: str) -> Callable[[Callable[[], None]], Check]:
     Raises
     ------
     ValueError
-        If the method is unknown or the function has no docstring, whose first line is the statement.
+        If the method is unknown, `proves` or `refutes` is no collection of ids, a condition is empty, an id is proved
+        with and without a condition, or the function has no docstring, whose first line is the statement.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    proves, refutes = _ids(proves, "proves"), _ids(refutes, "refutes")
+    conditions = tuple((given or {}).items())
+    for name, condition in conditions:
+        if not isinstance(condition, str) or not condition.strip() or not condition.isprintable():
+            raise ValueError(f"given must state a condition for {name}, got {found(condition)}")
+        if name in proves:
+            raise ValueError(f"{name} must be in proves or in given, not in both")
 
     def mark(function: Callable[[], None]) -> Check:
         if not (function.__doc__ or "").strip():
             raise ValueError(f"{function.__name__} must state in its docstring what it checks")
-        made = Check(function, method, scope)
+        made = Check(function, method, scope, proves, refutes, conditions)
         if function.__globals__["__name__"] == "__main__":
             start = time.perf_counter()
             made()
@@ -94,3 +125,10 @@ def check(method: str, scope: str) -> Callable[[Callable[[], None]], Check]:
         return made
 
     return mark
+
+
+def _ids(names: Iterable[str], field: str) -> tuple[str, ...]:
+    """Return ids of claims as a tuple, or raise ValueError; a single text would be read letter by letter."""
+    if isinstance(names, str):
+        raise ValueError(f"{field} must be a tuple of ids, got {found(names)}")
+    return tuple(names)

@@ -1,21 +1,27 @@
-"""The ledger of claims: one TOML file for each source document, one row for each claim."""
+"""The ledger of claims: one TOML file for each source document, one row for each claim.
+
+A row says what a document states. What became of it is computed: a check of a derivation names the claims that it
+proves or refutes, and `decide` reads the verdict from all checks that name a claim. That the statement of the check is
+the statement of the document stays a human reading, and so does a condition.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..description import found
-from .checks import METHODS
+from .checks import Check
 
-__all__ = ["VERDICTS", "Claim", "read_claims"]
+__all__ = ["VERDICTS", "Claim", "Decision", "decide", "read_claims"]
 
 VERDICTS = ("true", "true under conditions", "false", "ambiguous", "unchecked")
 """What may become of a claim."""
-OPTIONAL = ("printed", "corrected", "notebook", "check", "method", "reason")
+OPTIONAL = ("printed", "corrected", "reason", "same_as")
 """Fields that a row may leave out."""
 NOT_TYPESETTING = re.compile(
     r"\\(?:href|url|class|style|cssId|data|html\w*|require|mmlToken|unicode|includegraphics|input|include|write|open(?:in|out))(?![a-zA-Z])"
@@ -37,18 +43,28 @@ class Claim:
     """What is claimed, in one line."""
     printed: str
     """The formula as printed, LaTeX; empty for a claim without one."""
+    corrected: str
+    """What is true instead, or what the condition means; empty where the claim is true as it stands."""
+    reason: str
+    """Why no check decides the claim: a quotation, a reported experiment, or no criterion; empty where one does."""
+    same_as: str
+    """Id of the claim of another document that states the same; empty where there is none."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A claim and what became of it, as the checks that name it show."""
+
+    claim: Claim
+    """The row of the ledger."""
     verdict: str
     """One of `VERDICTS`."""
-    corrected: str
-    """What is true instead, or under which conditions; empty where the claim is true as it stands."""
-    notebook: str
-    """Topic of the derivation; empty where unchecked."""
-    check: str
-    """Function in it."""
-    method: str
-    """How it is settled, a key of `METHODS`; empty where unchecked."""
-    reason: str
-    """Why a claim is unchecked: a quotation, a reported experiment, or no criterion to decide it by."""
+    conditions: tuple[str, ...]
+    """Under which the claim is true, as the checks state them."""
+    checks: tuple[tuple[str, Check], ...]
+    """The checks that name it, or the claim that it is the same as, each with the topic of its derivation."""
+    fault: str
+    """Why the verdict does not stand: checks contradict each other, or the row says too little; empty if it stands."""
 
 
 def read_claims(folder: Path) -> list[Claim]:
@@ -58,9 +74,9 @@ def read_claims(folder: Path) -> list[Claim]:
     ------
     ValueError
         If there is no claim, a file cannot be read, is a link out of the folder or does not name its source, a row
-        lacks a field or has an unknown one, a field is not one printable line of text, an id, a notebook or a check is
-        not a name, a verdict or method is unknown, a formula holds a command that does more than typeset, an id occurs
-        twice, or a row has neither a check nor a reason.
+        lacks a field or has an unknown one, a field is not one printable line of text, an id is not a name, a formula
+        holds a command that does more than typeset, an id occurs twice, or a row is the same as one that does not exist
+        or that is itself the same as another.
     """
     claims: dict[str, Claim] = {}
     for path in sorted(folder.glob("*.toml")):
@@ -78,7 +94,62 @@ def read_claims(folder: Path) -> list[Claim]:
             claims[claim.id] = claim
     if not claims:
         raise ValueError(f"no claims in {folder}")
+    for claim in claims.values():
+        if claim.same_as and (claim.same_as not in claims or claims[claim.same_as].same_as):
+            raise ValueError(f"{claim.id}: same_as must be a row that stands for itself, got {claim.same_as!r}")
     return [claims[key] for key in sorted(claims, key=_parts)]
+
+
+def decide(claims: list[Claim], checks: Mapping[str, Mapping[str, Check]]) -> list[Decision]:
+    """Return what became of every claim, from the checks that name it.
+
+    A check that proves a claim makes it true; under a condition, true under conditions; a check that refutes it makes
+    it false. One check that proves and refutes a claim shows two readings of it: the claim is ambiguous. A claim that
+    no check names is unchecked.
+
+    Parameters
+    ----------
+    claims : list of Claim
+        The ledger.
+    checks : mapping of str to mapping of str to Check
+        The checks by their names, by the topics of their derivations.
+    """
+    named: dict[str, list[tuple[str, Check]]] = {claim.id: [] for claim in claims}
+    for topic, own in checks.items():
+        for one in own.values():
+            for name in dict.fromkeys((*one.proves, *one.refutes, *dict(one.given))):
+                if name in named:
+                    named[name].append((topic, one))
+    return [_decision(claim, named[claim.id], named[claim.same_as or claim.id]) for claim in claims]
+
+
+def _decision(claim: Claim, own: list[tuple[str, Check]], checks: list[tuple[str, Check]]) -> Decision:
+    """Return what became of a claim from the checks that name it and those that decide it."""
+    name = claim.same_as or claim.id
+    verdicts = list(dict.fromkeys(_verdict(name, one) for _, one in checks))
+    conditions = tuple(dict(one.given)[name] for _, one in checks if name in dict(one.given))
+    verdict, fault = verdicts[0] if verdicts else "unchecked", ""
+    if own and claim.same_as:
+        fault = f"{claim.same_as} decides it, and {own[0][1].name} names it as well"
+    elif len(verdicts) > 1:
+        shown = ", ".join(f"{topic}.{one.name}: {_verdict(name, one)}" for topic, one in checks)
+        fault = f"its checks contradict each other ({shown})"
+    elif not checks and not claim.reason:
+        fault = "no check names it, and it does not say why"
+    elif checks and claim.reason:
+        fault = f"{checks[0][1].name} names it, and it has a reason for being unchecked"
+    elif verdict in ("false", "ambiguous") and not claim.corrected and not claim.same_as:
+        fault = "it does not say what is true instead, in `corrected`"
+    return Decision(claim, verdict, conditions, tuple(checks), fault)
+
+
+def _verdict(name: str, one: Check) -> str:
+    """Return the verdict of one check on a claim that it names."""
+    if name in dict(one.given):
+        return "true under conditions"
+    if name in one.proves:
+        return "ambiguous" if name in one.refutes else "true"
+    return "false"
 
 
 def _parts(name: str) -> list[str | int]:
@@ -115,9 +186,6 @@ def _claim(source: str, row: object, where: str) -> Claim:
     where = f"{where}, {claim.id}"
     if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", claim.id):
         raise ValueError(f"{where}: an id has letters, digits and single hyphens")
-    for name, value in {"notebook": claim.notebook, "check": claim.check}.items():
-        if not re.fullmatch(r"\w*", value):
-            raise ValueError(f"{where}: {name} must be a name of letters, digits and underscores, got {found(value)}")
     if "$" in claim.printed:
         raise ValueError(f"{where}: printed is one formula, without dollar signs")
     for text in (claim.printed, claim.corrected, claim.statement, claim.reason):
@@ -125,14 +193,4 @@ def _claim(source: str, row: object, where: str) -> Claim:
             raise ValueError(f"{where}: a formula must only typeset, got {command.group()}")
     if not claim.statement or not claim.place:
         raise ValueError(f"{where}: a claim has a place and a statement")
-    if claim.verdict not in VERDICTS:
-        raise ValueError(f"{where}: verdict must be one of {', '.join(VERDICTS)}; got {claim.verdict!r}")
-    if (claim.verdict == "unchecked") == bool(claim.check):
-        raise ValueError(f"{where}: a verdict needs a check, and 'unchecked' has none")
-    if claim.check and (claim.method not in METHODS or not claim.notebook):
-        raise ValueError(f"{where}: a check has a notebook and a method, got {claim.notebook!r}, {claim.method!r}")
-    if claim.verdict == "unchecked" and not claim.reason:
-        raise ValueError(f"{where}: an unchecked claim says why")
-    if claim.verdict not in ("true", "unchecked") and not claim.corrected:
-        raise ValueError(f"{where}: {claim.verdict!r} says what is true instead, in `corrected`")
     return claim

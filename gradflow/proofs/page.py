@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..description import escaped
-from .checks import METHODS, Check
-from .ledger import VERDICTS, Claim
-from .verify import load
+from .checks import METHODS
+from .ledger import VERDICTS, Decision
 
 __all__ = ["claim_text", "claims_page", "ledger_text", "verdict_span"]
 
@@ -27,33 +25,29 @@ def ledger_text(text: str, *, inside: bool = False) -> str:
     return escaped(text, keep="`$", inside=inside)
 
 
-def verdict_span(claim: Claim) -> str:
-    """Return the verdict of a claim as a MyST span with classes, by which a page colours and filters."""
-    return f"[{claim.verdict}]{{.verdict .verdict-{claim.verdict.replace(' ', '-')}}}"
+def verdict_span(verdict: str) -> str:
+    """Return a verdict as a MyST span with classes, by which a page colours and filters."""
+    return f"[{verdict}]{{.verdict .verdict-{verdict.replace(' ', '-')}}}"
 
 
-def _settles(claim: Claim, folder: Path) -> Check | None:
-    """Return the check that settles a claim, or raise ValueError if its name is unknown."""
-    if not claim.check:
-        return None
-    checks = load(folder, claim.notebook)
-    if claim.check not in checks:
-        raise ValueError(f"{claim.id}: {claim.notebook}.nb.py has no check {claim.check!r}")
-    return checks[claim.check]
-
-
-def claim_text(claim: Claim, folder: Path, *, page: bool = False) -> Iterator[str]:
+def claim_text(decision: Decision, *, page: bool = False) -> Iterator[str]:
     """Yield the lines that tell of one claim, in Markdown; with `page`, with links and classes for the site.
 
     Parameters
     ----------
-    claim : Claim
-        A row of the ledger.
-    folder : Path
-        The derivations.
+    decision : Decision
+        A claim and what became of it.
     page : bool
         Whether the text is for the site.
+
+    Raises
+    ------
+    ValueError
+        If the verdict does not stand.
     """
+    claim = decision.claim
+    if decision.fault:
+        raise ValueError(f"{claim.id}: {decision.fault}")
     yield f"{ledger_text(claim.statement) if page else claim.statement}."
     yield ""
     if claim.printed:
@@ -63,31 +57,35 @@ def claim_text(claim: Claim, folder: Path, *, page: bool = False) -> Iterator[st
         yield claim.printed
         yield "$$"
         yield ""
-    verdict = verdict_span(claim) if page else claim.verdict
-    reason = claim.corrected or claim.reason
+    verdict = verdict_span(decision.verdict) if page else decision.verdict
+    given = f"Given {'; '.join(dict.fromkeys(decision.conditions))}." if decision.conditions else ""
+    same = f"The same as {claim.same_as}." if claim.same_as else ""
+    reason = " ".join(text for text in (same, given, claim.corrected or claim.reason) if text)
     yield f"**Verdict: {verdict}.** {ledger_text(reason, inside=True) if page else reason}".rstrip()
-    one = _settles(claim, folder)
-    if one is not None:
-        file = f"derivations/{claim.notebook}.nb.py"
+    for topic, one in decision.checks:
+        file = f"derivations/{topic}.nb.py"
         where = f"[{file}](/{file})" if page else f"`{file}`"
         scope, statement = one.scope, one.statement.rstrip(".")
         if page:
             scope, statement = (escaped(text, keep="`", inside=True) for text in (scope, statement))
         yield ""
-        yield f"Settled by `{claim.check}` in {where} ({one.method}; shown for: {scope}): {statement}."
+        yield f"Settled by `{one.name}` in {where} ({one.method}; shown for: {scope}): {statement}."
 
 
-def claims_page(claims: list[Claim], folder: Path) -> str:
+def claims_page(ledger: list[Decision]) -> str:
     """Return the page of all claims, in Markdown.
 
     Parameters
     ----------
-    claims : list of Claim
-        The ledger.
-    folder : Path
-        Where the derivations are, for what each check states and covers.
+    ledger : list of Decision
+        All claims and what became of them.
+
+    Raises
+    ------
+    ValueError
+        If a verdict does not stand.
     """
-    tally = Counter(claim.verdict for claim in claims)
+    tally = Counter(one.verdict for one in ledger)
     lines = [
         "---",
         "tocdepth: 2",
@@ -101,10 +99,14 @@ def claims_page(claims: list[Claim], folder: Path) -> str:
         "`gradflow verify` runs the checks named here; where a claim is about an update, the check runs that function.",
         "`gradflow claims C001-39` prints one of them.",
         "",
+        "A verdict is computed: each check names the claims that it proves, proves under a condition, or refutes; a claim",
+        "that one check proves and refutes is ambiguous. That the statement of the check is that of the document, and that",
+        "a condition is one that the document leaves unsaid, is a human reading.",
+        "",
         "| verdict | claims |",
         "|---|---|",
         *(f"| {verdict} | {tally[verdict]} |" for verdict in VERDICTS),
-        f"| in all | {len(claims)} |",
+        f"| in all | {len(ledger)} |",
         "",
         "How a claim is settled:",
         "",
@@ -114,15 +116,15 @@ def claims_page(claims: list[Claim], folder: Path) -> str:
         "{#claims-filter}",
         "Of the claims below, each stands under its source.",
     ]
-    for source in dict.fromkeys(claim.source for claim in claims):
+    for source in dict.fromkeys(one.claim.source for one in ledger):
         lines += ["", f"## {escaped(source, inside=True)}"]
-        for claim in claims:
-            if claim.source == source:
+        for one in ledger:
+            if one.claim.source == source:
                 lines += [
                     "",
-                    f"(claim-{claim.id.lower()})=",
-                    f"### {claim.id} ({ledger_text(claim.place, inside=True)})",
+                    f"(claim-{one.claim.id.lower()})=",
+                    f"### {one.claim.id} ({ledger_text(one.claim.place, inside=True)})",
                     "",
+                    *claim_text(one, page=True),
                 ]
-                lines += claim_text(claim, folder, page=True)
     return "\n".join(lines) + "\n"

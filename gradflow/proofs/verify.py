@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from multiprocessing import get_context
@@ -18,9 +19,19 @@ from pathlib import Path
 
 from ..schemes import REGISTRY
 from .checks import Check
-from .ledger import Claim, read_claims
+from .ledger import Decision, decide, read_claims
 
-__all__ = ["OBLIGATIONS", "Line", "default_folder", "load", "notebook_of", "report", "topics", "verify"]
+__all__ = [
+    "OBLIGATIONS",
+    "Line",
+    "decisions",
+    "default_folder",
+    "load",
+    "notebook_of",
+    "report",
+    "topics",
+    "verify",
+]
 
 OBLIGATIONS = ("energy_law", "consistency", "solvability")
 """What the derivation of every scheme has to show."""
@@ -76,6 +87,29 @@ def load(folder: Path, topic: str) -> dict[str, Check]:
         spec.loader.exec_module(module)
         sys.modules[name] = module
     return {key: value for key, value in vars(sys.modules[name]).items() if isinstance(value, Check)}
+
+
+def decisions(folder: Path) -> list[Decision]:
+    """Return what became of every claim of the ledger; no check runs.
+
+    Parameters
+    ----------
+    folder : Path
+        The derivations, with the ledger in ``claims``.
+
+    Raises
+    ------
+    ValueError
+        If the ledger has a row that is not well formed, or a derivation cannot be loaded.
+    """
+    claims = read_claims(folder / "claims")
+    checks = {}
+    for topic in topics(folder):
+        try:
+            checks[topic] = load(folder, topic)
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"{topic}.nb.py cannot be loaded: {_message_of(error)}") from error
+    return decide(claims, checks)
 
 
 def notebook_of(scheme: type) -> str:
@@ -155,26 +189,46 @@ def verify(folder: Path, chosen: list[str], jobs: int) -> Iterator[Line]:
         if topic not in known:
             raise ValueError(f"no derivation is called {topic!r}; there are {', '.join(known)}")
     everything = not chosen
-    chosen = chosen or known
+    chosen = [topic for topic in known if topic in chosen] or known
     claims = read_claims(folder / "claims")
+    checks = {}
+    for topic in known:
+        with suppress(Exception, SystemExit):  # `run_topic` tells of a derivation that does not load
+            checks[topic] = load(folder, topic)
+    ledger = decide(claims, checks)
+    done: dict[tuple[str, str], Outcome] = {}
     if jobs > 1 and len(chosen) > 1:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             for topic, outcomes in zip(chosen, pool.map(run_topic, [folder] * len(chosen), chosen), strict=True):
-                yield from lines(topic, outcomes, claims)
+                yield from lines(topic, outcomes, ledger, chosen, done)
     else:
         for topic in chosen:
-            yield from lines(topic, run_topic(folder, topic), claims)
+            yield from lines(topic, run_topic(folder, topic), ledger, chosen, done)
     if everything:
-        for claim in claims:
-            if claim.verdict == "unchecked":
-                yield Line(claim.id, claim.statement, f"unchecked ({claim.reason})", "-", 0.0, "")
-            elif claim.notebook not in known:
-                yield Line(claim.id, claim.statement, claim.verdict, "-", 0.0, f"no derivation {claim.notebook!r}")
+        for one in ledger:
+            if not one.checks:
+                yield Line(one.claim.id, one.claim.statement, f"unchecked ({one.claim.reason})", "-", 0.0, one.fault)
+    known_ids = {claim.id for claim in claims}
+    for topic in set(chosen) & set(checks):
+        for check in checks[topic].values():
+            if unknown := [n for n in (*check.proves, *check.refutes, *dict(check.given)) if n not in known_ids]:
+                failure = f"the ledger has no row {', '.join(unknown)}"
+                yield Line(f"{topic}.{check.name}", check.statement, "true", check.method, 0.0, failure)
 
 
-def lines(topic: str, outcomes: dict[str, Outcome], claims: list[Claim]) -> Iterator[Line]:
-    """Yield the lines of one topic: its obligations, the claims that it settles, and what else it proves."""
+def lines(
+    topic: str,
+    outcomes: dict[str, Outcome],
+    ledger: list[Decision],
+    chosen: list[str],
+    done: dict[tuple[str, str], Outcome],
+) -> Iterator[Line]:
+    """Yield the lines of one topic: its obligations, the claims that it settles last, and what else it proves.
+
+    A claim has one line, with the last of its checks that run; `done` are the outcomes of the topics before.
+    """
     wanted = dict.fromkeys(outcomes)
+    done |= {(topic, name): outcome for name, outcome in outcomes.items()}
     absent = f"{topic}.nb.py does not load: {outcomes[''].failure}" if "" in outcomes else ""
     for scheme in REGISTRY.values():
         if notebook_of(scheme) == topic:
@@ -187,18 +241,15 @@ def lines(topic: str, outcomes: dict[str, Outcome], claims: list[Claim]) -> Iter
                     yield Line(
                         f"{scheme.__name__}.{name}", "", "true", "-", 0.0, absent or f"{topic}.nb.py has no {name}"
                     )
-    for claim in claims:
-        if claim.notebook == topic and claim.check:
-            found = outcomes.get(claim.check)
-            if found is None:
-                failure = absent or f"{topic}.nb.py has no {claim.check}"
-                yield Line(claim.id, claim.statement, claim.verdict, claim.method, 0.0, failure)
-                continue
-            first = claim.check in wanted
-            wanted.pop(claim.check, None)
-            seconds = found.seconds if first else 0.0
-            differs = "" if found.method == claim.method else f"the ledger says {claim.method}"
-            yield Line(claim.id, claim.statement, claim.verdict, found.method, seconds, found.failure or differs)
+    for one in ledger:
+        own = [(t, check.name) for t, check in one.checks if t in chosen]
+        if not own or own[-1][0] != topic:
+            continue
+        seconds = sum(done[key].seconds for key in own if key[0] == topic and wanted.pop(key[1], "") is None)
+        failure = next((done[key].failure for key in own if done[key].failure), one.fault)
+        statement = "; given ".join((one.claim.statement, *one.conditions))
+        method = one.checks[-1][1].method
+        yield Line(one.claim.id, statement, one.verdict, method, seconds, failure)
     for name in wanted:
         o = outcomes[name]
         yield Line(f"{topic}.{name}".rstrip("."), o.statement, "true", o.method, o.seconds, o.failure)

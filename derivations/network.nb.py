@@ -25,14 +25,21 @@
 # $\sigma(z), \sigma'(z), \sigma''(z)$ are independent symbols for each z. Away from its kink a piecewise linear function is one.
 
 # %%
+from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import sympy as sp
 
-from gradflow import Classification, Diagonal, Regression, TwoLayerNet
+from gradflow import Classification, Diagonal, FunctionProblem, Regression, SumOfEnergies, TwoLayerNet, symbolic
+from gradflow.curvature import GaussNewton, Hessian
+from gradflow.energies.dense import DenseLeastSquares
 from gradflow.energies.linear import Shift, Zero
 from gradflow.energies.split import weighted_dot
+from gradflow.kernels import reference
 from gradflow.kernels.activation import Activation
 from gradflow.models.activations import ACTIVATIONS
 from gradflow.models.losses import CrossEntropy, ScaledResidual
@@ -136,6 +143,11 @@ def regression(D, m, N, k, **changes):
     return problem, symbols("theta", net.n_parameters), symbols("v", net.n_parameters)
 
 
+def gradient_of(problem, method="nonlinear_energy_and_gradient"):
+    """Return the gradient of F, or of E, as a function."""
+    return lambda theta: getattr(problem, method)(theta)[1]
+
+
 # %% [markdown]
 # ## Gradient
 
@@ -160,7 +172,9 @@ def second_derivatives():
         for changes in ({}, {"_loss": AnyLoss(range(N), k)}):
             problem, theta, v = regression(D, m, N, k, **changes)
             H_v = problem.nonlinear_hvp(theta, v)
-            assert vanishes(H_v - along(lambda t: problem.nonlinear_energy_and_gradient(t)[1], theta, v))
+            assert vanishes(H_v - along(gradient_of(problem), theta, v))
+            if k == 2:
+                continue
             u = symbols("u", len(v))
             assert vanishes(problem.inner(H_v, u) - problem.inner(v, problem.nonlinear_hvp(theta, u)))
 
@@ -325,6 +339,8 @@ def problems_as_they_are_made():
             ("mean_field", 4, "ntk", sp.Rational(1, 2)),
         ):
             N, k = (1, 2) if kind is Classification else (2, 1)
+            if m == 4 and loss != "mse":
+                continue
             problem, theta, v = of_numbers(kind, m, N, k, loss, time_scale, scaling=scaling)
             M = sp.Rational(1, m) if time_scale == "mean_field" else 1
             assert vanishes(problem.inner(theta, v) - M * (theta @ v))
@@ -441,3 +457,271 @@ def derivatives_of_activations():
     zero = np.array([sp.Integer(0)], dtype=object)
     for name, slope in (("relu", 0), ("leaky_relu", 0.01)):
         assert vanishes(ACTIVATIONS[name].value(zero), ACTIVATIONS[name].first(zero) - slope)
+
+
+# %% [markdown]
+# ## Loops that are compiled
+
+
+# %%
+@contextmanager
+def uncompiled():
+    """Let the kernels for NumPy arrays run their loops as they are written."""
+    module = import_module("gradflow.kernels.numba")
+    loops = {name: loop.py_func for name, loop in vars(module).items() if hasattr(loop, "py_func")}
+    with patch.multiple(module, **loops):
+        yield module
+
+
+@check("identity", "N, m, k in {1, 2}, two rows of W, every array")
+def compiled_loops_are_the_reference():
+    """Every kernel for NumPy arrays returns what the reference returns, entry by entry, its loops run as they are written."""
+    with uncompiled() as K:
+        for N, m, k in ((2, 1, 1), (1, 2, 1), (2, 2, 2)):
+            X, W, a = array("x", N, 2), array("w", 2, m), array("a", m, k)
+            S, slope, curved = array("s", N, m), array("t", N, m), array("r", N, m)
+            delta, delta_dot, b = array("d", N, k), array("e", N, k), array("b", m, k)
+            theta, rows = symbols("theta", (2 + k) * m), array("new", 2, k)
+            for name, arguments in (
+                ("unpack", (theta, 2, m, k)),
+                ("hidden", (X, W, ANY)),
+                ("hidden_and_marks", (X, W, ANY)),
+                ("slope_of", (slope, ANY)),
+                ("backward", (X, S, slope, delta, a, ANY)),
+                ("slope_times", (delta, a, slope)),
+                ("gradient", (X, S, slope, delta)),
+                ("tangent", (X, W, slope)),
+                ("tangent_sensitivity", (delta, delta_dot, a, b, slope, curved)),
+                ("tangent_sensitivity", (delta, delta_dot, a, b, slope, None)),
+                ("tangent_gradient", (X, curved, S, slope, delta, delta_dot)),
+                ("jacobian", (X, S, slope, a, c)),
+                ("gram", (X, S, slope, a, c)),
+                ("scatter_rows", (array("full", 3, k), np.array([2, 0]), rows)),
+                ("scatter_rows", (array("full", 3, k), np.array([2, 2]), rows)),
+            ):
+                one, other = getattr(K, name)(*arguments), getattr(reference, name)(*arguments)
+                pairs = zip(one, other, strict=True) if isinstance(one, tuple) else [(one, other)]
+                assert all(x.shape == y.shape and vanishes(x - y) for x, y in pairs)
+
+
+def eye(n):
+    """Return the unit matrix of integers."""
+    return np.array(sp.eye(n).tolist(), dtype=object)
+
+
+@check("identity", "2 neurons, every sign of two pre-activations each, 1 and 2 outputs")
+def loops_that_go_by_the_sign():
+    """relu and leaky relu, for NumPy arrays: hidden values, slopes and gradient are those of the reference; the marks are the hidden values."""
+    X = eye(2)
+    with uncompiled() as K:
+        for name in ("relu", "leaky_relu"):
+            s = ACTIVATIONS[name]
+            Z = np.array(
+                [
+                    [sp.Symbol(f"z_{i}{j}", **{sign: True}) for j, sign in enumerate(("positive", "negative"))]
+                    for i in (0, 1)
+                ]
+            )
+            for k in (1, 2):
+                a, delta = array("a", 2, k), array("d", 2, k)
+                S, marks = reference.hidden_and_marks(X, Z, s)
+                expected = reference.backward(X, S, marks, delta, a, s)
+                S_here, marks_here = K.hidden_and_marks(X, Z, s)
+                assert vanishes(S_here - S, K.hidden(X, Z, s) - S, K.slope_of(marks_here, s) - marks)
+                assert vanishes(K.backward(X, S_here, marks_here, delta, a, s) - expected)
+
+
+# %% [markdown]
+# ## Functions of a user
+#
+# What a user hands over as a gradient, `FunctionProblem`, is a gradient in the inner product: it is returned as it is. What a
+# user hands over as a Jacobian, `DenseLeastSquares`, is the partial derivatives: the mass divides them.
+
+
+# %%
+def unknown_residual(N, P):
+    """Return a residual (N,) of P parameters of which nothing is known, and its Jacobian."""
+    each = range(P)
+    none, one = (0,) * P, [tuple(int(i == j) for i in each) for j in each]
+    residual = lambda t: np.array([unknown(f"q{n}", *none)(*t) for n in range(N)], dtype=object)  # noqa: E731
+    jacobian = lambda t: np.array([[unknown(f"q{n}", *o)(*t) for o in one] for n in range(N)], dtype=object)  # noqa: E731
+    return residual, jacobian
+
+
+@check(
+    "identity",
+    "(N, P) = (1, 2), (2, 1), (2, 2); every smooth residual, every mass, a number or a diagonal; weights 4, 0, 1/4",
+)
+def residual_of_a_user():
+    """`DenseLeastSquares`: F = sum w q^2 / 2, its gradient J^* q, J^* = M^-1 J^T, the Gram matrix J M^-1 J^T; `hvp` is the derivative of the gradient if that of J is exact."""
+    dense, library = import_module("gradflow.energies.dense"), SimpleNamespace(**{**vars(symbolic), "any": np.any})
+    for N, P in ((1, 2), (2, 1), (2, 2)):
+        residual, jacobian = unknown_residual(N, P)
+        theta, v = symbols("theta", P), symbols("v", P)
+        for mass in (mu, 0.25, symbols("m", P, positive=True)):
+            for weights in (None, np.array([4.0, 0.0][:N]), np.array([0.25, 4.0][:N])):
+                problem = DenseLeastSquares(residual, jacobian, weights=weights)
+                problem.mass = mass
+                q = lambda t, problem=problem: problem.linearize(t).residual  # noqa: E731
+                for at in (problem.linearize(theta), problem.linearize_later(theta)):
+                    adjoint_and_gram(at, q, theta, v, problem.inner, mass)
+                F, g = problem.nonlinear_energy_and_gradient(theta)
+                w = np.ones(N, dtype=int) if weights is None else weights
+                assert vanishes(F - np.sum(w * residual(theta) ** 2) / 2, F - problem.nonlinear_energy(theta))
+                assert vanishes(mass * g - partials(F, theta), problem.inner(g, v) - along(problem.energy, theta, v))
+                with (
+                    patch.object(dense, "differences", along),
+                    patch.object(dense, "array_namespace", lambda *a: library),
+                ):
+                    H_v = problem.nonlinear_hvp(theta, v)
+                assert vanishes(H_v - along(gradient_of(problem), theta, v))
+
+
+def functions(name, back):
+    """Return an energy of 2 parameters of which nothing is known, its gradient, `back` of the partial derivatives, and `hvp`."""
+    F = lambda t: unknown(name, 0, 0)(*t)  # noqa: E731
+    gradient = lambda t: back(np.array([unknown(name, *o)(*t) for o in ((1, 0), (0, 1))], dtype=object))  # noqa: E731
+    return F, gradient, lambda t, v: along(gradient, t, v)
+
+
+@check(
+    "identity",
+    "2 parameters, every smooth energy; every diagonal mass, and every inner product that a matrix gives; every diagonal L",
+)
+def gradient_of_a_user():
+    """`FunctionProblem` returns the gradient and `hvp` as they are given, gradients in (., .)_M, and adds L theta and L v: (g, v)_M is the derivative of E."""
+    theta, v, M = symbols("theta", 2), symbols("v", 2), symbols("m", 2, positive=True)
+    a, b, d = symbols("a", 3)
+    A = np.array([[a, b], [b, d]], dtype=object)
+    inverse = np.array([[d, -b], [-b, a]], dtype=object) / (a * d - b**2)
+    for options, back in (
+        ({"mass": M}, lambda s: s / M),
+        ({"mass": 0.25}, lambda s: s * 4),
+        ({"inner": lambda u, w: u @ (A @ w)}, lambda s: inverse @ s),
+    ):
+        F, gradient, hvp = functions("F", back)
+        for L in (Zero(), shift(decay), Diagonal(symbols("l", 2, nonnegative=True))):
+            if "inner" in options and isinstance(L, Diagonal):
+                continue  # not self-adjoint there
+            problem = FunctionProblem(F, gradient, hvp, linear=L, **options)
+            E, g = problem.energy_and_gradient(theta)
+            assert vanishes(E - problem.energy(theta), E - F(theta) - problem.inner(theta, L.apply(theta)) / 2)
+            assert vanishes(problem.inner(g, v) - along(problem.energy, theta, v))
+            assert vanishes(problem.hvp(theta, v) - along(gradient_of(problem, "energy_and_gradient"), theta, v))
+
+
+@check(
+    "identity",
+    "two smooth energies of 2 parameters, weights 2 and 1/4, a mass, energy parts that are zero, numbers or diagonal",
+)
+def sum_of_energies():
+    """`SumOfEnergies`: E is the sum of w_i E_i with one inner product; gradient, `hvp`, terms and energy part follow."""
+    theta, v, mass = symbols("theta", 2), symbols("v", 2), 0.5
+    terms, weights = [], (2.0, 0.25)
+    parts = ((Zero(), Zero()), (Shift(0.5), Diagonal(symbols("l", 2, nonnegative=True))), (Shift(0.5), Shift(4.0)))
+    for pair in parts:
+        terms = []
+        for name, L in zip("FG", pair, strict=True):
+            terms.append(FunctionProblem(*functions(name, lambda s: s / mass), linear=L, mass=mass))
+        total = SumOfEnergies(terms, weights)
+        E, g = total.energy_and_gradient(theta)
+        assert vanishes(E - sum(w * term.energy(theta) for w, term in zip(weights, terms, strict=True)))
+        assert vanishes(E - total.energy(theta), mass * g - partials(E, theta))
+        assert vanishes(total.inner(g, v) - along(total.energy, theta, v))
+        assert vanishes(total.hvp(theta, v) - along(gradient_of(total, "energy_and_gradient"), theta, v))
+        F_i, g_i = total.term_energies_and_gradients(theta)
+        assert vanishes(F_i - total.term_energies(theta), np.sum(F_i) - total.nonlinear_energy(theta))
+        assert vanishes(*(mass * g_i[i] - partials(F_i[i], theta) for i in (0, 1)))
+
+
+# %% [markdown]
+# ## Curvature and damped steps
+#
+# A damped step solves $(J^*J + L + \tfrac1{\Delta t})\,d = -J^* q - h$. In the parameters the matrix is $M(J^*J + L + \tfrac1{\Delta t}) =
+# J^TJ + M(\ldots)$; in the residuals it is $I + \Delta t\,J A^{-1} J^*$.
+
+
+# %%
+def models():
+    """Yield Gauss-Newton models of networks and of a user's residual with their J, mass, diagonal of L, and vectors."""
+    for D, m, N, k in SIZES[:2]:
+        P = (D + 1 + k) * m
+        for L, diagonal in (
+            (Zero(), 0),
+            (shift(decay), decay),
+            (Diagonal(symbols("l", P, nonnegative=True)), symbols("l", P)),
+        ):
+            if L.scalar is None and m == 2:
+                continue
+            problem, theta, v = regression(D, m, N, k, linear=L)
+            yield problem, theta, v, mu, getattr(L, "diagonal", diagonal)
+    M = symbols("m", 2, positive=True)
+    for L in (Zero(), Diagonal(symbols("l", 2, nonnegative=True))):
+        problem = DenseLeastSquares(*unknown_residual(2, 2), linear=L, mass=M)
+        yield problem, symbols("theta", 2), symbols("v", 2), M, getattr(L, "diagonal", 0)
+
+
+@check(
+    "identity", EVERY + "; every residual of 2 parameters with a diagonal mass; every L >= 0, a number or a diagonal"
+)
+def gauss_newton_in_the_inner_product():
+    """G = J^* J + L: `apply`, `matrix` = M G, `diagonal`, `blocks`, `root` (R^T R = M G, R^T r = M g), `gram`, `from_rows`, gradient and energy."""
+    for problem, theta, v, M, L in models():
+        model, P = GaussNewton().at(problem, theta), len(theta)
+        J = np.array([partials(e, theta) for e in model.residual], dtype=object)
+        B = J.T @ J + np.diag(M * L + 0 * theta)
+        E, g = problem.energy_and_gradient(theta)
+        assert vanishes(model.energy - E, model.gradient - g)
+        assert vanishes(M * model.apply(v) - B @ v)
+        assert vanishes(model.matrix() - B, M * model.diagonal() - np.diag(B))
+        assert vanishes(model @ np.stack([v, theta], axis=1) - np.stack([model.apply(v), model.apply(theta)], axis=1))
+        assert vanishes(model.rmatvec(v) - M * model.apply(v / M))
+        groups = [np.array([[0, P - 1], [P - 1, 1]])] + (
+            problem.parameter_blocks("neuron") if hasattr(problem, "net") else []
+        )
+        for group, blocks in zip(groups, model.blocks(groups), strict=True):
+            assert vanishes(blocks - np.array([B[np.ix_(s, s)] for s in group], dtype=object))
+        root = model.root()
+        assert vanishes(root.R.T @ root.R - B, root.R.T @ root.r - M * g)
+        u = symbols("u", len(J))
+        assert vanishes(model.gram() - (J / M) @ J.T, M * model.from_rows(u) - J.T @ u)
+
+
+@check("identity", EVERY + "; every loss of the outputs; every L >= 0, a number")
+def matrix_of_the_hessian():
+    """M H, column by column from `hvp`, is the matrix of second partial derivatives of E; its diagonal over M is that of H."""
+    for D, m, N, k in ((1, 1, 1, 1), (1, 1, 2, 2)):
+        problem, theta, _ = regression(D, m, N, k, linear=shift(decay), _loss=AnyLoss(range(N), k))
+        model = Hessian().at(problem, theta)
+        second = np.array([partials(e, theta) for e in partials(problem.energy(theta), theta)], dtype=object)
+        assert vanishes(model.matrix() - second, mu * model.diagonal() - np.diag(second))
+
+
+@contextmanager
+def exact_systems():
+    """Let `damped_step` solve its system with I + K exactly, and find J d by a product."""
+    module = import_module("gradflow.curvature.damped_step")
+
+    def solve(K, b):
+        matrix = sp.Matrix(eye(len(b)) + K)
+        return np.array(list(matrix.adjugate() * sp.Matrix(list(b)) / matrix.det()), dtype=object)
+
+    library = SimpleNamespace(sqrt=symbolic.sqrt, ones=symbolic.ones, linalg=SimpleNamespace(trace=lambda K: sp.oo))
+    with patch.multiple(module, solve_identity_plus=solve, array_namespace=lambda *arrays: library):
+        yield module.damped_step
+
+
+@check(
+    "identity", "D = m = N = k = 1, every mass, scale, weight and datum; A a number or a diagonal, with and without h"
+)
+def damped_steps_of_the_network():
+    """`damped_step` of a network, by the residuals and by the parameters, is the d with (1/dt + A) d + J^* (J d + q) + h = 0: one d, since the operator is positive definite."""
+    problem, theta, _ = regression(1, 1, 1, 1)
+    at, dt = problem.linearize(theta), sp.Symbol("dt", positive=True)
+    q, h = symbols("q", 1), symbols("h", 3)
+    for A, given in ((Zero(), None), (shift(decay), h), (Diagonal(symbols("l", 3, nonnegative=True)), h)):
+        for solver in ("gram", "parameter"):
+            with exact_systems() as damped_step:
+                d, J_d = damped_step(at, q, given, A, dt, mass=mu, n_parameters=3, solver=solver)
+            rest = d / dt + A.apply(d) + at.vjp(at.jvp(d) + q) + (0 if given is None else given)
+            assert vanishes(rest, J_d - at.jvp(d))

@@ -50,6 +50,7 @@ __all__ = [
     "expm1",
     "eye",
     "finfo",
+    "float64",
     "hypot",
     "is_small",
     "is_zero",
@@ -123,6 +124,7 @@ argsort = np.argsort
 searchsorted = np.searchsorted
 eye = np.eye
 ones = np.ones
+float64 = np.float64
 
 
 def maximum(a: Any, b: Any) -> Any:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ..description import describe, found
-from ..namespace import Array, array_namespace, copied, is_sparse, to_numpy
+from ..namespace import Array, array_namespace, copied, is_sparse, shape_of, to_numpy
 from ..refusals import evaluate, instance, mass_of, real_array, sparse_or_dense, weights_of
 from .derivatives import differences, found_jacobian
 from .linear import LinearPart, as_linear_part
@@ -88,7 +88,7 @@ class DenseLinearization:
         ValueError
             If J is sparse and has more rows than a dense matrix should have.
         """
-        if isinstance(self._mass, (int, float)):
+        if not shape_of(self._mass):
             return as_dense(self._J @ self._J.T) / self._mass
         xp = array_namespace(self._mass)
         B = rows_times(self._J.T, 1 / xp.sqrt(self._mass)).T
@@ -104,7 +104,7 @@ class DenseLinearization:
     def gram_trace(self) -> Array:
         """Return the trace of J M^{-1} J^T, 0-d: the sum of squares of J, weighted."""
         xp = array_namespace(self.residual)
-        if isinstance(self._mass, (int, float)):
+        if not shape_of(self._mass):
             entries = self._J.data if is_sparse(self._J) else xp.reshape(self._J, (-1,))
             return entries @ entries / self._mass
         return xp.sum(column_squares(self._J) / self._mass)

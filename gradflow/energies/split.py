@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from ..namespace import Array
+from ..namespace import Array, shape_of
 from ..refusals import real_array
 from .linear import LinearPart, Zero, as_linear_part
 
@@ -98,7 +98,7 @@ def weighted_dot(mass: Any, u: Array, v: Array, P: int | None = None, dtype: Any
     dtype : dtype, optional
         Their dtype, if `mass` is a number.
     """
-    if mass is None or isinstance(mass, (int, float)):
+    if not shape_of(mass):
         real_array("v", v, {"P": real_array("u", u, {"P": P}, dtype).shape[0]}, u.dtype, of="u")
         dot = u @ v
         return dot if mass is None or mass == 1 else mass * dot

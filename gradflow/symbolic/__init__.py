@@ -35,14 +35,22 @@ __all__ = [
     "Undecided",
     "Vector",
     "abs",
+    "arange",
+    "argsort",
+    "asarray",
+    "astype",
     "branches",
+    "broadcast_to",
     "concat",
     "configured",
     "copysign",
+    "cos",
     "entries",
     "exp",
     "expm1",
+    "eye",
     "finfo",
+    "float64",
     "hypot",
     "is_small",
     "is_zero",
@@ -50,13 +58,20 @@ __all__ = [
     "log",
     "log1p",
     "logaddexp",
+    "max",
     "maximum",
     "minimum",
+    "ones",
     "ones_like",
     "reshape",
+    "searchsorted",
+    "sin",
     "sqrt",
+    "stack",
     "sum",
     "symbols",
+    "take",
+    "tanh",
     "where",
     "zeros_like",
 ]
@@ -95,19 +110,79 @@ expm1 = _entrywise(lambda x: sp.exp(x) - 1)
 logaddexp = _entrywise(lambda x, y: sp.log(sp.exp(x) + sp.exp(y)))
 hypot = _entrywise(lambda x, y: sp.sqrt(x**2 + y**2))
 abs = _entrywise(_abs)
+tanh = _entrywise(lambda x: 1 - 2 / (sp.exp(2 * x) + 1))
+sin = _entrywise(sp.sin)
+cos = _entrywise(sp.cos)
 sum = np.sum
 reshape = np.reshape
 concat = np.concatenate
+stack = np.stack
+broadcast_to = np.broadcast_to
+asarray = np.asarray
+arange = np.arange
+argsort = np.argsort
+searchsorted = np.searchsorted
+eye = np.eye
+ones = np.ones
+float64 = np.float64
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """Return the larger of two scalars, nan if one of them is."""
+    """Return the larger of two scalars, nan if one of them is; entry by entry for object arrays."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.frompyfunc(maximum, 2, 1)(a, b)
     return sp.nan if isnan(a) or isnan(b) else where(a > b, a, b)
 
 
 def minimum(a: Any, b: Any) -> Any:
-    """Return the smaller of two scalars, nan if one of them is."""
+    """Return the smaller of two scalars, nan if one of them is; entry by entry for object arrays."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.frompyfunc(minimum, 2, 1)(a, b)
     return sp.nan if isnan(a) or isnan(b) else where(a < b, a, b)
+
+
+def max(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Return the largest entry of an object array, along an axis or of all.
+
+    Parameters
+    ----------
+    a : object array
+        Of any shape.
+    axis : int, optional
+        The axis.
+    keepdims : bool
+        Whether the axis stays, of length 1.
+    """
+    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    return np.frompyfunc(maximum, 2, 1).reduce(a, axis=axis, keepdims=keepdims)
+
+
+def astype(a: Any, dtype: Any) -> Any:
+    """Return an array with another dtype; as symbols, truth values are 1 and 0.
+
+    Parameters
+    ----------
+    a : array
+        Of any shape.
+    dtype : dtype
+        That of integers, or of objects.
+    """
+    return a.astype(np.int64).astype(dtype) if np.dtype(dtype).kind == "O" and a.dtype == bool else a.astype(dtype)
+
+
+def take(a: Any, indices: Any, axis: int | None = None) -> Any:
+    """Return entries of an array, along an axis or of all; indices that `where` has chosen are objects.
+
+    Parameters
+    ----------
+    a : array
+        Of any shape.
+    indices : array
+        Integers, of any shape.
+    axis : int, optional
+        The axis.
+    """
+    return np.take(a, np.asarray(indices, dtype=np.int64), axis=axis)
 
 
 def isnan(a: Any) -> bool:

@@ -834,7 +834,7 @@ FOLLOWS: list[tuple[str, str, str, bool | None, str]] = [
     ("undefined in an absolute value", "Abs(1/x) > 0", "", None, REFUSE),
     ("a piece that does not guard", "Piecewise((1/x, x >= 0), (1, True)) > 0", "", None, REFUSE),
     ("a piece that guards a root", "Piecewise((sqrt(x), x >= 0), (0, True)) >= 0", "", True, MAY_REFUSE),
-    ("a condition that is undefined", "Piecewise((1, sqrt(x) > 1), (0, True)) >= 0", "", None, REFUSE),
+    ("a condition that is undefined", "Piecewise((x, sqrt(x) > 1), (x**2, True)) >= 0", "", None, REFUSE),
     ("an integer, zero or not", "Or(Eq(j, 0), j**2 >= 1)", "", True, DECIDE),
     ("a real number, zero or not", "Or(Eq(x, 0), x**2 >= 1)", "", False, DECIDE),
     ("multiples of three", "Ne(3*j, 3*k + 1)", "", True, MAY_REFUSE),

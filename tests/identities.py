@@ -109,6 +109,13 @@ def _alternating_roots(start: int, order: int) -> Any:
     return sp.Add(*((-1) ** i * sp.binomial(order, i) * sp.sqrt(start + i) for i in range(order + 1)))
 
 
+def _double_zero(x: Any) -> Any:
+    t = sp.sqrt(x**2 + 1)
+    return sp.sqrt(x**2 + (t - 1) ** 2) - x * sp.sqrt(2 * t / (t + 1))
+
+
+SYMBOLS |= {"double_zero": _double_zero}
+
 ZERO: list[tuple[str, Any, bool | None, str]] = [
     # Rational functions.
     ("square of a sum", "(x + y)**2 - x**2 - 2*x*y - y**2", True, DECIDE),
@@ -434,20 +441,51 @@ ZERO: list[tuple[str, Any, bool | None, str]] = [
     ("sqrt(2a + 1 + 2 sqrt(a^2 + a))", "sqrt(2*a + 1 + 2*sqrt(a**2 + a)) - sqrt(a) - sqrt(a + 1)", True, MAY_REFUSE),
     ("sqrt(2a + 1 - 2 sqrt(a^2 + a))", "sqrt(2*a + 1 - 2*sqrt(a**2 + a)) - sqrt(a + 1) + sqrt(a)", True, MAY_REFUSE),
     ("sqrt(2a + 1 - 2 sqrt(a^2 + a)), the other root", "sqrt(2*a + 1 - 2*sqrt(a**2 + a)) - sqrt(a) + sqrt(a + 1)", False, DECIDE),
-    # With t = sqrt(x^2 + 1) the radicand is 2 t (t - 1), and x^2 = (t - 1) (t + 1): the root is |x| sqrt(2 t/(t + 1)). A
+    # The radicand x^2 + (t - 1)^2, t = sqrt(x^2 + 1), is 2 t (t - 1), and x^2 = (t - 1) (t + 1): the root is |x| sqrt(2 t/(t + 1)). A
     # proof for x > 0 does not continue to x < 0, although the radicand is positive at every admissible x.
-    ("a radicand with a double zero, not admissible",
-     "sqrt(nz**2 + (sqrt(nz**2 + 1) - 1)**2) - nz*sqrt(2*sqrt(nz**2 + 1)/(sqrt(nz**2 + 1) + 1))", False, MAY_REFUSE),
-    ("a radicand with a double zero, absolute value",
-     "sqrt(nz**2 + (sqrt(nz**2 + 1) - 1)**2) - Abs(nz)*sqrt(2*sqrt(nz**2 + 1)/(sqrt(nz**2 + 1) + 1))", True, MAY_REFUSE),
-    ("a radicand with a double zero, odd",
-     "sqrt(od**2 + (sqrt(od**2 + 1) - 1)**2) - od*sqrt(2*sqrt(od**2 + 1)/(sqrt(od**2 + 1) + 1))", False, MAY_REFUSE),
-    ("a radicand with a double zero, 2k + 1",
-     "(lambda x: sqrt(x**2 + (sqrt(x**2 + 1) - 1)**2) - x*sqrt(2*sqrt(x**2 + 1)/(sqrt(x**2 + 1) + 1)))(2*k + 1)", False, MAY_REFUSE),
+    ("a radicand with a double zero, not admissible", "double_zero(nz)", False, MAY_REFUSE),
+    ("a radicand with a double zero, absolute value", "double_zero(Abs(nz))", True, MAY_REFUSE),
+    ("a radicand with a double zero, odd", "double_zero(od)", False, MAY_REFUSE),
+    ("a radicand with a double zero, 2k + 1", "double_zero(2*k + 1)", False, MAY_REFUSE),
+    ("a radicand with a double zero, x - sqrt 2 for rational x", "double_zero(ra - sqrt(2))", False, MAY_REFUSE),
+    ("a radicand with a double zero, irrational x - 1/2", "double_zero(ir - Q(1, 2))", False, MAY_REFUSE),
+    ("a radicand with a double zero, a product", "double_zero(nz*a)", False, MAY_REFUSE),
+    ("a radicand with a double zero, hyperbolic sine", "double_zero(sinh(nz))", False, MAY_REFUSE),
+    ("a radicand with a double zero, third of an integer", "double_zero(k + Q(1, 3))", False, MAY_REFUSE),
+    ("a radicand with a double zero, sign", "double_zero(sign(nz))", False, MAY_REFUSE),
+    ("a radicand with a double zero, negative", "double_zero(neg)", False, MAY_REFUSE),
+    ("a radicand with a double zero, positive", "double_zero(a)", True, MAY_REFUSE),
     # For p > 0 the two agree; at p = 0 the radicand is on the cut, and they are i and -i.
     ("the cut at the end of an interval", "sqrt(-1 - I*p) + I*sqrt(1 + I*p)", False, MAY_REFUSE),
     ("the cut at the end of an interval, continuous", "sqrt(-1 + I*p) - I*sqrt(1 - I*p)", True, MAY_REFUSE),
     ("the cut of the logarithm at the end of an interval", "log(-1 - I*p) - log(1 + I*p) + I*pi", False, MAY_REFUSE),
+    ("the cut of a cube root at the end of an interval", "cbrt(-1 - I*p) - exp(-I*pi/3)*cbrt(1 + I*p)", False, MAY_REFUSE),
+    ("the cut within an interval", "sqrt(-1 - I*x**2) + I*sqrt(1 + I*x**2)", False, MAY_REFUSE),
+    ("root of (x + i)^2", "sqrt(x**2 + 2*I*x - 1) - x - I", False, DECIDE),
+    ("root of (a + i)^2", "sqrt(a**2 + 2*I*a - 1) - a - I", True, MAY_REFUSE),
+    ("logarithm of (x + i)^2", "log((x + I)**2) - 2*log(x + I)", False, DECIDE),
+    ("logarithm of (a + i)^2", "log((a + I)**2) - 2*log(a + I)", True, MAY_REFUSE),
+    ("logarithm of (a + i)^3", "log((a + I)**3) - 3*log(a + I)", False, DECIDE),
+    ("roots of x + i and y + i", "sqrt((x + I)*(y + I)) - sqrt(x + I)*sqrt(y + I)", False, DECIDE),
+    ("roots of a + i and b + i", "sqrt((a + I)*(b + I)) - sqrt(a + I)*sqrt(b + I)", True, MAY_REFUSE),
+    ("root of exp(i x)", "sqrt(exp(I*x)) - exp(I*x/2)", False, DECIDE),
+    # The arguments are 6 and 2, and pi is between them.
+    ("root of exp(2 x + 6 i)", "sqrt(exp(2*x + 6*I)) - exp(x + 3*I)", False, DECIDE),
+    ("root of exp(2 x + 2 i)", "sqrt(exp(2*x + 2*I)) - exp(x + I)", True, MAY_REFUSE),
+    ("logarithm of exp(x + 4 i)", "log(exp(x + 4*I)) - x - 4*I", False, DECIDE),
+    ("logarithm of exp(x + i)", "log(exp(x + I)) - x - I", True, MAY_REFUSE),
+    ("roots of x and -x", "sqrt(x)*sqrt(-x) - I*Abs(x)", True, MAY_REFUSE),
+    ("roots of x and -x, wrong", "sqrt(x)*sqrt(-x) - I*x", False, DECIDE),
+    ("roots of z and -z", "sqrt(z)*sqrt(-z) - I*z", False, DECIDE),
+    ("cube root of x^6", "cbrt(x**6) - x**2", True, MAY_REFUSE),
+    ("(z^pi)^(1/pi)", "(z**pi)**(1/pi) - z", False, DECIDE),
+    ("power k of z^2 - w^2", "(z + w)**k*(z - w)**k - (z**2 - w**2)**k", True, MAY_REFUSE),
+    ("power x of z^2 - w^2", "(z + w)**x*(z - w)**x - (z**2 - w**2)**x", False, DECIDE),
+    ("x^n", "x**n - Abs(x)**n", False, DECIDE),
+    ("x^(2 n)", "x**(2*n) - Abs(x)**(2*n)", True, MAY_REFUSE),
+    ("one point in three pieces", "Piecewise((0, x > y), (0, x < y), (1, True))", False, MAY_REFUSE),
+    ("max of three", "Max(x, y, s) + Min(-x, -y, -s)", True, MAY_REFUSE),
+    ("max of squares", "Max(x, y)**2 - Max(x**2, y**2)", False, DECIDE),
     # The radicand is a negative number, (1 + i s)(1 - i s) = 1 + s^2.
     ("a radicand on the cut", "sqrt((1 + I*sin(1))*(1 - I*sin(1)) - 10) - I*sqrt(9 - sin(1)**2)", True, MAY_REFUSE),
     ("a radicand on the cut, wrong", "sqrt((1 + I*sin(1))*(1 - I*sin(1)) - 10) + I*sqrt(9 - sin(1)**2)", False, MAY_REFUSE),
@@ -590,6 +628,11 @@ ZERO: list[tuple[str, Any, bool | None, str]] = [
     ("one over zero, noncommuting", "(A/hidden_1 + B)**2 - A**2/hidden_1**2 - A*B/hidden_1 - B*A/hidden_1 - B**2", None, REFUSE),
     ("zero over zero times a commutator", "hidden_1/hidden_2*(A*B - B*A)", None, REFUSE),
     ("one over zero times a matrix", "A/hidden_1", None, REFUSE),
+    ("absolute value of one over zero", "Abs(1/hidden_1)", None, REFUSE),
+    ("maximum with one over zero", "Max(x, 1/hidden_1)", None, REFUSE),
+    ("one over zero in all pieces", "Piecewise((1/hidden_1, x > 0), (1/hidden_2, True))", None, REFUSE),
+    ("one over zero as an exponent", "x**(1/hidden_1)", None, REFUSE),
+    ("over a difference of tangents", "1/(tan(x) - sin(x)/cos(x))", None, REFUSE),
     ("interval", "AccumBounds(-1, 1)", None, REFUSE),
     ("a set", "Interval(0, 1)", None, REFUSE),
     ("a dictionary", "{x: 0}", None, REFUSE),

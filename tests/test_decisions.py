@@ -157,7 +157,7 @@ COMPLEX = [*POINTS, sp.Rational(1, 3) + 2 * sp.I, -sp.Rational(7, 2) + 5 * sp.I 
 
 def admissible(symbol: sp.Symbol) -> list[sp.Expr]:
     known = symbol.assumptions0
-    numbers = COMPLEX if symbol.is_real is None else [*POINTS, sp.I, sp.pi]
+    numbers = COMPLEX if symbol.is_real is None else [*POINTS, sp.I, sp.pi, -sp.pi]
     return [x for x in numbers if all(getattr(x, f"is_{key}") is is_so for key, is_so in known.items())]
 
 

@@ -1,8 +1,10 @@
 r"""`is_zero`, `is_small` and `follows` against a table of statements whose truth is known (`identities`)."""
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ pytest.importorskip("sympy")
 pytest.importorskip("z3")
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
 from gradflow.proofs.inequalities import follows
 from gradflow.symbolic import is_small, is_zero
@@ -144,3 +147,62 @@ def test_the_truth_about_vectors_agrees_with_matrices(row: Any) -> None:
     rng = np.random.default_rng(16)
     worst = [max(sizes_of(make(numerical_kit(rng, n, m)))) for n, m in ((4, 3), (3, 4), (5, 2), (4, 5))]
     assert max(worst) < 1e-9 if truth else max(worst) > 1e-3
+
+
+POINTS = [
+    sp.Rational(*x) for x in ((3, 7), (-5, 3), (11, 4), (-2, 9), (0, 1), (2, 1), (-1, 1), (3, 1), (9, 1), (-4, 1))
+]
+COMPLEX = [*POINTS, sp.Rational(1, 3) + 2 * sp.I, -sp.Rational(7, 2) + 5 * sp.I / 3, -2 - 3 * sp.I, 4 * sp.I, -5 * sp.I]
+
+
+def admissible(symbol: sp.Symbol) -> list[sp.Expr]:
+    known = symbol.assumptions0
+    numbers = COMPLEX if symbol.is_real is None else [*POINTS, sp.I, sp.pi, -sp.pi]
+    return [x for x in numbers if all(getattr(x, f"is_{key}") is is_so for key, is_so in known.items())]
+
+
+def largest_value(statement: sp.Expr) -> Any:
+    """Return the largest modulus at eighteen points, computed with 150 digits by mpmath where it is defined."""
+    rng = random.Random(16)
+    symbols = sorted(statement.free_symbols, key=str)
+    names = {symbol: sp.Dummy() for symbol in (*symbols, sp.I)}  # symbols may share a name, and Python would round i^i
+    function = sp.lambdify(list(names.values()), statement.xreplace(names), modules="mpmath")
+    numbers = {symbol: admissible(symbol) for symbol in symbols}
+    largest = mpmath.mpf(0)
+    for fit in numbers.values():
+        rng.shuffle(fit)
+    for k in range(18 if symbols and all(numbers.values()) else not symbols):
+        point = [numbers[symbol][k % len(numbers[symbol])] for symbol in symbols]
+        with mpmath.workdps(150):
+            try:
+                size = abs(function(*(mpmath.mpmathify(x.evalf(150)) for x in point), mpmath.mpc(0, 1)))
+            except (ArithmeticError, ValueError, TypeError):
+                continue
+            largest = max(largest, size) if mpmath.isfinite(size) else largest
+    return largest
+
+
+SCALAR = [
+    row
+    for row in ZERO
+    if row[2] is not None
+    and isinstance(statement := statement_of(row[1]), sp.Expr)
+    and statement.is_commutative
+    and not statement.has(sp.Derivative, sp.Integral, sp.Sum, sp.Limit, AppliedUndef)
+]
+
+
+FAR_AWAY = (
+    "zero for all small integers",
+    "positive part of x - 10^9",
+    "a piece that is far away",
+    "a piece of one point",
+)
+
+
+@rows([row for row in SCALAR if row[0] not in FAR_AWAY])
+def test_the_truth_agrees_with_numbers(row: Any) -> None:
+    """Zero at all points, or not at one of them."""
+    _, source, truth, _ = row
+    largest = largest_value(statement_of(source))
+    assert largest < 1e-60 if truth else largest > 1e-105

@@ -32,7 +32,7 @@ class Check:
     function: Callable[[], None]
     """Returns if the statement holds, raises if not."""
     method: str
-    """A key of `METHODS`."""
+    """A key of `METHODS`, or several joined by commas."""
     scope: str
     """What the statement is shown for."""
     proves: tuple[str, ...] = ()
@@ -81,7 +81,8 @@ def check(
     Parameters
     ----------
     method : str
-        A key of `METHODS`.
+        A key of `METHODS`, or several joined by commas: "argument, run". A check that compares numbers within a
+        tolerance, draws at random or runs a solver has "run" among them.
     scope : str
         What the statement is shown for: "every dimension and inner product", "sizes 1 to 3", "one generic coordinate",
         ...
@@ -104,7 +105,7 @@ def check(
         If the method is unknown, `proves` or `refutes` is no collection of ids, a condition is empty, an id is proved
         with and without a condition, or the function has no docstring, whose first line is the statement.
     """
-    if method not in METHODS:
+    if not set(method.split(", ")) <= METHODS.keys():
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     proves, refutes = _ids(proves, "proves"), _ids(refutes, "refutes")
     conditions = tuple((given or {}).items())

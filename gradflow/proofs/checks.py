@@ -14,7 +14,7 @@ METHODS = {
     "identity": "an identity, or a limit or derivative of one, decided exactly",
     "squares": "an inequality, as an explicit sum of squares or of nonnegative terms",
     "decision procedure": "an inequality or an implication, decided by z3 over the real numbers",
-    "counterexample": "a false claim, by exact numbers",
+    "counterexample": "an instance in exact numbers, which refutes a claim or shows that two things differ",
     "argument": "a written argument, and the exact lemma that it rests on",
     "arithmetic": "numbers that follow from the definitions, computed exactly",
     "run": "the production code, run in floating point",

@@ -525,7 +525,12 @@ def cross_entropy_is_no_residual_energy():
     assert is_zero(rho / rho_new - 1 - dt * V.inner(g, g) / (2 * CE + eps))
 
 
-@check("counterexample", "three samples and two classes; two samples and two classes", refutes=("C002-21",))
+@check(
+    "counterexample",
+    "three samples and two classes; two samples and two classes",
+    proves=("C002-21",),
+    refutes=("C002-21",),
+)
 def class_indices_are_no_targets():
     """q = pred - Y with class indices Y has no shape for B = 3, K = 2, and for B = K = 2 another q, alpha and step than one-hot."""
     pred = np.array([[1, 0], [0, 1], [1, 0]], dtype=object)

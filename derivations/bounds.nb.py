@@ -123,7 +123,7 @@ def the_free_gradient_vanishes_where_the_reduced_one_does():
 
 
 # %%
-@check("identity", "quadratics in two parameters, numbers that float64 has to rounding")
+@check("identity, run", "quadratics in two parameters, numbers that float64 has to rounding")
 def the_step_is_the_minimiser_in_the_box():
     """A coupled quadratic whose free minimiser is outside of the box: the other parameter moves to the minimiser of its face."""
     A, b = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([4.0, -1.0])  # the minimiser is (3, -2)

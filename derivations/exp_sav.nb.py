@@ -424,7 +424,6 @@ def theorem_2_2_solves_a_rescaled_flow():
     "arithmetic",
     "E = 30 and E = 10, kappa = C = 1, dt = 1/10, every gradient in one dimension, consistent r",
     proves=("C001-48",),
-    given={"C001-57": "the update of Theorem 2.2"},
 )
 def theorem_2_2_is_frozen():
     """From E = 30 (10) with dt = 0.1 the step of theorem_2.2 is at most 9.4e-15 (4.6e-6) of the gradient, the others' are free of that."""

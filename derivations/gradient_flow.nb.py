@@ -144,7 +144,7 @@ def mean_field_factor():
 
 
 # %%
-@check("identity", EVERY, proves=("C001-35",))
+@check("identity", EVERY, proves=("C001-35", "C001-73"))
 def adding_and_subtracting_is_the_same_flow():
     """theta' + S theta + g - S theta = 0 gives dE/dt = -|g|^2; taken at two times, S changes the step by O(dt^2) only."""
     V = Space()
@@ -171,10 +171,31 @@ def adding_and_subtracting_is_the_same_flow():
 
 
 # %%
-@check("identity", "quadratic residuals in 1 to 3 parameters, every diagonal inner product", proves=("C001-36",))
+class AlongACurve:
+    """Any energy along any curve theta(t): a function of t alone. Its derivative is (g, theta'), by the definition of g."""
+
+    linear = None
+    energy_of = staticmethod(sp.Function("E", positive=True))
+
+    def nonlinear_energy(self, t):
+        """Return E at theta(t)."""
+        return self.energy_of(t)
+
+    energy = nonlinear_energy
+
+
+@check(
+    "identity",
+    "every energy along every curve in every inner product; quadratic residuals in 1 to 3 parameters, differentiated",
+    proves=("C001-36",),
+)
 def auxiliary_variable_along_the_flow():
     """For r = sqrt(F + C), r' = (g, theta')/(2 r) along every curve, and (r^2)' = -|g|^2 along the flow."""
     scheme = configured(SAV, C=C)
+    at = scheme.auxiliary(AlongACurve(), s)
+    F_rate = sp.diff(AlongACurve.energy_of(s), s)  # (g, theta'), and -|g|^2 along the flow
+    assert is_zero(sp.diff(at, s) * 2 * at - F_rate)
+    assert is_zero(sp.diff(at**2, s) - F_rate)
     for P in (1, 2, 3):
         problem, theta, v = sample(P), symbols("theta", P), symbols("v", P)
         _, g = problem.nonlinear_energy_and_gradient(theta)
@@ -195,12 +216,16 @@ def auxiliary_variable_along_the_flow():
 # %%
 @check(
     "identity",
-    "quadratic residuals in 1 to 3 parameters, every diagonal inner product, kappa and C",
+    "every energy along every curve in every inner product; quadratic residuals in 1 to 3 parameters, every kappa and C",
     proves=("C001-42",),
 )
 def exponential_variable_along_the_flow():
     """For r = C e^E, r' = -r |grad E|^2 along theta' = -grad E; for r = C e^(E/kappa) 1/kappa times that, r = exp(ExpSAV.auxiliary)."""
     with patch.object(exp_sav, "log", sp.log):  # of the symbol C
+        for form in ("implicit", "explicit"):
+            at = sp.exp(configured(ExpSAV, form=form, scale=kappa, C=C).auxiliary(AlongACurve(), s))
+            E_rate = sp.diff(AlongACurve.energy_of(s), s)  # (grad E, theta'), and -|grad E|^2 along the flow
+            assert is_zero(sp.diff(at, s) / at * kappa - E_rate)
         for P in (1, 2, 3):
             problem, theta, v = sample(P), symbols("theta", P), symbols("v", P)
             _, g = problem.energy_and_gradient(theta)
@@ -218,6 +243,24 @@ def exponential_variable_along_the_flow():
         along = sp.exp(configured(ExpSAV, scale=sp.Integer(1), C=C).auxiliary(problem, theta - s * g))
         ratio = sp.diff(along, s).subs(s, 0) / along.subs(s, 0)
         assert is_zero(ratio + problem.inner(g, g))
+
+
+@check(
+    "identity",
+    "every dimension, inner product and S, every r > 0",
+    given={"C001-74": "r = sqrt(L + C)"},
+    refutes=("C001-74",),
+)
+def slope_over_r_needs_a_consistent_r():
+    """SAV has r_new - r = (g, d)/(2 R), R = sqrt(F + C); (g, d)/(2 r) is that times R/r, the same for (g, d) != 0 where r = R alone."""
+    V = Space()
+    S, theta, g = V.operator("S"), V.vector("theta"), V.vector("g")
+    new, r_new = sav_update(theta, r, g, F, dt=dt, C=C, inner=V.inner, solve=lambda u: S.solve_shifted(u, dt))
+    slope, R = V.inner(g, new - theta), sp.sqrt(F + C)
+    assert is_zero(r_new - r - slope / (2 * R))
+    assert is_zero(slope / (2 * r) - (R / r) * (r_new - r))
+    assert not is_zero(slope / (2 * r) - (r_new - r))
+    assert sp.solve(R / r - 1, r) == [R]
 
 
 @check("identity", EVERY)

@@ -538,7 +538,7 @@ def history(method, problem, theta, steps):
 
 
 @check(
-    "counterexample",
+    "counterexample, run",
     "f = theta^2 and f = a relu(w), y = 1, dt = 100; Restart, and Relaxed with eta = 0, 0.99 and 1",
     refutes=("C000-24",),
 )
@@ -564,7 +564,7 @@ def restart_does_not_mean_descent():
 
 
 @check(
-    "counterexample",
+    "counterexample, run",
     "f = theta^2, y = 1, theta = 1/10, dt = 100, two steps; Restart, and Relaxed with eta = 0, 0.99, 1",
 )
 def restarted_law_does_not_telescope():
@@ -687,7 +687,11 @@ def wrong_system_moves_the_fixed_point():
 @check(
     "identity",
     "one residual, every dimension and inner product of theta",
-    given={"C001-49": "a single residual", "C001-50": "a single residual, q != 0 and g != 0"},
+    given={
+        "C001-49": "a single residual",
+        "C002-12": "a single residual",
+        "C001-50": "a single residual, q != 0 and g != 0",
+    },
 )
 def one_residual():
     """For one residual q_new = q/(1 + dt |g|^2), theta_new = theta - dt q_new g, and |q_new| < |q| unless q g = 0."""

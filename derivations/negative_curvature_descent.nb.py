@@ -101,7 +101,7 @@ def solvability():
 
 
 # %%
-@check("identity", "E = -t^2/2 + |t|^3/6 at single points, in numbers that float64 has to rounding")
+@check("identity, run", "E = -t^2/2 + |t|^3/6 at single points, in numbers that float64 has to rounding")
 def the_state_says_what_happened():
     """The class takes (2) below the threshold, with the promised decrease, and the gradient step elsewhere."""
     cubic = gf.FunctionProblem(
@@ -148,7 +148,7 @@ def the_state_says_what_happened():
 
 
 # %%
-@check("identity", "E = -t^2/2 + |t|^3/6 at single points, in numbers that float64 has to rounding")
+@check("identity, run", "E = -t^2/2 + |t|^3/6 at single points, in numbers that float64 has to rounding")
 def with_gradients_only_the_error_is_added():
     """lambda is the quotient plus rho r/2, and one more product is counted; the promise is kept."""
     cubic = gf.FunctionProblem(lambda u: -(u[0] ** 2) / 2 + abs(u[0]) ** 3 / 6, lambda u: -u + u * abs(u) / 2)
@@ -162,7 +162,7 @@ def with_gradients_only_the_error_is_added():
     assert cubic.energy(new.theta) <= -new.promised
 
 
-@check("identity", "the same energy; the sum of the bounds by arithmetic")
+@check("identity, run", "the same energy; the sum of the bounds by arithmetic")
 def the_alternating_method_takes_both():
     """(5): a gradient step from where (2) ends, an eigenvalue wherever the gradient is, and (4) alone where lambda is not negative."""
     cubic = gf.FunctionProblem(

@@ -114,7 +114,7 @@ def step(problem, method, start, dt=1.0):
     return method.step(problem, method.init(problem, start), dt)
 
 
-@check("identity", "E = t^4/4 - t^2/2 and t^2 at single points, in numbers that float64 has to rounding")
+@check("identity, run", "E = t^4/4 - t^2/2 and t^2 at single points, in numbers that float64 has to rounding")
 def the_state_says_what_happened():
     """Negative curvature from the maximum and from a slope, damped Newton steps, a halved step, a step that is not accepted."""
     method = gf.NewtonCG(gradient_tol=1e-6, curvature_tol=0.25, eta=0.375)

@@ -112,7 +112,7 @@ def the_variance_is_a_geometric_sum():
 
 
 # %%
-@check("identity", "E = (x^2 - y^2)/2 in float64, in numbers that it has to rounding")
+@check("identity, run", "E = (x^2 - y^2)/2 in float64, in numbers that it has to rounding")
 def the_state_says_what_happened():
     """A step adds the noise of its number to the gradient in the inner product; it counts."""
     saddle = gf.FunctionProblem(

@@ -156,7 +156,11 @@ def abstract_step(orientation, budget):
         yield given, aux, factor, EnergyTerms(*(sp.sympify(x).subs(dd, dt * increment) for x in terms))
 
 
-@check("decision procedure", "every base scheme whose law is quadratic in a positive r; L = 0")
+@check(
+    "decision procedure",
+    "every base scheme whose law is quadratic in a positive r; L = 0",
+    given={"C002-26": "eta in [0, 1]"},
+)
 def every_quadratic_base_keeps_the_decay():
     """For every base with the law r~^2 - r^2 = -D - N, relaxation leaves -(1 - eta) D - N, and -(1 - eta) D with budget numerical."""
     for orientation, budget in options():
@@ -179,7 +183,6 @@ def every_quadratic_base_keeps_the_decay():
 @check(
     "decision procedure",
     "every base scheme whose law is quadratic in a positive r; L = 0",
-    given={"C002-19": "eta in [0, 1]; the weight on the intermediate value"},
 )
 def collapse_is_not_undone():
     """L = 0: r_new <= r for every orientation, budget and eta <= 1: relaxation slows a collapse of r and can never undo it."""

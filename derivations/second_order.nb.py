@@ -241,7 +241,7 @@ def parabola(k):
 
 
 @check(
-    "identity",
+    "identity, run",
     "E = k t^2/2, log t and 1 + t^2/2 at single points; numbers that float64 has, to the secular equation of a trust region",
 )
 def the_state_says_what_happened():
@@ -311,7 +311,7 @@ def the_state_says_what_happened():
     assert (new.ratio, new.accepted, new.share) == (-1.0, 0.0, 0.0)
 
 
-@check("identity", "E = k t^2/2 at single points, numbers that float64 has")
+@check("identity, run", "E = k t^2/2 at single points, numbers that float64 has")
 def the_state_of_a_line_search():
     """The length that a search finds is that of the state, with its decreases and evaluations; without a length, theta stays."""
     C = gf.curvature
@@ -356,7 +356,7 @@ def the_state_of_a_line_search():
 
 # %%
 @check(
-    "counterexample",
+    "counterexample, run",
     "x^2/2 + y^4/4 - y^2/2 from (1, 3/10), exact numbers",
     proves=("C004-65",),
     refutes=("C004-65", "C004-80"),

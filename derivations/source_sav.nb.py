@@ -136,7 +136,7 @@ def solvability():
 
 
 # %%
-@check("identity", EVERY, proves=("C002-01",), refutes=("C002-01",))
+@check("identity", EVERY, proves=("C002-01",), refutes=("C002-01", "C001-72"))
 def theta_is_that_of_restarted_sav():
     """For any r, theta_new is the theta of SAV restarted at r = sqrt(E + C)."""
     _, S, problem, scheme, theta = setting(linear=False)
@@ -260,7 +260,9 @@ def squared_increments_are_not_bounded_by_r():
 
 
 # %%
-@check("identity", "every dimension, inner product and S; one residual for IEQ", refutes=("C000-41",))
+@check(
+    "identity", "every dimension, inner product and S; one residual for IEQ", proves=("C000-41",), refutes=("C000-41",)
+)
 def which_auxiliaries_feed_back():
     """The increment is proportional to r in SAV, to r in explicit ExpSAV, to q in IEQ; free of r here and in implicit ExpSAV."""
     V = Space()

@@ -105,7 +105,7 @@ def what_the_pair_measures():
 
 
 # %%
-@check("identity", "factors of size 2 by 2 in their eigenbases, every lambda > 0")
+@check("identity, run", "factors of size 2 by 2 in their eigenbases, every lambda > 0")
 def factored_damping():
     """It exceeds A (x) B + lambda by sqrt(lambda) (pi I (x) B + A (x) I / pi) >= 0, whose trace is least for the class's pi."""
     alpha, beta, (lam, pi) = (
@@ -165,7 +165,7 @@ def agreement_of_a_quadratic_energy():
     assert is_zero(E(theta - s) - E(theta) - P.inner(s, H(s)) / 2 + P.inner(g, s))
 
 
-@check("identity", "2 and 3 parts, every loss and rate, with the logarithms of the weights as symbols")
+@check("identity, run", "2 and 3 parts, every loss and rate, with the logarithms of the weights as symbols")
 def hedge_is_follow_the_regularised_leader():
     """(q, L) + sum q log q / eta exceeds its value at the class's weights by KL(q, alpha)/eta >= 0: they are its minimiser."""
     eta = sp.Symbol("eta", positive=True)

@@ -81,7 +81,7 @@ def the_cauchy_point_decreases_enough():
     assert follows(bound(boundary), [k <= K, sp.Or(k <= 0, g >= k * delta)])
 
 
-@check("counterexample", "diag(-1, 2, 3), g = (0, 1, 1), radius 5, exact numbers")
+@check("counterexample, run", "diag(-1, 2, 3), g = (0, 1, 1), radius 5, exact numbers")
 def the_hard_case_is_not_seen():
     """Two iterations end inside at m = -5/12; the minimum in the ball is -307/24, and no share of it is guaranteed."""
     H, g = sp.diag(-1, 2, 3), sp.Matrix([0, 1, 1])

@@ -114,7 +114,7 @@ def singular_shapes_do_not_bound():
     assert sp.sqrt((H + sp.eye(2) / 2)[1, 1]).is_real is False
 
 
-@check("counterexample", "f = w with the estimate -1 of its slope", refutes=("C004-70",))
+@check("counterexample, run", "f = w with the estimate -1 of its slope", refutes=("C004-70",))
 def a_bound_of_the_length_is_no_guarantee():
     """A step of length delta from an estimated slope -1 satisfies |d| <= delta for certain, and increases f = w: the printed probability says nothing of the model."""
     delta = sp.Symbol("delta", positive=True)
@@ -128,7 +128,7 @@ def a_bound_of_the_length_is_no_guarantee():
 
 
 @check(
-    "counterexample",
+    "counterexample, run",
     "steps delta g/|g| in float64; intervals of the ratio in symbols",
     given={"C004-71": "eta_2 <= eta_1, and a test of acceptance"},
 )
@@ -535,7 +535,7 @@ def steihaug(H, g, radius):
 
 
 @check(
-    "counterexample",
+    "counterexample, run",
     "three models in exact numbers",
     given={"C004-98": "no hard case, for the exits to reach the solution"},
 )
@@ -564,7 +564,10 @@ def truncated_conjugate_gradients():
 
 
 @check(
-    "counterexample", "(x^2 + k y^2)/2 with k = 1 to 10^6, from (1024, 1)", proves=("C004-100",), refutes=("C004-100",)
+    "counterexample, run",
+    "(x^2 + k y^2)/2 with k = 1 to 10^6, from (1024, 1)",
+    proves=("C004-100",),
+    refutes=("C004-100",),
 )
 def ill_conditioning_is_no_case_for_trust_regions():
     """On a quadratic form of any condition number Newton's unit step ends at the minimum, one evaluation; a trust region of radius 1 that doubles needs 11 steps: lengths 1 + 2 + ... + 2^9 < 1024."""
@@ -606,7 +609,7 @@ def gauss_newton_is_no_natural_gradient_for_softmax():
 
 # %%
 @check(
-    "counterexample",
+    "counterexample, run",
     "J = ((1, 1), (e, 0), (0, e)) in symbols and for e = 2^-27 in float64",
     given={"C004-104": "no normal equations, for least squares"},
 )
@@ -624,7 +627,7 @@ def normal_equations_square_the_condition():
     assert np.max(np.abs(gf.solve(problem, gf.GaussNewton(), np.zeros(2), steps=1).theta - [1, 2])) < 1e-6
 
 
-@check("counterexample", "f = sqrt(1 + w^2) from w = 2; the class", proves=("C004-106",))
+@check("counterexample, run", "f = sqrt(1 + w^2) from w = 2; the class", proves=("C004-106",))
 def a_fixed_radius_fails():
     """The Newton step on sqrt(1 + w^2) from 2 is -10 and f rises: with a radius of 16 that stays the same trial is rejected for ever; with a radius that follows the ratio the minimum is reached."""
     w = sp.Symbol("w", real=True)

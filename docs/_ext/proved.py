@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from gradflow.description import escaped
 from gradflow.proofs.ledger import VERDICTS
-from gradflow.proofs.page import ledger_text, verdict_span
+from gradflow.proofs.page import ledger_text, remark, verdict_span
 from gradflow.proofs.verify import OBLIGATIONS, decisions, default_folder, load, notebook_of
 from gradflow.schemes import REGISTRY
 
@@ -105,7 +105,7 @@ class Claims(Markdown):
             raise self.error("no claim fits")
         for one in chosen:
             claim = one.claim
-            told = f" {ledger_text(claim.corrected, inside=True)}" if claim.corrected else ""
+            told = f" {ledger_text(text, inside=True)}" if (text := remark(one)) else ""
             yield f"* *{ledger_text(claim.statement, inside=True)}.* {verdict_span(one.verdict)}{told} ([{claim.id}](#claim-{claim.id.lower()}))"
 
 

@@ -14,7 +14,7 @@ METHODS = {
     "identity": "an identity, or a limit or derivative of one, decided exactly",
     "squares": "an inequality, as an explicit sum of squares or of nonnegative terms",
     "decision procedure": "an inequality or an implication, decided by z3 over the real numbers",
-    "counterexample": "a false claim, by exact numbers",
+    "counterexample": "an instance in exact numbers, which refutes a claim or shows that two things differ",
     "argument": "a written argument, and the exact lemma that it rests on",
     "arithmetic": "numbers that follow from the definitions, computed exactly",
     "run": "the production code, run in floating point",
@@ -32,7 +32,7 @@ class Check:
     function: Callable[[], None]
     """Returns if the statement holds, raises if not."""
     method: str
-    """A key of `METHODS`."""
+    """A key of `METHODS`, or several joined by commas."""
     scope: str
     """What the statement is shown for."""
     proves: tuple[str, ...] = ()
@@ -81,7 +81,8 @@ def check(
     Parameters
     ----------
     method : str
-        A key of `METHODS`.
+        A key of `METHODS`, or several joined by commas: "argument, run". A check that compares numbers within a
+        tolerance, draws at random or runs a solver has "run" among them.
     scope : str
         What the statement is shown for: "every dimension and inner product", "sizes 1 to 3", "one generic coordinate",
         ...
@@ -104,7 +105,7 @@ def check(
         If the method is unknown, `proves` or `refutes` is no collection of ids, a condition is empty, an id is proved
         with and without a condition, or the function has no docstring, whose first line is the statement.
     """
-    if method not in METHODS:
+    if not set(method.split(", ")) <= METHODS.keys():
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     proves, refutes = _ids(proves, "proves"), _ids(refutes, "refutes")
     conditions = tuple((given or {}).items())

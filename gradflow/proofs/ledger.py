@@ -105,7 +105,8 @@ def decide(claims: list[Claim], checks: Mapping[str, Mapping[str, Check]]) -> li
 
     A check that proves a claim makes it true; under a condition, true under conditions; a check that refutes it makes
     it false. One check that proves and refutes a claim shows two readings of it: the claim is ambiguous. A claim that
-    no check names is unchecked.
+    no check names is unchecked. Several checks have to agree, but for one: a refutation of a claim that holds under a
+    condition shows that the condition is needed.
 
     Parameters
     ----------
@@ -126,14 +127,13 @@ def decide(claims: list[Claim], checks: Mapping[str, Mapping[str, Check]]) -> li
 def _decision(claim: Claim, own: list[tuple[str, Check]], checks: list[tuple[str, Check]]) -> Decision:
     """Return what became of a claim from the checks that name it and those that decide it."""
     name = claim.same_as or claim.id
-    verdicts = list(dict.fromkeys(_verdict(name, one) for _, one in checks))
+    shown = {verdict: f"{topic}.{one.name}" for topic, one in checks for verdict in [_verdict(name, one)]}
     conditions = tuple(dict(one.given)[name] for _, one in checks if name in dict(one.given))
-    verdict, fault = verdicts[0] if verdicts else "unchecked", ""
+    verdict, fault = next((word for word in VERDICTS if word in shown), "unchecked"), ""
     if own and claim.same_as:
         fault = f"{claim.same_as} decides it, and {own[0][1].name} names it as well"
-    elif len(verdicts) > 1:
-        shown = ", ".join(f"{topic}.{one.name}: {_verdict(name, one)}" for topic, one in checks)
-        fault = f"its checks contradict each other ({shown})"
+    elif len(shown) > 1 and set(shown) != {"true under conditions", "false"}:
+        fault = f"its checks contradict each other ({', '.join(f'{where}: {word}' for word, where in shown.items())})"
     elif not checks and not claim.reason:
         fault = "no check names it, and it does not say why"
     elif checks and claim.reason:

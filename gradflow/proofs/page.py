@@ -9,7 +9,7 @@ from ..description import escaped
 from .checks import METHODS
 from .ledger import VERDICTS, Decision
 
-__all__ = ["claim_text", "claims_page", "ledger_text", "verdict_span"]
+__all__ = ["claim_text", "claims_page", "ledger_text", "remark", "verdict_span"]
 
 
 def ledger_text(text: str, *, inside: bool = False) -> str:
@@ -28,6 +28,20 @@ def ledger_text(text: str, *, inside: bool = False) -> str:
 def verdict_span(verdict: str) -> str:
     """Return a verdict as a MyST span with classes, by which a page colours and filters."""
     return f"[{verdict}]{{.verdict .verdict-{verdict.replace(' ', '-')}}}"
+
+
+def remark(decision: Decision) -> str:
+    """Return what a verdict comes with: the same claim elsewhere, its condition, the correction or the reason.
+
+    Parameters
+    ----------
+    decision : Decision
+        A claim and what became of it.
+    """
+    claim = decision.claim
+    same = f"The same as {claim.same_as}." if claim.same_as else ""
+    given = f"Given {'; '.join(dict.fromkeys(decision.conditions))}." if decision.conditions else ""
+    return " ".join(text for text in (same, given, claim.corrected or claim.reason) if text)
 
 
 def claim_text(decision: Decision, *, page: bool = False) -> Iterator[str]:
@@ -58,10 +72,8 @@ def claim_text(decision: Decision, *, page: bool = False) -> Iterator[str]:
         yield "$$"
         yield ""
     verdict = verdict_span(decision.verdict) if page else decision.verdict
-    given = f"Given {'; '.join(dict.fromkeys(decision.conditions))}." if decision.conditions else ""
-    same = f"The same as {claim.same_as}." if claim.same_as else ""
-    reason = " ".join(text for text in (same, given, claim.corrected or claim.reason) if text)
-    yield f"**Verdict: {verdict}.** {ledger_text(reason, inside=True) if page else reason}".rstrip()
+    told = ledger_text(remark(decision), inside=True) if page else remark(decision)
+    yield f"**Verdict: {verdict}.** {told}".rstrip()
     for topic, one in decision.checks:
         file = f"derivations/{topic}.nb.py"
         where = f"[{file}](/{file})" if page else f"`{file}`"

@@ -126,7 +126,7 @@ class Line:
     statement: str
     """What is claimed or proved."""
     verdict: str
-    """One of the ledger's; "true" for what is no claim."""
+    """One of the ledger's; "holds" for what is no claim."""
     method: str
     """How it is settled."""
     seconds: float
@@ -213,7 +213,7 @@ def verify(folder: Path, chosen: list[str], jobs: int) -> Iterator[Line]:
         for check in checks[topic].values():
             if unknown := [n for n in (*check.proves, *check.refutes, *dict(check.given)) if n not in known_ids]:
                 failure = f"the ledger has no row {', '.join(unknown)}"
-                yield Line(f"{topic}.{check.name}", check.statement, "true", check.method, 0.0, failure)
+                yield Line(f"{topic}.{check.name}", check.statement, "holds", check.method, 0.0, failure)
 
 
 def lines(
@@ -236,10 +236,10 @@ def lines(
                 wanted.pop(name, None)
                 if name in outcomes:
                     o = outcomes[name]
-                    yield Line(f"{scheme.__name__}.{name}", o.statement, "true", o.method, o.seconds, o.failure)
+                    yield Line(f"{scheme.__name__}.{name}", o.statement, "holds", o.method, o.seconds, o.failure)
                 else:
                     yield Line(
-                        f"{scheme.__name__}.{name}", "", "true", "-", 0.0, absent or f"{topic}.nb.py has no {name}"
+                        f"{scheme.__name__}.{name}", "", "holds", "-", 0.0, absent or f"{topic}.nb.py has no {name}"
                     )
     for one in ledger:
         own = [(t, check.name) for t, check in one.checks if t in chosen]
@@ -252,7 +252,7 @@ def lines(
         yield Line(one.claim.id, statement, one.verdict, method, seconds, failure)
     for name in wanted:
         o = outcomes[name]
-        yield Line(f"{topic}.{name}".rstrip("."), o.statement, "true", o.method, o.seconds, o.failure)
+        yield Line(f"{topic}.{name}".rstrip("."), o.statement, "holds", o.method, o.seconds, o.failure)
 
 
 def report(line: Line) -> str:

@@ -417,6 +417,8 @@ def a_batch_is_its_share():
             assert vanishes(part.gather(q) - of_part)
             kept = part.scatter(kept, of_part)
         assert vanishes(kept - q)
+        assert whole.gather(q) is q
+        assert whole.scatter(kept, q) is q
 
 
 @check("identity", "4 samples of 2 classes, by ones and as a whole")

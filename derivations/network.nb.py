@@ -96,6 +96,11 @@ def partials(e, theta):
     return np.array([sp.diff(e, x) for x in theta], dtype=object)
 
 
+def jacobian_of(entries, theta):
+    """Return the matrix of partial derivatives of a vector."""
+    return np.array([partials(e, theta) for e in entries], dtype=object)
+
+
 def shift(number):
     """Return Shift of a symbol, which its constructor would refuse."""
     instance = object.__new__(Shift)
@@ -220,7 +225,7 @@ def inner_product_of_a_mass():
 # %%
 def adjoint_and_gram(at, q, theta, v, inner, M):
     """Assert that `at` is the linearisation of q at theta in an inner product with the diagonal M."""
-    J = np.array([partials(e, theta) for e in q(theta)], dtype=object)
+    J = jacobian_of(q(theta), theta)
     u = symbols("u", len(J))
     assert vanishes(at.residual - q(theta))
     assert vanishes(at.jacobian() - J)
@@ -261,6 +266,37 @@ def linearization_of_the_outputs():
         assert vanishes(E - F, g - at.vjp(delta.reshape(-1)))
         rows = [layer.inputs.T @ layer.sensitivities[:, 0, :] for layer in at.layers(delta[:, None, :])]
         assert vanishes(mu * g - np.concatenate([part.reshape(-1) for part in rows]))
+
+
+@check(
+    "identity",
+    "D = m = N = k = 1, every weight and datum; seven triples of mass, scale and c, powers of 2",
+)
+def factors_that_are_one():
+    """Gradient, `hvp`, adjoint, Gram matrix and inner product have the factors (1) also where some of them are 1, or two of them cancel."""
+    half, one, two = 0.5, 1.0, 2.0
+    for M, scale, of_q in (
+        (one, one, one),
+        (half, one, one),
+        (half, half, one),
+        (two, half, one),
+        (4.0, two, one),
+        (one, half, two),
+        (half, two, half),
+    ):
+        y = array("y", 1, 1)
+        problem, theta, v = regression(1, 1, 1, 1, mass=M, _scale=scale, _loss=ScaledResidual(y, of_q))
+        W, a = problem.net.unpack(theta)
+        f = scale * (ANY.value(problem._X @ W) @ a)
+        q = of_q * (f - y).reshape(-1)
+        J, F = jacobian_of(q, theta), q @ q / 2
+        at, u = problem.linearize(theta), symbols("u", 1)
+        assert vanishes(problem.inner(theta, v) - M * (theta @ v))
+        assert vanishes(at.residual - q, at.jvp(v) - J @ v, at.jacobian() - J)
+        assert vanishes(M * at.vjp(u) - J.T @ u, M * at.gram() - J @ J.T)
+        E, g = problem.nonlinear_energy_and_gradient(theta)
+        assert vanishes(E - F, problem.nonlinear_energy(theta) - F, M * g - J.T @ q)
+        assert vanishes(M * problem.nonlinear_hvp(theta, v) - jacobian_of(partials(F, theta), theta) @ v)
 
 
 # %% [markdown]
@@ -381,6 +417,8 @@ def a_batch_is_its_share():
             assert vanishes(part.gather(q) - of_part)
             kept = part.scatter(kept, of_part)
         assert vanishes(kept - q)
+        assert whole.gather(q) is q
+        assert whole.scatter(kept, q) is q
 
 
 @check("identity", "4 samples of 2 classes, by ones and as a whole")
@@ -410,7 +448,7 @@ def follows_from(loss, f, v, reading):
         E, same, slope, H_v = branch.value
         assert vanishes(E - same)
         assert vanishes(slope - partials(E, np.ravel(f)).reshape(f.shape))
-        H = np.array([partials(e, np.ravel(f)) for e in np.ravel(slope)], dtype=object)
+        H = jacobian_of(np.ravel(slope), np.ravel(f))
         assert vanishes(np.ravel(H_v) - H @ np.ravel(v))
         reading(E)
 
@@ -668,7 +706,7 @@ def gauss_newton_in_the_inner_product():
     """G = J^* J + L: `apply`, `matrix` = M G, `diagonal`, `blocks`, `root` (R^T R = M G, R^T r = M g), `gram`, `from_rows`, gradient and energy."""
     for problem, theta, v, M, L in models():
         model, P = GaussNewton().at(problem, theta), len(theta)
-        J = np.array([partials(e, theta) for e in model.residual], dtype=object)
+        J = jacobian_of(model.residual, theta)
         B = J.T @ J + np.diag(M * L + 0 * theta)
         E, g = problem.energy_and_gradient(theta)
         assert vanishes(model.energy - E, model.gradient - g)
@@ -693,7 +731,7 @@ def matrix_of_the_hessian():
     for D, m, N, k in ((1, 1, 1, 1), (1, 1, 2, 2)):
         problem, theta, _ = regression(D, m, N, k, linear=shift(decay), _loss=AnyLoss(range(N), k))
         model = Hessian().at(problem, theta)
-        second = np.array([partials(e, theta) for e in partials(problem.energy(theta), theta)], dtype=object)
+        second = jacobian_of(partials(problem.energy(theta), theta), theta)
         assert vanishes(model.matrix() - second, mu * model.diagonal() - np.diag(second))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from gradflow import symbolic
 from gradflow.energies.linear import Shift
 from gradflow.schemes.adaptive_ieq import adaptive_ieq_update
 from gradflow.schemes.elementwise_sav import elementwise_sav_update
@@ -169,6 +170,25 @@ def test_branches_cover_both_answers_and_ask_each_question_once():
     assert found == {(a > 0, a > b): 1, (a > 0, a <= b): 2, (a <= 0, a > b): 1, (a <= 0, a <= b): 3}
     (first, second) = branches(lambda: (where(a > b, 1, 2), where(a <= b, 1, 2)))
     assert (first.value, second.value) == ((1, 2), (2, 1))
+
+
+def test_names_for_object_arrays():
+    a, b = sp.symbols("a b", positive=True)
+    z = np.array([[a, -b], [sp.Integer(2), sp.Integer(-3)]], dtype=object)
+    assert symbolic.maximum(z, 0.0).tolist() == [[a, 0], [2, 0]]
+    assert symbolic.minimum(z, -z).tolist() == [[-a, -b], [-2, -3]]
+    assert symbolic.max(z, axis=1, keepdims=True).tolist() == [[a], [2]]
+    assert symbolic.max(z[1]) == 2
+    assert symbolic.max(np.array([a, sp.nan], dtype=object)) is sp.nan
+    (first, second) = branches(lambda: symbolic.max(np.array([a, b], dtype=object)))
+    assert (first.value, second.value) == (a, b)
+    ones = symbolic.astype(np.array([True, False]), z.dtype)
+    assert (ones * a).tolist() == [a, 0]
+    assert symbolic.astype(np.array([2, 3]), np.float64).dtype == float
+    chosen = symbolic.where(np.array([True, False]), np.array([1, 1]), np.array([0, 0]))
+    assert chosen.dtype == object
+    assert symbolic.take(z, chosen, axis=0)[:, 0].tolist() == [2, a]
+    assert is_zero(symbolic.tanh(z)[0, 0] - (sp.exp(a) - sp.exp(-a)) / (sp.exp(a) + sp.exp(-a)))
 
 
 def test_abstract_vectors_keep_adjoints_and_solves():

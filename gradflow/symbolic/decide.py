@@ -16,18 +16,8 @@ import sympy as sp
 
 from .enclosures import NoValue, contains_zero, precision, sample, value
 from .radicals import Unknown, vanishes
+from .realization import is_entry, realize
 from .vectors import Vector
-
-try:
-    from .realization import is_entry, realize
-except ImportError:
-    from .vectors import _ENTRIES
-
-    def is_entry(symbol: sp.Symbol) -> bool:
-        return symbol in _ENTRIES.values()
-
-    def realize(symbols, vectors, values, rng):
-        return None
 
 __all__ = ["Undecided", "is_small", "is_zero"]
 

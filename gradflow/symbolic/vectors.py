@@ -23,12 +23,11 @@ from typing import Any, TypeAlias
 
 import sympy as sp
 
-__all__ = ["Map", "SelfAdjoint", "Space", "Vector", "entry_atoms"]
+__all__ = ["Map", "SelfAdjoint", "Space", "Vector"]
 
 
 _SERIALS = count()
 _ENTRIES: dict[tuple[tuple[int, int], tuple[int, ...], str], Any] = {}
-_ATOMS: dict[Any, tuple[Any, Any, Any]] = {}
 
 
 class Map:
@@ -283,14 +282,7 @@ class Space:
         signs = {"real": True, "nonnegative": True} if _is_square(key) else {"real": True}
         label = f"({key[0]}, {''.join(m.name + ' ' for m in key[1])}{key[2]})"
         # two spaces, or two maps, may have one name
-        symbol = _ENTRIES.setdefault((ends, tuple(m.serial for m in key[1]), label), sp.Dummy(label, **signs))
-        _ATOMS[symbol] = (key[1][0].target if key[1] else self, ((), key[0]), (key[1], key[2]))
-        return symbol
-
-
-def entry_atoms(symbol: sp.Symbol) -> tuple[Space, Atom, Atom] | None:
-    """Return the space and the two atoms whose inner product a symbol stands for; None for other symbols."""
-    return _ATOMS.get(symbol)
+        return _ENTRIES.setdefault((ends, tuple(m.serial for m in key[1]), label), sp.Dummy(label, **signs))
 
 
 def _is_square(key: tuple[str, tuple[Map, ...], str]) -> bool:

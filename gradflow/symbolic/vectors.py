@@ -19,15 +19,36 @@ sums of squares.
 from __future__ import annotations
 
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import sympy as sp
 
-__all__ = ["Map", "SelfAdjoint", "Space", "Vector"]
+__all__ = ["Entry", "Map", "SelfAdjoint", "Space", "Vector", "entry_of"]
 
 
 _SERIALS = count()
-_ENTRIES: dict[tuple[tuple[int, int], tuple[int, ...], str], Any] = {}
+_ENTRIES: dict[tuple[tuple[int, int], tuple[int, ...], str, str], Any] = {}
+_MEANINGS: dict[sp.Symbol, Entry] = {}
+
+
+class Entry(NamedTuple):
+    """What the symbol of an inner product (u, X Y ... v) stands for."""
+
+    left: str
+    """The name of u."""
+    left_space: Space
+    """The space of u, in which the inner product is taken."""
+    word: tuple[Map, ...]
+    """The maps X, Y, ..., in the order in which they are written."""
+    right: str
+    """The name of v."""
+    right_space: Space
+    """The space of v."""
+
+
+def entry_of(symbol: sp.Symbol) -> Entry | None:
+    """Return what a symbol stands for if it is that of an inner product of abstract vectors, else None."""
+    return _MEANINGS.get(symbol)
 
 
 class Map:
@@ -46,6 +67,9 @@ class Map:
         self.serial = next(_SERIALS)
         self.positive = False
         self.adjoint: Map = self
+        for a, b in ((source, target), (target, source)):
+            if a is not b and b not in a.neighbours:
+                a.neighbours.append(b)
 
     @classmethod
     def between(cls, name: str, source: Space, target: Space) -> Map:
@@ -147,7 +171,8 @@ class Space:
         self.serial = next(_SERIALS)
         self.dimension = sp.Symbol(name, positive=True, integer=True)
         self.relations: dict[Atom, Vector] = {}
-        self.spaces_of: dict[str, Space] = {}
+        self.neighbours: list[Space] = []
+        """Spaces between which and this one there are maps."""
         self._solutions: dict[Any, Vector] = {}
 
     @property
@@ -278,11 +303,15 @@ class Space:
                 whole = Vector(target, rewritten)
                 return sp.Add(*(c * target._entry(((), other), atom) for atom, c in whole.terms.items()))
         key = min((u, word, v), (v, back, u), key=lambda k: (k[0], [m.name for m in k[1]], k[2]))
-        ends = (key[1][0].target.serial, key[1][-1].source.serial) if key[1] else (self.serial, self.serial)
-        signs = {"real": True, "nonnegative": True} if _is_square(key) else {"real": True}
-        label = f"({key[0]}, {''.join(m.name + ' ' for m in key[1])}{key[2]})"
+        a, word, b = key
+        first, last = (word[0].target, word[-1].source) if word else (self, self)
         # two spaces, or two maps, may have one name
-        return _ENTRIES.setdefault((ends, tuple(m.serial for m in key[1]), label), sp.Dummy(label, **signs))
+        known = ((first.serial, last.serial), tuple(m.serial for m in word), a, b)
+        if known not in _ENTRIES:
+            signs = {"real": True, "nonnegative": True} if _is_square(key) else {"real": True}
+            symbol = sp.Dummy(f"({a}, {''.join(m.name + ' ' for m in word)}{b})", **signs)
+            _ENTRIES[known], _MEANINGS[symbol] = symbol, Entry(a, first, word, b, last)
+        return _ENTRIES[known]
 
 
 def _is_square(key: tuple[str, tuple[Map, ...], str]) -> bool:

@@ -15,9 +15,9 @@ import numpy as np
 import sympy as sp
 
 from .enclosures import NoValue, contains_zero, precision, sample, value
-from .radicals import Unknown, vanishes
+from .radicals import Unknown, is_plain, vanishes
 from .realization import is_entry, realize
-from .vectors import Vector
+from .vectors import Vector, entry_of
 
 __all__ = ["Undecided", "is_small", "is_zero"]
 
@@ -137,6 +137,9 @@ def _all_of(decide: Any, expression: Any, fixed: Mapping[sp.Symbol, sp.Expr]) ->
         if s.is_infinite or s.is_finite is False:
             raise Undecided(f"{s} is no finite number")
     e = e.xreplace({x: sp.Rational(x) for x in e.atoms(sp.Float)})  # a Python float is the number that it stores
+    e = sp.sympify(e.xreplace({s: sp.Integer(0) for s in e.free_symbols if s.is_zero}))
+    if e.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
+        raise Undecided(f"a denominator vanishes identically: {expression}")
     return bool(decide(e, fixed))
 
 
@@ -213,7 +216,7 @@ def _vector_is_zero(v: Vector, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
 
 def _words_vanish(e: sp.Expr, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
     """Decide in the free algebra: words in noncommuting symbols and their inverses are linearly independent."""
-    words: dict[tuple[Any, ...], Any] = {}
+    words: dict[tuple[Any, ...], list[Any]] = {}
     for term in sp.Add.make_args(sp.expand(e)):
         scalars, word = term.args_cnc() if term.is_Mul else ([], [term]) if not term.is_commutative else ([term], [])
         for x in word:
@@ -221,8 +224,23 @@ def _words_vanish(e: sp.Expr, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
             if not (base.is_Symbol and exponent.is_Integer):
                 where = "in a quotient" if exponent.is_negative else f"in {x}"
                 raise Undecided(f"noncommuting symbols {where}: {e}")
-        words[tuple(word)] = words.get(tuple(word), sp.Integer(0)) + sp.Mul(*scalars)
-    return _all_of(_is_zero, list(words.values()), fixed)
+        words.setdefault(tuple(word), []).append(sp.Mul(*scalars))
+    everything = sp.Tuple(*(c for factors in words.values() for c in factors))
+    defined = False
+    letters = sorted((s for s in e.free_symbols if not s.is_commutative), key=str)
+    scalar = {s: sp.Rational(k + 2, 3) for k, s in enumerate(letters)}  # numbers are elements of an algebra as well
+    commuting = sp.Tuple(*(s for s in e.free_symbols if s.is_commutative))
+    for at in _points(commuting, fixed):  # all has to be defined at one point
+        if _value(e, {**at, **scalar}, QUICK) is None or any(_value(c, at, QUICK) is None for c in everything):
+            continue
+        defined = True
+        for factors in words.values():
+            found = _value(sp.Add(*factors), at, QUICK)
+            if found is not None and not contains_zero(found):
+                return False
+    if defined and all(_is_zero(sp.Add(*factors), fixed) for factors in words.values()):
+        return True
+    raise Undecided(_undefined(sp.Add(*everything)) if not defined else f"neither zero nor not: {e}")
 
 
 def _first(points: Iterator[Any], n: int) -> Iterator[Any]:
@@ -283,12 +301,11 @@ def _always_defined(e: sp.Expr) -> bool:
 
 def _undefined(e: sp.Expr) -> str:
     """Say why no point was found at which the expression is defined."""
-    for f in sorted(e.atoms(sp.Function, sp.Derivative), key=str):
-        try:
-            value(f, {s: sp.Rational(1, 3) for s in f.free_symbols})
-        except NoValue as error:
-            if "function" in str(error):
-                return str(error)
+    try:
+        value(e, next(_points(e, {}), {}))
+    except NoValue as error:
+        if "function" in str(error):
+            return str(error)
     for p in sorted(e.atoms(sp.Pow), key=str):
         if not p.exp.is_nonnegative:
             try:
@@ -314,8 +331,8 @@ def _proved_by_cases(e: sp.Expr, depth: int) -> bool:
         return not e.is_Rational or bool(e == 0)  # what has no value need not vanish
     kinked = e.atoms(*KINKED)
     if not kinked:
-        return vanishes(_interior(e))
-    if not any(isinstance(x, (sp.sign, sp.Piecewise)) for x in kinked) and vanishes(e):
+        return _vanishes(e)
+    if not any(isinstance(x, (sp.sign, sp.Piecewise)) for x in kinked) and _vanishes(e):
         return True
     symbols = [s for s in set().union(*(x.free_symbols for x in kinked)) if s.is_real and _sign_is_open(s)]
     if symbols and depth:
@@ -327,7 +344,7 @@ def _proved_by_cases(e: sp.Expr, depth: int) -> bool:
     pieces = sorted(e.atoms(sp.Piecewise), key=lambda x: x.count_ops())
     if pieces:
         return depth > 0 and all(_proved_by_cases(e.xreplace({pieces[0]: x}), depth - 1) for x, _ in pieces[0].args)
-    return vanishes(e)
+    return _vanishes(e)
 
 
 def _sign_is_open(s: sp.Symbol) -> bool:
@@ -335,62 +352,112 @@ def _sign_is_open(s: sp.Symbol) -> bool:
 
 
 def _interior(e: sp.Expr) -> sp.Expr:
-    """Return e with positive symbols for the nonnegative ones: where e is defined, it is continuous."""
-    if not all(isinstance(f, SMOOTH) for f in e.atoms(sp.Function)) or any(
-        not p.exp.is_Rational and not p.base.is_positive for p in e.atoms(sp.Pow)
-    ):
-        return e
-    signs = {s: sp.Dummy(positive=True) for s in e.free_symbols if s.is_nonnegative and _sign_is_open(s)}
-    signs |= {s: sp.Dummy(negative=True) for s in e.free_symbols if s.is_nonpositive and _sign_is_open(s)}
-    return sp.sympify(e.xreplace(signs)) if signs else e
+    """Return e with symbols of which the sign alone is assumed, positive for nonnegative ones: e is continuous."""
+    continuous = all(isinstance(f, SMOOTH) for f in e.atoms(sp.Function)) and all(
+        p.exp.is_Rational or p.base.is_positive for p in e.atoms(sp.Pow)
+    )
+    plain = {}
+    for s in e.free_symbols:
+        if s.is_real and not is_plain(s):
+            if s.is_positive or (continuous and s.is_nonnegative):
+                plain[s] = sp.Dummy(positive=True)
+            elif s.is_negative or (continuous and s.is_nonpositive):
+                plain[s] = sp.Dummy(negative=True)
+            elif s.is_nonnegative is None and s.is_nonpositive is None:
+                plain[s] = sp.Dummy(real=True)
+    return sp.sympify(e.xreplace(plain)) if plain else e
 
 
+def _vanishes(e: sp.Expr) -> bool:
+    if vanishes(e):
+        return True
+    weaker = _interior(e)
+    return weaker != e and (weaker == 0 or vanishes(weaker))
+
+
+ENTIRE = (sp.exp, sp.sin, sp.cos, sp.sinh, sp.cosh)
+LARGEST_VALUATION = 12
 SMOOTH = (sp.exp, sp.sin, sp.cos, sp.sinh, sp.cosh, sp.tanh, sp.log)
 
 
 def _is_small(e: Any, dt: sp.Symbol, order: int) -> bool:
     """Decide from the derivatives at dt = 0, the lowest one first."""
-    vector = isinstance(e, Vector)
-    for c in e.terms.values() if vector else [e]:
-        _check_smooth(sp.sympify(c), dt)
     _check_relations(e, dt)
-    for k in range(order):
-
-        def derivative(c: sp.Expr, k: int = k) -> sp.Expr:
-            return sp.diff(c, dt, k).subs(dt, 0)
-
-        if vector:
-            terms = {atom: derivative(sp.sympify(c)) for atom, c in e.terms.items()}
+    if isinstance(e, Vector):
+        e = e.space.combine(e.terms)
+        for c in e.terms.values():
+            if _singular(sp.sympify(c), dt):
+                raise Undecided(f"a derivative with respect to {dt} is not finite at 0: {c}")
+        for k in range(order):
+            terms = {atom: sp.diff(sp.sympify(c), dt, k).subs(dt, 0) for atom, c in e.terms.items()}
             if not _vector_is_zero(Vector(e.space, terms), {dt: sp.Integer(0)}):
                 return False
-        elif not _is_zero(derivative(e), {dt: sp.Integer(0)}):
-            return False
-    return True
-
-
-def _check_smooth(e: sp.Expr, dt: sp.Symbol) -> None:
-    """Refuse what is not known to be an analytic function of dt at 0 for all other values."""
-    for x in e.atoms(sp.Pow, sp.Function, sp.Derivative):
-        if not x.has(dt):
-            continue
-        if isinstance(x, sp.Pow):
-            if x.exp.is_Integer and x.exp.is_nonnegative:
-                continue
-            inner = x.base
-        elif isinstance(x, SMOOTH):
-            inner = x.args[0] if isinstance(x, sp.log) else sp.Integer(1)
+        return True
+    if _singular(e, dt):  # as a quotient of smooth functions
+        e, bottom = sp.fraction(sp.together(e))
+        if bottom == 1 or _singular(e, dt) or _singular(bottom, dt):
+            raise Undecided(f"a derivative with respect to {dt} is not finite at 0: {e}")
+        for _ in range(LARGEST_VALUATION):
+            leading = bottom.subs(dt, 0)
+            if not (leading == 0 or _proved(leading)):
+                break
+            bottom, order = sp.diff(bottom, dt), order + 1
         else:
+            raise Undecided(f"a denominator vanishes identically, or to a high order in {dt}: {e}")
+        if not _never_zero(leading):
+            raise Undecided(f"a denominator may vanish at {dt} = 0 to another order: {leading}")
+    return all(_is_zero(sp.diff(e, dt, k).subs(dt, 0), {dt: sp.Integer(0)}) for k in range(order))
+
+
+def _never_zero(e: sp.Expr) -> bool:
+    return bool(e.is_nonzero or sp.factor_terms(e).is_nonzero or (e.is_number and not contains_zero(value(e, {}))))
+
+
+def _singular(e: sp.Expr, dt: sp.Symbol) -> bool:
+    """Return True if a denominator vanishes at dt = 0; raise if e is not known to be a quotient of analytic functions."""
+    singular = False
+    for x in e.atoms(sp.Pow, sp.Function, sp.Max, sp.Min, sp.Derivative):
+        if not x.has(dt) or isinstance(x, ENTIRE) or (isinstance(x, sp.Pow) and x.exp.is_Integer and x.exp > 0):
+            continue
+        inner = x.args[0]
+        if isinstance(x, sp.tanh) and inner.is_real:
+            continue
+        if not isinstance(x, (sp.Pow, sp.log)):
             raise Undecided(f"{type(x).__name__} is not known to be smooth in {dt}: {e}")
         at_zero = inner.subs(dt, 0)
-        if at_zero.has(sp.nan, sp.zoo, sp.oo, -sp.oo) or at_zero == 0:
-            raise Undecided(f"a derivative with respect to {dt} is not finite at 0: {e}")
-        if at_zero.is_nonzero or (isinstance(x, sp.Pow) and x.exp.is_Integer):
-            if not at_zero.is_nonzero and _proved(at_zero):
-                raise Undecided(f"a derivative with respect to {dt} is not finite at 0: {e}")
+        if at_zero.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
+            singular = True
             continue
-        if not sp.factor_terms(at_zero).is_nonzero:
-            raise Undecided(f"{inner} may vanish at {dt} = 0, where the root or logarithm is not smooth: {e}")
+        if isinstance(x, sp.Pow) and x.exp.is_Integer:
+            singular = singular or not _never_zero(at_zero)
+            continue
+        nonzero = at_zero.is_positive or sp.factor_terms(at_zero).is_positive
+        if not (nonzero or (at_zero.is_negative and inner.is_real)):
+            raise Undecided(
+                f"a derivative with respect to {dt} is not finite at 0, or may not be, where {inner} vanishes or is no positive"
+                f" number: {e}"
+            )
+    return singular
 
 
 def _check_relations(e: Any, dt: sp.Symbol) -> None:
-    pass
+    """Refuse vectors that are not known to be smooth in dt at 0.
+
+    A relation with dt determines a vector u. Where u alone, with a factor that is not zero, is left of its terms in u
+    as dt = 0, and all its coefficients are polynomials in dt, u is smooth in dt by Cramer's rule: g = u + dt L u.
+    """
+    found = [entry_of(s) for s in e.free_symbols]
+    spaces = [space for entry in found if entry for space in (entry.left_space, entry.right_space)]
+    spaces += [e.space] if isinstance(e, Vector) else []
+    for space in spaces:  # the list grows
+        spaces += [other for other in space.neighbours if other not in spaces]
+    for space in dict.fromkeys(spaces):
+        for (_, name), v in space.relations.items():
+            if dt not in v.free_symbols:
+                continue
+            at_zero = {atom: sp.sympify(c).subs(dt, 0) for atom, c in v.terms.items() if sp.sympify(c).is_polynomial(dt)}
+            if len(at_zero) < len(v.terms) or not any(
+                not word and base != name and c.is_nonzero and all(at_zero[x] == 0 for x in at_zero if x[1] == base and x[0])
+                for (word, base), c in at_zero.items()
+            ):
+                raise Undecided(f"{dt} is in a relation of {name} that may make a vector grow as {dt} tends to 0: {v}")

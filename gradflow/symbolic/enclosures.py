@@ -63,12 +63,14 @@ def sample(symbol: sp.Symbol, attempt: int, rng: random.Random) -> sp.Expr | Non
         Where the number is taken from.
     """
     size, whole = sp.Rational(rng.randint(1, 97), rng.randint(2, 89)), sp.Integer(rng.randint(2, 9))
-    sign = rng.choice((1, -1)) if attempt % 2 else 1
+    if attempt % 8 == 5:
+        size, whole = size * 10**6, whole * rng.randint(10, 1000)
+    sign = 1 if attempt % 2 == 0 else -1 if attempt % 8 in (1, 3) else rng.choice((1, -1))
     other = sp.Rational(rng.randint(1, 97), rng.randint(2, 89))
     real = [sign * size, -sign * size, sign * whole, -sign * whole, whole + 1]
     if attempt % 8 == 7:
         real = [*rng.sample([sp.Integer(0), sp.Integer(1), sp.Integer(-1), sp.Rational(1, 2)], 4), *real]
-    numbers = [size * sign + other * rng.choice((1, -1)) * sp.I] if attempt % 4 == 3 else []
+    numbers = [size * sign + other * (1 if attempt % 8 == 3 else rng.choice((1, -1))) * sp.I] if attempt % 4 == 3 else []
     for number in (*numbers, *real, sign * size * sp.I, sp.Integer(0)):
         if admissible(symbol, number):
             return number
@@ -338,6 +340,45 @@ def _atan(x: Any) -> Any:
     return Box(_arctan(x.re), None)
 
 
+def _minus(x: Any) -> Any:
+    return _product(EXACT(-1), x)
+
+
+def _times_i(x: Any) -> Any:
+    return _product(Box(IV.mpf(0), IV.mpf(1)), x)
+
+
+def _root_of(x: Any) -> Any:
+    return _power(x, sp.Rational(1, 2), {}, {})
+
+
+def _asin(x: Any) -> Any:
+    """Return -i log(i x + sqrt(1 - x^2))."""
+    return _minus(_times_i(_log(_sum(_times_i(x), _root_of(_sum(EXACT(1), _minus(_product(x, x))))))))
+
+
+def _acos(x: Any) -> Any:
+    return _sum(Box(_pi() / 2, None), _minus(_asin(x)))
+
+
+def _asinh(x: Any) -> Any:
+    return _log(_sum(x, _root_of(_sum(_product(x, x), EXACT(1)))))
+
+
+def _acosh(x: Any) -> Any:
+    return _log(_sum(x, _product(_root_of(_sum(x, EXACT(1))), _root_of(_sum(x, EXACT(-1))))))
+
+
+def _atanh(x: Any) -> Any:
+    return _product(EXACT(1, 2), _sum(_log(_sum(EXACT(1), x)), _minus(_log(_sum(EXACT(1), _minus(x))))))
+
+
+def _floor(x: Any) -> Any:
+    if isinstance(x, Box):
+        raise NoValue("the integer part of a number that is not rational")
+    return EXACT(x.numerator // x.denominator)
+
+
 def _abs(x: Any) -> Any:
     if not isinstance(x, Box):
         return abs(x)
@@ -400,6 +441,13 @@ FUNCTIONS: dict[Any, Any] = {
     sp.sech: lambda x: _reciprocal(_cosh(x)),
     sp.csch: lambda x: _reciprocal(_sinh(x)),
     sp.atan: _atan,
+    sp.asin: _asin,
+    sp.acos: _acos,
+    sp.asinh: _asinh,
+    sp.acosh: _acosh,
+    sp.atanh: _atanh,
+    sp.floor: _floor,
+    sp.ceiling: lambda x: _minus(_floor(_minus(x))),
     sp.Abs: _abs,
     sp.sign: _sign,
     sp.Max: _extremum(1),

@@ -23,7 +23,7 @@ import sympy as sp
 
 from .enclosures import NoValue, contains_zero, precision, sample, value
 
-__all__ = ["Unknown", "vanishes"]
+__all__ = ["Unknown", "is_plain", "vanishes"]
 
 BITS = 200
 LARGEST_DEGREE = 12
@@ -48,7 +48,7 @@ def vanishes(e: sp.Expr) -> bool:
     """
     if _shown(e, factored=False):
         return True
-    named = e.has(sp.I) or e.atoms(sp.Function) or any(not p.exp.is_Integer for p in e.atoms(sp.Pow))
+    named = e.has(sp.I) or e.atoms(sp.Function, sp.Max, sp.Min) or any(not p.exp.is_Integer for p in e.atoms(sp.Pow))
     return bool(named) and _shown(e, factored=True)
 
 
@@ -91,17 +91,23 @@ class _Names:
         self.exponentials: dict[sp.Symbol, sp.Expr] = {}  # the exponent by the name
         self.by_base: dict[tuple[sp.Expr, int], sp.Expr] = {}
         self.wild: set[sp.Symbol] = set()
+        self.continuous = False
 
     def tame(self, s: sp.Symbol) -> bool:
         """Return True for real symbols, names of free real numbers, and roots of what is positive for all of those."""
-        return s not in self.wild and bool(s.is_real)
+        return s not in self.wild and is_plain(s)
 
     def rational(self, e: sp.Expr) -> sp.Expr:
         """Return e as a rational expression in names, the innermost ones made first."""
+        powers = [p for p in e.atoms(sp.Pow) if not p.exp.is_Rational]
+        if powers:
+            e = sp.expand_power_base(e)  # (z w)^k = z^k w^k for integer k
+            self.continuous = all(isinstance(f, (sp.exp, sp.log, *CIRCULAR)) for f in e.atoms(sp.Function))
+            self.continuous &= not any(s.is_integer for p in powers for s in p.base.free_symbols)
         e = e.replace(lambda x: isinstance(x, CIRCULAR), lambda x: x.rewrite(sp.exp)) if e.has(*CIRCULAR) else e
         e = e.xreplace({sp.E: sp.exp(1, evaluate=False), sp.GoldenRatio: (1 + sp.sqrt(5)) / 2})
         while True:
-            found = [x for x in e.atoms(sp.Pow, sp.Function, sp.Derivative, sp.NumberSymbol) if _needs_name(x)]
+            found = [x for x in e.atoms(sp.Pow, sp.Function, sp.Max, sp.Min, sp.Derivative, sp.NumberSymbol) if _needs_name(x)]
             if e.has(sp.I):
                 found.append(sp.I)
             inner = [x for x in found if not any(y is not x and y != x and x.has(y) for y in found)]
@@ -148,13 +154,16 @@ class _Names:
             return self.logarithm(x.args[0])
         if isinstance(x, sp.Pow) and x.exp.is_Rational:
             return self.power(x)
-        if isinstance(x, sp.Pow) and (x.base.is_nonzero or x.base.is_zero is False):
-            return sp.exp(x.exp * sp.log(x.base), evaluate=False)
+        if isinstance(x, sp.Pow) and (x.base.is_zero is False or (self.continuous and x.base.free_symbols)):
+            return sp.exp(x.exp * sp.log(x.base), evaluate=False)  # by definition, or by continuity if the base is 0
         if isinstance(x, (sp.Max, sp.Min)) and all(a.is_real for a in x.args):
             first, rest = x.args[0], x.func(*x.args[1:])
             half = sp.Abs(first - rest) / 2
             return (first + rest) / 2 + (half if isinstance(x, sp.Max) else -half)
         if isinstance(x, sp.Abs) and x.args[0].is_real:
+            split = sp.Abs(sp.factor(x.args[0]))
+            if split.is_Mul:
+                return split
             s = sp.Dummy("abs", nonnegative=True)
             self.wild.add(s)
             self.roots.append((s, *self.polynomial(x.args[0] ** 2)[:1], 2))
@@ -192,6 +201,8 @@ class _Names:
         for (known, degree), s in self.by_base.items():
             if known == base and degree % q == 0:
                 return s ** (degree // q)
+        if q == 2 and base.is_negative and base != -1:
+            return self.name(sp.I) * self.root(sp.expand(-base), 2)
         top, bottom = self.polynomial(base)
         free = top.free_symbols | bottom.free_symbols
         positive = bool(base.is_positive) and (bottom == 1 or bool(bottom.is_positive))
@@ -250,6 +261,8 @@ class _Names:
             root = next(((b, q) for s, b, q in self.roots if s == inner and s.is_positive and self.tame(s)), None)
             if root is not None:
                 terms[x] = self.logarithm(root[0]) / root[1]
+            elif inner.is_negative:
+                terms[x] = self.logarithm(-inner) + self.name(sp.I) * self.name(sp.pi)
             elif inner in self.exponentials and inner.is_positive:
                 terms[x] = self.exponentials[inner]
             else:
@@ -259,6 +272,14 @@ class _Names:
                     self.named[x] = name
                 terms[x] = self.named[x]
         return total.xreplace(terms)
+
+
+PLAIN = tuple(sp.Dummy(**signs).assumptions0 for signs in ({"real": True}, {"positive": True}, {"negative": True}))
+
+
+def is_plain(s: sp.Symbol) -> bool:
+    """Return True if all that is assumed of the symbol is that it is real, or its sign: then it may be in an interval."""
+    return s.assumptions0 in PLAIN
 
 
 CIRCULAR = (sp.sin, sp.cos, sp.tan, sp.cot, sp.sec, sp.csc, sp.sinh, sp.cosh, sp.tanh, sp.coth, sp.sech, sp.csch)

@@ -393,6 +393,8 @@ def _is_small(e: Any, dt: sp.Symbol, order: int) -> bool:
             if not _vector_is_zero(Vector(e.space, terms), {dt: sp.Integer(0)}):
                 return False
         return True
+    if not (_always_defined(e) or any(_value(e, at, QUICK) is not None for at in _points(e, {}))):
+        raise Undecided(_undefined(e))
     if _singular(e, dt):  # as a quotient of smooth functions
         e, bottom = sp.fraction(sp.together(e))
         if bottom == 1 or _singular(e, dt) or _singular(bottom, dt):

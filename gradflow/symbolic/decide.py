@@ -70,14 +70,14 @@ def is_zero(expression: Any) -> bool:
 
 
 def is_small(expression: Any, dt: sp.Symbol, order: int) -> bool:
-    """Decide whether an expression, or every coefficient of a vector or array, is O(dt^order) as dt tends to 0.
+    r"""Decide whether an expression, or every coefficient of a vector or array, is O(dt^order) as dt tends to 0.
 
     dt tends to 0 from above if it is positive. All other symbols are constants. The value and the first ``order - 1``
     derivatives with respect to dt are shown to vanish at 0, for an expression that is built from functions that are
-    smooth there. Inner products with the solution of a shifted system depend on dt. They are smooth functions of it near
-    0, since :math:`(I + \\Delta t L)^{-1}` is one; they are held fixed, which is allowed as a function that is smooth in
+    smooth there, or a quotient of two such. Inner products with the solution of a shifted system depend on dt. They are smooth functions of it near
+    0, since :math:`(I + \Delta t L)^{-1}` is one; they are held fixed, which is allowed as a function that is smooth in
     dt and in these numbers, and has no terms of lower order for any value of them, is bounded by a multiple of
-    :math:`\\Delta t^p` on bounded sets. Vectors with another relation that contains dt are refused.
+    :math:`\Delta t^p` on bounded sets. Vectors with another relation that contains dt are refused.
 
     Parameters
     ----------
@@ -146,6 +146,7 @@ def _all_of(decide: Any, expression: Any, fixed: Mapping[sp.Symbol, sp.Expr]) ->
 def _is_zero(e: Any, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
     if isinstance(e, Vector):
         return _vector_is_zero(e, fixed)
+    e = _renewed(e)
     if e.is_Rational:
         return bool(e == 0)
     if not e.is_commutative:
@@ -182,6 +183,20 @@ def _is_zero(e: Any, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
     if not seen and not defined:
         reason = _undefined(e)
     raise Undecided(f"{reason}: {e}")
+
+
+def _renewed(e: sp.Expr) -> sp.Expr:
+    """Return e with its inner products rewritten by relations that have come since they were formed."""
+    new = {}
+    for s in e.free_symbols:
+        entry = entry_of(s)
+        if entry is not None:
+            space = entry.left_space
+            related = {name for _, name in space.relations} | {name for _, name in entry.right_space.relations}
+            if entry.left in related or entry.right in related:
+                right = Vector(space, {(entry.word, entry.right): sp.Integer(1)})
+                new[s] = space.inner(space.vector(entry.left), right)
+    return sp.sympify(e.xreplace(new)) if new else e
 
 
 def _vector_is_zero(v: Vector, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
@@ -457,9 +472,14 @@ def _check_relations(e: Any, dt: sp.Symbol) -> None:
         for (_, name), v in space.relations.items():
             if dt not in v.free_symbols:
                 continue
-            at_zero = {atom: sp.sympify(c).subs(dt, 0) for atom, c in v.terms.items() if sp.sympify(c).is_polynomial(dt)}
+            at_zero = {
+                atom: sp.sympify(c).subs(dt, 0) for atom, c in v.terms.items() if sp.sympify(c).is_polynomial(dt)
+            }
             if len(at_zero) < len(v.terms) or not any(
-                not word and base != name and c.is_nonzero and all(at_zero[x] == 0 for x in at_zero if x[1] == base and x[0])
+                not word
+                and base != name
+                and c.is_nonzero
+                and all(at_zero[x] == 0 for x in at_zero if x[1] == base and x[0])
                 for (word, base), c in at_zero.items()
             ):
                 raise Undecided(f"{dt} is in a relation of {name} that may make a vector grow as {dt} tends to 0: {v}")

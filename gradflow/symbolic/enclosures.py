@@ -12,16 +12,16 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import sympy as sp
-from mpmath.ctx_iv import MPIntervalContext
-from mpmath.libmp import mpf_atan, round_ceiling, round_floor
 from sympy.core.function import AppliedUndef
 
 __all__ = ["Box", "NoValue", "admissible", "contains_zero", "precision", "sample", "value"]
 
-IV: Any = MPIntervalContext()
+LIBMP: Any = import_module("mpmath.libmp")  # without types
+IV: Any = import_module("mpmath.ctx_iv").MPIntervalContext()
 EXACT: Any = sp.QQ.dtype
 PROPERTIES = ("real", "positive", "negative", "zero", "integer", "rational", "imaginary", "even")
 
@@ -41,7 +41,18 @@ class Box(NamedTuple):
 
 @contextmanager
 def precision(bits: int) -> Iterator[None]:
-    """Compute enclosures with this many bits."""
+    """Compute enclosures with this many bits.
+
+    Parameters
+    ----------
+    bits : int
+        Of the ends of intervals.
+
+    Yields
+    ------
+    None
+        While the precision holds.
+    """
     before, IV.prec = IV.prec, bits
     try:
         yield
@@ -70,7 +81,9 @@ def sample(symbol: sp.Symbol, attempt: int, rng: random.Random) -> sp.Expr | Non
     real = [sign * size, -sign * size, sign * whole, -sign * whole, whole + 1]
     if attempt % 8 == 7:
         real = [*rng.sample([sp.Integer(0), sp.Integer(1), sp.Integer(-1), sp.Rational(1, 2)], 4), *real]
-    numbers = [size * sign + other * (1 if attempt % 8 == 3 else rng.choice((1, -1))) * sp.I] if attempt % 4 == 3 else []
+    numbers = (
+        [size * sign + other * (1 if attempt % 8 == 3 else rng.choice((1, -1))) * sp.I] if attempt % 4 == 3 else []
+    )
     for number in (*numbers, *real, sign * size * sp.I, sp.Integer(0)):
         if admissible(symbol, number):
             return number
@@ -78,12 +91,26 @@ def sample(symbol: sp.Symbol, attempt: int, rng: random.Random) -> sp.Expr | Non
 
 
 def admissible(symbol: sp.Symbol, number: sp.Expr) -> bool:
-    """Return True if the number has all properties that are assumed of the symbol."""
+    """Return True if the number has all properties that are assumed of the symbol.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        Its assumptions are looked at.
+    number : SymPy number
+        What it may be.
+    """
     return all(getattr(number, f"is_{key}") is known for key, known in symbol.assumptions0.items())
 
 
 def contains_zero(x: Any) -> bool:
-    """Return False if the exact or enclosed number is known to be other than zero."""
+    """Return False if the exact or enclosed number is known to be other than zero.
+
+    Parameters
+    ----------
+    x : rational number or Box
+        A value, as `value` returns it.
+    """
     if not isinstance(x, Box):
         return bool(x == 0)
     return 0 in x.re and (x.im is None or 0 in x.im)
@@ -294,7 +321,9 @@ def _argument(x: Box) -> Any:
 def _arctan(x: Any) -> Any:
     """Return an enclosure: arctan is increasing, and computed to a relative error below the margin at both ends."""
     low, high = x._mpi_
-    ends = IV.make_mpf((mpf_atan(low, IV.prec, round_floor), mpf_atan(high, IV.prec, round_ceiling)))
+    ends = IV.make_mpf(
+        (LIBMP.mpf_atan(low, IV.prec, LIBMP.round_floor), LIBMP.mpf_atan(high, IV.prec, LIBMP.round_ceiling))
+    )
     return _widened(ends)
 
 
@@ -464,9 +493,9 @@ def _holds(condition: Any, at: Mapping[sp.Symbol, sp.Expr], known: dict[Any, Any
     if isinstance(condition, sp.Not):
         return not _holds(condition.args[0], at, known)
     if isinstance(condition, sp.And):
-        return all([_holds(x, at, known) for x in condition.args])
+        return all(_holds(x, at, known) for x in condition.args)
     if isinstance(condition, sp.Or):
-        return any([_holds(x, at, known) for x in condition.args])
+        return any(_holds(x, at, known) for x in condition.args)
     if isinstance(condition, sp.Rel):
         difference = _sum(value(condition.lhs, at, known), _product(EXACT(-1), value(condition.rhs, at, known)))
         if isinstance(condition, (sp.Eq, sp.Ne)) and not contains_zero(difference):

@@ -64,6 +64,10 @@ def _shown(e: sp.Expr, *, factored: bool) -> bool:
     ring = sp.ring(gens, sp.QQ)[0]
     try:
         numerator, _ = _fraction(e, ring)
+        if not factored:
+            for s, base, q in reversed(names.roots):
+                numerator = _replaced(numerator, ring.index(ring(s)), q, *_fraction(base, ring))
+            return not numerator
         roots = [_Root(ring, s, _fraction(base, ring)[0], q, names.tame(s)) for s, base, q in names.roots]
     except ZeroDivisionError as error:
         raise Unknown(f"a denominator vanishes identically: {error}") from error
@@ -107,7 +111,11 @@ class _Names:
         e = e.replace(lambda x: isinstance(x, CIRCULAR), lambda x: x.rewrite(sp.exp)) if e.has(*CIRCULAR) else e
         e = e.xreplace({sp.E: sp.exp(1, evaluate=False), sp.GoldenRatio: (1 + sp.sqrt(5)) / 2})
         while True:
-            found = [x for x in e.atoms(sp.Pow, sp.Function, sp.Max, sp.Min, sp.Derivative, sp.NumberSymbol) if _needs_name(x)]
+            found = [
+                x
+                for x in e.atoms(sp.Pow, sp.Function, sp.Max, sp.Min, sp.Derivative, sp.NumberSymbol)
+                if _needs_name(x)
+            ]
             if e.has(sp.I):
                 found.append(sp.I)
             inner = [x for x in found if not any(y is not x and y != x and x.has(y) for y in found)]
@@ -124,7 +132,7 @@ class _Names:
         for x, argument in self.arguments.items():
             terms = []
             for term in sp.Add.make_args(sp.expand(sp.cancel(argument * bottom) if bottom != 1 else argument)):
-                c, monomial = (term if bottom == 1 or not term.is_Number else term).as_coeff_Mul()
+                c, monomial = term.as_coeff_Mul()
                 if not c.is_Rational:
                     c, monomial = sp.Integer(1), term
                 monomial = monomial / bottom
@@ -177,12 +185,15 @@ class _Names:
 
     def polynomial(self, e: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         """Return numerator and denominator."""
-        return sp.fraction(sp.together(e))
+        top, bottom = sp.fraction(sp.together(e))
+        return top, bottom
 
     def power(self, x: sp.Pow) -> sp.Expr:
         base = sp.together(x.base)
         base = sp.factor(base) if self.factored else sp.factor_terms(base)
-        result = base**x.exp  # SymPy takes factors out that are known to be positive: sqrt(2 a + 2 b) = sqrt(2) sqrt(a + b)
+        result = (
+            base**x.exp
+        )  # SymPy takes factors out that are known to be positive: sqrt(2 a + 2 b) = sqrt(2) sqrt(a + b)
         if isinstance(result, sp.Pow) and result.base == base:
             return self.root(base, int(self.root_degrees.get(x.base, x.exp.q))) ** int(
                 x.exp * self.root_degrees.get(x.base, x.exp.q)
@@ -203,6 +214,11 @@ class _Names:
                 return s ** (degree // q)
         if q == 2 and base.is_negative and base != -1:
             return self.name(sp.I) * self.root(sp.expand(-base), 2)
+        if not self.factored:
+            s = sp.Dummy("s", positive=base.is_positive)
+            self.roots.append((s, base, q))
+            self.by_base[base, q] = s
+            return s
         top, bottom = self.polynomial(base)
         free = top.free_symbols | bottom.free_symbols
         positive = bool(base.is_positive) and (bottom == 1 or bool(bottom.is_positive))
@@ -278,7 +294,13 @@ PLAIN = tuple(sp.Dummy(**signs).assumptions0 for signs in ({"real": True}, {"pos
 
 
 def is_plain(s: sp.Symbol) -> bool:
-    """Return True if all that is assumed of the symbol is that it is real, or its sign: then it may be in an interval."""
+    """Return True if all that is assumed of the symbol is that it is real, or its sign: then it may be in an interval.
+
+    Parameters
+    ----------
+    s : Symbol
+        Its assumptions are looked at.
+    """
     return s.assumptions0 in PLAIN
 
 
@@ -298,6 +320,20 @@ class _Root:
 
     def __init__(self, ring: Any, s: sp.Symbol, base: Any, q: int, tame: bool) -> None:
         self.index, self.base, self.q, self.tame, self.name = ring.index(ring(s)), base, q, tame, s
+
+
+def _replaced(numerator: Any, index: int, q: int, top: Any, factors: dict[Any, int]) -> Any:
+    """Return a multiple of the numerator with s^q = top / (product of factors), s being the generator at `index`."""
+    ring = numerator.ring
+    bottom = ring.one
+    for f, k in factors.items():
+        bottom *= f**k
+    powers = {k: c for (k,), c in _by_powers(numerator, [index]).items()}
+    highest = max((k // q for k in powers), default=0)
+    s, result = ring.gens[index], ring.zero
+    for k, coefficient in powers.items():
+        result += coefficient * top ** (k // q) * bottom ** (highest - k // q) * s ** (k % q)
+    return result
 
 
 def _reduced(polynomial: Any, roots: list[_Root]) -> Any:

@@ -307,9 +307,11 @@ def divergence_is_half_the_metric():
     """KL(p_w, p_{w + td}) = t^2 d^T F d / 2 + O(t^3); the third order of Bernoulli is not 0, and twice as large with the arguments exchanged."""
     d, e = vector("d"), vector("e")
     first, second = [*d, -d[0] - d[1]], [*e, -e[0] - e[1]]
-    moved = [P3[i] + t * first[i] + t**2 * second[i] for i in range(3)]
-    divergence = sum(P3[i] * sp.log(P3[i] / moved[i]) for i in range(3))
-    fisher = sum(first[i] ** 2 / P3[i] for i in range(3))  # sum p_i (p_i'/p_i)^2
+    odds = sp.symbols("o1:4", positive=True)
+    P = [o / sum(odds) for o in odds]  # every distribution without a zero
+    moved = [P[i] + t * first[i] + t**2 * second[i] for i in range(3)]
+    divergence = sum(P[i] * sp.log(P[i] / moved[i]) for i in range(3))
+    fisher = sum(first[i] ** 2 / P[i] for i in range(3))  # sum p_i (p_i'/p_i)^2
     assert is_small(divergence - t**2 * fisher / 2, t, 3)
     z = sp.Symbol("z", real=True)
     p, q = 1 / (1 + sp.exp(-z)), 1 / (1 + sp.exp(-z - t))

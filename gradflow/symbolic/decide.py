@@ -1,18 +1,30 @@
-"""Is it zero? Decided, not simplified."""
+"""Is it zero? Decided, not simplified: a proof, a refutation, or a refusal that says why.
+
+A proof is algebra (`radicals`) together with one admissible point at which the expression is defined; a refutation is an
+admissible point at which its value is known to be other than zero (`enclosures`). Inner products of abstract vectors are
+not independent numbers: points for them come from vectors and matrices of rational numbers.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
-from .vectors import Vector
+from .enclosures import NoValue, contains_zero, precision, sample, value
+from .radicals import Unknown, is_plain, vanishes
+from .realization import is_entry, realize
+from .vectors import Vector, entry_of
 
 __all__ = ["Undecided", "is_small", "is_zero"]
 
-DIGITS = 60
+QUICK, BITS, MORE_BITS = 64, 256, 1024
+ATTEMPTS = 32
+LARGEST_CASES = 3  # symbols whose signs are told apart
+KINKED = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
 
 
 class Undecided(ValueError):
@@ -20,64 +32,52 @@ class Undecided(ValueError):
 
 
 def is_zero(expression: Any) -> bool:
-    """Decide whether an expression in symbols, square roots, exponentials and logarithms vanishes identically.
+    """Decide whether an expression vanishes for every admissible value of its symbols.
 
-    Square roots become new symbols s with s^2 = (their argument), exponentials of monomials and logarithms new symbols
-    without any relation; the numerator over a common denominator is then expanded and every s^2 replaced. If nothing is
-    left, the expression is zero wherever it is defined: **True is a proof**. **False is a refutation** by its value at
-    a point of rational numbers that have the signs their symbols are known to have: a rational number other than zero,
-    or, where roots and functions are left, a real one that exceeds 1e-40 times the sum of its terms' sizes, computed to
-    60 digits.
+    A value is admissible if it agrees with what SymPy assumes of the symbol; a symbol without assumptions is a complex
+    number. Roots, powers and logarithms have their principal values, and a float is the binary number that it stores.
 
     Parameters
     ----------
     expression : SymPy expression, number, object array, Vector, or a tuple or list of these
-        An array or a vector is zero if all its entries or coefficients are (the atoms of a vector count as
-        independent).
+        An array is zero if all its entries are, a vector if all its coefficients are. Polynomials in noncommuting
+        symbols and their inverses are compared word by word.
 
     Returns
     -------
     bool
-        True is a proof, False a refutation.
+        **True is a proof** that the expression is zero wherever it is defined, and that it is defined somewhere.
+        **False is a refutation**: there is an admissible point at which it is defined and, by exact arithmetic or by an
+        enclosure, not zero. For abstract vectors and their inner products that point is given by vectors and matrices
+        of rational numbers that satisfy all relations.
 
     Raises
     ------
     Undecided
-        If neither succeeds.
+        If neither succeeds; the reason is named.
     TypeError
-        If it is not an expression: a truth value, a relation, None.
+        If it is not an expression: a truth value, a relation, a text, None.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> from gradflow.symbolic import is_zero
+    >>> a, x = sp.Symbol("a", positive=True), sp.Symbol("x", real=True)
+    >>> is_zero(sp.sqrt(a**2 + 2 * a + 1) - a - 1), is_zero(sp.sqrt(x**2) - x)
+    (True, False)
     """
-    if isinstance(expression, Vector):
-        expression = expression.space.combine(expression.terms)
-        return all(is_zero(c) for c in expression.terms.values())
-    if isinstance(expression, (np.ndarray, list, tuple)):
-        return all(is_zero(entry) for entry in np.ravel(np.asarray(expression, dtype=object)))
-    e = sp.sympify(expression)
-    if not isinstance(e, sp.Expr):
-        raise TypeError(f"is_zero takes expressions, vectors and arrays of them, got {expression!r}")
-    e = e.xreplace({x: sp.Rational(x) for x in e.atoms(sp.Float)})  # a Python float is the number that it stores
-    if e.is_Rational:
-        return bool(e == 0)
-    if _refuted(e, exactly=True):
-        return False
-    try:
-        if _vanishes(e):
-            return True
-    except Undecided:  # a function that is not known may still be evaluated
-        if _refuted(e, exactly=False):
-            return False
-        raise
-    if _refuted(e, exactly=False):
-        return False
-    raise Undecided(f"neither shown to be zero nor shown not to be: {expression}")
+    return _all_of(_is_zero, expression, {})
 
 
 def is_small(expression: Any, dt: sp.Symbol, order: int) -> bool:
-    """Decide whether an expression, or every coefficient of a vector or array, is O(dt^order) as dt tends to 0.
+    r"""Decide whether an expression, or every coefficient of a vector or array, is O(dt^order) as dt tends to 0.
 
-    The value and the first ``order - 1`` derivatives with respect to dt are shown to vanish at 0, and the next one to
-    be finite there, all other symbols held fixed (inner products with the solution of a shifted system depend on dt,
-    but stay bounded). The conditions of `is_zero` apply.
+    dt tends to 0 from above if it is positive. All other symbols are constants. The value and the first ``order - 1``
+    derivatives with respect to dt are shown to vanish at 0, for an expression that is built from functions that are
+    smooth there, or a quotient of two such. Inner products with the solution of a shifted system depend on dt. They are smooth functions of it near
+    0, since :math:`(I + \Delta t L)^{-1}` is one; they are held fixed, which is allowed as a function that is smooth in
+    dt and in these numbers, and has no terms of lower order for any value of them, is bounded by a multiple of
+    :math:`\Delta t^p` on bounded sets. Vectors with another relation that contains dt are refused.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def is_small(expression: Any, dt: sp.Symbol, order: int) -> bool:
     dt : Symbol
         What tends to 0.
     order : int
-        The order p of O(dt^p).
+        The order p of O(dt^p), at least 1.
 
     Returns
     -------
@@ -96,143 +96,390 @@ def is_small(expression: Any, dt: sp.Symbol, order: int) -> bool:
     Raises
     ------
     Undecided
-        If neither succeeds, or a derivative is not finite at 0.
+        If neither succeeds, or the expression is not known to be smooth at 0.
+    ValueError
+        If dt is no symbol, or the order no positive integer.
     """
+    if not isinstance(dt, sp.Symbol):
+        raise ValueError(f"dt must be a symbol, got {dt!r}")
+    if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or order < 1:
+        raise ValueError(f"order must be a positive integer, got {order!r}")
+    return _all_of(lambda e, _: _is_small(e, dt, int(order)), expression, {})
+
+
+def _all_of(decide: Any, expression: Any, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
+    """Decide for all entries: False if one is refuted, even if others are undecided."""
     if isinstance(expression, Vector):
-        return all(is_small(c, dt, order) for c in expression.terms.values())
-    if isinstance(expression, (np.ndarray, list, tuple)):
-        return all(is_small(entry, dt, order) for entry in np.ravel(np.asarray(expression, dtype=object)))
+        return bool(decide(expression, fixed))
+    if isinstance(expression, (np.ndarray, list, tuple, sp.MatrixBase)):
+        entries = list(expression) if not isinstance(expression, np.ndarray) else list(np.ravel(expression))
+        if not entries:
+            raise Undecided("an empty array has no entries")
+        undecided, refuted = None, False
+        for entry in entries:
+            try:
+                if isinstance(entry, np.ndarray) and entry.ndim == 0:
+                    entry = entry.item()
+                refuted = refuted or not _all_of(decide, entry, fixed)
+            except Undecided as error:
+                undecided = undecided or error
+        if undecided is not None and not refuted:
+            raise undecided
+        return not refuted
+    if isinstance(expression, str):
+        raise TypeError(f"is_zero takes expressions, vectors and arrays of them, got the text {expression!r}")
     e = sp.sympify(expression)
-    if sp.diff(e, dt, order).subs(dt, 0).has(sp.nan, sp.zoo, sp.oo, -sp.oo):
-        raise Undecided(f"derivative {order} with respect to {dt} is not finite at 0: {e}")
-    return all(is_zero(sp.diff(e, dt, k).subs(dt, 0)) for k in range(order))
+    if not isinstance(e, sp.Expr) or isinstance(e, sp.MatrixExpr):
+        raise TypeError(f"is_zero takes expressions, vectors and arrays of them, got {expression!r}")
+    if e.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
+        raise Undecided(f"no number: {e}")
+    for s in e.free_symbols:
+        if s.is_infinite or s.is_finite is False:
+            raise Undecided(f"{s} is no finite number")
+    e = e.xreplace({x: sp.Rational(x) for x in e.atoms(sp.Float)})  # a Python float is the number that it stores
+    e = sp.sympify(e.xreplace({s: sp.Integer(0) for s in e.free_symbols if s.is_zero}))
+    if e.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
+        raise Undecided(f"a denominator vanishes identically: {expression}")
+    return bool(decide(e, fixed))
 
 
-def _refuted(e: sp.Expr, *, exactly: bool) -> bool:
-    """Return True if e differs from zero at one of a few points; `exactly` looks at rational values only."""
-    rng = random.Random(0)
-    for _ in range(3 if exactly else 30):
-        at = {}
-        for s in sorted(e.free_symbols, key=str):
-            size = sp.Rational(rng.randint(1, 97), rng.randint(1, 89))
-            at[s] = -size if s.is_nonpositive else size
-        value = e.subs(at)
-        if exactly or value.is_Rational:
-            if value.is_Rational and value != 0:
-                return True
-            continue
-        terms = sp.Add(*(abs(x) for x in sp.Add.make_args(value))).evalf(DIGITS)
-        value = value.evalf(DIGITS)
-        if value.is_Float and terms.is_Float and abs(value) > sp.Float("1e-40") * terms:
+def _is_zero(e: Any, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
+    if isinstance(e, Vector):
+        return _vector_is_zero(e, fixed)
+    e = _renewed(e)
+    if e.is_Rational:
+        return bool(e == 0)
+    if not e.is_commutative:
+        return _words_vanish(e, fixed)
+    points = _points(e, fixed)
+    defined = False
+    for at in _first(points, 2):
+        found = _value(e, at, QUICK)
+        if found is not None:
+            if not contains_zero(found):
+                return False
+            defined = True
+    reason = "neither shown to be zero nor shown not to be"
+    try:
+        proved = _proved(e)
+    except Unknown as error:
+        proved, reason = False, str(error)
+    if proved:
+        if defined or _always_defined(e) or any(_value(e, at, BITS) is not None for at in points):
             return True
-    return False
+        raise Undecided(_undefined(e))
+    seen: list[Any] = []
+    for at in points:
+        found = _value(e, at, QUICK)
+        if found is not None:
+            if not contains_zero(found):
+                return False
+            seen.append(at)
+    for bits in (BITS, MORE_BITS):
+        for at in seen[:2] or [{}]:
+            found = _value(e, at, bits)
+            if found is not None and not contains_zero(found):
+                return False
+    if not seen and not defined:
+        reason = _undefined(e)
+    raise Undecided(f"{reason}: {e}")
+
+
+def _renewed(e: sp.Expr) -> sp.Expr:
+    """Return e with its inner products rewritten by relations that have come since they were formed."""
+    new = {}
+    for s in e.free_symbols:
+        entry = entry_of(s)
+        if entry is not None:
+            space = entry.left_space
+            related = {name for _, name in space.relations} | {name for _, name in entry.right_space.relations}
+            if entry.left in related or entry.right in related:
+                right = Vector(space, {(entry.word, entry.right): sp.Integer(1)})
+                new[s] = space.inner(space.vector(entry.left), right)
+    return sp.sympify(e.xreplace(new)) if new else e
+
+
+def _vector_is_zero(v: Vector, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
+    """Decide by the coefficients; where they do not all vanish, the atoms may still be dependent."""
+    v = v.space.combine(v.terms)
+    coefficients = [sp.sympify(c) for c in v.terms.values()]
+    undecided: ValueError | None = None
+    shown = True
+    for c in coefficients:
+        try:
+            shown = shown and c.is_commutative and _is_zero(c, fixed)
+        except Undecided as error:
+            shown, undecided = False, error
+    if shown:
+        return True
+    symbols = v.free_symbols
+    rng = random.Random(0)
+    for attempt in range(4):
+        values = _ordinary({s for s in symbols if not is_entry(s)}, 2 * attempt, rng, fixed)
+        if values is None:
+            break
+        realized = realize({s for s in symbols if is_entry(s)}, [v], values, rng)
+        if realized is None:
+            break
+        at = {**values, **realized[0]}
+        for coordinate in realized[1][0]:
+            found = _value(sp.sympify(coordinate), at, QUICK)
+            if found is not None and not contains_zero(found):
+                return False
+    raise undecided or Undecided(f"the atoms of an abstract vector may be dependent: {v}")
+
+
+def _words_vanish(e: sp.Expr, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
+    """Decide in the free algebra: words in noncommuting symbols and their inverses are linearly independent."""
+    words: dict[tuple[Any, ...], list[Any]] = {}
+    for term in sp.Add.make_args(sp.expand(e)):
+        scalars, word = term.args_cnc() if term.is_Mul else ([], [term]) if not term.is_commutative else ([term], [])
+        for x in word:
+            base, exponent = x.as_base_exp()
+            if not (base.is_Symbol and exponent.is_Integer):
+                where = "in a quotient" if exponent.is_negative else f"in {x}"
+                raise Undecided(f"noncommuting symbols {where}: {e}")
+        words.setdefault(tuple(word), []).append(sp.Mul(*scalars))
+    everything = sp.Tuple(*(c for factors in words.values() for c in factors))
+    defined = False
+    letters = sorted((s for s in e.free_symbols if not s.is_commutative), key=str)
+    scalar = {s: sp.Rational(k + 2, 3) for k, s in enumerate(letters)}  # numbers are elements of an algebra as well
+    commuting = sp.Tuple(*(s for s in e.free_symbols if s.is_commutative))
+    for at in _points(commuting, fixed):  # all has to be defined at one point
+        if _value(e, {**at, **scalar}, QUICK) is None or any(_value(c, at, QUICK) is None for c in everything):
+            continue
+        defined = True
+        for factors in words.values():
+            found = _value(sp.Add(*factors), at, QUICK)
+            if found is not None and not contains_zero(found):
+                return False
+    if defined and all(_is_zero(sp.Add(*factors), fixed) for factors in words.values()):
+        return True
+    raise Undecided(_undefined(sp.Add(*everything)) if not defined else f"neither zero nor not: {e}")
+
+
+def _first(points: Iterator[Any], n: int) -> Iterator[Any]:
+    for _ in range(n):
+        at = next(points, None)
+        if at is None:
+            return
+        yield at
+
+
+def _ordinary(
+    symbols: set[sp.Symbol], attempt: int, rng: random.Random, fixed: Mapping[sp.Symbol, sp.Expr]
+) -> dict[sp.Symbol, sp.Expr] | None:
+    at = dict(fixed)
+    for s in sorted(symbols - set(fixed), key=lambda s: s.sort_key()):
+        number = sample(s, attempt, rng)
+        if number is None:
+            return None
+        at[s] = number
+    return at
+
+
+def _points(e: sp.Expr, fixed: Mapping[sp.Symbol, sp.Expr]) -> Iterator[dict[sp.Symbol, sp.Expr]]:
+    """Yield admissible points, with inner products that vectors have."""
+    rng = random.Random(0)
+    entries = {s for s in e.free_symbols if is_entry(s)}
+    for attempt in range(ATTEMPTS if e.free_symbols else 1):
+        at = _ordinary(e.free_symbols - entries, attempt if not entries else 2 * attempt, rng, fixed)
+        if at is None:
+            return
+        if entries:
+            if attempt > 5:
+                return
+            realized = realize(entries, [], at, rng)
+            if realized is None:
+                return
+            at |= realized[0]
+        yield at
+
+
+def _value(e: sp.Expr, at: Mapping[sp.Symbol, sp.Expr], bits: int) -> Any:
+    """Return the exact or enclosed value, None if there is none."""
+    try:
+        with precision(bits):
+            return value(e, at)
+    except NoValue:
+        return None
+
+
+def _always_defined(e: sp.Expr) -> bool:
+    """Return True if SymPy knows that no denominator vanishes, and there is nothing else that may be undefined."""
+    if e.atoms(sp.Function) - e.atoms(sp.exp, sp.log, sp.Abs):
+        return False
+    arguments = [x.args[0] for x in e.atoms(sp.log)]
+    arguments += [p.base for p in e.atoms(sp.Pow) if not p.exp.is_nonnegative]
+    return all(x.is_nonzero or sp.factor_terms(x).is_nonzero for x in arguments)
+
+
+def _undefined(e: sp.Expr) -> str:
+    """Say why no point was found at which the expression is defined."""
+    try:
+        value(e, next(_points(e, {}), {}))
+    except NoValue as error:
+        if "function" in str(error):
+            return str(error)
+    for p in sorted(e.atoms(sp.Pow), key=str):
+        if not p.exp.is_nonnegative:
+            try:
+                if _proved(p.base):
+                    return f"a denominator vanishes identically: {p.base}"
+            except Unknown:
+                continue
+    return f"no point is known at which it is defined: {e}"
+
+
+def _proved(e: sp.Expr) -> bool:
+    """Return True if the expression is shown to vanish wherever it is defined, case by case where signs matter."""
+    if e.has(sp.re, sp.im, sp.conjugate, sp.Abs) and any(not x.is_real for x in e.free_symbols):
+        parts = {z: sp.Dummy(real=True) + sp.I * sp.Dummy(real=True) for z in e.free_symbols if z.is_real is None}
+        e = sp.sympify(e.xreplace(parts)).doit()
+        if e.has(sp.re, sp.im, sp.conjugate):
+            e = e.replace(lambda x: isinstance(x, (sp.re, sp.im)), lambda x: x.expand(complex=True))
+    return _proved_by_cases(e, LARGEST_CASES)
+
+
+def _proved_by_cases(e: sp.Expr, depth: int) -> bool:
+    if e.is_Rational or e.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
+        return not e.is_Rational or bool(e == 0)  # what has no value need not vanish
+    kinked = e.atoms(*KINKED)
+    if not kinked:
+        return _vanishes(e)
+    if not any(isinstance(x, (sp.sign, sp.Piecewise)) for x in kinked) and _vanishes(e):
+        return True
+    symbols = [s for s in set().union(*(x.free_symbols for x in kinked)) if s.is_real and _sign_is_open(s)]
+    if symbols and depth:
+        s = min(symbols, key=lambda s: s.sort_key())
+        cases: list[sp.Expr] = [sp.Integer(0)] if s.is_nonzero is None else []
+        cases += [] if s.is_nonnegative else [-sp.Dummy(positive=True, integer=s.is_integer)]
+        cases += [] if s.is_nonpositive else [sp.Dummy(positive=True, integer=s.is_integer)]
+        return all(_proved_by_cases(sp.sympify(e.xreplace({s: case})), depth - 1) for case in cases)
+    pieces = sorted(e.atoms(sp.Piecewise), key=lambda x: x.count_ops())
+    if pieces:
+        return depth > 0 and all(_proved_by_cases(e.xreplace({pieces[0]: x}), depth - 1) for x, _ in pieces[0].args)
+    return _vanishes(e)
+
+
+def _sign_is_open(s: sp.Symbol) -> bool:
+    return not (s.is_positive or s.is_negative or s.is_zero)
+
+
+def _interior(e: sp.Expr) -> sp.Expr:
+    """Return e with symbols of which the sign alone is assumed, positive for nonnegative ones: e is continuous."""
+    continuous = all(isinstance(f, SMOOTH) for f in e.atoms(sp.Function)) and all(
+        p.exp.is_Rational or p.base.is_positive for p in e.atoms(sp.Pow)
+    )
+    plain = {}
+    for s in e.free_symbols:
+        if s.is_real and not is_plain(s):
+            if s.is_positive or (continuous and s.is_nonnegative):
+                plain[s] = sp.Dummy(positive=True)
+            elif s.is_negative or (continuous and s.is_nonpositive):
+                plain[s] = sp.Dummy(negative=True)
+            elif s.is_nonnegative is None and s.is_nonpositive is None:
+                plain[s] = sp.Dummy(real=True)
+    return sp.sympify(e.xreplace(plain)) if plain else e
 
 
 def _vanishes(e: sp.Expr) -> bool:
-    e = sp.expand_power_exp(e) if e.has(sp.exp) else e
-    e = e.replace(lambda x: isinstance(x, (sp.exp, sp.log)), _Names())
-    if e.atoms(sp.Function):
-        return False
-    e = e.replace(
-        _is_radical, lambda x: sp.factor_terms(sp.together(x.base)) ** x.exp
-    )  # sqrt(2 a + 2 b) = sqrt(2) sqrt(a + b)
-    roots: list[tuple[sp.Symbol, sp.Expr]] = []
-    while True:
-        radicals = [p for p in e.atoms(sp.Pow) if _is_radical(p)]
-        innermost = [p for p in radicals if not any(q != p and p.base.has(q) for q in radicals)]
-        if not innermost:
-            break
-        base = innermost[0].base
-        s = sp.Dummy("s", positive=True)
-        roots.append((s, base))
-        e = e.replace(
-            lambda x, base=base: _is_radical(x) and x.base == base,
-            lambda x, s=s: s ** (2 * x.exp),
-        )
-    names = sorted(e.free_symbols.union(*(base.free_symbols for _, base in roots)), key=lambda x: x.sort_key())
-    if not names:
-        return bool(sp.expand(e) == 0)
-    ring = sp.ring(names, sp.QQ)[0]
-    try:
-        numerator, _ = _fraction(e, ring)
-    except ValueError as error:
-        raise Undecided(f"only rational operations, roots, exponentials and logarithms are known: {error}") from error
-    for s, base in reversed(roots):
-        numerator = _reduced(numerator, ring.index(ring(s)), *_fraction(base, ring))
-    return not numerator
+    if vanishes(e):
+        return True
+    weaker = _interior(e)
+    return weaker != e and (weaker == 0 or vanishes(weaker))
 
 
-def _is_radical(x: Any) -> bool:
-    return isinstance(x, sp.Pow) and bool(x.exp.is_Rational) and x.exp.q == 2
+ENTIRE = (sp.exp, sp.sin, sp.cos, sp.sinh, sp.cosh)
+LARGEST_VALUATION = 12
+SMOOTH = (sp.exp, sp.sin, sp.cos, sp.sinh, sp.cosh, sp.tanh, sp.log)
 
 
-def _fraction(e: sp.Expr, ring: Any) -> tuple[Any, dict[Any, int]]:
-    """Return a numerator and the factors of a denominator with their powers; no common divisor is looked for."""
-    if e.is_Add:
-        parts = [_fraction(x, ring) for x in e.args]
-        common: dict[Any, int] = {}
-        for _, factors in parts:
-            for f, k in factors.items():
-                common[f] = max(k, common.get(f, 0))
-        total = ring.zero
-        for numerator, factors in parts:
-            for f, k in common.items():
-                missing = k - factors.get(f, 0)
-                numerator = numerator * f**missing if missing else numerator
-            total += numerator
-        return total, common
-    if e.is_Mul:
-        product, denominator = ring.one, dict[Any, int]()
-        for x in e.args:
-            numerator, factors = _fraction(x, ring)
-            product *= numerator
-            for f, k in factors.items():
-                denominator[f] = denominator.get(f, 0) + k
-        return product, denominator
-    if e.is_Pow and e.exp.is_Integer:
-        numerator, factors = _fraction(e.base, ring)
-        n = int(e.exp)
-        if n >= 0:
-            return numerator**n, {f: n * k for f, k in factors.items()}
-        top = ring.one
-        for f, k in factors.items():
-            top *= f ** (-n * k)
-        if not numerator:
-            raise ZeroDivisionError(f"{e.base} is zero")
-        lead = numerator.LC
-        monic = numerator.mul_ground(1 / lead)
-        return top.mul_ground(lead**n), {} if monic == 1 else {monic: -n}
-    return ring(e), {}
+def _is_small(e: Any, dt: sp.Symbol, order: int) -> bool:
+    """Decide from the derivatives at dt = 0, the lowest one first."""
+    _check_relations(e, dt)
+    if isinstance(e, Vector):
+        e = e.space.combine(e.terms)
+        for c in e.terms.values():
+            if _singular(sp.sympify(c), dt):
+                raise Undecided(f"a derivative with respect to {dt} is not finite at 0: {c}")
+        for k in range(order):
+            terms = {atom: sp.diff(sp.sympify(c), dt, k).subs(dt, 0) for atom, c in e.terms.items()}
+            if not _vector_is_zero(Vector(e.space, terms), {dt: sp.Integer(0)}):
+                return False
+        return True
+    if not (_always_defined(e) or any(_value(e, at, QUICK) is not None for at in _points(e, {}))):
+        raise Undecided(_undefined(e))
+    if _singular(e, dt):  # as a quotient of smooth functions
+        e, bottom = sp.fraction(sp.together(e))
+        if bottom == 1 or _singular(e, dt) or _singular(bottom, dt):
+            raise Undecided(f"a derivative with respect to {dt} is not finite at 0: {e}")
+        for _ in range(LARGEST_VALUATION):
+            leading = bottom.subs(dt, 0)
+            if not (leading == 0 or _proved(leading)):
+                break
+            bottom, order = sp.diff(bottom, dt), order + 1
+        else:
+            raise Undecided(f"a denominator vanishes identically, or to a high order in {dt}: {e}")
+        if not _never_zero(leading):
+            raise Undecided(f"a denominator may vanish at {dt} = 0 to another order: {leading}")
+    return all(_is_zero(sp.diff(e, dt, k).subs(dt, 0), {dt: sp.Integer(0)}) for k in range(order))
 
 
-def _reduced(numerator: Any, index: int, top: Any, factors: dict[Any, int]) -> Any:
-    """Return the numerator with s^2 = top / (product of factors), s being the generator at `index`."""
-    ring = numerator.ring
-    bottom = ring.one
-    for f, k in factors.items():
-        bottom *= f**k
-    powers: dict[int, Any] = {}
-    for monomial, c in numerator.terms():
-        k = monomial[index]
-        rest = (*monomial[:index], 0, *monomial[index + 1 :])
-        powers.setdefault(k, ring.zero)[rest] = c
-    highest = max((k // 2 for k in powers), default=0)
-    s, result = ring.gens[index], ring.zero
-    for k, coefficient in powers.items():
-        result += coefficient * top ** (k // 2) * bottom ** (highest - k // 2) * s ** (k % 2)
-    return result
+def _never_zero(e: sp.Expr) -> bool:
+    return bool(e.is_nonzero or sp.factor_terms(e).is_nonzero or (e.is_number and not contains_zero(value(e, {}))))
 
 
-class _Names:
-    """A new positive symbol for each exponential, a new real one for each logarithm."""
+def _singular(e: sp.Expr, dt: sp.Symbol) -> bool:
+    """Return True if a denominator vanishes at dt = 0; raise if e is not known to be a quotient of analytic functions."""
+    singular = False
+    for x in e.atoms(sp.Pow, sp.Function, sp.Max, sp.Min, sp.Derivative):
+        if not x.has(dt) or isinstance(x, ENTIRE) or (isinstance(x, sp.Pow) and x.exp.is_Integer and x.exp > 0):
+            continue
+        inner = x.args[0]
+        if isinstance(x, sp.tanh) and inner.is_real:
+            continue
+        if not isinstance(x, (sp.Pow, sp.log)):
+            raise Undecided(f"{type(x).__name__} is not known to be smooth in {dt}: {e}")
+        at_zero = inner.subs(dt, 0)
+        if at_zero.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
+            singular = True
+            continue
+        if isinstance(x, sp.Pow) and x.exp.is_Integer:
+            singular = singular or not _never_zero(at_zero)
+            continue
+        nonzero = at_zero.is_positive or sp.factor_terms(at_zero).is_positive
+        if not (nonzero or (at_zero.is_negative and inner.is_real)):
+            raise Undecided(
+                f"a derivative with respect to {dt} is not finite at 0, or may not be, where {inner} vanishes or is no positive"
+                f" number: {e}"
+            )
+    return singular
 
-    def __init__(self) -> None:
-        self.known: dict[sp.Expr, sp.Expr] = {}
 
-    def __call__(self, x: sp.Expr) -> sp.Expr:
-        if isinstance(x, sp.log):
-            return self.known.setdefault(x, sp.Dummy("log", real=True))
-        c, monomial = x.args[0].as_coeff_Mul()
-        if not c.is_Integer:
-            c, monomial = sp.Integer(1), x.args[0]
-        return self.known.setdefault(sp.exp(monomial), sp.Dummy("exp", positive=True)) ** c
+def _check_relations(e: Any, dt: sp.Symbol) -> None:
+    """Refuse vectors that are not known to be smooth in dt at 0.
+
+    A relation with dt determines a vector u. Where u alone, with a factor that is not zero, is left of its terms in u
+    as dt = 0, and all its coefficients are polynomials in dt, u is smooth in dt by Cramer's rule: g = u + dt L u.
+    """
+    found = [entry_of(s) for s in e.free_symbols]
+    spaces = [space for entry in found if entry for space in (entry.left_space, entry.right_space)]
+    spaces += [e.space] if isinstance(e, Vector) else []
+    for space in spaces:  # the list grows
+        spaces += [other for other in space.neighbours if other not in spaces]
+    for space in dict.fromkeys(spaces):
+        for (_, name), v in space.relations.items():
+            if dt not in v.free_symbols:
+                continue
+            at_zero = {
+                atom: sp.sympify(c).subs(dt, 0) for atom, c in v.terms.items() if sp.sympify(c).is_polynomial(dt)
+            }
+            if len(at_zero) < len(v.terms) or not any(
+                not word
+                and base != name
+                and c.is_nonzero
+                and all(at_zero[x] == 0 for x in at_zero if x[1] == base and x[0])
+                for (word, base), c in at_zero.items()
+            ):
+                raise Undecided(f"{dt} is in a relation of {name} that may make a vector grow as {dt} tends to 0: {v}")

@@ -113,16 +113,25 @@ class _Realization:
             for space in _reached(todo)
             for key, value in space.relations.items()
         ]
-        while (
-            True
-        ):  # those that share a vector with the ones so far; u = ... ties the others to u, but not to each other
-            tied = [
-                r
-                for r in relations
-                if any(_base(space, atom) in bases for atom, _, space in (r if r[0][0][0] else r[:1]))
+        used = [{_base(space, atom) for atom, _, space in r} for r in relations]
+        while True:  # u = ... says nothing of the others if u is in no other relation and is not asked for
+            idle = [
+                k
+                for k, r in enumerate(relations)
+                if not r[0][0][0]
+                and (key := _base(r[0][2], r[0][0])) not in bases
+                and not any(key in names for m, names in enumerate(used) if m != k)
+                and not any(_base(space, atom) == key for atom, _, space in r[1:])
             ]
+            if not idle:
+                break
+            relations = [r for k, r in enumerate(relations) if k not in idle]
+            used = [names for k, names in enumerate(used) if k not in idle]
+        while True:
+            tied = [r for r, names in zip(relations, used, strict=True) if names & set(bases)]
             if not tied:
                 break
+            used = [names for r, names in zip(relations, used, strict=True) if r not in tied]
             relations = [r for r in relations if r not in tied]
             equations += tied
             bases |= {_base(space, atom): None for r in tied for atom, _, space in r}

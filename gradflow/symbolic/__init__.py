@@ -22,6 +22,7 @@ import sympy as sp
 
 from .branches import Branch, branches, where
 from .decide import Undecided, is_small, is_zero
+from .diagonal import Entries
 from .problems import AbstractEnergy, AbstractLeastSquares, configured, entries
 from .vectors import Map, SelfAdjoint, Space, Vector
 
@@ -29,12 +30,14 @@ __all__ = [
     "AbstractEnergy",
     "AbstractLeastSquares",
     "Branch",
+    "Entries",
     "Map",
     "SelfAdjoint",
     "Space",
     "Undecided",
     "Vector",
     "abs",
+    "asarray",
     "branches",
     "concat",
     "configured",
@@ -118,6 +121,19 @@ def isnan(a: Any) -> bool:
 def copysign(a: Any, b: Any) -> Any:
     """Return ``|a|`` with the sign of b, + for zero."""
     return where(b >= 0, abs(a), -abs(a))
+
+
+def asarray(a: Any, *, copy: bool | None = None) -> Any:
+    """Return an object array, or abstract entries, which cannot be written, themselves.
+
+    Parameters
+    ----------
+    a : object array (...) or Entries
+        Any shape.
+    copy : bool, optional
+        Whether an object array is copied.
+    """
+    return np.array(a, copy=bool(copy)) if isinstance(a, np.ndarray) else a
 
 
 def zeros_like(a: Any) -> Any:

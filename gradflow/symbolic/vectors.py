@@ -146,6 +146,7 @@ class Space:
         self.name = name
         self.serial = next(_SERIALS)
         self.dimension = sp.Symbol(name, positive=True, integer=True)
+        self.has_dot = True
         self.relations: dict[Atom, Vector] = {}
         self.spaces_of: dict[str, Space] = {}
         self._solutions: dict[Any, Vector] = {}
@@ -365,6 +366,8 @@ class Vector:
         return self.__mul__(1 / sp.sympify(c))
 
     def __matmul__(self, other: Vector) -> Any:
+        if not self.space.has_dot:
+            raise TypeError("parameters have the inner product of their problem: problem.inner(u, v), not u @ v")
         return self.space.inner(self, other)
 
     def map_coefficients(self, function: Any) -> Vector:

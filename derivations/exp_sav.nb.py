@@ -87,6 +87,8 @@ def settings():
     """Yield the form, whether L is implicit, and a `setting` for all forms and kinds of L and S."""
     for form in EXP_SAV_FORMS:
         for kind in linear_kinds():
+            if form != "explicit" and kind.names[0] not in ("none", "operator"):
+                continue  # these forms do not look at L
             problem = AbstractEnergy(kind.space, kind.L if form == "explicit" else None)
             problem.linear = kind.L  # counted in E and g unless the form is explicit
             scheme = configured(ExpSAV, form=form, scale=kappa, C=C, stabilization=kind.S)

@@ -38,7 +38,7 @@ import numpy as np
 import sympy as sp
 
 from gradflow import ElementwiseSAV, FunctionProblem, Restart
-from gradflow.energies.linear import Diagonal
+from gradflow.energies.linear import Diagonal, Shift, Zero
 from gradflow.proofs import check
 from gradflow.schemes.elementwise_sav import elementwise_sav_update
 from gradflow.schemes.sav import sav_update
@@ -70,10 +70,12 @@ class Anywhere:
         return E, self.g
 
 
-def setting(n):
-    """Return problem, scheme, theta and r in n coordinates."""
-    S = Diagonal(symbols("s", n, nonnegative=True))
-    return Anywhere(n), configured(ElementwiseSAV, C=C, stabilization=S), symbols("t", n), symbols("r", n)
+def settings():
+    """Yield n, problem, scheme, theta and r in n coordinates, S diagonal, a number or zero."""
+    for n in (1, 2, 3):
+        for S in (Diagonal(symbols("s", n, nonnegative=True)), *((Shift(lam), Zero()) if n == 1 else ())):
+            scheme = configured(ElementwiseSAV, C=C, stabilization=S)
+            yield n, Anywhere(n), scheme, symbols("t", n), symbols("r", n)
 
 
 def one(r, **changed):
@@ -93,9 +95,8 @@ def energy_law():
     new, r_new = one(r)
     d = new - t
     assert is_zero(r_new**2 - r**2 + m * (d**2 / dt + lam * d**2) + (r_new - r) ** 2)
-    for n in (1, 2, 3):
-        problem, scheme, theta, r_any = setting(n)
-        s = scheme.stabilization.diagonal
+    for n, problem, scheme, theta, r_any in settings():
+        s = scheme.stabilization.apply(np.array([sp.Integer(1)] * n, dtype=object))
         R = sp.sqrt(E + C)
         consistent = scheme.init(problem, theta)
         assert is_zero(consistent.aux - R)
@@ -129,8 +130,7 @@ def consistency():
         new, r_new = one(start)
         assert is_small(new - t + dt * at / R * g, dt, 2)
         assert is_small(r_new - at + dt * m * g**2 * at / (2 * R**2), dt, 2)
-    for n in (1, 2, 3):
-        problem, scheme, theta, r_any = setting(n)
+    for _, problem, scheme, theta, r_any in settings():
         new = scheme.step(problem, AuxState(theta, r_any), dt)
         assert is_small(new.theta - theta + dt * r_any / R * problem.g, dt, 2)
         assert is_small(new.aux - r_any + dt * problem.mass * problem.g**2 * r_any / (2 * R**2), dt, 2)
@@ -146,8 +146,7 @@ def solvability():
     rest = dt * m * g**2 / ((1 + dt * lam) * 2 * (E + C))
     assert rest.is_nonnegative
     assert is_zero(r / r_new - 1 - rest)
-    for n in (1, 2, 3):
-        problem, scheme, theta, _ = setting(n)
+    for n, problem, scheme, theta, _ in settings():
         positive = symbols("r", n, positive=True)
         new = scheme.step(problem, AuxState(theta, positive), dt)
         assert all(entry.is_positive for entry in new.aux)

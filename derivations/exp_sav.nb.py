@@ -47,7 +47,7 @@ import sympy as sp
 
 from gradflow import SAV, ExpSAV
 from gradflow.energies.linear import Diagonal, Shift, Zero
-from gradflow.proofs import check, follows
+from gradflow.proofs import check, follows, linear_kinds
 from gradflow.schemes import exp_sav
 from gradflow.schemes.exp_sav import EXP_SAV_FORMS, exp_sav_explicit_update, exp_sav_update
 from gradflow.schemes.relaxation import BUDGETS, relax
@@ -84,10 +84,16 @@ def setting(form, *, energy_part=False):
 
 
 def settings():
-    """Yield the form and `setting` of all forms, the explicit one with and without an energy part."""
+    """Yield the form, whether L is implicit, and a `setting` for all forms and kinds of L and S."""
     for form in EXP_SAV_FORMS:
-        for energy_part in (False, True) if form == "explicit" else (False,):
-            yield form, energy_part, setting(form, energy_part=energy_part)
+        for kind in linear_kinds():
+            if form != "explicit" and kind.names[0] not in ("none", "operator"):
+                continue  # these forms do not look at L
+            problem = AbstractEnergy(kind.space, kind.L if form == "explicit" else None)
+            problem.linear = kind.L  # counted in E and g unless the form is explicit
+            scheme = configured(ExpSAV, form=form, scale=kappa, C=C, stabilization=kind.S)
+            implicit = form == "explicit" and kind.energy_part
+            yield form, implicit, (kind.space, kind.L, kind.S, problem, scheme, kind.theta)
 
 
 def moving(scheme, problem, state):
@@ -128,7 +134,7 @@ def energy_law():
                 before = consistent.aux if old.aux is None else old.aux
                 new = moving(scheme, problem, old)
                 d = new.theta - theta
-                D = V.inner(d, d) / dt + V.inner(S(d), d) + (V.inner(L(d), d) / 2 if energy_part else 0)
+                D = V.inner(d, d) / dt + V.inner(S.apply(d), d) + (V.inner(L.apply(d), d) / 2 if energy_part else 0)
                 terms = scheme.energy_terms(problem, old, new, dt)
                 assert is_zero(terms.dissipation - D)
                 change = scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old)
@@ -144,7 +150,9 @@ def energy_law():
                         kappa * (rho - 1) ** 2 * (1 + rho) / (rho * r_old),
                     ),
                 }[form]
-                quadratic = (V.inner(new.theta, L(new.theta)) - V.inner(theta, L(theta))) / 2 if energy_part else 0
+                quadratic = (
+                    (V.inner(new.theta, L.apply(new.theta)) - V.inner(theta, L.apply(theta))) / 2 if energy_part else 0
+                )
                 assert is_zero(change - expected[0] - quadratic)
                 assert is_zero(terms.numerical - expected[1])
                 if form in ("implicit", "explicit") and old.aux is not s:
@@ -163,7 +171,7 @@ def consistency():
                 new = moving(scheme, problem, AuxState(theta, start))
                 xi = sp.exp(at - defined) if form == "explicit" else 1
                 speed = {"explicit": xi, "theorem_2.2": sp.exp(-at)}.get(form, 1)
-                velocity = -(speed * g) - (L(theta) if energy_part else V.zero)
+                velocity = -(speed * g) - (L.apply(theta) if energy_part else V.zero)
                 assert is_small(new.theta - theta - dt * velocity, dt, 2)
                 slope = V.inner(g, velocity) / kappa  # of s, where its definition is followed
                 if form == "section_2.2.4":

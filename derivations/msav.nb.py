@@ -34,7 +34,8 @@ import sympy as sp
 
 from gradflow import MSAV, DenseLeastSquares, Restart
 from gradflow.curvature.damped_step import DampedStep
-from gradflow.proofs import check, follows
+from gradflow.energies.linear import add
+from gradflow.proofs import check, follows, linear_kinds
 from gradflow.schemes import msav
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.msav import msav_update
@@ -137,6 +138,16 @@ def setting(m, *, energy_part):
     return V, L, S, problem, configured(MSAV, C=C, stabilization=S), V.vector("theta"), symbols("r", m)
 
 
+def settings():
+    """Yield every kind of L and S for one part, two of them for two, with a fresh problem, scheme, theta and variables."""
+    for m in (1, 2):
+        for kind in linear_kinds():
+            if m == 2 and kind.names not in (("operator", "operator"), ("none", "operator")):
+                continue  # the code asks for the kinds before it looks at the parts
+            problem = AbstractParts(kind.space, m, kind.L)
+            yield m, kind, problem, configured(MSAV, C=C, stabilization=kind.S), kind.theta, symbols("r", m)
+
+
 def moving(run):
     """Return the result where something moves."""
     return next(iter(branches(run))).value
@@ -155,83 +166,76 @@ def stepped(scheme, problem, state):
 @check("identity", EVERY + ", every direction d of the step")
 def energy_law():
     """For every direction d, |r|^2 + (theta, L theta)/2 falls by exactly |td|^2/dt + t^2((Sd,d) + (Ld,d)/2) + |r_new - r|^2."""
-    for m in (1, 2):
-        for energy_part in (False, True):
-            V, L, S, problem, scheme, theta, r = setting(m, energy_part=energy_part)
-            old = AuxState(theta, r)
-            with solving(anything):
-                new = stepped(scheme, problem, old)
-                terms = scheme.energy_terms(problem, old, new, dt)
-                consistent = AuxState(theta, scheme.auxiliary(problem, theta))
-                fresh_terms = scheme.energy_terms(problem, AuxState(theta, None), new, dt)
-            d = new.theta - theta
-            L_term = V.inner(L(d), d) / 2 if energy_part else 0
-            assert is_zero(terms.dissipation - V.inner(d, d) / dt - V.inner(S(d), d) - L_term)
-            moved = new.aux - r
-            assert is_zero(terms.numerical - moved @ moved)
-            assert is_zero(fresh_terms.numerical - (new.aux - consistent.aux) @ (new.aux - consistent.aux))
-            for i, (F, g) in enumerate(zip(*problem.linearize(theta)[1:], strict=True)):
-                assert is_zero(moved[i] - V.inner(g, d) / (2 * sp.sqrt(F + C)))
-            change = new.aux @ new.aux - r @ r
-            if energy_part:
-                change += (V.inner(new.theta, L(new.theta)) - V.inner(theta, L(theta))) / 2
-            assert is_zero(change + terms.dissipation + terms.numerical)
-            assert is_zero(scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old) - change)
-            assert is_zero(scheme.modified_energy(problem, consistent) - problem.energy(theta))
-            assert is_zero(scheme.modified_energy(problem, AuxState(theta, None)) - problem.energy(theta))
+    for _, (_, V, L, S), problem, scheme, theta, r in settings():
+        old = AuxState(theta, r)
+        with solving(anything):
+            new = stepped(scheme, problem, old)
+            terms = scheme.energy_terms(problem, old, new, dt)
+            consistent = AuxState(theta, scheme.auxiliary(problem, theta))
+            fresh_terms = scheme.energy_terms(problem, AuxState(theta, None), new, dt)
+        d = new.theta - theta
+        L_term = V.inner(L.apply(d), d) / 2
+        assert is_zero(terms.dissipation - V.inner(d, d) / dt - V.inner(S.apply(d), d) - L_term)
+        moved = new.aux - r
+        assert is_zero(terms.numerical - moved @ moved)
+        assert is_zero(fresh_terms.numerical - (new.aux - consistent.aux) @ (new.aux - consistent.aux))
+        for i, (F, g) in enumerate(zip(*problem.linearize(theta)[1:], strict=True)):
+            assert is_zero(moved[i] - V.inner(g, d) / (2 * sp.sqrt(F + C)))
+        change = new.aux @ new.aux - r @ r
+        change += (V.inner(new.theta, L.apply(new.theta)) - V.inner(theta, L.apply(theta))) / 2
+        assert is_zero(change + terms.dissipation + terms.numerical)
+        assert is_zero(scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old) - change)
+        assert is_zero(scheme.modified_energy(problem, consistent) - problem.energy(theta))
+        assert is_zero(scheme.modified_energy(problem, AuxState(theta, None)) - problem.energy(theta))
 
 
 @check("identity", EVERY)
 def consistency():
     """The solution is taken whole and satisfies (1), for any new r; with r consistent, d = dt theta' + O(dt^2), r_new - r = dt r' + O(dt^2)."""
     root = sp.sqrt(2)
-    for m in (1, 2):
-        for energy_part in (False, True):
-            V, L, S, problem, scheme, theta, p = setting(m, energy_part=energy_part)
-            _, F, g = problem.linearize(theta)
-            R, at = np.array([sp.sqrt(f + C) for f in F], dtype=object), Roots(V, F, g, C)
-            A, h = (L + S, L(theta)) if energy_part else (S, None)
-            d, J_d = with_result(root * p)(at, None, h, A, dt)
-            with solving(with_result(root * p)):
-                assert is_zero(scheme.auxiliary(problem, theta) - R)
-                new = stepped(scheme, problem, AuxState(theta, p - J_d / root))
-            assert is_zero(new.theta - theta - d)
-            assert is_zero(new.aux - p)
-            residual = d / dt + S(d) + (L(new.theta) if energy_part else V.zero)
-            for i in range(m):
-                residual = residual + (p[i] / R[i]) * g[i]
-                assert is_zero(J_d[i] / root - V.inner(g[i], d) / (2 * R[i]))
-            assert is_zero(residual)
-            # from r = R the new values are R + O(dt), as d = O(dt) for every p
-            d, J_d = with_result(root * (R + dt * p))(at, None, h, A, dt)
-            _, slope = problem.energy_and_gradient(theta)
-            assert is_small(d + dt * slope, dt, 2)
-            for i in range(m):
-                assert is_small(J_d[i] / root + dt * V.inner(g[i], slope) / (2 * R[i]), dt, 2)
+    for m, (_, V, L, S), problem, scheme, theta, p in settings():
+        _, F, g = problem.linearize(theta)
+        R, at = np.array([sp.sqrt(f + C) for f in F], dtype=object), Roots(V, F, g, C)
+        A, h = add(L, S), None if L.scalar == 0 else L.apply(theta)
+        d, J_d = with_result(root * p)(at, None, h, A, dt)
+        with solving(with_result(root * p)):
+            assert is_zero(scheme.auxiliary(problem, theta) - R)
+            new = stepped(scheme, problem, AuxState(theta, p - J_d / root))
+        assert is_zero(new.theta - theta - d)
+        assert is_zero(new.aux - p)
+        residual = d / dt + S.apply(d) + L.apply(new.theta)
+        for i in range(m):
+            residual = residual + (p[i] / R[i]) * g[i]
+            assert is_zero(J_d[i] / root - V.inner(g[i], d) / (2 * R[i]))
+        assert is_zero(residual)
+        # from r = R the new values are R + O(dt), as d = O(dt) for every p
+        d, J_d = with_result(root * (R + dt * p))(at, None, h, A, dt)
+        _, slope = problem.energy_and_gradient(theta)
+        assert is_small(d + dt * slope, dt, 2)
+        for i in range(m):
+            assert is_small(J_d[i] / root + dt * V.inner(g[i], slope) / (2 * R[i]), dt, 2)
 
 
 @check("squares", EVERY)
 def solvability():
     """The matrix of the m equations is I plus a nonnegative one; the denominator of the scaling is |d|^2/dt plus nonnegative terms."""
-    for m in (1, 2):
-        for energy_part in (False, True):
-            V, L, S, problem, scheme, theta, r = setting(m, energy_part=energy_part)
-            with solving(anything):
-                old = AuxState(theta, r)
-                ways = list(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))
-            d, at = V.vector("d"), Roots(*problem.linearize(theta), C)
-            J_d = at.jvp(d)
-            A = L + S if energy_part else S
-            (asked,), (answered_no,) = ways[0].conditions, ways[1].conditions
-            curvature = asked.lhs - asked.rhs
-            assert is_zero(curvature - V.inner(d, d) / dt - V.inner(A(d), d) - J_d @ J_d)
-            assert follows(sp.Eq(V.inner(d, d), 0), [answered_no])
-            u = symbols("u", m)
-            w = at.vjp(u)
-            push = A.solve_shifted(w, dt)  # (u, (I + dt J A^-1 J^*) u) = |u|^2 + dt (w, A^-1 w)
-            assert is_zero(u @ at.jvp(push) - V.inner(w, push))
-            assert is_zero(V.inner(w, push) - V.inner(push + dt * A(push), push))
-            assert V.inner(V.vector("x") + dt * A(V.vector("x")), V.vector("x")).is_nonnegative
+    for m, (_, V, L, S), problem, scheme, theta, r in settings():
+        with solving(anything):
+            old = AuxState(theta, r)
+            ways = list(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))
+        d, at = V.vector("d"), Roots(*problem.linearize(theta), C)
+        J_d = at.jvp(d)
+        A = add(L, S)
+        (asked,), (answered_no,) = ways[0].conditions, ways[1].conditions
+        curvature = asked.lhs - asked.rhs
+        assert is_zero(curvature - V.inner(d, d) / dt - V.inner(A.apply(d), d) - J_d @ J_d)
+        assert follows(sp.Eq(V.inner(d, d), 0), [answered_no])
+        u = symbols("u", m)
+        w = at.vjp(u)
+        push = A.solve_shifted(w, dt)  # (u, (I + dt J A^-1 J^*) u) = |u|^2 + dt (w, A^-1 w)
+        assert is_zero(u @ at.jvp(push) - V.inner(w, push))
+        assert is_zero(V.inner(w, push) - V.inner(push + dt * A.apply(push), push))
+        assert V.inner(V.vector("x") + dt * A.apply(V.vector("x")), V.vector("x")).is_nonnegative
     # the roots need F_i + C > 0 for every part
     problem, theta = DenseLeastSquares(lambda t: t - 1, lambda t: np.eye(2)), np.array([1.0, 3.0])  # F = (0, 2)
     assert MSAV(C=0.0).undefined(problem, theta) != ""

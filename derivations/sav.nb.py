@@ -29,7 +29,8 @@ import numpy as np
 import sympy as sp
 
 from gradflow import SAV, FunctionProblem, Restart, SourceSAV
-from gradflow.proofs import check, follows
+from gradflow.energies.linear import add
+from gradflow.proofs import check, follows, linear_kinds
 from gradflow.schemes.sav import sav_update
 from gradflow.schemes.state import AuxState
 from gradflow.symbolic import AbstractEnergy, Space, configured, is_small, is_zero
@@ -38,12 +39,11 @@ EVERY = "every dimension, inner product, L and S"
 dt, C, r, F, K, lam, x = sp.symbols("dt C r F K lambda x", positive=True)
 
 
-def setting(*, energy_part):
-    """Return a fresh problem, scheme and theta on abstract vectors."""
-    V = Space()
-    L, S = V.operator("L"), V.operator("S")
-    problem = AbstractEnergy(V, L if energy_part else None)
-    return V, L, S, problem, configured(SAV, C=C, stabilization=S), V.vector("theta")
+def settings():
+    """Yield the kind of L and S, a fresh problem, scheme and theta on abstract vectors."""
+    for kind in linear_kinds():
+        problem, scheme = AbstractEnergy(kind.space, kind.L), configured(SAV, C=C, stabilization=kind.S)
+        yield kind, problem, scheme, kind.theta
 
 
 # %% [markdown]
@@ -54,18 +54,16 @@ def setting(*, energy_part):
 @check("identity", EVERY)
 def energy_law():
     """r^2 + (theta, L theta)/2 falls by exactly |d|^2/dt + (Sd, d) + (Ld, d)/2 + (r_new - r)^2, for every dt and every r."""
-    for energy_part in (False, True):
-        V, L, S, problem, scheme, theta = setting(energy_part=energy_part)
+    for (_, V, L, S), problem, scheme, theta in settings():
         old = AuxState(theta, r)
         new = scheme.step(problem, old, dt)
         d = new.theta - theta
         terms = scheme.energy_terms(problem, old, new, dt)
-        L_term = V.inner(L(d), d) / 2 if energy_part else 0
-        assert is_zero(terms.dissipation - V.inner(d, d) / dt - V.inner(S(d), d) - L_term)
+        L_term = V.inner(L.apply(d), d) / 2
+        assert is_zero(terms.dissipation - V.inner(d, d) / dt - V.inner(S.apply(d), d) - L_term)
         assert is_zero(terms.numerical - (new.aux - r) ** 2)
         change = new.aux**2 - r**2
-        if energy_part:
-            change += (V.inner(new.theta, L(new.theta)) - V.inner(theta, L(theta))) / 2
+        change += (V.inner(new.theta, L.apply(new.theta)) - V.inner(theta, L.apply(theta))) / 2
         assert is_zero(change + terms.dissipation + terms.numerical)
         assert is_zero(scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old) - change)
         # the modified energy is the true one when r is consistent
@@ -84,13 +82,12 @@ def energy_law():
 @check("identity", EVERY)
 def consistency():
     """With r consistent, theta_new = theta + dt theta' + O(dt^2) and r_new = r + dt r' + O(dt^2) for the flow theta' = -L theta - g."""
-    for energy_part in (False, True):
-        V, L, _, problem, scheme, theta = setting(energy_part=energy_part)
+    for (_, V, L, _), problem, scheme, theta in settings():
         R = scheme.auxiliary(problem, theta)
         assert is_zero(R**2 - problem.nonlinear_energy(theta) - C)
         new = scheme.step(problem, AuxState(theta, R), dt)
         _, g = problem.nonlinear_energy_and_gradient(theta)
-        velocity = -(g + L(theta)) if energy_part else -g
+        velocity = -(g + L.apply(theta))
         assert is_small(new.theta - theta - dt * velocity, dt, 2)
         assert is_small(new.aux - R - dt * V.inner(g, velocity) / (2 * R), dt, 2)
 
@@ -98,17 +95,17 @@ def consistency():
 @check("squares", EVERY)
 def solvability():
     """The one denominator is 1 plus nonnegative terms; with L = 0, r keeps its sign and 0 < r_new <= r."""
-    for energy_part in (False, True):
-        V, L, _, problem, scheme, theta = setting(energy_part=energy_part)
+    for kind, problem, scheme, theta in settings():
+        V = kind.space
         new = scheme.step(problem, AuxState(theta, r), dt)
         F, g = problem.nonlinear_energy_and_gradient(theta)
-        A = L + scheme.stabilization if energy_part else scheme.stabilization
+        A = add(kind.L, kind.S)
         Sigma = V.inner(g, A.solve_shifted(g, dt))
         assert Sigma.is_nonnegative
         denominator = 1 / sp.diff(new.aux, r)
         assert is_zero(denominator - 1 - dt * Sigma / (2 * (F + C)))
         assert (1 + dt * Sigma / (2 * (F + C))).is_positive
-        if not energy_part:
+        if not kind.energy_part:
             assert new.aux.is_positive
             assert is_zero((r - new.aux) / new.aux - dt * Sigma / (2 * (F + C)))
     # the root needs F + C > 0; here F = -3
@@ -120,8 +117,8 @@ def solvability():
 @check("identity", EVERY)
 def evaluations():
     """A step is `step_at` with F and g of `evaluate`, and the auxiliary variable `auxiliary_at`: nothing else is asked of the problem."""
-    for energy_part in (False, True):
-        V, L, _, problem, scheme, theta = setting(energy_part=energy_part)
+    for kind, problem, scheme, theta in settings():
+        V, L = kind.space, kind.L
         at = scheme.evaluate(problem, theta)
         F, g = problem.nonlinear_energy_and_gradient(theta)
         assert is_zero(at[0] - F)
@@ -134,10 +131,10 @@ def evaluations():
             assert is_zero(new.aux - same.aux)
         # any other numbers in the place of F and g are those of the step
         other, h = sp.Symbol("F_other", positive=True), V.vector("h")
-        A = L + scheme.stabilization if energy_part else scheme.stabilization
+        A = add(L, kind.S)
         told = scheme.step_at(problem, AuxState(theta, r), dt, (other, h))
         expected = sav_update(
-            theta, r, h, other, L(theta) if energy_part else None,
+            theta, r, h, other, L.apply(theta) if kind.energy_part else None,
             dt=dt, C=C, inner=V.inner, solve=lambda u, A=A: A.solve_shifted(u, dt),
         )  # fmt: skip
         assert is_zero(told.theta - expected[0])
@@ -270,8 +267,7 @@ def true_energy_may_rise():
 )
 def descent_theorem():
     """If F is K-smooth and S + L/2 >= K/2, restarted SAV lowers the true energy for every dt > 0."""
-    for energy_part in (False, True):
-        V, L, S, problem, scheme, theta = setting(energy_part=energy_part)
+    for (_, V, L, S), problem, scheme, theta in settings():
         R = scheme.auxiliary(problem, theta)
         new = scheme.step(problem, AuxState(theta, R), dt)
         d = new.theta - theta
@@ -279,12 +275,10 @@ def descent_theorem():
         # F_new - F <= (g, d) + K |d|^2 / 2 for a K-smooth F, and (g, d) is known exactly:
         assert is_zero(V.inner(g, d) - 2 * R * (new.aux - R))
         bound = V.inner(g, d) + K * V.inner(d, d) / 2
-        half_L = 0
-        if energy_part:
-            bound += (V.inner(new.theta, L(new.theta)) - V.inner(theta, L(theta))) / 2
-            half_L = V.inner(L(d), d) / 2
+        bound += (V.inner(new.theta, L.apply(new.theta)) - V.inner(theta, L.apply(theta))) / 2
+        half_L = V.inner(L.apply(d), d) / 2
         # so E_new - E <= -|d|^2 / dt - 2 (r_new - R)^2 - [(Sd, d) + (Ld, d) / 2 - K |d|^2 / 2]
-        gap = V.inner(S(d), d) + half_L - K * V.inner(d, d) / 2
+        gap = V.inner(S.apply(d), d) + half_L - K * V.inner(d, d) / 2
         assert is_zero(bound + V.inner(d, d) / dt + 2 * (new.aux - R) ** 2 + gap)
         assert (2 * (new.aux - R) ** 2).is_nonnegative  # r_new and R are real
 

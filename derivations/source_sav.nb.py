@@ -36,7 +36,7 @@ import numpy as np
 import sympy as sp
 
 from gradflow import SAV, ExpSAV, FunctionProblem, SourceSAV
-from gradflow.proofs import check
+from gradflow.proofs import check, linear_kinds
 from gradflow.schemes import exp_sav
 from gradflow.schemes.exp_sav import EXP_SAV_FORMS, exp_sav_explicit_update, exp_sav_update
 from gradflow.schemes.ieq import ieq_update
@@ -58,6 +58,14 @@ def setting(*, linear=True):
     return V, S, problem, configured(SourceSAV, C=C, stabilization=S), V.vector("theta")
 
 
+def settings():
+    """Yield every kind of S with a fresh problem, scheme and theta; E and g count L."""
+    for kind in linear_kinds():
+        problem = AbstractEnergy(kind.space)
+        problem.linear = kind.L  # which the scheme leaves alone
+        yield kind.space, kind.S, problem, configured(SourceSAV, C=C, stabilization=kind.S), kind.theta
+
+
 # %% [markdown]
 # ## The three obligations
 
@@ -66,58 +74,58 @@ def setting(*, linear=True):
 @check("identity", EVERY, given={"C002-02": "the modified energy r^2 is meant"})
 def energy_law():
     """r_new^2 - r^2 = -(r^2 / (E + C)) (|d|^2/dt + (Sd, d)) - (r_new - r)^2, for every dt and every r."""
-    V, S, problem, scheme, theta = setting()
-    old = AuxState(theta, r)
-    new = scheme.step(problem, old, dt)
-    d = new.theta - theta
-    R2 = problem.energy(theta) + C
-    bracket = V.inner(d, d) / dt + V.inner(S(d), d)
-    assert is_zero(scheme.dissipation(problem, theta, new.theta, dt) - bracket)
-    terms = scheme.energy_terms(problem, old, new, dt)
-    assert is_zero(terms.dissipation - r**2 / R2 * bracket)
-    assert is_zero(terms.numerical - (new.aux - r) ** 2)
-    # whatever the increment, neither is negative
-    anywhere = scheme.energy_terms(problem, old, AuxState(theta + V.vector("d"), 2 * r), dt)
-    assert anywhere.dissipation.is_nonnegative
-    assert anywhere.numerical.is_nonnegative
-    change = new.aux**2 - r**2
-    assert is_zero(change + terms.dissipation + terms.numerical)
-    assert is_zero(scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old) - change)
-    # with r consistent, or left out, the weight is 1 and the modified energy is the true one
-    consistent = scheme.init(problem, theta)
-    assert is_zero(consistent.aux**2 - R2)
-    assert is_zero(scheme.auxiliary(problem, theta) - consistent.aux)
-    for start in (consistent, AuxState(theta, None)):
-        assert is_zero(scheme.modified_energy(problem, start) - problem.energy(theta))
-        fresh = scheme.step(problem, start, dt)
-        assert is_zero(fresh.aux / consistent.aux - new.aux / r)
-        fresh_terms = scheme.energy_terms(problem, start, fresh, dt)
-        assert is_zero(fresh_terms.dissipation - bracket)
-        assert is_zero(fresh_terms.numerical - (fresh.aux - consistent.aux) ** 2)
-        assert is_zero(fresh.theta - new.theta)
+    for V, S, problem, scheme, theta in settings():
+        old = AuxState(theta, r)
+        new = scheme.step(problem, old, dt)
+        d = new.theta - theta
+        R2 = problem.energy(theta) + C
+        bracket = V.inner(d, d) / dt + V.inner(S.apply(d), d)
+        assert is_zero(scheme.dissipation(problem, theta, new.theta, dt) - bracket)
+        terms = scheme.energy_terms(problem, old, new, dt)
+        assert is_zero(terms.dissipation - r**2 / R2 * bracket)
+        assert is_zero(terms.numerical - (new.aux - r) ** 2)
+        # whatever the increment, neither is negative
+        anywhere = scheme.energy_terms(problem, old, AuxState(theta + V.vector("d"), 2 * r), dt)
+        assert anywhere.dissipation.is_nonnegative
+        assert anywhere.numerical.is_nonnegative
+        change = new.aux**2 - r**2
+        assert is_zero(change + terms.dissipation + terms.numerical)
+        assert is_zero(scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old) - change)
+        # with r consistent, or left out, the weight is 1 and the modified energy is the true one
+        consistent = scheme.init(problem, theta)
+        assert is_zero(consistent.aux**2 - R2)
+        assert is_zero(scheme.auxiliary(problem, theta) - consistent.aux)
+        for start in (consistent, AuxState(theta, None)):
+            assert is_zero(scheme.modified_energy(problem, start) - problem.energy(theta))
+            fresh = scheme.step(problem, start, dt)
+            assert is_zero(fresh.aux / consistent.aux - new.aux / r)
+            fresh_terms = scheme.energy_terms(problem, start, fresh, dt)
+            assert is_zero(fresh_terms.dissipation - bracket)
+            assert is_zero(fresh_terms.numerical - (fresh.aux - consistent.aux) ** 2)
+            assert is_zero(fresh.theta - new.theta)
 
 
 @check("identity", EVERY)
 def consistency():
     """For any r, theta_new = theta - dt grad E + O(dt^2), and r_new = r + dt r' + O(dt^2) with r'/r = R'/R along that flow."""
-    V, _, problem, scheme, theta = setting()
-    E, g = problem.energy_and_gradient(theta)
-    new = scheme.step(problem, AuxState(theta, r), dt)
-    assert is_small(new.theta - theta + dt * g, dt, 2)
-    logarithmic_derivative_of_R = -V.inner(g, g) / (2 * (E + C))  # (grad R, theta') / R
-    assert is_small(new.aux - r - dt * r * logarithmic_derivative_of_R, dt, 2)
+    for V, _, problem, scheme, theta in settings():
+        E, g = problem.energy_and_gradient(theta)
+        new = scheme.step(problem, AuxState(theta, r), dt)
+        assert is_small(new.theta - theta + dt * g, dt, 2)
+        logarithmic_derivative_of_R = -V.inner(g, g) / (2 * (E + C))  # (grad R, theta') / R
+        assert is_small(new.aux - r - dt * r * logarithmic_derivative_of_R, dt, 2)
 
 
 @check("squares", EVERY, proves=("C001-10",))
 def solvability():
     """The one denominator is 1 plus nonnegative terms; r keeps its sign and never grows."""
-    V, _, problem, scheme, theta = setting()
-    F, g = problem.energy_and_gradient(theta)
-    new = scheme.step(problem, AuxState(theta, r), dt)
-    Sigma = V.inner(g, scheme.stabilization.solve_shifted(g, dt))
-    assert Sigma.is_nonnegative
-    assert is_zero(r / new.aux - 1 - dt * Sigma / (2 * (F + C)))
-    assert new.aux.is_positive
+    for V, _, problem, scheme, theta in settings():
+        F, g = problem.energy_and_gradient(theta)
+        new = scheme.step(problem, AuxState(theta, r), dt)
+        Sigma = V.inner(g, scheme.stabilization.solve_shifted(g, dt))
+        assert Sigma.is_nonnegative
+        assert is_zero(r / new.aux - 1 - dt * Sigma / (2 * (F + C)))
+        assert new.aux.is_positive
     # a sum that is not positive is refused
     below = FunctionProblem(lambda t: t @ t - 3, lambda t: 2 * t)
     at = np.zeros(1)

@@ -100,7 +100,7 @@ class Shift:
     Parameters
     ----------
     shift : float
-        Finite, >= 0.
+        Finite, >= 0. A symbol that SymPy knows to be nonnegative is accepted, for the proofs.
 
     Raises
     ------
@@ -111,7 +111,9 @@ class Shift:
     shift: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shift", real_number("shift", self.shift, 0))
+        shift: Any = self.shift
+        if not getattr(shift, "free_symbols", None) or not shift.is_nonnegative:
+            object.__setattr__(self, "shift", real_number("shift", shift, 0))
 
     @property
     def scalar(self) -> float:

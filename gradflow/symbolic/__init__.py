@@ -22,6 +22,7 @@ import sympy as sp
 
 from .branches import Branch, branches, where
 from .decide import Undecided, is_small, is_zero
+from .diagonal import Entries
 from .problems import AbstractEnergy, AbstractLeastSquares, configured, entries
 from .vectors import Map, SelfAdjoint, Space, Vector
 
@@ -29,6 +30,7 @@ __all__ = [
     "AbstractEnergy",
     "AbstractLeastSquares",
     "Branch",
+    "Entries",
     "Map",
     "SelfAdjoint",
     "Space",
@@ -118,7 +120,6 @@ reshape = np.reshape
 concat = np.concatenate
 stack = np.stack
 broadcast_to = np.broadcast_to
-asarray = np.asarray
 arange = np.arange
 argsort = np.argsort
 searchsorted = np.searchsorted
@@ -193,6 +194,19 @@ def isnan(a: Any) -> bool:
 def copysign(a: Any, b: Any) -> Any:
     """Return ``|a|`` with the sign of b, + for zero."""
     return where(b >= 0, abs(a), -abs(a))
+
+
+def asarray(a: Any, *, copy: bool | None = None) -> Any:
+    """Return an array; abstract entries, which cannot be written, themselves.
+
+    Parameters
+    ----------
+    a : array (...), list or Entries
+        Any shape.
+    copy : bool, optional
+        Whether an array is copied; None copies where it must be.
+    """
+    return a if isinstance(a, Entries) else np.array(a, copy=copy)
 
 
 def zeros_like(a: Any) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from ..energies.linear import LinearPart
 from .decide import is_zero
-from .vectors import Map, SelfAdjoint, Space, Vector
+from .vectors import Map, Space, Vector
 
 __all__ = ["AbstractEnergy", "AbstractLeastSquares", "configured", "entries"]
 
@@ -50,16 +51,20 @@ class AbstractEnergy:
     k-th theta has the same name in every problem. Values of two problems can therefore be compared only if both were
     evaluated at the same thetas in the same order.
 
+    Vectors of `space` have no product ``u @ v`` from then on: `inner` is any inner product, and the dot product of two
+    parameter vectors is another one.
+
     Parameters
     ----------
     space : Space
         The space of theta, with its inner product.
-    linear : SelfAdjoint, optional
+    linear : LinearPart, optional
         The energy part L.
     """
 
-    def __init__(self, space: Space, linear: SelfAdjoint | None = None) -> None:
+    def __init__(self, space: Space, linear: LinearPart | None = None) -> None:
         self.space = space
+        space.has_dot = False
         if linear is not None:
             self.linear = linear
         self._L = linear
@@ -122,11 +127,11 @@ class AbstractLeastSquares(AbstractEnergy):
         The space of theta, with its inner product.
     residuals : Space
         The space of q.
-    linear : SelfAdjoint, optional
+    linear : LinearPart, optional
         The energy part L.
     """
 
-    def __init__(self, space: Space, residuals: Space, linear: SelfAdjoint | None = None) -> None:
+    def __init__(self, space: Space, residuals: Space, linear: LinearPart | None = None) -> None:
         super().__init__(space, linear)
         self.residuals = residuals
         self._maps: dict[str, Map] = {}

@@ -170,6 +170,7 @@ class Space:
         self.name = name
         self.serial = next(_SERIALS)
         self.dimension = sp.Symbol(name, positive=True, integer=True)
+        self.has_dot = True
         self.relations: dict[Atom, Vector] = {}
         self.neighbours: list[Space] = []
         """Spaces between which and this one there are maps."""
@@ -394,6 +395,8 @@ class Vector:
         return self.__mul__(1 / sp.sympify(c))
 
     def __matmul__(self, other: Vector) -> Any:
+        if not self.space.has_dot:
+            raise TypeError("parameters have the inner product of their problem: problem.inner(u, v), not u @ v")
         return self.space.inner(self, other)
 
     def map_coefficients(self, function: Any) -> Vector:

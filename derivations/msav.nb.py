@@ -34,7 +34,7 @@ import sympy as sp
 
 from gradflow import MSAV, DenseLeastSquares, Restart
 from gradflow.curvature.damped_step import DampedStep
-from gradflow.proofs import check, follows
+from gradflow.proofs import check, follows, reached
 from gradflow.schemes import msav
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.msav import msav_update
@@ -218,7 +218,7 @@ def solvability():
             V, L, S, problem, scheme, theta, r = setting(m, energy_part=energy_part)
             with solving(anything):
                 old = AuxState(theta, r)
-                ways = list(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))
+                ways = list(reached(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt))))
             d, at = V.vector("d"), Roots(*problem.linearize(theta), C)
             J_d = at.jvp(d)
             A = L + S if energy_part else S

@@ -56,6 +56,7 @@ FALSE = [
     (named("negative") < -1, []),
     (sp.sqrt(x - 1) < 0, []),  # at 1 it is defined, and fails
     (sp.Min(x, y) >= x, []),
+    (sp.sign(x) ** 2 > 0, []),
     (named("nonnegative") ** sp.Rational(2, 3) <= named("nonnegative"), []),
     (1 / (1 + 1 / x) > 0, [x > -1]),
     (sp.Eq(x > 0, x >= 0), []),

@@ -90,7 +90,7 @@ def _value(e: Any, point: dict[sp.Symbol, sp.Expr]) -> Any:
     if type(e) in COMPARISONS and isinstance(args[0], sp.Expr):
         return sp.sympify(bool(COMPARISONS[type(e)](_sign(args[0] - args[1]), 0)))
     if isinstance(e, (sp.Abs, sp.sign)):
-        return _sign(args[0]) * (args[0] if isinstance(e, sp.Abs) else 1)
+        return _sign(args[0]) * (args[0] if isinstance(e, sp.Abs) else sp.Integer(1))
     if isinstance(e, (sp.Max, sp.Min)):
         way = 1 if isinstance(e, sp.Max) else -1
         return reduce(lambda a, b: a if way * _sign(a - b) >= 0 else b, args)

@@ -76,9 +76,9 @@ def pairs():
 # %% [markdown]
 # ## The quadratic constraint
 #
-# The code compares $\xi_0$ with 1, since a quotient of two rounded numbers may exceed it. In exact arithmetic $\xi_0 \le 1$: the
-# branches with $\xi_0 > 1$ are impossible, here and for the linear and the logarithmic constraint. So are those in which the two
-# orders of $\tilde r$ and $\hat r$ are both answered. `reached` leaves these out and shows of every other branch that it is taken.
+# The code compares $\xi_0$ with 1 and with 0, since rounding may move it there. In exact arithmetic some answers are impossible:
+# $\xi_0 \le 0$ where the quadratic constraint is active, $c > 0$; $\xi_0 > 1$ for the linear and the logarithmic constraint.
+# `reached` leaves these branches out and shows of every other one that some values take it.
 
 
 # %%

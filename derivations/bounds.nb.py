@@ -24,7 +24,7 @@ import gradflow as gf
 from gradflow.curvature.bounds import bounded_step, free_gradient, projected, reduced_gradient
 from gradflow.curvature.spectral import minimise
 from gradflow.curvature.subproblem import trust_region
-from gradflow.proofs import check, follows
+from gradflow.proofs import check, follows, reached
 from gradflow.symbolic import branches
 
 EVERY = "every entry, every diagonal inner product and metric"
@@ -33,11 +33,11 @@ alpha, K, m = sp.symbols("alpha K m", positive=True)
 BOX = [l <= theta, theta <= u]
 
 
-def ways(function):
-    """Yield conditions and value of each branch of a function of scalars."""
+def ways(function, assumptions=()):
+    """Yield assumptions with conditions, and value, of each branch of a function of scalars that some scalars take."""
     found = list(branches(function))
     assert len(found) > 1
-    yield from found
+    yield from ((given, value) for given, value, _ in reached(found, assumptions))
 
 
 # %% [markdown]
@@ -55,9 +55,9 @@ def ways(function):
 @check("decision procedure", EVERY)
 def energy_law():
     """(1) holds for every alpha; for alpha K <= 2 (1 - mu) the decrease of the model is at least mu |(g, w)|."""
-    for conditions, value in ways(lambda: projected(theta - alpha * g, l, u)):
+    for given, value in ways(lambda: projected(theta - alpha * g, l, u), BOX):
         w = value - theta
-        assert follows(alpha * g * w <= -(w**2), [*BOX, *conditions])
+        assert follows(alpha * g * w <= -(w**2), given)
     a, b = sp.symbols("a b", nonnegative=True)  # -(g, w), |w|^2
     mu = sp.Symbol("mu", positive=True)
     t = sp.Symbol("t", positive=True)  # alpha K
@@ -68,29 +68,30 @@ def energy_law():
 @check("decision procedure", EVERY)
 def consistency():
     """Without bounds near, the projection is the identity and the reduced gradient is g; it is theta - Pi(theta - g) always."""
-    for conditions, value in ways(lambda: projected(x, l, u)):
-        assert follows(sp.Eq(value, x), [l < x, x < u, *conditions])
-    for conditions, value in ways(lambda: reduced_gradient(theta, g, l, u)):
-        assert follows(sp.Eq(value, g), [theta - u < g, g < theta - l, *conditions])
-        for others, point in ways(lambda: projected(theta - g, l, u)):
-            assert follows(sp.Eq(value, theta - point), [*BOX, *conditions, *others])
+    for given, value in ways(lambda: projected(x, l, u), [l < x, x < u]):
+        assert follows(sp.Eq(value, x), given)
+    for given, value in ways(lambda: reduced_gradient(theta, g, l, u), [theta - u < g, g < theta - l]):
+        assert follows(sp.Eq(value, g), given)
+    for given, value in ways(lambda: reduced_gradient(theta, g, l, u), BOX):
+        for both, point in ways(lambda: projected(theta - g, l, u), given):
+            assert follows(sp.Eq(value, theta - point), both)
 
 
 @check("decision procedure", EVERY)
 def solvability():
     """The projection is the nearest point of the box; a zero reduced gradient is stationarity."""
-    for conditions, value in ways(lambda: projected(x, l, u)):
-        assert follows(l <= value, [l <= u, *conditions])
-        assert follows(value <= u, [l <= u, *conditions])
+    for given, value in ways(lambda: projected(x, l, u), [l <= u]):
+        assert follows(l <= value, given)
+        assert follows(value <= u, given)
         # (x - Pi x)(y - Pi x) <= 0 for every y of the box, which is that no y is nearer
-        assert follows((x - value) * (y - value) <= 0, [l <= y, y <= u, *conditions])
-    for conditions, value in ways(lambda: reduced_gradient(theta, g, l, u)):
+        assert follows((x - value) * (y - value) <= 0, [l <= y, y <= u, *given])
+    for given, value in ways(lambda: reduced_gradient(theta, g, l, u), BOX):
         # zero: no feasible direction y - theta descends
-        assert follows(g * (y - theta) >= 0, [*BOX, l <= y, y <= u, sp.Eq(value, 0), *conditions])
+        assert follows(g * (y - theta) >= 0, [l <= y, y <= u, sp.Eq(value, 0), *given])
         # not zero: the direction of minus the reduced gradient is feasible and descends
-        assert follows(g * value >= value**2, [*BOX, *conditions])
-        assert follows(l <= theta - value, [*BOX, *conditions])
-        assert follows(theta - value <= u, [*BOX, *conditions])
+        assert follows(g * value >= value**2, given)
+        assert follows(l <= theta - value, given)
+        assert follows(theta - value <= u, given)
 
 
 # %% [markdown]
@@ -104,12 +105,10 @@ def solvability():
 @check("decision procedure", EVERY)
 def the_free_gradient_vanishes_where_the_reduced_one_does():
     """f = 0 if and only if the reduced gradient is 0, which is at most |f|, of its sign, and at most the width of the box."""
-    for conditions, f in ways(lambda: free_gradient(theta, g, l, u)):
+    for given, f in ways(lambda: free_gradient(theta, g, l, u), BOX):
         assert f in (0, g)
-        for others, value in ways(lambda: reduced_gradient(theta, g, l, u)):
-            known = [*BOX, *conditions, *others]
-            assert follows(sp.Eq(f, 0), [sp.Eq(value, 0), *known])
-            assert follows(sp.Eq(value, 0), [sp.Eq(f, 0), *known])
+        for known, value in ways(lambda: reduced_gradient(theta, g, l, u), given):
+            assert follows(sp.Equivalent(sp.Eq(f, 0), sp.Eq(value, 0)), known)
             assert follows(value**2 <= f**2, known)
             assert follows(f * value >= 0, known)
             assert follows(value <= u - l, known)

@@ -47,7 +47,7 @@ import sympy as sp
 
 from gradflow import SAV, ExpSAV
 from gradflow.energies.linear import Diagonal, Shift, Zero
-from gradflow.proofs import check, follows, linear_kinds
+from gradflow.proofs import check, follows, linear_kinds, reached
 from gradflow.schemes import exp_sav
 from gradflow.schemes.exp_sav import EXP_SAV_FORMS, exp_sav_explicit_update, exp_sav_update
 from gradflow.schemes.relaxation import BUDGETS, relax
@@ -58,7 +58,7 @@ from gradflow.symbolic import AbstractEnergy, Space, branches, configured, is_sm
 EVERY = "every dimension, inner product, S, kappa and C; L in the explicit form"
 PLAIN = "every dimension, inner product, S, kappa and C"
 IMPLICIT = ("implicit", "section_2.2.4", "theorem_2.2")
-dt, C, r, kappa, c = sp.symbols("dt C r kappa c", positive=True)
+dt, C, r, kappa, c, e = sp.symbols("dt C r kappa c e", positive=True)
 s = sp.Symbol("s", real=True)
 
 
@@ -98,7 +98,7 @@ def settings():
 
 def moving(scheme, problem, state):
     """Return the new state where g is not 0, after showing that where the update asks for it, g = 0 is its other answer."""
-    ways = list(branches(lambda: scheme.step(problem, state, dt)))
+    ways = list(reached(branches(lambda: scheme.step(problem, state, dt))))
     if len(ways) == 1:
         return ways[0].value
     (asked,), (answered_no,) = ways[0].conditions, ways[1].conditions
@@ -373,7 +373,7 @@ def scaling_the_energy():
     def theta_new(factor, scheme, drift=0):
         problem = Multiple(V, factor)
         state = AuxState(theta, scheme.auxiliary(problem, theta) + drift)
-        ways = branches(lambda: scheme.step(problem, state, dt / factor))
+        ways = reached(branches(lambda: scheme.step(problem, state, dt / factor)))
         return next(iter(ways)).value.theta  # where g is not 0
 
     with symbolic_log():
@@ -561,18 +561,18 @@ def automatic_form():
 # $$r^{n+1} = \min\{\hat r, \tilde r + B\} \quad\text{(literature)}, \qquad \min\{\tilde r, \hat r + B\} \quad\text{(swapped)},$$
 #
 # $B = \eta(r^n - \tilde r)$, or in the explicit form $B = \tilde r(e^{\text{slack}/\kappa} - 1)$. Every branch of the
-# code is followed. Which of the two expressions for the budget is used is a matter of rounding: both are shown to be
-# right everywhere, so that $x < 1$ need not be assumed. The other conditions compare logarithms; $a > b$ is handed on
-# as $e^{a-b} > 1$.
+# code that some values take is followed; those with $\xi_0 > 1$ are impossible, since only rounding makes $\xi_0$ larger
+# than 1. The conditions compare logarithms; $a > b$ is handed on as $e^{a-b} > 1$. Where $x < 30$ is asked, the number e
+# becomes a symbol $e > 2$: the answer decides between two expressions for the budget that differ in rounding only.
 
 
 # %%
 def rational(condition):
-    """Return a condition between logarithms as one between what they are of."""
+    """Return a condition between logarithms as one between what they are of; e is a symbol, as in `r_n/r~ < e^30`."""
     if isinstance(condition, (sp.And, sp.Or, sp.Not)):
         return condition.func(*map(rational, condition.args))
     if condition.has(sp.log):
-        return condition.func(sp.exp(condition.lhs - condition.rhs), 1)
+        return condition.func(sp.exp(condition.lhs - condition.rhs).subs(sp.E, e), 1)
     return condition
 
 
@@ -580,7 +580,6 @@ def rational(condition):
 def relaxation_spends_its_budget():
     """Relaxed r is min(r^, r~ + eta (r - r~)), swapped min(r~, r^ + eta (r - r~)); explicit with kappa s_new <= kappa s~ + slack."""
     loss, before, after, other, eta = sp.symbols("b r_n r~ r^ eta", positive=True)
-    small = sp.log(before) - sp.log(after) < 30
     for form in EXP_SAV_FORMS:
         scheme = configured(ExpSAV, form=form, scale=kappa, C=C)
         law = scheme.law(AbstractEnergy(Space()), None)
@@ -602,10 +601,9 @@ def relaxation_spends_its_budget():
                 )
                 B = after * (loss - 1) if form == "explicit" else share * (before - after)
                 kept, bound = (other, after + B) if orientation == "literature" else (after, other + B)
-                known = [eta <= 1, before >= after, loss >= 1]
-                for conditions, blend in ways:
-                    asked = [rational(x) for x in conditions if x not in (small, sp.Not(small))]
-                    assert not any(x.has(sp.exp, sp.E) for x in asked)  # nothing else is compared with a number
+                known = [eta <= 1, before >= after, loss >= 1, e > 2]
+                for given, blend, _ in reached(ways, known, rational):
+                    assert not any(x.has(sp.exp, sp.E) for x in given)  # nothing else is compared with a number
                     value = sp.exp(blend.aux)
                     least = sp.And(value <= kept, value <= bound, sp.Or(sp.Eq(value, kept), sp.Eq(value, bound)))
-                    assert follows(least, [*known, *asked])
+                    assert follows(least, given)

@@ -45,7 +45,7 @@ import sympy as sp
 
 from gradflow import IEQ, DenseLeastSquares, Relaxed, Restart
 from gradflow.curvature.damped_step import DampedStep
-from gradflow.proofs import check, follows, linear_kinds
+from gradflow.proofs import check, follows, linear_kinds, reached
 from gradflow.schemes import ieq
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.relaxation import Quadratic, relax
@@ -128,9 +128,9 @@ def energy_law():
             q = q_any if given else scheme.auxiliary(problem, theta)
             old = AuxState(theta, q if given else None)
             with solving(anything):
-                ways = list(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))
+                ways = list(reached(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt))))
             assert len(ways) == 2
-            for moving, (_, new) in zip((True, False), ways, strict=True):
+            for moving, (_, new, _) in zip((True, False), ways, strict=True):
                 if not moving:  # d = 0, as `solvability` shows
                     assert is_zero(without(new.theta, "d") - theta)
                     assert is_zero(without(new.aux, "d") - q)
@@ -161,7 +161,7 @@ def consistency():
         assert is_zero(old.aux - at.residual)
         d = -dt * P.vector("v")
         with solving(exact):
-            for _, new in branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)):
+            for _, new, _ in reached(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt))):
                 assert is_zero(new.theta - theta - d)
                 assert is_zero(new.aux - at.residual - at.jvp(d))
         gradient = at.vjp(at.residual)
@@ -177,7 +177,7 @@ def solvability():
     for (_, P, L, S), problem, scheme, theta, q in settings():
         with solving(anything):
             old = AuxState(theta, q)
-            ways = list(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))
+            ways = list(reached(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt))))
         d = P.vector("d")
         J_d = problem.linearize(theta).jvp(d)
         A_d = L.apply(d) + S.apply(d)
@@ -219,7 +219,7 @@ def evaluations():
                     return scheme.step(problem, old, dt) if own else told, told
 
                 with solving(anything):
-                    for _, (new, told) in branches(run):
+                    for _, (new, told), _ in reached(branches(run)):
                         assert is_zero(new.theta - told.theta)
                         assert is_zero(new.aux - told.aux)
                         start = scheme.auxiliary_at(point) if old.aux is None else old.aux
@@ -251,14 +251,16 @@ def shifted(omega=lam, *, scale=1):
     P.relate(J.adjoint(q), (omega * theta + (1 / dt + omega) * d) * (-1 / sp.sympify(scale)) - J.adjoint(J(d)))
     root = sp.sqrt(scale)
     # scale |q|^2 / 2 is |q'|^2 / 2 for q' = sqrt(scale) q
-    news = branches(
-        lambda: ieq_update(
-            theta,
-            root * q,
-            omega * theta if omega != 0 else None,
-            inner=P.inner,
-            damping=lambda u: (1 / dt + omega) * P.inner(u, u),
-            direction=lambda r, h: (d, root * J(d)),
+    news = reached(
+        branches(
+            lambda: ieq_update(
+                theta,
+                root * q,
+                omega * theta if omega != 0 else None,
+                inner=P.inner,
+                damping=lambda u: (1 / dt + omega) * P.inner(u, u),
+                direction=lambda r, h: (d, root * J(d)),
+            )
         )
     )
     theta_new, q_new = next(iter(news)).value
@@ -343,9 +345,11 @@ def levenberg_marquardt_has_the_same_guarantee():
     P.relate(J.adjoint(q), -mu * d - J.adjoint(J(d)))  # nothing but the definition of the method
     linearised = q + J(d)
     assert is_zero(linearised @ linearised / 2 + mu * P.inner(d, d) + J(d) @ J(d) / 2 - q @ q / 2)
-    for _, (theta_new, q_new) in branches(
-        lambda: ieq_update(
-            theta, q, inner=P.inner, damping=lambda u: mu * P.inner(u, u), direction=lambda r, h: (d, J(d))
+    for _, (theta_new, q_new), _ in reached(
+        branches(
+            lambda: ieq_update(
+                theta, q, inner=P.inner, damping=lambda u: mu * P.inner(u, u), direction=lambda r, h: (d, J(d))
+            )
         )
     ):
         assert is_zero(theta_new - theta - d)
@@ -379,7 +383,7 @@ def small_steps_are_gradient_steps():
     P, _, _, problem, _, theta, _ = setting(energy_part=False)
     at = problem.linearize(theta)
     with solving(exact):
-        _, new = next(iter(branches(lambda: configured(IEQ).step(problem, AuxState(theta, None), dt))))
+        new = next(reached(branches(lambda: configured(IEQ).step(problem, AuxState(theta, None), dt)))).value
     v, J = P.vector("v"), at.J
     gradient = J.adjoint(at.residual)
     remainder = new.theta - theta + dt * gradient
@@ -406,7 +410,7 @@ def dense_step(theta, q, J, step, omega=0):
         damping=lambda u: (1 / step + omega) * (u @ u),
         direction=direction,
     )
-    return next(iter(branches(run))).value
+    return next(reached(branches(run))).value
 
 
 def rational(*values):
@@ -454,7 +458,7 @@ def drift_is_the_taylor_remainder():
     _, _, _, problem, scheme, theta, q = setting(energy_part=True)
     at = problem.linearize(theta)
     with solving(anything):
-        for _, new in branches(lambda: scheme.step(problem, AuxState(theta, q), dt)):
+        for _, new, _ in reached(branches(lambda: scheme.step(problem, AuxState(theta, q), dt))):
             true = scheme.auxiliary(problem, new.theta)
             remainder = true - at.residual - at.jvp(new.theta - theta)
             assert is_zero((new.aux - true) - (q - at.residual) + remainder)
@@ -499,7 +503,7 @@ def affine_residual_is_implicit_euler():
             stored = N.vector("ignored") if isinstance(method, Restart) else problem.linearize(theta).residual
             state = AuxState(theta, stored)
             with solving(exact_affine):
-                _, new = next(iter(branches(lambda m=method, s=state, p=problem: m.step(p, s, dt))))
+                new = next(reached(branches(lambda m=method, s=state, p=problem: m.step(p, s, dt)))).value
             d = new.theta - theta
             at_new = problem.linearize(new.theta)
             gradient = at_new.vjp(at_new.residual) + (L(new.theta) if energy_part else P.zero)
@@ -621,7 +625,7 @@ def gain_ratio():
     scheme = configured(IEQ)
     old = AuxState(theta, None)
     with solving(exact):
-        _, new = next(iter(branches(lambda: Restart(scheme).step(problem, old, dt))))
+        new = next(reached(branches(lambda: Restart(scheme).step(problem, old, dt)))).value
     terms = scheme.energy_terms(problem, old, new, dt)
     at, d = problem.linearize(theta), new.theta - theta
     predicted = terms.dissipation + terms.numerical
@@ -707,13 +711,15 @@ def one_residual():
     assert is_zero(u * g / dt + (P.inner(g, u * g) + q) * g)
     theta_new, q_new = next(
         iter(
-            branches(
-                lambda: ieq_update(
-                    theta,
-                    np.array([q]),
-                    inner=P.inner,
-                    damping=lambda d: P.inner(d, d) / dt,
-                    direction=lambda r, h: (u * g, np.array([P.inner(g, u * g)])),
+            reached(
+                branches(
+                    lambda: ieq_update(
+                        theta,
+                        np.array([q]),
+                        inner=P.inner,
+                        damping=lambda d: P.inner(d, d) / dt,
+                        direction=lambda r, h: (u * g, np.array([P.inner(g, u * g)])),
+                    )
                 )
             )
         )
@@ -756,13 +762,15 @@ def quadratized_scalar_energy_is_sav():
     assert is_zero(d / dt + (P.inner(j, d) + q) * j)
     theta_new, q_new = next(
         iter(
-            branches(
-                lambda: ieq_update(
-                    theta,
-                    np.array([q]),
-                    inner=P.inner,
-                    damping=lambda u: P.inner(u, u) / dt,
-                    direction=lambda r, h: (d, np.array([P.inner(j, d)])),
+            reached(
+                branches(
+                    lambda: ieq_update(
+                        theta,
+                        np.array([q]),
+                        inner=P.inner,
+                        damping=lambda u: P.inner(u, u) / dt,
+                        direction=lambda r, h: (d, np.array([P.inner(j, d)])),
+                    )
                 )
             )
         )
@@ -787,14 +795,16 @@ def step_is_linear_in_q_and_theta():
     a, b = sp.symbols("a b", real=True)
     assert is_zero(left(a * d1 + b * d2) + J.adjoint(a * q1 + b * q2) + a * h1 + b * h2)
     d = a * d1 + b * d2
-    for _, (theta_new, q_new) in branches(
-        lambda: ieq_update(
-            P.vector("theta"),
-            a * q1 + b * q2,
-            a * h1 + b * h2,
-            inner=P.inner,
-            damping=lambda u: P.inner(u, u) / dt + P.inner(L(u) + S(u), u),
-            direction=lambda r, h: (d, J(d)),
+    for _, (theta_new, q_new), _ in reached(
+        branches(
+            lambda: ieq_update(
+                P.vector("theta"),
+                a * q1 + b * q2,
+                a * h1 + b * h2,
+                inner=P.inner,
+                damping=lambda u: P.inner(u, u) / dt + P.inner(L(u) + S(u), u),
+                direction=lambda r, h: (d, J(d)),
+            )
         )
     ):
         assert is_zero(theta_new - P.vector("theta") - d)
@@ -816,9 +826,7 @@ def relaxation_spends_the_slack():
     law = Quadratic(*map(sp.Rational, IEQ().law(None, None)))  # a float is the number that it stores
     assert law == (sp.Rational(1, 2), 0)
     met = set()
-    for conditions, (aux, xi) in branches(lambda: relax(law, None, tilde, hat, lambda: B, eta=1.0)):
-        if follows(sp.S.false, conditions):  # no values go this way
-            continue
+    for conditions, (aux, xi), _ in reached(branches(lambda: relax(law, None, tilde, hat, lambda: B, eta=1.0))):
         assert is_zero(aux - hat - xi * (tilde - hat))
         fits = hat[0] ** 2 / 2 <= tilde[0] ** 2 / 2 + B
         if xi == 0:

@@ -35,7 +35,7 @@ import sympy as sp
 from gradflow import MSAV, DenseLeastSquares, Restart
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.energies.linear import add
-from gradflow.proofs import check, follows, linear_kinds
+from gradflow.proofs import check, follows, linear_kinds, reached
 from gradflow.schemes import msav
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.msav import msav_update
@@ -222,7 +222,7 @@ def solvability():
     for m, (_, V, L, S), problem, scheme, theta, r in settings():
         with solving(anything):
             old = AuxState(theta, r)
-            ways = list(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))
+            ways = list(reached(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt))))
         d, at = V.vector("d"), Roots(*problem.linearize(theta), C)
         J_d = at.jvp(d)
         A = add(L, S)

@@ -25,7 +25,7 @@ import numpy as np
 import sympy as sp
 
 import gradflow as gf
-from gradflow.proofs import check, follows
+from gradflow.proofs import check, follows, reached
 from gradflow.schemes.negative_curvature_descent import CurvatureState, negative_curvature_update
 from gradflow.symbolic import Space, branches, entries, is_zero
 
@@ -43,9 +43,9 @@ def ways():
     """Yield conditions, the step along v and the decrease, for each sign of the slope; the step is shown to be along v."""
     V = Space()
     theta, v = V.vectors("theta v")
-    found = list(branches(lambda: negative_curvature_update(theta, v, -l, s, rho=rho)))
+    found = list(reached(branches(lambda: negative_curvature_update(theta, v, -l, s, rho=rho))))
     assert len(found) == 2
-    for conditions, (new, promised) in found:
+    for conditions, (new, promised), _ in found:
         (step,) = entries(new - theta)
         assert is_zero(new - theta - step * v)
         yield conditions, step, promised

@@ -26,7 +26,7 @@ import numpy as np
 import sympy as sp
 
 import gradflow as gf
-from gradflow.proofs import check, follows
+from gradflow.proofs import check, follows, reached
 from gradflow.schemes.newton_cg import NewtonCGState, direction_update, newton_cg_update
 from gradflow.symbolic import Space, branches, entries, is_zero
 
@@ -71,9 +71,9 @@ def consistency():
     """(2): d is along v, (g, d) <= 0, |d| = b/|v|^2 and (d, Hd) = -|d|^3, for either sign of the slope."""
     V = Space()
     v = V.vector("v")
-    ways = list(branches(lambda: direction_update(v, s, -b, n)))
+    ways = list(reached(branches(lambda: direction_update(v, s, -b, n))))
     assert len(ways) == 2
-    for conditions, d in ways:
+    for conditions, d, _ in ways:
         (c,) = entries(d)
         assert is_zero(d - c * v)
         assert follows(c * s <= 0, conditions)

@@ -27,7 +27,7 @@ import numpy as np
 import sympy as sp
 
 import gradflow as gf
-from gradflow.proofs import check, follows
+from gradflow.proofs import check, follows, reached
 from gradflow.schemes.quasi_newton import bfgs_update, direction_update, memory_update
 from gradflow.symbolic import Space, branches, is_zero, symbols
 
@@ -84,7 +84,7 @@ def assumed(branch):
 
 def updated(K, s, y, mass, fresh=0):
     """Return the new K and flag of the class where the pair is taken, and where it is left out."""
-    taken, left_out = branches(lambda: bfgs_update(K, sp.Integer(fresh), s, y, mass=mass))
+    taken, left_out = reached(branches(lambda: bfgs_update(K, sp.Integer(fresh), s, y, mass=mass)))
     assert assumed(taken) == sp.And(s @ (mass * y) > 0, y @ (mass * y) > 0)
     return taken.value, left_out.value
 
@@ -185,7 +185,7 @@ def solvability():
         rho, old_scale = symbols("rho", m, positive=True), sp.Symbol("gamma", positive=True)
         s_new, y_new, mass = symbols("u", n), symbols("v", n), symbols("m", n, positive=True)
         inner = lambda a, b: a @ (mass * b)  # noqa: B023, E731
-        taken, left_out = branches(lambda: memory_update(s, y, rho, old_scale, s_new, y_new, inner=inner))  # noqa: B023
+        taken, left_out = reached(branches(lambda: memory_update(s, y, rho, old_scale, s_new, y_new, inner=inner)))  # noqa: B023
         sy, yy = inner(s_new, y_new), inner(y_new, y_new)
         assert assumed(taken) == sp.And(sy > 0, yy > 0)
         for found, kept, newest in zip(taken.value[:3], (s, y, rho), (s_new, y_new, 1 / sy), strict=True):
@@ -230,7 +230,9 @@ def the_method_is_the_same_in_every_inner_product():
     K, s, y, _ = dense(2)
     plain = updated(K, s, y, np.array([sp.Integer(1), sp.Integer(1)]))[0][0]
     new = next(
-        branches(lambda: bfgs_update(K / root / root[:, None], sp.Integer(0), s / root, y / root, mass=root**2))
+        reached(
+            branches(lambda: bfgs_update(K / root / root[:, None], sp.Integer(0), s / root, y / root, mass=root**2))
+        )
     ).value[0]
     assert is_zero(new - plain / root / root[:, None])
 

@@ -29,7 +29,7 @@ import sympy as sp
 
 from gradflow import IEQ, SAV, ExpSAV, Relaxed, Restart, SourceSAV
 from gradflow.curvature.damped_step import DampedStep
-from gradflow.proofs import check
+from gradflow.proofs import check, reached
 from gradflow.schemes import ieq, relaxation
 from gradflow.schemes.relaxed import RelaxedState
 from gradflow.schemes.sav import sav_update
@@ -271,7 +271,7 @@ def law_is_that_of_the_base():
     call = lambda s: relaxation.relax(  # noqa: E731
         s.law(problem, AuxState(theta, other_r)), r, other_r, 2 * other_r, lambda: slack, eta=1
     )
-    ways = zip(branches(lambda: call(scheme)), branches(lambda: call(base)), strict=True)
+    ways = zip(reached(branches(lambda: call(scheme))), reached(branches(lambda: call(base))), strict=True)
     for one, two in ways:
         assert one.conditions == two.conditions
         assert is_zero(one.value.aux - two.value.aux)
@@ -309,7 +309,7 @@ def true_energy_falls_with_half_the_lipschitz_constant():
         start = None if kind.startswith("IEQ") else r
         with abstract_arrays():
             new = next(
-                iter(branches(lambda p=problem, m=scheme, t=theta, a=start: m.step(p, AuxState(t, a), dt)))
+                iter(reached(branches(lambda p=problem, m=scheme, t=theta, a=start: m.step(p, AuxState(t, a), dt))))
             ).value
         d, inner = new.theta - theta, problem.inner
         terms = scheme.energy_terms(problem, AuxState(theta, start), new, dt)

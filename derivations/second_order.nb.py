@@ -31,7 +31,7 @@ import sympy as sp
 
 import gradflow as gf
 from gradflow import IEQ, Restart
-from gradflow.proofs import check, follows
+from gradflow.proofs import check, follows, reached
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.second_order import second_order_update
 from gradflow.symbolic import Map, Space, branches, is_small, is_zero
@@ -115,7 +115,7 @@ def solvability():
     form = P.inner(v, G(v)) + nu * P.inner(v, D(v))
     assert form.is_nonnegative
     assert follows(sp.Eq(sp.Symbol("x", nonnegative=True), 0), [sp.Eq(sp.Symbol("x", nonnegative=True) * nu, 0)])
-    ways = list(branches(lambda: stepped(P, G, theta, d, g)))
+    ways = list(reached(branches(lambda: stepped(P, G, theta, d, g))))
     assert len(ways) == 1
     new, predicted = stepped(P, G, theta, 0 * d, 0 * g)
     assert is_zero(new - theta)
@@ -189,9 +189,11 @@ def restarted_ieq_is_damped_gauss_newton():
     P.relate(J.adjoint(q), -d / tau - J.adjoint(J(d)))
     g = J.adjoint(q)
     new, predicted = second_order_update(theta, d, P.inner(g, d), J(d) @ J(d), dt=sp.Integer(1))
-    ways = branches(
-        lambda: ieq_update(
-            theta, q, inner=P.inner, damping=lambda u: P.inner(u, u) / tau, direction=lambda r, h: (d, J(d))
+    ways = reached(
+        branches(
+            lambda: ieq_update(
+                theta, q, inner=P.inner, damping=lambda u: P.inner(u, u) / tau, direction=lambda r, h: (d, J(d))
+            )
         )
     )
     theta_ieq, q_new = next(iter(ways)).value

@@ -36,7 +36,7 @@ import numpy as np
 import sympy as sp
 
 from gradflow import SAV, ExpSAV, FunctionProblem, SourceSAV
-from gradflow.proofs import check, linear_kinds
+from gradflow.proofs import check, linear_kinds, reached
 from gradflow.schemes import exp_sav
 from gradflow.schemes.exp_sav import EXP_SAV_FORMS, exp_sav_explicit_update, exp_sav_update
 from gradflow.schemes.ieq import ieq_update
@@ -225,7 +225,9 @@ def modified_energies_decay():
             options = {"form": form, "scale": kappa} if form else {}
             scheme, theta = configured(kind, C=C, stabilization=S, **options), V.vector("theta")
             old = AuxState(theta, x if form else r)
-            ways = list(branches(lambda scheme=scheme, problem=problem, old=old: scheme.step(problem, old, dt)))
+            ways = list(
+                reached(branches(lambda scheme=scheme, problem=problem, old=old: scheme.step(problem, old, dt)))
+            )
             new = ways[0].value
             if len(ways) == 2:  # it asks whether g = 0, where nothing moves
                 assert is_zero(ways[1].value.aux - old.aux)

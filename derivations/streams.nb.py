@@ -25,7 +25,7 @@ import sympy as sp
 
 from gradflow.curvature import adaptive_mixture, fisher_estimators, kronecker
 from gradflow.curvature.structured_secant import structured_secant_update
-from gradflow.proofs import check, follows
+from gradflow.proofs import check, follows, reached
 from gradflow.symbolic import Space, branches, is_zero, symbols
 
 R = sp.Rational
@@ -61,7 +61,9 @@ def secant_equation():
     for n in (1, 2):
         S, s, y, y_sharp, mass = dense(n)
         seen = []
-        for branch in branches(lambda S=S, s=s, y=y, z=y_sharp, m=mass: structured_secant_update(S, s, y, z, mass=m)):
+        for branch in reached(
+            branches(lambda S=S, s=s, y=y, z=y_sharp, m=mass: structured_secant_update(S, s, y, z, mass=m))
+        ):
             taken = any(not isinstance(c, sp.Not) and c.has(y[0]) for c in branch.conditions if not c.has(y_sharp[0]))
             seen.append(taken)
             new = np.asarray(sp.Matrix(branch.value).applyfunc(any_sizes))

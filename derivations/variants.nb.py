@@ -35,7 +35,7 @@ from gradflow import IEQ, SAV
 from gradflow.curvature.block_sweep import swept
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.energies.dense import DenseLeastSquares
-from gradflow.proofs import check, follows
+from gradflow.proofs import check, follows, impossible, reached
 from gradflow.schemes import ieq
 from gradflow.schemes.gradient_descent import gradient_descent_update
 from gradflow.schemes.ieq import ieq_update
@@ -54,7 +54,7 @@ def ways(theta, q, d, J_d, *, step=dt, damping=None):
     run = lambda: ieq_update(  # noqa: E731
         theta, q, inner=V.inner, damping=damping, direction=lambda q, h: (d, J_d)
     )
-    results = [branch.value for branch in branches(run)]
+    results = [branch.value for branch in reached(branches(run))]
     assert results
     return results
 
@@ -74,7 +74,7 @@ def matrix_step(theta, q, J, step, inner=None):
     d = np.array(list(-step * M.T * q_new), dtype=object)
     J_d = np.array(list(M * sp.Matrix(d)), dtype=object)
     dot = inner or (lambda u, v: u @ v)
-    moving = next(iter(branches(lambda: ieq_update(
+    moving = next(reached(branches(lambda: ieq_update(
         theta, q, inner=dot, damping=lambda u: dot(u, u) / step, direction=lambda q, h: (d, J_d)
     ))))  # fmt: skip
     return moving.value
@@ -121,7 +121,7 @@ def scalar_ieq_is_sav():
             return V.inner(u, u) / dt + V.inner(A(u), u)
 
         run = lambda: ieq_update(theta, q, L_theta, inner=V.inner, damping=damping, direction=direction)  # noqa: B023, E731
-        for branch in branches(run):
+        for branch in reached(branches(run)):
             theta_ieq, q_ieq = branch.value
             assert is_zero(theta_ieq - theta_sav)
             assert is_zero(q_ieq[0] - sp.sqrt(2) * r_sav)
@@ -218,7 +218,7 @@ def yangs_variable_is_a_field():
     assert q_new @ q_new - q @ q + 2 * (d @ d) / step + (q_new - q) @ (q_new - q) == 0
     # one number s with s^2 = 2 F(u_i) at both points does not exist
     s = sp.Symbol("s", real=True)
-    assert follows(sp.false, [sp.Eq(s**2, q[0] ** 2), sp.Eq(s**2, q[1] ** 2)])
+    assert impossible([sp.Eq(s**2, q[0] ** 2), sp.Eq(s**2, q[1] ** 2)])
     # that of the sum of F is SAV, and its step is another one
     total, g = (q @ q) / 2, 2 * u**3
     scalar, _ = sav_update(u, None, g, total, dt=step, C=0, inner=lambda a, b: a @ b, solve=lambda v: v)
@@ -268,7 +268,7 @@ def pointwise_ieq_couples_the_grid():
         before = ieq.damped_step
         ieq.damped_step = record
         try:
-            (branch, *_) = branches(lambda: IEQ().step(problem, AuxState(u, q), step))
+            (branch, *_) = reached(branches(lambda: IEQ().step(problem, AuxState(u, q), step)))
         finally:
             ieq.damped_step = before
         new = branch.value
@@ -564,7 +564,7 @@ def law_with_an_inexact_solver():
         scheme = configured(IEQ, stabilization=S, solver=AnySolver())
         theta, q = P.vector("theta"), N.vector("q~")
         old = AuxState(theta, q)
-        new = next(iter(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))).value
+        new = next(reached(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt)))).value
         d, moved = new.theta - theta, new.aux - q
         assert is_zero(moved - problem.linearize(theta).jvp(d))
         loss = P.inner(d, d) / dt + P.inner(S(d), d) + moved @ moved / 2
@@ -666,7 +666,7 @@ def row_sketch_of_the_gradient_may_point_uphill():
     raised = q + J @ d
     assert raised @ raised > q @ q
     run = lambda: ieq_update(zero, q, inner=np.dot, damping=lambda u: u @ u, direction=lambda q, h: (d, J @ d))  # noqa: E731
-    theta_new, q_new = next(iter(branches(run))).value
+    theta_new, q_new = next(reached(branches(run))).value
     assert (theta_new - sp.Rational(-1, 3) * d).tolist() == [0, 0]
     assert q_new @ q_new == sp.Rational(65, 36)
 

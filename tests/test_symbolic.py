@@ -192,6 +192,64 @@ def test_names_for_object_arrays():
     assert is_zero(symbolic.tanh(z)[0, 0] - (sp.exp(a) - sp.exp(-a)) / (sp.exp(a) + sp.exp(-a)))
 
 
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        (lambda a, b: a > b, lambda a, b: b < a),
+        (lambda a, b: a > b, lambda a, b: sp.Not(a <= b)),
+        (lambda a, b: a >= b, lambda a, b: sp.Not(b > a)),
+        (lambda a, b: sp.Eq(a, b), lambda a, b: sp.Not(sp.Ne(b, a))),
+        (lambda a, b: sp.And(a > b, b > 0), lambda a, b: sp.Not(sp.Or(b <= 0, b >= a))),
+        (lambda a, b: sp.Or(a > b, b > 0), lambda a, b: sp.Not(sp.And(a <= b, sp.Not(b > 0)))),
+        (lambda a, b: sp.Not(sp.And(a > b, b > 0)), lambda a, b: sp.Or(a <= b, b <= 0)),
+    ],
+)
+def test_a_question_is_known_however_it_is_written(one, same):
+    a, b = sp.symbols("a b", real=True)
+    for first, second in ((one, same), (same, one)):
+        found = list(branches(lambda f=first, s=second: (where(f(a, b), 1, 2), where(s(a, b), 1, 2))))
+        assert [branch.value for branch in found] == [(1, 1), (2, 2)]
+        found = list(branches(lambda f=first, s=second: (where(f(a, b), 1, 2), where(sp.Not(s(a, b)), 1, 2))))
+        assert [branch.value for branch in found] == [(1, 2), (2, 1)]
+
+
+def test_branches_refuse_what_they_cannot_follow():
+    a = sp.Symbol("a", real=True)
+    calls = []
+
+    def restless():
+        calls.append(None)
+        return where(a > len(calls), 1, 2)
+
+    with pytest.raises(ValueError, match="the same questions in every run"):
+        list(branches(restless))
+    once = iter((True, False))
+    with pytest.raises(ValueError, match="the same questions in every run"):
+        list(branches(lambda: where(a > 0, 1, 2) if next(once) else 3))
+    with pytest.raises(ValueError, match="must not be called by a function"):
+        list(branches(lambda: list(branches(lambda: where(a > 0, 1, 2)))))
+    with pytest.raises(ValueError, match="at most 1000 branches"):
+        list(branches(lambda: [where(entry > 0, 1, 2) for entry in symbols("x", 10)]))
+    with pytest.raises(TypeError, match="relations and truth values"):
+        where(a, 1, 2)
+
+
+def test_an_error_tells_its_branch_and_ends_it():
+    a = sp.Symbol("a", real=True)
+
+    def fails():
+        if where(a > 0, False, True):
+            raise ZeroDivisionError
+        return a
+
+    found = branches(fails)
+    assert next(found).value == a
+    with pytest.raises(ZeroDivisionError) as error:
+        next(found)
+    assert error.value.__notes__ == ["in the branch a <= 0"]
+    assert where(a > 0, 1, 2) == sp.Piecewise((1, a > 0), (2, True))
+
+
 def test_abstract_vectors_keep_adjoints_and_solves():
     V, W = Space("P"), Space("N")
     u, v, g = V.vectors("u v g")

@@ -1,22 +1,49 @@
-"""Inequalities: an explicit sum of squares, or a decision procedure for real arithmetic."""
+"""Inequalities: an explicit sum of squares, or a decision procedure for real arithmetic.
+
+A conclusion holds in every branch of a function if it follows from the conditions of each branch:
+
+    for given, value, _ in reached(branches(lambda: update(...)), assumptions):
+        assert follows(value <= bound, given)
+
+Anything follows from assumptions that contradict each other. `follows` therefore refuses them, and `reached` leaves out
+the branches that no values of the symbols take.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import import_module
-from typing import Any
+import random
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import sympy as sp
 
-from ..symbolic import Undecided, is_zero
+from ..symbolic import Branch, Undecided, is_zero
+from .real_numbers import Formula, Requirement, holds_at
 
-__all__ = ["follows", "is_sum_of_squares"]
+__all__ = ["Contradiction", "Reached", "follows", "impossible", "is_sum_of_squares", "reached"]
 
 Z3_EFFORT = 50_000_000  # in the units of z3 itself, so that a busy machine decides as much as an idle one
+SAMPLES = 24  # points that fix all symbols but two, where z3 does not decide
+
+
+class Contradiction(ValueError):
+    """Assumptions that no values of the symbols satisfy."""
+
+
+class Reached(NamedTuple):
+    """A way through a function that some values of the symbols take."""
+
+    conditions: tuple[Any, ...]
+    """The assumptions, and the conditions of the branch."""
+    value: Any
+    """What the function returned."""
+    witness: dict[sp.Symbol, sp.Expr]
+    """Values of the symbols that satisfy the conditions."""
 
 
 def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool:
-    """Return True if expression = sum of c x^2 over the pairs (c, x), every c being known to SymPy as nonnegative.
+    """Return whether expression = sum of c x^2 over the pairs (c, x), with c >= 0 and x real.
 
     Parameters
     ----------
@@ -25,27 +52,39 @@ def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool
     terms : iterable of pairs
         The pairs (c, x) of the right side.
 
+    Returns
+    -------
+    bool
+        True is a proof. False is a refutation: a c is negative, or the two sides differ.
+
     Raises
     ------
     ValueError
-        If an x is not known to be real.
+        If an x is not known to be real, or an x or c not to be finite.
+    Undecided
+        If the sign of a c is not known.
     """
     terms = [(sp.sympify(c), sp.sympify(x)) for c, x in terms]
-    for _, x in terms:
-        if not x.is_extended_real:
+    for c, x in terms:
+        if not x.is_extended_real or x.is_finite is False:
             raise ValueError(f"the square of {x} is not known to be one of a real number")
-    if not all(c.is_nonnegative for c, _ in terms):
+        if c is sp.nan or c.is_finite is False:
+            raise ValueError(f"the coefficient of the square of {x} must be a real number, got {c}")
+    unknown = [c for c, _ in terms if c.is_nonnegative is None]
+    if any(c.is_nonnegative is False for c, _ in terms):
         return False
+    if unknown:
+        raise Undecided(f"the sign of {unknown[0]} is not known")
     return is_zero(expression - sp.Add(*(c * x**2 for c, x in terms)))
 
 
 def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
-    """Decide whether a relation holds for all real values of its symbols that satisfy the assumptions, by z3.
+    """Decide whether a relation is defined and holds for all real values of its symbols that satisfy the assumptions.
 
-    Positive and nonnegative symbols bring their sign as an assumption. Square roots become nonnegative unknowns, so
-    that the answer is about the values for which they are real; a reciprocal of zero may be any number, another for
-    each denominator. Assumptions that contradict each other imply everything: that is how a branch is shown to be
-    impossible.
+    Every symbol stands for the real numbers that SymPy's assumptions leave to it; one without assumptions for all real
+    numbers. Roots and quotients in the assumptions are assumed to be defined. Those of the conclusion must be defined
+    wherever the assumptions hold, also in the parts of an ``Or`` that another part makes superfluous; the pieces of a
+    `Piecewise` where they apply. Floats are the numbers that they store.
 
     Parameters
     ----------
@@ -57,24 +96,104 @@ def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     Returns
     -------
     bool
-        True is a proof, False a refutation.
+        True is a proof, by z3. False is a refutation: at a point, evaluated exactly, the assumptions hold, everything
+        is defined and the conclusion does not hold.
+
+    Raises
+    ------
+    Contradiction
+        If nothing satisfies the assumptions.
+    Undecided
+        If z3 gives up, there is a function that it is not given, or a root or a quotient of the conclusion is not
+        defined somewhere.
+    ValueError
+        If a symbol is known not to be real.
+    TypeError
+        If the conclusion or an assumption is no relation.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> x = sp.Symbol("x", real=True)
+    >>> follows(x**2 > 1, [x > 1]), follows(x > 1, [x**2 > 1])
+    (True, False)
+    """
+    claim, given = _exact(conclusion), tuple(map(_exact, assumptions))
+    formula, premises = _assumed(given)
+    before = len(formula.required)
+    refuted = formula.z3.Not(formula.truth(claim))
+    needs = formula.required[before:]
+    constraints = [*premises, *_defined(needs), refuted]
+    if _solution(formula, constraints, given, claim) is not None:
+        return False
+    if _witness(given) is None:
+        raise Contradiction(f"nothing satisfies the assumptions {_listed(given)}")
+    _assert_defined(formula, [*premises], needs, claim)
+    return True
+
+
+def impossible(assumptions: Iterable[Any]) -> bool:
+    """Decide whether no real values of the symbols satisfy the assumptions, everything in them being defined.
+
+    Parameters
+    ----------
+    assumptions : iterable of SymPy relations
+        What is to be shown contradictory.
+
+    Returns
+    -------
+    bool
+        True is a proof, by z3. False comes from a point at which all of them hold, evaluated exactly.
 
     Raises
     ------
     Undecided
-        If z3 gives up, or there is a function that it does not know.
+        If neither is found.
     """
-    z3: Any = import_module("z3")  # loaded on use, and without types
-    solver = z3.Solver()
-    solver.set("rlimit", Z3_EFFORT)
-    names: dict[Any, Any] = {}
-    for assumption in assumptions:
-        solver.add(_translated(_exact(assumption), names, solver))
-    solver.add(z3.Not(_translated(_exact(conclusion), names, solver)))
-    answer = solver.check()
-    if answer == z3.unknown:
-        raise Undecided(f"z3 did not decide: {conclusion}")
-    return bool(answer == z3.unsat)
+    return _witness(tuple(map(_exact, assumptions))) is None
+
+
+def reached(
+    ways: Iterable[Branch], assumptions: Iterable[Any] = (), rewrite: Callable[[Any], Any] | None = None
+) -> Iterator[Reached]:
+    """Yield the branches that some values of the symbols take, each with such values.
+
+    A branch that is left out is impossible: z3 has shown that its conditions contradict each other or the assumptions.
+
+    Parameters
+    ----------
+    ways : iterable of Branch
+        What `gradflow.symbolic.branches` yields.
+    assumptions : iterable of SymPy relations
+        What is known of the symbols.
+    rewrite : callable, optional
+        A function of a condition that returns an equivalent one, in terms that z3 is given.
+
+    Raises
+    ------
+    Contradiction
+        After the last branch, if none was reached.
+    Undecided
+        If a branch is neither shown to be reached nor impossible, or a root or a quotient in a condition is not defined
+        somewhere.
+    """
+    assumptions, found = tuple(assumptions), False
+    given = tuple(map(_exact, assumptions))
+    for conditions, value in ways:
+        asked = conditions if rewrite is None else tuple(map(rewrite, conditions))
+        known = given
+        for condition in map(_exact, asked):
+            formula, premises = _assumed(known)
+            before = len(formula.required)
+            formula.truth(condition)
+            _assert_defined(formula, premises, formula.required[before:], condition)
+            known = (*known, condition)
+        witness = _witness(known)
+        if witness is not None:
+            found = True
+            yield Reached((*assumptions, *asked), value, dict(witness))
+    if not found:
+        raise Contradiction(f"no branch is reached: nothing satisfies the assumptions {_listed(given)}")
 
 
 def _exact(relation: Any) -> Any:
@@ -83,62 +202,87 @@ def _exact(relation: Any) -> Any:
     return e.xreplace({x: sp.Rational(x) for x in e.atoms(sp.Float)})
 
 
-def _translated(e: Any, names: dict[Any, Any], solver: Any) -> Any:
-    """Return the expression for z3, and add to the solver what its symbols and roots are known to satisfy."""
-    z3: Any = import_module("z3")
+def _listed(relations: Iterable[Any]) -> str:
+    return ", ".join(map(str, relations))[:300]
 
-    def of(x: Any) -> Any:
-        return _translated(x, names, solver)
 
-    def reciprocal(x: Any) -> Any:
-        key = ("1/", x)
-        if key not in names:
-            names[key] = z3.Real(f"reciprocal#{len(names)}")
-            solver.add(z3.Implies(of(x) != 0, names[key] * of(x) == 1))
-        return names[key]
+def _assumed(given: tuple[Any, ...]) -> tuple[Formula, list[Any]]:
+    """Return a new formula that has the assumptions, and what these tell z3."""
+    formula = Formula()
+    premises = [formula.truth(one) for one in given]
+    return formula, [*premises, *_defined(formula.required)]
 
-    if e in (sp.true, sp.false):
-        return z3.BoolVal(bool(e))
-    if e.is_Symbol:
-        if e not in names:
-            names[e] = z3.Real(f"{e}#{len(names)}")
-            if e.is_positive:
-                solver.add(names[e] > 0)
-            elif e.is_nonnegative:
-                solver.add(names[e] >= 0)
-        return names[e]
-    if e.is_Integer:
-        return z3.RealVal(int(e))
-    if e.is_Rational:
-        return z3.RealVal(f"{e.p}/{e.q}")
-    if e.is_Add:
-        return z3.Sum([of(x) for x in e.args])
-    if e.is_Mul:
-        return z3.Product([of(x) for x in e.args])
-    if e.is_Pow and e.exp.is_Integer:
-        n = int(e.exp)
-        return z3.Product([of(e.base) if n > 0 else reciprocal(e.base)] * abs(n))
-    if e.is_Pow and e.exp.is_Rational and e.exp.q == 2:
-        root_of = sp.sqrt(e.base)
-        if root_of not in names:
-            names[root_of] = z3.Real(f"root#{len(names)}")
-            solver.add(names[root_of] >= 0, names[root_of] * names[root_of] == of(e.base))
-        n = int(2 * e.exp)
-        return z3.Product([names[root_of] if n > 0 else reciprocal(root_of)] * abs(n))
-    if isinstance(e, sp.Abs):
-        x = of(e.args[0])
-        return z3.If(x >= 0, x, -x)
-    relations = {
-        sp.Eq: lambda a, b: a == b,
-        sp.Ne: lambda a, b: a != b,
-        sp.Lt: lambda a, b: a < b,
-        sp.Le: lambda a, b: a <= b,
-        sp.Gt: lambda a, b: a > b,
-        sp.Ge: lambda a, b: a >= b,
-    }
-    if type(e) in relations:
-        return relations[type(e)](*(of(x) for x in e.args))
-    connectives = {sp.And: z3.And, sp.Or: z3.Or, sp.Not: z3.Not}
-    if type(e) in connectives:
-        return connectives[type(e)](*(of(x) for x in e.args))
-    raise Undecided(f"z3 is given polynomials, quotients, square roots and absolute values, got {e}")
+
+def _defined(required: Iterable[Requirement]) -> list[Any]:
+    return [part for one in required for part in (one.condition, one.definition)]
+
+
+@lru_cache(maxsize=256)
+def _witness(given: tuple[Any, ...]) -> dict[sp.Symbol, sp.Expr] | None:
+    """Return values that satisfy the assumptions, or None if there are none."""
+    formula, premises = _assumed(given)
+    return _solution(formula, premises, given, sp.false)
+
+
+def _assert_defined(formula: Formula, premises: list[Any], needs: Iterable[Requirement], claim: Any) -> None:
+    """Raise Undecided unless every requirement follows from the premises and the requirements before it."""
+    known = [*premises]
+    for need in needs:
+        if _check(formula, [*known, formula.z3.Not(need.condition)])[0] != formula.z3.unsat:
+            raise Undecided(f"it is not shown that {need.text}, as is needed in {_listed([claim])}")
+        known += [need.condition, need.definition]
+
+
+def _check(formula: Formula, constraints: Iterable[Any], effort: int = Z3_EFFORT) -> tuple[Any, Any]:
+    """Return the answer of z3, and the solver."""
+    solver = formula.z3.Solver()
+    solver.set("rlimit", effort)
+    solver.add(*formula.facts, *constraints)
+    return solver.check(), solver
+
+
+def _solution(
+    formula: Formula, constraints: list[Any], given: tuple[Any, ...], claim: Any
+) -> dict[sp.Symbol, sp.Expr] | None:
+    """Return values, confirmed exactly, at which the assumptions hold and the claim does not; None if there are none."""
+    answer, solver = _check(formula, constraints)
+    if answer == formula.z3.unsat:
+        return None
+    told = "z3 did not decide"
+    if answer == formula.z3.sat:
+        found = _confirmed(formula, solver, given, claim)
+        if found is not None:
+            return found
+        told = "the point that z3 found is not confirmed"
+    rng = random.Random(0)
+    for _ in range(SAMPLES):
+        answer, solver = _check(formula, [*constraints, *_fixed(formula, rng)], Z3_EFFORT // 100)
+        found = _confirmed(formula, solver, given, claim) if answer == formula.z3.sat else None
+        if found is not None:
+            return found
+    if claim is sp.false:
+        raise Undecided(f"{told}: whether there are values with {_listed(given)}")
+    raise Undecided(f"{told}: whether {_listed([claim])} follows from {_listed(given) or 'no assumptions'}")
+
+
+def _fixed(formula: Formula, rng: random.Random) -> list[Any]:
+    """Return small rational values of all symbols but two, for z3."""
+    symbols = list(formula.symbols)
+    rng.shuffle(symbols)
+    values = []
+    for s in symbols[2:]:
+        size = sp.Rational(rng.randint(1, 9), 1 if s.is_integer else rng.randint(1, 4))
+        negative = s.is_nonpositive or (not s.is_nonnegative and rng.random() < 0.5)
+        values.append(formula.symbols[s] == formula.value(-size if negative else size))
+    return values
+
+
+def _confirmed(formula: Formula, solver: Any, given: tuple[Any, ...], claim: Any) -> dict[sp.Symbol, sp.Expr] | None:
+    """Return the point of the solver's model if the assumptions hold there and the claim is defined and does not."""
+    point = formula.point(solver.model())
+    try:
+        if point is None or holds_at(claim, point) is not False:
+            return None
+        return point if all(holds_at(one, point) for one in given) else None
+    except Undecided:
+        return None

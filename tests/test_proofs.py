@@ -14,10 +14,21 @@ import sympy as sp
 
 import gradflow
 from gradflow.proofs import check, follows, is_sum_of_squares
+from gradflow.proofs.edits import double_edits, further_edits, other_constants, positions
 from gradflow.proofs.harness import score
 from gradflow.proofs.ledger import Claim, decide, read_claims
-from gradflow.proofs.mutants import functions_of, mutants_of, read_equivalent, sign_mutants_of, survives
+from gradflow.proofs.mutants import (
+    all_mutants_of,
+    exchanged,
+    functions_of,
+    mutants_of,
+    read_equivalent,
+    read_patterns,
+    sign_mutants_of,
+    survives,
+)
 from gradflow.proofs.page import claims_page
+from gradflow.proofs.rooms import ROOMS, modules_of
 from gradflow.proofs.verify import OBLIGATIONS, decisions, load, notebook_of, run_topic, topics, verify
 from gradflow.schemes import REGISTRY
 from gradflow.symbolic import Undecided
@@ -347,7 +358,7 @@ def test_a_changed_sign_fails_the_command_and_is_named(tmp_path):
 
 
 def test_unknown_names_are_refused():
-    for arguments in (["verify", "nothing"], ["mutants", "Nothing"]):
+    for arguments in (["verify", "nothing"], ["mutants", "Nothing"], ["mutants", "--room", "nowhere"]):
         result = run(*arguments)
         assert result.returncode == 2
         assert "there are" in result.stderr
@@ -380,3 +391,75 @@ def test_a_derivation_run_as_a_script_runs_its_checks():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert result.stdout.count("holds (") == len(load(DERIVATIONS, "sav"))
+
+
+FORMULA = """def update(x, y, *, low=0.5, strict=True):
+    if strict and not x <= low:
+        y += 1
+    return max(x, f(y, 3, key=x)[1:])
+"""
+
+
+def edited(*kinds):
+    definition = ast.parse(FORMULA).body[0]
+    return {ast.unparse(new) for _, node in positions(definition) for kind in kinds for new in kind(node)}
+
+
+def test_every_kind_of_further_edit_is_made():
+    made = edited(further_edits)
+    assert {"strict or not x <= low", "strict", "not x <= low", "x <= low", "x < low", "pass"} <= made
+    assert {"min(x, f(y, 3, key=x)[1:])", "f(3, y, key=x)", "f(y, 3)", "4", "6", "0", "2", ":"} <= made
+
+
+def test_other_constants_are_other_constants_of_the_type():
+    for value in (0, 1, 3, 0.0, 1.0, 0.25, True, False):
+        others = [one.value for one in other_constants(ast.Constant(value))]
+        assert others
+        assert all(type(one) is type(value) and one != value for one in others)
+    assert list(other_constants(ast.Constant("text"))) == []
+
+
+def test_a_double_edit_changes_every_place_and_a_sample_is_the_same_again():
+    definition = ast.parse("def some_update(a, b):\n    c = a * b\n    return xp.sqrt(a) + c * a - b * 2").body[0]
+    made = {edit: ast.unparse(changed) for edit, changed in double_edits(definition)}
+    assert made["every a -> 2 * a"].count("2 * a") == 3
+    assert "every xp -> 2 * xp" not in made
+    assert [edit for edit, _ in double_edits(definition, pairs=3)] == [e for e, _ in double_edits(definition, pairs=3)]
+    assert ast.unparse(definition).count("a * b") == 1
+
+
+@pytest.mark.parametrize("name", ["gradflow.energies.linear", "gradflow.run.batches", "gradflow.curvature.descent"])
+def test_every_mutant_is_exchanged_and_taken_back(name):
+    module = import_module(name)
+    before = {key: (f.__code__, f.__defaults__, f.__kwdefaults__) for key, f in functions_of(module).items()}
+    count = 0
+    for mutant in all_mutants_of(module):
+        assert mutant.diff.startswith(f"{module.__file__}:")
+        with exchanged(module, mutant):
+            now = {key: (f.__code__, f.__defaults__, f.__kwdefaults__) for key, f in functions_of(module).items()}
+            assert mutant.function.endswith("__init__") or now != before
+        count += 1
+    assert count > 20
+    assert before == {key: (f.__code__, f.__defaults__, f.__kwdefaults__) for key, f in functions_of(module).items()}
+
+
+def test_the_default_of_a_field_is_exchanged_in_every_class_that_has_it():
+    module = import_module("gradflow.schemes.sav")
+    changed = next(m for m in all_mutants_of(module) if m.default is not None and m.function == "SAV.__init__")
+    field, value = changed.default
+    kinds = [REGISTRY["SAV"], *REGISTRY["SAV"].__subclasses__()]
+    before = [getattr(kind(), field) for kind in kinds]
+    with exchanged(module, changed):
+        assert getattr(REGISTRY["SAV"](), field) == value
+    assert [getattr(kind(), field) for kind in kinds] == before
+
+
+def test_every_room_has_its_files_proofs_and_tests():
+    for name, room in ROOMS.items():
+        assert modules_of(name)
+        assert set(room.topics) <= set(TOPICS)
+        assert all((ROOT / "tests" / f"test_{one}.py").is_file() for one in room.tests)
+
+
+def test_a_pattern_of_equivalent_mutants_has_a_reason():
+    assert all(len(reason) > 20 for reason in read_patterns(DERIVATIONS).values())

@@ -50,29 +50,54 @@ def verify(
 
 def mutants(
     scheme: Annotated[
-        list[str] | None, typer.Argument(help="Schemes, e.g. SAV, or parts, e.g. relaxation. Default: all.")
+        list[str] | None,
+        typer.Argument(help="Schemes, e.g. SAV, or parts, e.g. protocols. Default: all, or none with --room."),
     ] = None,
     jobs: Jobs = None,
+    room: Annotated[
+        list[str] | None, typer.Option(help="A room, e.g. models, judged by its proofs and then its tests.")
+    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="So many mutants of each room. Default: all.")] = None,
+    seed: Annotated[int, typer.Option(help="Which sample.")] = 0,
+    doubles: Annotated[
+        bool, typer.Option("--doubles", help="Also edits of an update at several places that keep its energy law.")
+    ] = False,
 ) -> None:
-    """Change the running updates by one edit at a time, and see whether their proofs notice.
+    """Change the running code by one edit at a time, and see whether its proofs and tests notice.
 
     Exit code 1 if a mutant survives that is not known to be equivalent.
     """
     from ..schemes import REGISTRY as schemes
 
     proofs = _proofs()
-    parts = proofs.harness.PARTS
+    parts, rooms = proofs.harness.PARTS, proofs.rooms.ROOMS
     for name in scheme or []:
         if name not in schemes and name not in parts:
             fail(f"no scheme or part is called {name!r}; there are {', '.join([*schemes, *parts])}")
+    for name in room or []:
+        if name not in rooms:
+            fail(f"no room is called {name!r}; there are {', '.join(rooms)}")
     folder = proofs.verify.default_folder()
-    chosen = scheme or [*schemes, *parts]
-    work = [(folder, name, kind) for name in chosen for kind in ("updates", "signs")[: 1 if name in parts else 2]]
+    chosen = scheme or ([] if room else [*schemes, *parts])
+    kinds = proofs.harness.KINDS if doubles else ("updates", "signs")
+    work = [(folder, name, kind) for name in chosen for kind in (("updates",) if name in parts else kinds)]
+    processes = jobs or os.cpu_count() or 1
     failed = False
-    with ProcessPoolExecutor(jobs or os.cpu_count() or 1, mp_context=get_context("spawn")) as pool:
+    tally: Counter[str] = Counter()
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for score in pool.map(proofs.harness.scored, work):
             typer.echo(str(score))
             failed = failed or not score.passed
+            if score.scheme in schemes:
+                tally += Counter(killed=score.killed, equivalent=score.equivalent, survive=len(score.survivors))
+        if tally:
+            killed, left = tally["killed"], tally["survive"]
+            typer.echo(f"{'schemes':17} room     killed {killed}/{killed + left}, equivalent {tally['equivalent']}")
+        for name in room or []:
+            pieces = [(folder, name, sample, seed, shard, processes) for shard in range(processes)]
+            total = proofs.rooms.merged(list(pool.map(proofs.rooms.judged, pieces)))
+            typer.echo(str(total))
+            failed = failed or not total.passed
     if failed:
         raise typer.Exit(1)
 
@@ -106,7 +131,7 @@ def _proofs() -> Any:
     try:
         import_module("z3")
         from .. import proofs
-        from ..proofs import harness, ledger, page, verify  # noqa: F401
+        from ..proofs import harness, ledger, page, rooms, verify  # noqa: F401
     except ImportError as error:
         fail(f"the derivations need {error.name}: pip install -e '.[proofs]'")
     return proofs

@@ -11,10 +11,22 @@ from typing import NamedTuple
 
 from ..schemes import REGISTRY
 from ..symbolic import Undecided
-from .mutants import Mutant, functions_of, mutants_of, read_equivalent, sign_mutants_of, survives
+from .mutants import (
+    Mutant,
+    all_mutants_of,
+    double_mutants_of,
+    functions_of,
+    mutants_of,
+    read_equivalent,
+    sign_mutants_of,
+    survives,
+)
 from .verify import OBLIGATIONS, load, notebook_of
 
-__all__ = ["PARTS", "Part", "Score", "score", "scored"]
+__all__ = ["KINDS", "PARTS", "Part", "Score", "score", "scored"]
+
+KINDS = ("updates", "doubles", "signs")
+"""The kinds of mutants of a scheme, as in `Score`."""
 
 
 class Part(NamedTuple):
@@ -66,7 +78,8 @@ class Score:
     """The file of the module that was tested."""
     kind: str
     """``updates``: every edit of the updates, against the three obligations; of all functions of a wrapper, which has
-    no update, against all checks; of the named functions of a part, likewise. ``signs``: every sign of the file,
+    no update, against all checks; of the named functions of a part, likewise. ``doubles``: edits at several places of an
+    update that keep its energy law, against the other obligations. ``signs``: every sign of the file,
     against all checks."""
     killed: int
     """Mutants that a check noticed."""
@@ -76,6 +89,8 @@ class Score:
     """Mutants that survived and are not."""
     stale: tuple[str, ...]
     """Mutants listed as equivalent that were killed, or that no edit makes any more."""
+    unlawful: int = 0
+    """Double edits that break the energy law, which are not counted as killed."""
 
     @property
     def passed(self) -> bool:
@@ -89,8 +104,10 @@ class Score:
             if self.killed + self.equivalent
             else "nothing to change"
         )
+        if self.kind == "doubles":
+            counts += f" of those that keep the law ({self.unlawful} do not)"
         text = f"{self.scheme:17} {self.kind:8} {counts:32} {self.file}"
-        faults = [f"    survives: {edit}" for edit in self.survivors]
+        faults = [f"    survives: {edit}".replace("\n", "\n        ") for edit in self.survivors]
         return "\n".join(
             [
                 text,
@@ -109,7 +126,7 @@ def score(folder: Path, name: str, kind: str) -> Score:
         The derivations.
     name : str
         A scheme of the registry, or one of `PARTS`.
-    kind : {"updates", "signs"}
+    kind : {"updates", "doubles", "signs"}
         Which mutants, as in `Score`.
     """
     part = PARTS[name] if name in PARTS else Part(REGISTRY[name].__module__, notebook_of(REGISTRY[name]), ())
@@ -119,6 +136,11 @@ def score(folder: Path, name: str, kind: str) -> Score:
     if kind == "updates" and any(name.endswith("_update") for name in functions_of(module)):
         wanted = [checks[o] for o in OBLIGATIONS]
     mutants: Iterator[Mutant] = mutants_of(module, part.functions) if kind == "updates" else sign_mutants_of(module)
+    law = checks["energy_law"] if kind == "doubles" else None
+    if law is not None:
+        mutants = double_mutants_of(module)
+        wanted = [checks[o] for o in OBLIGATIONS if o != "energy_law"]
+        law()
     seconds: dict[int, float] = {}
     for one in wanted:
         start = time.perf_counter()
@@ -126,9 +148,12 @@ def score(folder: Path, name: str, kind: str) -> Score:
         seconds[id(one)] = time.perf_counter() - start
     wanted.sort(key=lambda one: seconds[id(one)])  # most mutants are noticed by a quick one
     listed = read_equivalent(folder)
-    killed, equivalent, survivors, stale = 0, 0, [], []
+    killed, equivalent, unlawful, survivors, stale = 0, 0, 0, [], []
     for mutant in mutants:
         try:
+            if law is not None and not survives(module, mutant, [law]):
+                unlawful += 1
+                continue
             survived = survives(module, mutant, wanted)
         except Undecided as error:
             survivors.append(f"{mutant.id} (undecided: {error})")
@@ -136,15 +161,23 @@ def score(folder: Path, name: str, kind: str) -> Score:
         if survived and mutant.id in listed:
             equivalent += 1
         elif survived:
-            survivors.append(mutant.id)
+            survivors.append(f"{mutant.id}\n{mutant.diff}")
         else:
             killed += 1
             if mutant.id in listed:
                 stale.append(mutant.id)
-    made = {mutant.id for mutant in (*mutants_of(module, part.functions), *sign_mutants_of(module))}
+    made = {
+        mutant.id
+        for mutant in (
+            *mutants_of(module, part.functions),
+            *sign_mutants_of(module),
+            *double_mutants_of(module),
+            *all_mutants_of(module),
+        )
+    }
     here = tuple(f"{function}: " for function in part.functions or functions_of(module))
     stale += [one for one in listed if one.startswith(here) and one not in made]
-    return Score(name, str(module.__file__), kind, killed, equivalent, tuple(survivors), tuple(stale))
+    return Score(name, str(module.__file__), kind, killed, equivalent, tuple(survivors), tuple(stale), unlawful)
 
 
 def scored(arguments: tuple[Path, str, str]) -> Score:

@@ -196,17 +196,19 @@ def copysign(a: Any, b: Any) -> Any:
     return where(b >= 0, abs(a), -abs(a))
 
 
-def asarray(a: Any, *, copy: bool | None = None) -> Any:
+def asarray(a: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
     """Return an array; abstract entries, which cannot be written, themselves.
 
     Parameters
     ----------
     a : array (...), list or Entries
         Any shape.
+    dtype : dtype, optional
+        Of the result.
     copy : bool, optional
         Whether an array is copied; None copies where it must be.
     """
-    return a if isinstance(a, Entries) else np.array(a, copy=copy)
+    return a if isinstance(a, Entries) else np.array(a, dtype, copy=copy)
 
 
 def zeros_like(a: Any) -> Any:

@@ -457,11 +457,18 @@ def _singular(e: sp.Expr, dt: sp.Symbol) -> bool:
     return singular
 
 
+def _is_regular(c: Any, dt: sp.Symbol) -> bool:
+    """Return True if c is a quotient of polynomials in dt of which the lower one does not vanish at dt = 0."""
+    top, bottom = sp.fraction(sp.together(sp.sympify(c)))
+    return bool(top.is_polynomial(dt) and bottom.is_polynomial(dt) and bottom.subs(dt, 0).is_nonzero)
+
+
 def _check_relations(e: Any, dt: sp.Symbol) -> None:
     """Refuse vectors that are not known to be smooth in dt at 0.
 
     A relation with dt determines a vector u. Where u alone, with a factor that is not zero, is left of its terms in u
-    as dt = 0, and all its coefficients are polynomials in dt, u is smooth in dt by Cramer's rule: g = u + dt L u.
+    as dt = 0, and all its coefficients are quotients of polynomials in dt whose denominators do not vanish at 0, u is
+    smooth in dt by Cramer's rule: g = u + dt L u.
     """
     found = [entry_of(s) for s in e.free_symbols]
     spaces = [space for entry in found if entry for space in (entry.left_space, entry.right_space)]
@@ -472,9 +479,7 @@ def _check_relations(e: Any, dt: sp.Symbol) -> None:
         for (_, name), v in space.relations.items():
             if dt not in v.free_symbols:
                 continue
-            at_zero = {
-                atom: sp.sympify(c).subs(dt, 0) for atom, c in v.terms.items() if sp.sympify(c).is_polynomial(dt)
-            }
+            at_zero = {atom: sp.sympify(c).subs(dt, 0) for atom, c in v.terms.items() if _is_regular(c, dt)}
             if len(at_zero) < len(v.terms) or not any(
                 not word
                 and base != name

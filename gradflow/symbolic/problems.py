@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from ..energies.linear import LinearPart
 from .decide import is_zero
 from .vectors import Map, Space, Vector
 
@@ -62,7 +61,7 @@ class AbstractEnergy:
         The energy part L.
     """
 
-    def __init__(self, space: Space, linear: LinearPart | None = None) -> None:
+    def __init__(self, space: Space, linear: Any = None) -> None:
         self.space = space
         space.has_dot = False
         if linear is not None:
@@ -131,7 +130,7 @@ class AbstractLeastSquares(AbstractEnergy):
         The energy part L.
     """
 
-    def __init__(self, space: Space, residuals: Space, linear: LinearPart | None = None) -> None:
+    def __init__(self, space: Space, residuals: Space, linear: Any = None) -> None:
         super().__init__(space, linear)
         self.residuals = residuals
         self._maps: dict[str, Map] = {}

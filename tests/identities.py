@@ -1058,6 +1058,97 @@ VECTORS: list[tuple[str, Any, bool | None, str]] = [
 ]  # fmt: skip
 
 
+def _cayley(u: Any, operator: Any, dt: Any) -> Any:
+    return 2 * operator.solve_shifted(u, dt) - u
+
+
+def _second_identity(k: Kit, sign: int) -> Any:
+    """R_L - R_S = a R_L (S - L) R_S."""
+    q = _solve(k.S, k.u, k.a)
+    return _solve(k.L, k.u, k.a) - q - sign * k.a * _solve(k.L, k.S(q) - k.L(q), k.a)
+
+
+def _energy_of_a_cayley_transform(k: Kit) -> Any:
+    p, c = _solve(k.L, k.u, k.a), _cayley(k.u, k.L, k.a)
+    return c @ c - k.u @ k.u + 4 * k.a * (k.L(p) @ p)
+
+
+def _of_three_sums(k: Kit) -> Any:
+    """Second resolvent identities of L and L + S, and of S and L + S."""
+    T, p, q = k.L + k.S, _solve(k.L, k.u, k.a), _solve(k.S, k.v, k.a)
+    return p - _solve(T, k.u + k.a * k.S(p), k.a) + q - _solve(T, k.v + k.a * k.L(q), k.a)
+
+
+def _excess(d: Any) -> Any:
+    return abs(d) - d
+
+
+VECTORS += [
+    # Resolvents of several operators, sums and maps.
+    ("second resolvent identity", lambda k: _second_identity(k, 1), True, DECIDE),
+    ("second resolvent identity, sign", lambda k: _second_identity(k, -1), False, DECIDE),
+    ("resolvents of L and L + S", lambda k: _solve(k.L, k.u, k.a) - _solve(k.L + k.S, k.u, k.a)
+     - k.a * _solve(k.L + k.S, k.S(_solve(k.L, k.u, k.a)), k.a), True, DECIDE),
+    ("resolvents of L and L + S, wrong", lambda k: _solve(k.L, k.u, k.a) - _solve(k.L + k.S, k.u, k.a)
+     - k.a * _solve(k.L + k.S, k.S(_solve(k.L + k.S, k.u, k.a)), k.a), False, DECIDE),
+    ("resolvents of L, S and L + S", _of_three_sums, True, MAY_REFUSE),
+    ("L + S and two of its resolvents", lambda k: _solve(k.L + k.S, (k.L + k.S)(_solve(k.L + k.S, k.u, k.b)), k.a)
+     - (k.L + k.S)(_solve(k.L + k.S, k.u, k.a, k.b)), True, DECIDE),
+    ("the resolvent of L + S, term by term", lambda k: _solve(k.L + k.S, k.S(k.u), k.a) + _solve(k.L + k.S, k.L(k.u), k.a)
+     - (k.L + k.S)(_solve(k.L + k.S, k.u, k.a)), True, DECIDE),
+    ("L + L is 2 L", lambda k: _solve(k.L + k.L, k.u, k.a) - _solve(k.L, k.u, 2 * k.a), True, DECIDE),
+    ("L + L is not L", lambda k: _solve(k.L + k.L, k.u, k.a) - _solve(k.L, k.u, k.a), False, DECIDE),
+    ("three resolvents", lambda k: _solve(k.L, k.u, k.a, k.b, k.a + k.b) - _solve(k.L, k.u, k.a + k.b, k.a, k.b), True, MAY_REFUSE),
+    ("inverse of a product", lambda k: _solve(
+        k.L, k.u + (k.a + k.b) * k.L(k.u) + k.a * k.b * k.L(k.L(k.u)), k.a, k.b) - k.u, True, DECIDE),
+    ("inverse of a product, wrong", lambda k: _solve(
+        k.L, k.u + (k.a + k.b) * k.L(k.u) + k.a * k.a * k.L(k.L(k.u)), k.a, k.b) - k.u, False, DECIDE),
+    ("Cayley transforms commute", lambda k: _cayley(_cayley(k.u, k.L, k.a), k.L, k.b)
+     - _cayley(_cayley(k.u, k.L, k.b), k.L, k.a), True, DECIDE),
+    ("energy of a Cayley transform", _energy_of_a_cayley_transform, True, DECIDE),
+    ("adjoint of Lie splitting", lambda k: _solve(k.L, _solve(k.S, k.u, k.b), k.a) @ k.v
+     - k.u @ _solve(k.S, _solve(k.L, k.v, k.a), k.b), True, DECIDE),
+    ("Lie splitting is not self-adjoint", lambda k: _solve(k.L, _solve(k.S, k.u, k.b), k.a) @ k.v
+     - k.u @ _solve(k.L, _solve(k.S, k.v, k.b), k.a), False, DECIDE),
+    ("quadratic form of Lie splitting", lambda k: _solve(k.L, _solve(k.S, k.u, k.b), k.a) @ k.u
+     - _solve(k.S, _solve(k.L, k.u, k.a), k.b) @ k.u, True, DECIDE),
+    ("Strang splitting is self-adjoint", lambda k: _solve(k.L, _solve(k.S, _solve(k.L, k.u, k.a), k.b), k.a) @ k.v
+     - k.u @ _solve(k.L, _solve(k.S, _solve(k.L, k.v, k.a), k.b), k.a), True, DECIDE),
+    ("R J* J R is self-adjoint", lambda k: _solve(k.L, k.J.adjoint(k.J(_solve(k.L, k.u, k.a))), k.a) @ k.v
+     - k.u @ _solve(k.L, k.J.adjoint(k.J(_solve(k.L, k.v, k.a))), k.a), True, DECIDE),
+    ("R J* J R' is not self-adjoint", lambda k: _solve(k.L, k.J.adjoint(k.J(_solve(k.L, k.u, k.a))), k.b) @ k.v
+     - k.u @ _solve(k.L, k.J.adjoint(k.J(_solve(k.L, k.v, k.a))), k.b), False, DECIDE),
+    ("K R K* is self-adjoint", lambda k: k.K(_solve(k.L, k.K.adjoint(k.u), k.a)) @ k.v
+     - k.u @ k.K(_solve(k.L, k.K.adjoint(k.v), k.a)), True, DECIDE),
+    ("K R K is not self-adjoint", lambda k: k.K(_solve(k.L, k.K(k.u), k.a)) @ k.v
+     - k.u @ k.K(_solve(k.L, k.K(k.v), k.a)), False, DECIDE),
+    ("product of forms of resolvents", lambda k: (_solve(k.L, k.u, k.a, k.b) @ k.v) * (_solve(k.L, k.w, k.a) @ k.v)
+     - (_solve(k.L, k.u, k.a) @ _solve(k.L, k.v, k.b)) * (k.w @ _solve(k.L, k.v, k.a)), True, DECIDE),
+    ("product of forms, vectors exchanged", lambda k: (_solve(k.L, k.u, k.a) @ k.v) * (_solve(k.L, k.w, k.a) @ k.v)
+     - (k.u @ _solve(k.L, k.w, k.a)) * (k.v @ _solve(k.L, k.v, k.a)), False, DECIDE),
+    ("product of forms, steps exchanged", lambda k: (_solve(k.L, k.u, k.a) @ k.u) * (_solve(k.L, k.u, k.b) @ k.u)
+     - (_solve(k.L, k.u, k.a, k.b) @ k.u) * (k.u @ k.u), False, DECIDE),
+    ("quotient of forms", lambda k: (_solve(k.L, k.u, k.a, k.b) @ k.u) / (k.v @ k.v)
+     - (_solve(k.L, k.u, k.a) @ _solve(k.L, k.u, k.b)) / (k.v @ k.v), True, DECIDE),
+    # Signs of Gram matrices.
+    ("Gram determinant of combinations", lambda k: _excess(gram(k.u - k.a * k.v, k.w)), True, DECIDE),
+    ("norm of a combination", lambda k: _excess((k.u - k.a * k.v) @ (k.u - k.a * k.v)), True, DECIDE),
+    ("norm of a sum of images", lambda k: _excess((k.J(k.u) - k.r) @ (k.J(k.u) - k.r)), True, DECIDE),
+    ("Gram determinant of images", lambda k: _excess(gram(k.J(k.u), k.J(k.v))), True, DECIDE),
+    ("Gram determinant, negative", lambda k: abs(-gram(k.u, k.v)) - gram(k.u, k.v), True, DECIDE),
+    ("Gram determinant over a norm", lambda k: sp.sqrt((gram(k.u, k.v) / (k.u @ k.u)) ** 2) - gram(k.u, k.v) / (k.u @ k.u),
+     True, DECIDE),
+    ("root of a product of Gram determinants", lambda k: sp.sqrt(gram(k.u, k.v) * gram(k.u, k.w))
+     - sp.sqrt(gram(k.u, k.v)) * sp.sqrt(gram(k.u, k.w)), True, DECIDE),
+    ("a minor that is not principal", lambda k: _excess((k.u @ k.u) * (k.v @ k.w) - (k.u @ k.v) * (k.u @ k.w)), False, DECIDE),
+    ("moments 0, 1, 2", lambda k: _excess((k.u @ k.u) * (k.L(k.u) @ k.L(k.u)) - (k.L(k.u) @ k.u) ** 2), True, DECIDE),
+    ("moments 1, 2, 3", lambda k: _excess(
+        (k.L(k.u) @ k.u) * (k.L(k.L(k.u)) @ k.L(k.u)) - (k.L(k.u) @ k.L(k.u)) ** 2), True, DECIDE),
+    ("Gram determinant of resolvents", lambda k: _excess(gram(_solve(k.L, k.u, k.a), _solve(k.S, k.v, k.b))), True, DECIDE),
+    ("a form that is no square", lambda k: _excess(k.u @ k.u - 3 * (k.u @ k.v)), False, DECIDE),
+]  # fmt: skip
+
+
 def _in_dt(make: Any) -> Any:
     """A row of SMALL about vectors: `make` of a kit whose step a is dt."""
     return lambda: make(abstract_kit()._replace(a=SYMBOLS["dt"]))

@@ -15,8 +15,10 @@ import numpy as np
 import sympy as sp
 
 from .enclosures import NoValue, contains_zero, precision, sample, value
+from .gram import with_known_signs
 from .radicals import Unknown, is_plain, vanishes
 from .realization import is_entry, realize
+from .resolvents import parts_of
 from .vectors import Vector, entry_of
 
 __all__ = ["Undecided", "is_small", "is_zero"]
@@ -181,8 +183,30 @@ def _is_zero(e: Any, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
             if found is not None and not contains_zero(found):
                 return False
     if not seen and not defined:
-        reason = _undefined(e)
+        raise Undecided(_undefined(e))
+    weaker = with_known_signs(e)
+    if (weaker != e and _proves(weaker)) or _parts_vanish(weaker, fixed):
+        return True
     raise Undecided(f"{reason}: {e}")
+
+
+def _proves(e: sp.Expr) -> bool:
+    try:
+        return _proved(e)
+    except Unknown:
+        return False
+
+
+def _parts_vanish(e: Any, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
+    """Return True if all that resolvents, as functions of operators, leave of the expression or vector is zero."""
+    parts = parts_of(e, fixed)
+    return parts is not None and all(_proves(sp.sympify(part)) for part in parts)
+
+
+def _all_defined(coefficients: list[sp.Expr], fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
+    """Return True if all are defined at one point."""
+    e = sp.Tuple(*coefficients)
+    return any(all(_value(c, at, QUICK) is not None for c in coefficients) for at in _points(e, fixed))
 
 
 def _renewed(e: sp.Expr) -> sp.Expr:
@@ -192,7 +216,8 @@ def _renewed(e: sp.Expr) -> sp.Expr:
         entry = entry_of(s)
         if entry is not None:
             space = entry.left_space
-            related = {name for _, name in space.relations} | {name for _, name in entry.right_space.relations}
+            spaces = [space, entry.right_space, *(step.target for step in entry.word)]
+            related = {name for passed in spaces for _, name in passed.relations}
             if entry.left in related or entry.right in related:
                 right = Vector(space, {(entry.word, entry.right): sp.Integer(1)})
                 new[s] = space.inner(space.vector(entry.left), right)
@@ -226,6 +251,8 @@ def _vector_is_zero(v: Vector, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
             found = _value(sp.sympify(coordinate), at, QUICK)
             if found is not None and not contains_zero(found):
                 return False
+    if _all_defined(coefficients, fixed) and _parts_vanish(v, fixed):
+        return True
     raise undecided or Undecided(f"the atoms of an abstract vector may be dependent: {v}")
 
 
@@ -408,6 +435,7 @@ def _is_small(e: Any, dt: sp.Symbol, order: int) -> bool:
             if not _vector_is_zero(Vector(e.space, terms), {dt: sp.Integer(0)}):
                 return False
         return True
+    e = _renewed(e)
     if not (_always_defined(e) or any(_value(e, at, QUICK) is not None for at in _points(e, {}))):
         raise Undecided(_undefined(e))
     if _singular(e, dt):  # as a quotient of smooth functions

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .decide import is_zero
+from .decide import Undecided, is_zero
 from .vectors import Map, Space, Vector
 
 __all__ = ["AbstractEnergy", "AbstractLeastSquares", "configured", "entries"]
@@ -59,6 +59,11 @@ class AbstractEnergy:
         The space of theta, with its inner product.
     linear : LinearPart, optional
         The energy part L.
+
+    Raises
+    ------
+    Undecided
+        By an evaluation at a theta that is neither shown to be one of an earlier evaluation nor shown to be another one.
     """
 
     def __init__(self, space: Space, linear: Any = None) -> None:
@@ -74,11 +79,19 @@ class AbstractEnergy:
         return self.space.inner(u, v)
 
     def _name(self, theta: Vector) -> str:
-        known = [k for k, seen in enumerate(self._seen) if is_zero(theta - seen)]
-        if not known:
-            self._seen.append(theta)
-            known = [len(self._seen) - 1]
-        return f"_{known[0]}" if known[0] else ""
+        undecided = None
+        for k, seen in enumerate(self._seen):
+            try:
+                if is_zero(theta - seen):
+                    return f"_{k}" if k else ""
+            except Undecided as error:
+                undecided = error
+        if undecided is not None:  # F has one value at one theta
+            raise Undecided(
+                f"theta may be one at which the energy was evaluated before, {theta}: {undecided}"
+            ) from undecided
+        self._seen.append(theta)
+        return f"_{len(self._seen) - 1}" if self._seen[1:] else ""
 
     def nonlinear_energy(self, theta: Vector) -> Any:
         """Return F(theta), a positive symbol (the constants of the schemes are what makes it so)."""

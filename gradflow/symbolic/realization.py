@@ -2,7 +2,7 @@ r"""Concrete vectors for abstract ones: rational coordinates that satisfy every 
 
 Inner products of vectors are not independent numbers: :math:`(u, v)^2 \le |u|^2 |v|^2`, and a relation ties many of them.
 So an expression in their symbols is refuted only by values that vectors have. `realize` makes such values. Each space gets
-a dimension of 2, 3 or 4 and an inner product :math:`u^T M v`, each map a random matrix X, its adjoint then being
+a dimension of 2, 3 or 4, which is the value of its symbol, and an inner product :math:`u^T M v`, each map a random matrix X, its adjoint then being
 
 .. math:: X^* = M_1^{-1} X^T M_2,                                                                        \tag{1}
 
@@ -53,14 +53,15 @@ def realize(
         Vectors whose coordinates are asked for.
     values : dict
         Rational values of other symbols, which stand in the relations. A symbol that has none here gets one of its sign.
+        That of a dimension is not used: the dimension of a space is chosen here.
     rng : random.Random
         Where matrices and vectors come from.
 
     Returns
     -------
     values : dict
-        The value of each of the symbols, of each symbol of an inner product in a coefficient of the vectors, and of each
-        symbol that was given one.
+        The value of each of the symbols, of each symbol of an inner product in a coefficient of the vectors, of each
+        symbol that was given one, and of the dimensions. Spaces whose dimensions have one symbol have one dimension.
     coordinates : list of lists
         The coordinates of each vector, (dimension,). Other symbols in its coefficients stay in them.
         Both are in a tuple; None is returned in its place where a coefficient of a relation is no rational number.
@@ -96,6 +97,10 @@ class _Realization:
             bases |= {(entry.left_space, entry.left): None, (entry.right_space, entry.right): None}
         for v in vectors:
             bases |= {_base(v.space, atom): None for atom in v.terms}
+        for space in _reached(dict.fromkeys(space for space, _ in bases)):
+            if space.dimension not in self.new:
+                self.new[space.dimension] = sp.Integer(self.rng.randint(2, 4))
+        self.values |= self.new
         if not self._solve(bases):
             return None
         for symbol, entry in entries:
@@ -186,7 +191,7 @@ class _Realization:
     def _product(self, space: Space) -> tuple[Any, Any]:
         """Return M and its inverse: M = T^T T for a triangular T, so that both have small entries."""
         if space not in self.products:
-            n = self.rng.randint(2, 4)
+            n = int(self.new[space.dimension])
             T = [
                 [sp.QQ(self.rng.randint(-1, 1) if j > i else self.rng.randint(1, 2) if j == i else 0) for j in range(n)]
                 for i in range(n)

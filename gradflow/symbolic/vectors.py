@@ -18,7 +18,9 @@ sums of squares.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import sympy as sp
@@ -148,7 +150,9 @@ class SelfAdjoint(Map):
             rest = u - (known + dt * self.apply(known))
             if len(rest.terms) < len(u.terms):
                 u, result = rest, result + known
-        for atom, c in u.terms.items():
+        for atom, c in sorted(
+            u.terms.items(), key=lambda x: -len(x[0][0])
+        ):  # S p before p, whose relation rewrites S p
             result = result + c * space.solution_of(atom, self, dt)
         return result
 
@@ -245,6 +249,11 @@ class Space:
             Its factor.
         """
         return [v for (_, terms, step), v in self._solutions.items() if terms == operator.terms and step == dt]
+
+    @property
+    def systems(self) -> Mapping[tuple[Atom, tuple[SelfAdjoint, ...], Any], Vector]:
+        """The solutions of shifted systems that have been formed, by right-hand side, terms of the operator, and step."""
+        return MappingProxyType(self._solutions)
 
     def solution_of(self, atom: Atom, operator: SelfAdjoint, dt: Any) -> Vector:
         """Return the solution of (I + dt L) v = atom, formed by relation (2) on first use.

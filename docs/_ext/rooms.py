@@ -41,11 +41,13 @@ SHORT = {
 LONG = (
     (r"np\.", "numpy."),
     (r"sp\.Basic", "sympy.core.basic.Basic"),
+    (r"sp\.Expr", "sympy.core.expr.Expr"),
+    (r"sp\.Symbol", "sympy.core.symbol.Symbol"),
     (r"numpy\.random\._generator\.", "numpy.random."),
 )
 SITES = (
     (
-        r"(typing|collections\.abc|pathlib|types|enum|os|contextlib|fractions)\.\w+",
+        r"(typing|collections\.abc|pathlib|types|enum|os|contextlib|fractions|ast|random|re)\.\w+",
         "https://docs.python.org/3/library/{module}.html#{name}",
     ),
     (r"numpy\.random\.\w+", "https://numpy.org/doc/stable/reference/random/generator.html#{name}"),

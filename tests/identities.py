@@ -1176,6 +1176,13 @@ SMALL += [
     ("a form of a resolvent", _in_dt(lambda k: (_solve(k.L, k.u, k.a) - k.u) @ k.v), 1, True, DECIDE),
     ("a vector that hides 1/dt", _in_dt(_related), 1, False, MAY_REFUSE),
     ("a form that hides 1/dt", _in_dt(_related_later), 1, False, MAY_REFUSE),
+    # dt (S L - L S) u + O(dt^2), of atoms whose coefficients do not depend on dt.
+    ("S and a resolvent of L", _in_dt(lambda k: _solve(k.L, k.S(k.u), k.a) - k.S(_solve(k.L, k.u, k.a))), 1, True, MAY_REFUSE),
+    ("S and a resolvent of L, one order too many",
+     _in_dt(lambda k: _solve(k.L, k.S(k.u), k.a) - k.S(_solve(k.L, k.u, k.a))), 2, False, MAY_REFUSE),
+    ("a form of S and a resolvent of L, one order too many",
+     _in_dt(lambda k: _solve(k.L, k.S(k.u), k.a) @ k.v - _solve(k.L, k.u, k.a) @ k.S(k.v)), 2, False, MAY_REFUSE),
+    ("S and a resolvent of S", _in_dt(lambda k: _solve(k.S, k.S(k.u), k.a) - k.S(_solve(k.S, k.u, k.a))), 5, True, DECIDE),
     # With L = 0 it is u.
     ("a resolvent with the step 1/dt", _in_dt(lambda k: _solve(k.L, k.u, 1 / k.a)), 1, False, MAY_REFUSE),
 ]  # fmt: skip

@@ -2,7 +2,8 @@
 
 A proof is algebra (`radicals`) together with one admissible point at which the expression is defined; a refutation is an
 admissible point at which its value is known to be other than zero (`enclosures`). Inner products of abstract vectors are
-not independent numbers: points for them come from vectors and matrices of rational numbers.
+not independent numbers: points for them come from vectors and matrices of rational numbers; proofs may use that
+resolvents are functions of their operators (`resolvents`) and that Gram matrices are positive semi-definite (`gram`).
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def _is_zero(e: Any, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
     if not seen and not defined:
         raise Undecided(_undefined(e))
     weaker = with_known_signs(e)
-    if (weaker != e and _proves(weaker)) or _parts_vanish(weaker, fixed):
+    if (weaker != e and _proves(weaker)) or _parts_vanish(weaker):
         return True
     raise Undecided(f"{reason}: {e}")
 
@@ -197,9 +198,12 @@ def _proves(e: sp.Expr) -> bool:
         return False
 
 
-def _parts_vanish(e: Any, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
-    """Return True if all that resolvents, as functions of operators, leave of the expression or vector is zero."""
-    parts = parts_of(e, fixed)
+def _parts_vanish(e: Any) -> bool:
+    """Return True if all that resolvents, as functions of operators, leave of the expression or vector is zero.
+
+    That holds for every step of a system. `_is_small` needs it: what vanishes at dt = 0 only has a derivative.
+    """
+    parts = parts_of(e)
     return parts is not None and all(_proves(sp.sympify(part)) for part in parts)
 
 
@@ -251,7 +255,7 @@ def _vector_is_zero(v: Vector, fixed: Mapping[sp.Symbol, sp.Expr]) -> bool:
             found = _value(sp.sympify(coordinate), at, QUICK)
             if found is not None and not contains_zero(found):
                 return False
-    if _all_defined(coefficients, fixed) and _parts_vanish(v, fixed):
+    if _all_defined(coefficients, fixed) and _parts_vanish(v):
         return True
     raise undecided or Undecided(f"the atoms of an abstract vector may be dependent: {v}")
 

@@ -28,7 +28,7 @@ letters of all its factors, and the mean is taken over the order of factors of o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import permutations
 from math import factorial
 from typing import Any, NamedTuple, TypeAlias
@@ -63,15 +63,13 @@ class System(NamedTuple):
     step: sp.Expr
 
 
-def parts_of(e: Vector | sp.Expr, fixed: Mapping[sp.Symbol, sp.Expr]) -> list[sp.Expr] | None:
+def parts_of(e: Vector | sp.Expr) -> list[sp.Expr] | None:
     """Return expressions such that the vector, or the expression in inner products, is zero if they all vanish.
 
     Parameters
     ----------
     e : Vector or SymPy expression
         What is looked at.
-    fixed : dict
-        Values of symbols.
 
     Returns
     -------
@@ -86,17 +84,17 @@ def parts_of(e: Vector | sp.Expr, fixed: Mapping[sp.Symbol, sp.Expr]) -> list[sp
     >>> V = Space()
     >>> u, S, a = V.vector("u"), V.operator("S"), symbols("a", 1, positive=True)[0]
     >>> p, q = S.solve_shifted(u, a), S.solve_shifted(S(u), a)
-    >>> [part.expand().simplify() for part in parts_of(q - S(p), {})]
+    >>> [part.expand().simplify() for part in parts_of(q - S(p))]
     [0]
     """
     try:
         if isinstance(e, Vector):
-            algebra = _Algebra([_base(e.space, atom) for atom in e.terms], fixed)
+            algebra = _Algebra([_base(e.space, atom) for atom in e.terms])
             return list(_vector_sums(algebra, e).values())
         entries = sorted((s for s in e.free_symbols if entry_of(s) is not None), key=lambda s: s.sort_key())
         known = [entry for s in entries if (entry := entry_of(s)) is not None]
         bases = [base for x in known for base in ((x.left_space, x.left), (x.right_space, x.right))]
-        return list(_form_sums(_Algebra(bases, fixed), e, entries).values())
+        return list(_form_sums(_Algebra(bases), e, entries).values())
     except NoParts:
         return None
 
@@ -104,8 +102,7 @@ def parts_of(e: Vector | sp.Expr, fixed: Mapping[sp.Symbol, sp.Expr]) -> list[sp
 class _Algebra:
     """The letters that belong to some vectors, and the words of these."""
 
-    def __init__(self, bases: list[Base], fixed: Mapping[sp.Symbol, sp.Expr]) -> None:
-        self.fixed = fixed
+    def __init__(self, bases: list[Base]) -> None:
         self.systems: dict[Base, System] = {}
         self.seen: set[Base] = set()
         self.maps: dict[Map, None] = {}
@@ -122,7 +119,7 @@ class _Algebra:
         space, name = base
         for (right, terms, step), solution in space.systems.items():
             if ((), name) in solution.terms:
-                step = sp.sympify(sp.sympify(step).xreplace(dict(self.fixed)))
+                step = sp.sympify(step)
                 if not (step.is_nonnegative and all(X.positive and X.adjoint is X for X in terms)):
                     raise NoParts
                 self.systems[base] = System(space, right, terms, step)

@@ -55,8 +55,7 @@ class Quadratic:
 
     def __init__(self):
         self.space = Space()
-        self.H = self.space.operator("H")
-        self.H.positive = False
+        self.H = self.space.operator("H", positive=False)
 
     def energy(self, theta):
         """Return E."""

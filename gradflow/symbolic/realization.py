@@ -6,8 +6,8 @@ a dimension of 2, 3 or 4 and an inner product :math:`u^T M v`, each map a random
 
 .. math:: X^* = M_1^{-1} X^T M_2,                                                                        \tag{1}
 
-a self-adjoint operator :math:`M^{-1} B`, B symmetric, and positive semi-definite where the operator is. With the maps
-chosen every relation is a linear equation between coordinates,
+a self-adjoint operator :math:`M^{-1} B`, B symmetric, and positive semi-definite where the operator is; a skew one has a
+skew B. With the maps chosen every relation is a linear equation between coordinates,
 
 .. math:: X \cdots Y u - \sum_i c_i\, X_i \cdots Y_i u_i = 0,                                             \tag{2}
 
@@ -205,6 +205,9 @@ class _Realization:
                 for term in terms[1:]:
                     total = total + self._map(term)
                 self.matrices[step] = total
+            elif step.sign < 0:
+                B = self._random(n, n)
+                self.matrices[step] = inverse * (B - B.transpose())
             elif step.adjoint is step:
                 B = self._random(n, n)
                 self.matrices[step] = inverse * (B.transpose() * B if step.positive else B + B.transpose())

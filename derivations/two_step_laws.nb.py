@@ -44,9 +44,10 @@ from gradflow.proofs import check
 from gradflow.proofs.linear_kinds import linear_kinds
 from gradflow.schemes.protocols import EnergyTerms
 from gradflow.schemes.relaxation import Quadratic
-from gradflow.schemes.sav import sav_update
-from gradflow.schemes.state import MultiStepState, Past
-from gradflow.symbolic import AbstractEnergy, Space, configured, is_zero
+from gradflow.schemes.sav import SAV, sav_update
+from gradflow.schemes.state import AuxState, MultiStepState, Past
+from gradflow.symbolic import AbstractEnergy, Space, configured, is_small, is_zero
+from gradflow.symbolic.taylor import SmoothEnergy
 
 EVERY = "every dimension, inner product, L and S; steps of one size"
 dt, C, r, r_before = sp.symbols("dt C r r_before", positive=True)
@@ -303,3 +304,23 @@ def steps_are_defined():
         work = V.inner(g, u)
         assert is_zero(work - V.inner(u, u) - h * (V.inner(L(u), u) + (1 + twice) * V.inner(S(u), u)))
         assert work.is_nonnegative
+
+
+@check(
+    "identity",
+    "every dimension, inner product and energy with three derivatives, L = S = 0; a step before that is exact",
+)
+def local_error_is_of_third_order():
+    """From exact values theta_new and r_new are exact modulo dt^3, those of SAV modulo dt^2 only: the orders are 2, 2 and 1."""
+    for kind, order in ((BDF2SAV, 2), (CrankNicolsonSAV, 2), (SAV, 1)):
+        V, scheme = Space(), configured(kind, C=C)
+        theta = V.vector("theta")
+        problem = SmoothEnergy(V, theta, dt, order=2)
+        before, R = problem.flow(-1), scheme.auxiliary(problem, theta)
+        past = (Past(before, scheme.auxiliary(problem, before), dt),)
+        new = scheme.step(problem, AuxState(theta, R) if kind is SAV else MultiStepState(theta, R, past), dt)
+        exact = problem.flow()
+        error, error_of_r = new.theta - exact, new.aux - scheme.auxiliary(problem, exact)
+        for e in (error, error_of_r * V.vector("v")):  # as a coefficient: it need not be defined for every dt
+            assert is_small(e, dt, order + 1)
+            assert order == 2 or not is_small(e, dt, order + 2)

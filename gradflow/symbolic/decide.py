@@ -399,7 +399,8 @@ def _is_small(e: Any, dt: sp.Symbol, order: int) -> bool:
     """Decide from the derivatives at dt = 0, the lowest one first."""
     _check_relations(e, dt)
     if isinstance(e, Vector):
-        e = e.space.combine(e.terms)
+        terms = e.space.combine(e.terms).terms  # a coefficient may hold what a relation with dt rewrites
+        e = Vector(e.space, {atom: _renewed(sp.sympify(c)) for atom, c in terms.items()})
         for c in e.terms.values():
             if _singular(sp.sympify(c), dt):
                 raise Undecided(f"a derivative with respect to {dt} is not finite at 0: {c}")
@@ -408,6 +409,7 @@ def _is_small(e: Any, dt: sp.Symbol, order: int) -> bool:
             if not _vector_is_zero(Vector(e.space, terms), {dt: sp.Integer(0)}):
                 return False
         return True
+    e = _renewed(e)
     if not (_always_defined(e) or any(_value(e, at, QUICK) is not None for at in _points(e, {}))):
         raise Undecided(_undefined(e))
     if _singular(e, dt):  # as a quotient of smooth functions

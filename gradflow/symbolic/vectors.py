@@ -14,17 +14,25 @@ operator L returns a new vector u and from then on g is written as
 (Terms in u on the right, none in g on the left: rewriting ends.) A relation by which rewriting might not end is refused.
 The symbol of ``(u, u)``, and of ``(u, L u)`` for L positive semi-definite, is nonnegative, so that SymPy knows the sign
 of sums of squares. A skew operator K has :math:`K^* = -K`, hence :math:`(u, K u) = 0`.
+
+The value T[u, v, ...] of a symmetric multilinear map is a named vector for each multiset of atoms, and all arguments of
+
+.. math:: (T[u, v], w) = (T[u, w], v) = \cdots                                                           \tag{3}
+
+change places: an inner product is a tree whose edges are the maps between its nodes, and the symbol of it is that of the
+least of the ways to cut the tree at an edge.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import sympy as sp
 
-__all__ = ["Entry", "Map", "SelfAdjoint", "Skew", "Space", "Vector", "entry_of"]
+__all__ = ["Entry", "Map", "SelfAdjoint", "Skew", "Space", "Symmetric", "Vector", "entry_of"]
 
 
 INSTEAD = (
@@ -195,6 +203,77 @@ class _Minus(Map):
         return -self.adjoint(u)
 
 
+class Symmetric:
+    """A multilinear map T of a space into itself for which (T[u, v, ...], w) is symmetric in all of u, v, ..., w.
+
+    Parameters
+    ----------
+    name : str
+        How it is written.
+    space : Space
+        Where it acts.
+
+    Examples
+    --------
+    >>> from gradflow.symbolic import Space, is_zero
+    >>> from gradflow.symbolic.vectors import Symmetric
+    >>> V = Space()
+    >>> u, v, w = V.vectors("u v w")
+    >>> T = Symmetric("T", V)
+    >>> is_zero(V.inner(T(u, v + w), w) - V.inner(u, T(v, w)) - V.inner(T(w, w), u))
+    True
+    """
+
+    def __init__(self, name: str, space: Space) -> None:
+        self.name, self.space = name, space
+
+    def __call__(self, *arguments: Vector) -> Vector:
+        """Return T[u, v, ...].
+
+        Parameters
+        ----------
+        *arguments : Vector
+            Of the space.
+
+        Raises
+        ------
+        TypeError
+            If an argument is of another space.
+        """
+        terms: dict[tuple[Atom, ...], Any] = {(): sp.Integer(1)}
+        for u in arguments:
+            if u.space is not self.space:
+                raise TypeError(f"{self.name} takes vectors of {self.space.name}, got one of {u.space.name}")
+            atoms = self.space.combine(u.terms).terms
+            longer: dict[tuple[Atom, ...], Any] = {}
+            for chosen, c in terms.items():
+                for atom, factor in atoms.items():
+                    key = tuple(sorted((*chosen, atom), key=_rank))
+                    longer[key] = longer.get(key, 0) + c * factor
+            terms = longer
+        return self.space.combine({((), self.value(atoms)): c for atoms, c in terms.items()})
+
+    def value(self, atoms: tuple[Atom, ...]) -> str:
+        """Return the name of the vector T[u, v, ...] of some atoms.
+
+        Parameters
+        ----------
+        atoms : tuple of Atom
+            The arguments.
+        """
+        atoms = tuple(sorted(atoms, key=_rank))
+        written = [" ".join([*(step.name for step in word), base]) for word, base in atoms]
+        name = f"{self.name}[{', '.join(written)}]"
+        while self.space.values.setdefault(name, (self, atoms)) != (self, atoms):
+            name += "'"  # two maps may have one name
+        return name
+
+
+def _rank(atom: Atom) -> Any:
+    word, base = atom
+    return base, [(step.name, step.serial) for step in word]
+
+
 def _adjoint(word: tuple[Map, ...]) -> tuple[int, tuple[Map, ...]]:
     """Return the adjoint of a word as a sign and a word."""
     sign = -1 if sum(step.sign < 0 for step in word) % 2 else 1
@@ -220,6 +299,8 @@ class Space:
         self.dimension = sp.Symbol(name, positive=True, integer=True)
         self.has_dot = True
         self.relations: dict[Atom, Vector] = {}
+        self.values: dict[str, tuple[Symmetric | None, tuple[Atom, ...]]] = {}
+        """Named vectors that are values of symmetric multilinear maps, and of what; None for a vector with no realization."""
         self.neighbours: list[Space] = []
         """Spaces between which and this one there are maps."""
         self._solutions: dict[Any, Vector] = {}
@@ -236,6 +317,19 @@ class Space:
     def vectors(self, names: str) -> list[Vector]:
         """Return the vectors of these names, a text in which spaces separate them."""
         return [self.vector(name) for name in names.split()]
+
+    def unknown(self, name: str) -> Vector:
+        """Return a new vector of which nothing may be assumed: what depends on it is never refuted.
+
+        Parameters
+        ----------
+        name : str
+            How it is written.
+        """
+        while name in self.values:
+            name += "'"
+        self.values[name] = None, ()
+        return self.vector(name)
 
     def operator(self, name: str, *, positive: bool = True) -> SelfAdjoint:
         """Return a self-adjoint operator.
@@ -376,19 +470,44 @@ class Space:
                 seen = seen | {(w, base, other)}
                 atoms = rewritten.items()
                 return c * sp.Add(*(factor * target._entry(((), other), atom, seen) for atom, factor in atoms))
-        forward, backward = (u, word, v), (v, back, u)
-        if forward == backward and turn < 0:
-            return sp.Integer(0)  # (u, K u) = -(K u, u)
-        key = min(forward, backward, key=lambda k: (k[0], [m.name for m in k[1]], k[2]))
-        sign *= 1 if key == forward else turn
-        a, word, b = key
-        first, last = (word[0].target, word[-1].source) if word else (self, self)
+        start: Way = (self if not word else word[0].target, u, word, v)
+        signs, todo = {start: sign}, [start]
+        while todo:
+            one = todo.pop()
+            for way, c in _other_ways(*one):
+                if way not in signs:
+                    signs[way] = c * signs[one]
+                    todo.append(way)
+                elif signs[way] != c * signs[one]:
+                    return sp.Integer(0)  # (u, K u) = -(K u, u)
+        way = min(signs, key=lambda way: (way[1], [(m.name, m.serial) for m in way[2]], way[3]))
+        (first, a, word, b), sign = way, signs[way]
+        last = word[-1].source if word else first
         # two spaces, or two maps, may have one name
         known = ((first.serial, last.serial), tuple(m.serial for m in word), a, b)
         if known not in _ENTRIES:
-            symbol = sp.Dummy(f"({a}, {''.join(m.name + ' ' for m in word)}{b})", real=True, **_sign_of_square(key))
+            symbol = sp.Dummy(
+                f"({a}, {''.join(m.name + ' ' for m in word)}{b})", real=True, **_sign_of_square(a, word, b)
+            )
             _ENTRIES[known], _MEANINGS[symbol] = symbol, Entry(a, first, word, b, last)
         return _ENTRIES[known] if sign > 0 else -_ENTRIES[known]
+
+
+Way: TypeAlias = tuple[Space, str, tuple[Map, ...], str]
+"""An inner product (u, X Y ... v): its space, u, the maps, v."""
+
+
+def _other_ways(space: Space, u: str, word: tuple[Map, ...], v: str) -> Iterator[tuple[Way, int]]:
+    """Yield what (u, X ... v) is equal to up to a sign: turned, and by (3) with u in the place of an argument of v."""
+    turn, back = _adjoint(word)
+    last = word[-1].source if word else space
+    yield (last, v, back, u), turn
+    form, atoms = last.values.get(v, (None, ()))
+    if form is not None:
+        for k, (steps, base) in enumerate(atoms):
+            value = form.value((*atoms[:k], (back, u), *atoms[k + 1 :]))
+            sign, moved = _adjoint(steps)
+            yield (_space_of(last, (steps, base)), base, moved, value), turn * sign
 
 
 def _ends(space: Space) -> bool:
@@ -425,9 +544,8 @@ def _space_of(space: Space, atom: Atom) -> Space:
     return atom[0][-1].source if atom[0] else space
 
 
-def _sign_of_square(key: tuple[str, tuple[Map, ...], str]) -> dict[str, bool]:
+def _sign_of_square(u: str, word: tuple[Map, ...], v: str) -> dict[str, bool]:
     """Return what is known of the sign of (u, X^* ... P ... X u), P positive or not there: minus for (u, K K u)."""
-    u, word, v = key
     if u != v:
         return {}
     nonnegative = True

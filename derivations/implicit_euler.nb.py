@@ -60,8 +60,7 @@ def quadratic():
     """Return space, theta, H, b and theta_new for E = (theta, H theta)/2 - (b, theta), H of any sign."""
     V = Space()
     theta, b = V.vectors("theta b")
-    H = V.operator("H")
-    H.positive = False
+    H = V.operator("H", positive=False)
 
     def movement(at):
         return Increment(-dt * H.solve_shifted(H(at) - b, dt), 0.0, 1, True)

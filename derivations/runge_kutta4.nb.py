@@ -34,6 +34,7 @@ from gradflow.proofs import check, follows
 from gradflow.schemes.runge_kutta4 import runge_kutta4_update
 from gradflow.schemes.state import FlowState
 from gradflow.symbolic import AbstractEnergy, Space, is_small, is_zero
+from gradflow.symbolic.taylor import SmoothEnergy
 
 dt, z, k = sp.symbols("dt z k", positive=True)
 R = 1 - z + z**2 / 2 - z**3 / 6 + z**4 / 24
@@ -55,8 +56,7 @@ class Quadratic:
 
     def __init__(self):
         self.space = Space()
-        self.H = self.space.operator("H")
-        self.H.positive = False
+        self.H = self.space.operator("H", positive=False)
 
     def energy(self, theta):
         """Return E."""
@@ -190,6 +190,18 @@ def local_error_is_of_fifth_order():
         taylor += dt**n / sp.factorial(n) * derivative.subs(u, 0)
         derivative = sp.expand(sp.diff(derivative, u) * f)
     assert is_small(new - taylor, dt, 5)
+
+
+@check("identity", "every dimension, inner product and energy with five derivatives, with and without an energy part L")
+def order_on_gradient_flows():
+    """theta_new is the solution of theta' = -grad E modulo dt^5; modulo dt^6 it is not (L = 0, six derivatives)."""
+    for order, energy_part in ((4, False), (4, True), (5, False)):
+        V = Space()
+        theta = V.vector("theta")
+        problem = SmoothEnergy(V, theta, dt, order, V.operator("L") if energy_part else None)
+        error = RungeKutta4().step(problem, FlowState(theta), dt).theta - problem.flow()
+        assert is_small(error, dt, 5)
+        assert order == 4 or not is_small(error, dt, 6)
 
 
 # %% [markdown]

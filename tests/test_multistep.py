@@ -1,71 +1,31 @@
-"""A two-step scheme in twenty lines, BDF2-SAV, and what the wrappers and `solve` make of it."""
+"""The two-step schemes of derivations/two_step_laws.nb.py, and what the wrappers and `solve` make of them."""
 
-from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import pairwise
-from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import gradflow as gf
 from cases import residual_case
-from gradflow.energies.protocols import linear_part, nonlinear_energy, nonlinear_energy_and_gradient
-from gradflow.schemes.protocols import EnergyTerms
-from gradflow.schemes.relaxation import Quadratic, relax_quadratic
-from gradflow.schemes.sav import sav_update
+from gradflow.schemes.relaxation import relax_quadratic
 from gradflow.schemes.state import AuxState, MultiStepState, Past, reset
 from smooth_problems import SPLITS, flow, observed_order, run, smooth_problem
 
 T = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class BDF2SAV:
-    """SAV by the second backward differentiation formula: `sav_update` from shifted arguments. The first step is one of SAV."""
-
-    C: float = 1.0
-
-    def init(self, problem, theta):
-        return MultiStepState(theta, self.auxiliary(problem, theta))
-
-    def auxiliary(self, problem, theta):
-        return np.sqrt(nonlinear_energy(problem, theta) + self.C)
-
-    def step(self, problem, state, dt):
-        theta, r, before = self._history(problem, state)
-        q = dt / before.dt
-        a0, a1, a2 = (1 + 2 * q) / (1 + q), 1 + q, q**2 / (1 + q)
-        start, r_start = (a1 * theta - a2 * before.theta) / a0, (a1 * r - a2 * before.aux) / a0
-        F, g = nonlinear_energy_and_gradient(problem, (1 + q) * theta - q * before.theta)
-        L = linear_part(problem)
-        L_start = None if L.scalar == 0 else L.apply(start)
-        solve = lambda u: L.solve_shifted(u, dt / a0)  # noqa: E731
-        new = sav_update(start, r_start, g, F, L_start, dt=dt / a0, C=self.C, inner=problem.inner, solve=solve)
-        return MultiStepState(*new, (Past(theta, r, dt),))
-
-    def _history(self, problem, state):
-        """Return theta, r and the step before; without one it is an infinitely long step that moved nothing."""
-        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
-        return state.theta, r, state.past[0] if state.past else Past(state.theta, r, inf)
-
-    def modified_energy(self, problem, state):
-        theta, r, before = self._history(problem, state)
-        L, ahead = linear_part(problem), 2 * theta - before.theta
-        quadratic = problem.inner(theta, L.apply(theta)) + problem.inner(ahead, L.apply(ahead))
-        return quadratic / 4 + (r**2 + (2 * r - before.aux) ** 2) / 2 - self.C
-
-    def law(self, problem, state):
-        return Quadratic(2.5, 0.4 * state.past[0].aux) if state.past else Quadratic(1.0)
-
-    def energy_terms(self, problem, state, new, dt):
-        theta, r, before = self._history(problem, state)
-        d, L = new.theta - theta, linear_part(problem)
-        second, second_r = d - (theta - before.theta), (new.aux - r) - (r - before.aux)
-        w = 2 * d + second  # 3 theta_new - 4 theta + theta_before
-        if before.dt not in (dt, inf):
-            return EnergyTerms(np.nan * second_r, np.nan * second_r)
-        D = problem.inner(w, w) / (4 * dt) if before.dt == dt else 3 * problem.inner(d, d) / (2 * dt)
-        return EnergyTerms(D + problem.inner(second, L.apply(second)) / 4, second_r**2 / 2)
+SPEC = spec_from_file_location("two_step_laws", Path(__file__).parents[1] / "derivations" / "two_step_laws.nb.py")
+two_step_laws = module_from_spec(SPEC)
+SPEC.loader.exec_module(two_step_laws)
+BDF2SAV, CrankNicolsonSAV = two_step_laws.BDF2SAV, two_step_laws.CrankNicolsonSAV
+SCHEMES = {
+    "BDF2": BDF2SAV(),
+    "BDF2 stabilized": BDF2SAV(stabilization=0.5),
+    "Crank-Nicolson": CrankNicolsonSAV(),
+    "Crank-Nicolson stabilized": CrankNicolsonSAV(stabilization=0.5),
+}
 
 
 def states(scheme, problem, theta, sizes):
@@ -84,11 +44,12 @@ def left_over(scheme, problem, old, new, dt):
     return abs(after - before + sum(terms)), np.sum(sizes)
 
 
+@pytest.mark.parametrize("name", SCHEMES)
 @pytest.mark.parametrize("linear", ["none", "shift", "diagonal"])
 @pytest.mark.parametrize("dt", [1e-6, 0.1, 1.0, 1e3, 1e6])
-def test_the_law_holds_to_rounding_from_the_first_step_on(linear, dt):
+def test_the_law_holds_to_rounding_from_the_first_step_on(linear, dt, name):
     problem, theta, *_ = residual_case(3, 7, 9, linear=linear, mass="diagonal")
-    scheme = BDF2SAV()
+    scheme = SCHEMES[name]
     found = states(scheme, problem, theta, 12 * [dt])
     assert scheme.modified_energy(problem, found[0]) == pytest.approx(problem.energy(theta), rel=1e-14)
     for n, (old, new) in enumerate(pairwise(found)):
@@ -99,18 +60,20 @@ def test_the_law_holds_to_rounding_from_the_first_step_on(linear, dt):
         assert min(terms) >= 0
 
 
+@pytest.mark.parametrize("name", SCHEMES)
 @pytest.mark.parametrize("split", SPLITS)
-def test_it_is_of_order_two(split):
+def test_it_is_of_order_two(split, name):
     problem, theta = smooth_problem(split)
-    exact = flow(problem, theta, T)
-    assert 1.95 <= observed_order(BDF2SAV(), problem, theta, T, exact) <= 2.05
-    r = BDF2SAV().auxiliary(problem, exact)
-    error = [abs(run(BDF2SAV(), problem, theta, T / n, n).aux - r) for n in (160, 320)]
+    scheme, exact = SCHEMES[name], flow(problem, theta, T)
+    assert 1.95 <= observed_order(scheme, problem, theta, T, exact) <= 2.05
+    r = scheme.auxiliary(problem, exact)
+    error = [abs(run(scheme, problem, theta, T / n, n).aux - r) for n in (160, 320)]
     assert 1.9 <= np.log2(error[0] / error[1]) <= 2.1
 
 
+@pytest.mark.parametrize("name", SCHEMES)
 @pytest.mark.parametrize("ratios", [(1.0, 2.0), (2.0, 1.0), (1.0, 2.0, 1.0, 0.5)])
-def test_it_is_of_order_two_with_steps_that_change(ratios):
+def test_it_is_of_order_two_with_steps_that_change(ratios, name):
     problem, theta = smooth_problem("energy-part-and-mass")
     exact, errors = flow(problem, theta, T), []
     for n in (80, 160):
@@ -118,7 +81,7 @@ def test_it_is_of_order_two_with_steps_that_change(ratios):
         sizes = sizes * (T / np.sum(sizes))
         q = sizes[1:] / sizes[:-1]
         assert 0.5 - 1e-12 <= np.min(q) < 1 < np.max(q) <= 2 + 1e-12
-        errors.append(np.linalg.norm(states(BDF2SAV(), problem, theta, map(float, sizes))[-1].theta - exact))
+        errors.append(np.linalg.norm(states(SCHEMES[name], problem, theta, map(float, sizes))[-1].theta - exact))
     assert 1.95 <= np.log2(errors[0] / errors[1]) <= 2.05
 
 

@@ -2,10 +2,11 @@
 
 import random
 
+import numpy as np
 import pytest
 import sympy as sp
 
-from gradflow.symbolic import Map, Space
+from gradflow.symbolic import Map, Space, is_zero
 from gradflow.symbolic.realization import is_entry, realize
 
 dt, mu = sp.symbols("dt mu", positive=True)
@@ -74,3 +75,146 @@ def test_a_coefficient_without_a_rational_value_is_not_realized():
     assert realize({u @ u}, [Space.vector(V, "w")], {}, random.Random(0)) is None
     with pytest.raises(ValueError, match="no symbol of an inner product"):
         realize({dt}, [], {}, random.Random(0))
+
+
+def test_a_skew_operator_does_no_work():
+    V = Space()
+    u, v = V.vectors("u v")
+    K, L = V.skew("K"), V.operator("L")
+    assert V.inner(K(u), u) == 0
+    assert V.inner(L(K(L(u))), u) == 0
+    assert is_zero(V.inner(K(u), v) + V.inner(u, K(v)))
+    assert is_zero(V.inner(K(L(u)), v) + V.inner(u, L(K(v))))
+    assert is_zero(K.adjoint(u) + K(u))
+    assert K.adjoint.adjoint is K
+    assert V.inner(K(K(u)), u).is_nonpositive
+    assert V.inner(K(u), K(u)).is_nonnegative
+    assert V.inner(K(L(K(u))), u).is_nonpositive
+    y = L.solve_shifted(u, dt)  # of the implicit step for u' = -L u + K u: what K does vanishes from the law
+    assert is_zero(V.inner(K(y), y))
+    assert not is_zero(V.inner(K(u), v))
+    assert not is_zero(V.inner(K(L(u)), u))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_values_of_skew_and_indefinite_operators_are_those_of_matrices(seed):
+    V = Space()
+    u, v = V.vectors("u v")
+    K, H = V.skew("K"), V.operator("H", positive=False)
+    work, square, both = values_of(V.inner(K(u), v), V.inner(K(K(u)), u), V.inner(K(u), K(u)), seed=seed)
+    assert square == -both < 0 != work
+    found = [values_of(V.inner(H(u), u), seed=20 * seed + k)[0] for k in range(20)]
+    assert min(found) < 0 < max(found)
+
+
+def test_signs_of_operators_are_those_of_all_their_terms():
+    V = Space()
+    u = V.vector("u")
+    L, S, H = V.operator("L"), V.operator("S"), V.operator("H", positive=False)
+    assert (L + S).positive
+    assert not (L + H).positive
+    assert not (L + (S + H)).positive
+    assert V.inner(L(u), u).is_nonnegative
+    assert V.inner(H(u), u).is_nonnegative is None
+    assert V.inner(H(u), H(u)).is_nonnegative
+    with pytest.raises(TypeError, match="have no sum"):
+        L + Space().operator("L")
+
+
+def test_relations_that_may_loop_are_refused_and_leave_nothing():
+    V, W = Space("P"), Space("N")
+    u, v, w = V.vectors("u v w")
+    L, K, J = V.operator("L"), V.operator("K"), Map.between("J", V, W)
+    V.relate(L(v), L(w))
+    W.relate(J(u), W.vector("q"))
+    for atom, value in ((u, L(u)), (u, u), (K(u), -K(u)), (w, v), (L(w), L(v)), (u, v + L(L(u)))):
+        before = dict(V.relations)
+        with pytest.raises(ValueError, match="for ever"):
+            V.relate(atom, value)
+        assert V.relations == before
+    with pytest.raises(ValueError, match="for ever"):
+        W.relate(W.vector("q"), J(L(u)) + W.vector("q"))
+    for atom, value, why in (
+        (2 * u, v, "coefficient 1"),
+        (u + v, w, "got 2"),
+        (V.zero, v, "got 0"),
+        (u, W.vector("u"), "its own vectors"),
+        (V.vector("u"), Space("P").vector("u"), "its own vectors"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            V.relate(atom, value)
+    y = L.solve_shifted(u, dt)
+    with pytest.raises(ValueError, match="for ever"):
+        V.relate(y, u)
+    V.relate(w, K(y))
+    assert is_zero(w - K(y))
+
+
+def test_two_relations_that_rewrite_an_inner_product_for_ever_are_named():
+    V = Space()
+    u, w = V.vectors("u w")
+    L, M = V.operator("L"), V.operator("M")
+    V.relate(L(u), M(u))
+    V.relate(M(w), L(w))
+    with pytest.raises(ValueError, match="inner products for ever"):
+        V.inner(w, L(V.vector("u")))
+
+
+def test_relations_have_one_form_whatever_their_order():
+    forms = []
+    for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
+        V = Space("order")
+        p, q, s, t = V.vectors("p q s t")
+        relations = [(p, s + 2 * t), (q, p - s), (s, 3 * t)]
+        for k in order:
+            V.relate(*relations[k])
+        assert is_zero(V.vector("q") - 2 * t)
+        forms.append([V.inner(q, p).subs(V.inner(t, t), 1), V.inner(q, s).subs(V.inner(t, t), 1)])
+    assert forms == 3 * [[10, 6]]
+
+
+ENTRYWISE = {
+    "product": lambda u: u * u,
+    "quotient": lambda u: u / u,
+    "inverse": lambda u: 1 / u,
+    "SymPy inverse": lambda u: dt / u,
+    "square": lambda u: u**2,
+    "less": lambda u: u < u,
+    "at least": lambda u: u >= u,
+    "bool": bool,
+    "float": float,
+    "len": len,
+    "list": list,
+    "abs": abs,
+    "entry": lambda u: u[0],
+    "in": lambda u: 1 in u,
+    "ufunc": np.exp,
+    "difference": lambda u: np.float64(1) - u,
+    "norm": np.linalg.norm,
+    "array": np.array,
+    "maximum": lambda u: np.maximum(u, 0),
+}
+
+
+@pytest.mark.parametrize("name", ENTRYWISE)
+def test_what_vectors_cannot_do_is_refused_with_what_can_be_done(name):
+    with pytest.raises(TypeError, match="object arrays"):
+        ENTRYWISE[name](Space().vector("u"))
+
+
+@pytest.mark.parametrize("c", [2, 2.5, sp.Integer(2), dt, sp.sqrt(dt), np.float64(2.5), np.int64(3)])
+def test_numbers_times_vectors_from_both_sides(c):
+    u = Space().vector("u")
+    for v in (c * u, u * c):
+        assert list(v.terms.values()) == [sp.sympify(c)]
+    assert is_zero((c * u) / c - u)
+
+
+def test_what_is_no_number_is_no_factor():
+    V = Space()
+    u, L = V.vector("u"), V.operator("L")
+    for c in (L, np.ones(2), [1, 2], "2"):
+        with pytest.raises(TypeError, match="multiplied by a number"):
+            u * c
+    with pytest.raises(TypeError, match=r"L\(u\)"):
+        L * u

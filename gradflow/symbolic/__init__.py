@@ -24,7 +24,7 @@ from .branches import Branch, branches, where
 from .decide import Undecided, is_small, is_zero
 from .diagonal import Entries
 from .problems import AbstractEnergy, AbstractLeastSquares, configured, entries
-from .vectors import Map, SelfAdjoint, Space, Vector
+from .vectors import Map, SelfAdjoint, Skew, Space, Vector
 
 __all__ = [
     "AbstractEnergy",
@@ -33,6 +33,7 @@ __all__ = [
     "Entries",
     "Map",
     "SelfAdjoint",
+    "Skew",
     "Space",
     "Undecided",
     "Vector",

@@ -430,7 +430,8 @@ def _is_small(e: Any, dt: sp.Symbol, order: int) -> bool:
     """Decide from the derivatives at dt = 0, the lowest one first."""
     _check_relations(e, dt)
     if isinstance(e, Vector):
-        e = e.space.combine(e.terms)
+        terms = e.space.combine(e.terms).terms  # a coefficient may hold what a relation with dt rewrites
+        e = Vector(e.space, {atom: _renewed(sp.sympify(c)) for atom, c in terms.items()})
         for c in e.terms.values():
             if _singular(sp.sympify(c), dt):
                 raise Undecided(f"a derivative with respect to {dt} is not finite at 0: {c}")

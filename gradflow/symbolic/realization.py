@@ -6,8 +6,8 @@ a dimension of 2, 3 or 4, which is the value of its symbol, and an inner product
 
 .. math:: X^* = M_1^{-1} X^T M_2,                                                                        \tag{1}
 
-a self-adjoint operator :math:`M^{-1} B`, B symmetric, and positive semi-definite where the operator is. With the maps
-chosen every relation is a linear equation between coordinates,
+a self-adjoint operator :math:`M^{-1} B`, B symmetric, and positive semi-definite where the operator is; a skew one has a
+skew B. A symmetric multilinear map is that of a random polynomial. With the maps chosen every relation is a linear equation between coordinates,
 
 .. math:: X \cdots Y u - \sum_i c_i\, X_i \cdots Y_i u_i = 0,                                             \tag{2}
 
@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import sympy as sp
 from sympy.polys.matrices import DomainMatrix
 
-from .vectors import Atom, Map, Space, Vector, entry_of
+from .vectors import Atom, Map, Space, Symmetric, Vector, entry_of
 
 __all__ = ["is_entry", "realize"]
 
@@ -86,6 +86,7 @@ class _Realization:
         self.products: dict[Space, tuple[Any, Any]] = {}
         self.matrices: dict[Map, Any] = {}
         self.coordinates: dict[Base, Any] = {}
+        self.forms: dict[tuple[Symmetric, int], list[Any]] = {}
 
     def all_of(self, symbols: Iterable[sp.Symbol], vectors: list[Vector]) -> Realized | None:
         inside = {s for v in vectors for s in v.free_symbols if is_entry(s)}
@@ -97,12 +98,28 @@ class _Realization:
             bases |= {(entry.left_space, entry.left): None, (entry.right_space, entry.right): None}
         for v in vectors:
             bases |= {_base(v.space, atom): None for atom in v.terms}
+        values = {base: base[0].values[base[1]] for base in bases if base[1] in base[0].values}
+        todo = list(values)
+        while todo:  # arguments of arguments
+            space, name = todo.pop()
+            for atom in values[space, name][1]:
+                base = _base(space, atom)
+                bases[base] = None
+                if base[1] in base[0].values and base not in values:
+                    values[base] = base[0].values[base[1]]
+                    todo.append(base)
         for space in _reached(dict.fromkeys(space for space, _ in bases)):
             if space.dimension not in self.new:
                 self.new[space.dimension] = sp.Integer(self.rng.randint(2, 4))
         self.values |= self.new
-        if not self._solve(bases):
+        if any(form is None for form, _ in values.values()):
             return None
+        if not self._solve({base: None for base in bases if base not in values}):
+            return None
+        if any(name in space.values for space, name in self.coordinates):
+            return None  # a relation ties it to other vectors: that is no linear equation
+        for base in values:
+            self._evaluate(base)
         for symbol, entry in entries:
             assert entry is not None
             left = self.coordinates[entry.left_space, entry.left]
@@ -125,6 +142,7 @@ class _Realization:
                 for k, r in enumerate(relations)
                 if not r[0][0][0]
                 and (key := _base(r[0][2], r[0][0])) not in bases
+                and key[1] not in key[0].values
                 and not any(key in names for m, names in enumerate(used) if m != k)
                 and not any(_base(space, atom) == key for atom, _, space in r[1:])
             ]
@@ -173,6 +191,28 @@ class _Realization:
             self.coordinates[base] = _matrix(column, (n, 1))
         return True
 
+    def _evaluate(self, base: Base) -> Any:
+        """Return the coordinates of a value of a symmetric multilinear map, or of another vector.
+
+        The map is that of an energy sum_j c_j (l_j . u)^m / m!, so that its values are M^-1 sum_j c_j (l_j . u) (l_j . v) ... l_j.
+        """
+        space, name = base
+        if base not in self.coordinates:
+            form, atoms = space.values[name]
+            assert form is not None
+            vectors = [self._image(atom[0], self._evaluate(_base(space, atom))) for atom in atoms]
+            n = self._dimension(space)
+            if (form, len(atoms)) not in self.forms:
+                self.forms[form, len(atoms)] = [self._random(1, n) for _ in range(n + 2)]
+            total = _matrix([[sp.QQ.zero]] * n, (n, 1))
+            for k, row in enumerate(self.forms[form, len(atoms)]):
+                factor = sp.QQ(-1 if k % 2 else 1)
+                for v in vectors:
+                    factor *= (row * v).to_list()[0][0]
+                total = total + row.transpose() * factor
+            self.coordinates[base] = self._product(space)[1] * total
+        return self.coordinates[base]
+
     def _rational(self, c: Any) -> Any:
         """Return a coefficient of a relation as a rational number, None if it is none."""
         c = sp.sympify(c)
@@ -210,6 +250,9 @@ class _Realization:
                 for term in terms[1:]:
                     total = total + self._map(term)
                 self.matrices[step] = total
+            elif step.sign < 0:
+                B = self._random(n, n)
+                self.matrices[step] = inverse * (B - B.transpose())
             elif step.adjoint is step:
                 B = self._random(n, n)
                 self.matrices[step] = inverse * (B.transpose() * B if step.positive else B + B.transpose())

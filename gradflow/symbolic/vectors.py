@@ -11,23 +11,35 @@ operator L returns a new vector u and from then on g is written as
 
 .. math:: g = u + \Delta t\, L u.                                                                        \tag{2}
 
-(Terms in u on the right, none in g on the left: rewriting ends.) A vector is the right-hand side of one system. The
-symbol of ``(u, u)``, and of ``(u, L u)`` for L positive semi-definite, is nonnegative, so that SymPy knows the sign of
-sums of squares.
+(Terms in u on the right, none in g on the left: rewriting ends.) A relation by which rewriting might not end is refused.
+The symbol of ``(u, u)``, and of ``(u, L u)`` for L positive semi-definite, is nonnegative, so that SymPy knows the sign
+of sums of squares. A skew operator K has :math:`K^* = -K`, hence :math:`(u, K u) = 0`.
+
+The value T[u, v, ...] of a symmetric multilinear map is a named vector for each multiset of atoms, and all arguments of
+
+.. math:: (T[u, v], w) = (T[u, w], v) = \cdots                                                           \tag{3}
+
+change places: an inner product is a tree whose edges are the maps between its nodes, and the symbol of it is that of the
+least of the ways to cut the tree at an edge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import sympy as sp
 
-__all__ = ["Entry", "Map", "SelfAdjoint", "Space", "Vector", "entry_of"]
+__all__ = ["Entry", "Map", "SelfAdjoint", "Skew", "Space", "Symmetric", "Vector", "entry_of"]
 
 
+INSTEAD = (
+    "is_zero(u - v) compares, the inner product is a number, and `symbols` makes object arrays, which have entries"
+)
+MOST_ATOMS = 1000  # that one atom may be rewritten into
 _SERIALS = count()
 _ENTRIES: dict[tuple[tuple[int, int], tuple[int, ...], str, str], Any] = {}
 _MEANINGS: dict[sp.Symbol, Entry] = {}
@@ -63,6 +75,9 @@ class Map:
     source, target : Space
         From where to where.
     """
+
+    sign = 1
+    """-1 for a skew operator: what moving it over the comma multiplies by, where it stays what it is."""
 
     def __init__(self, name: str, source: Space, target: Space) -> None:
         self.name, self.source, self.target = name, source, target
@@ -105,9 +120,9 @@ class Map:
 
 
 class SelfAdjoint(Map):
-    """A self-adjoint, positive semi-definite operator; a linear part in the sense of `gradflow.energies.linear`.
+    """A self-adjoint operator; a linear part in the sense of `gradflow.energies.linear`.
 
-    `terms` holds the operators that it is the sum of: itself, if it is not a sum.
+    `terms` holds the operators that it is the sum of: itself, if it is not a sum. A sum is positive if all terms are.
 
     Parameters
     ----------
@@ -115,19 +130,24 @@ class SelfAdjoint(Map):
         How it is written.
     space : Space
         Where it acts.
+    positive : bool, optional
+        Whether it is positive semi-definite; otherwise nothing is known of its sign.
     """
 
     scalar = None
 
-    def __init__(self, name: str, space: Space) -> None:
+    def __init__(self, name: str, space: Space, *, positive: bool = True) -> None:
         super().__init__(name, space, space)
-        self.positive = True
+        self.positive = positive
         self.terms: tuple[SelfAdjoint, ...] = (self,)
 
     def __add__(self, other: SelfAdjoint) -> SelfAdjoint:
         if not isinstance(other, SelfAdjoint):
             return NotImplemented
-        total = SelfAdjoint(f"({self.name} + {other.name})", self.source)
+        if other.source is not self.source:
+            raise TypeError(f"operators of {self.source.name} and {other.source.name} have no sum")
+        name = f"({self.name} + {other.name})"
+        total = SelfAdjoint(name, self.source, positive=self.positive and other.positive)
         total.terms = (*self.terms, *other.terms)
         return total
 
@@ -157,6 +177,112 @@ class SelfAdjoint(Map):
         return result
 
 
+class Skew(Map):
+    """A skew operator K: (K u, v) = -(u, K v), hence (K u, u) = 0.
+
+    Parameters
+    ----------
+    name : str
+        How it is written.
+    space : Space
+        Where it acts.
+    """
+
+    sign = -1
+
+    def __init__(self, name: str, space: Space) -> None:
+        super().__init__(name, space, space)
+        self.adjoint = _Minus(self)
+
+
+class _Minus(Map):
+    """Minus a skew operator, which stands in no word."""
+
+    def __init__(self, of: Skew) -> None:
+        super().__init__(f"-{of.name}", of.source, of.target)
+        self.adjoint = of
+
+    def __call__(self, u: Vector) -> Vector:
+        return -self.adjoint(u)
+
+
+class Symmetric:
+    """A multilinear map T of a space into itself for which (T[u, v, ...], w) is symmetric in all of u, v, ..., w.
+
+    Parameters
+    ----------
+    name : str
+        How it is written.
+    space : Space
+        Where it acts.
+
+    Examples
+    --------
+    >>> from gradflow.symbolic import Space, is_zero
+    >>> from gradflow.symbolic.vectors import Symmetric
+    >>> V = Space()
+    >>> u, v, w = V.vectors("u v w")
+    >>> T = Symmetric("T", V)
+    >>> is_zero(V.inner(T(u, v + w), w) - V.inner(u, T(v, w)) - V.inner(T(w, w), u))
+    True
+    """
+
+    def __init__(self, name: str, space: Space) -> None:
+        self.name, self.space = name, space
+
+    def __call__(self, *arguments: Vector) -> Vector:
+        """Return T[u, v, ...].
+
+        Parameters
+        ----------
+        *arguments : Vector
+            Of the space.
+
+        Raises
+        ------
+        TypeError
+            If an argument is of another space.
+        """
+        terms: dict[tuple[Atom, ...], Any] = {(): sp.Integer(1)}
+        for u in arguments:
+            if u.space is not self.space:
+                raise TypeError(f"{self.name} takes vectors of {self.space.name}, got one of {u.space.name}")
+            atoms = self.space.combine(u.terms).terms
+            longer: dict[tuple[Atom, ...], Any] = {}
+            for chosen, c in terms.items():
+                for atom, factor in atoms.items():
+                    key = tuple(sorted((*chosen, atom), key=_rank))
+                    longer[key] = longer.get(key, 0) + c * factor
+            terms = longer
+        return self.space.combine({((), self.value(atoms)): c for atoms, c in terms.items()})
+
+    def value(self, atoms: tuple[Atom, ...]) -> str:
+        """Return the name of the vector T[u, v, ...] of some atoms.
+
+        Parameters
+        ----------
+        atoms : tuple of Atom
+            The arguments.
+        """
+        atoms = tuple(sorted(atoms, key=_rank))
+        written = [" ".join([*(step.name for step in word), base]) for word, base in atoms]
+        name = f"{self.name}[{', '.join(written)}]"
+        while self.space.values.setdefault(name, (self, atoms)) != (self, atoms):
+            name += "'"  # two maps may have one name
+        return name
+
+
+def _rank(atom: Atom) -> Any:
+    word, base = atom
+    return base, [(step.name, step.serial) for step in word]
+
+
+def _adjoint(word: tuple[Map, ...]) -> tuple[int, tuple[Map, ...]]:
+    """Return the adjoint of a word as a sign and a word."""
+    sign = -1 if sum(step.sign < 0 for step in word) % 2 else 1
+    return sign, tuple(step if step.sign < 0 else step.adjoint for step in reversed(word))
+
+
 Atom: TypeAlias = tuple[tuple[Map, ...], str]
 """Maps in the order in which they are written, and the name of the vector that they are applied to."""
 
@@ -176,6 +302,8 @@ class Space:
         self.dimension = sp.Symbol(name, positive=True, integer=True)
         self.has_dot = True
         self.relations: dict[Atom, Vector] = {}
+        self.values: dict[str, tuple[Symmetric | None, tuple[Atom, ...]]] = {}
+        """Named vectors that are values of symmetric multilinear maps, and of what; None for a vector with no realization."""
         self.neighbours: list[Space] = []
         """Spaces between which and this one there are maps."""
         self._solutions: dict[Any, Vector] = {}
@@ -193,9 +321,34 @@ class Space:
         """Return the vectors of these names, a text in which spaces separate them."""
         return [self.vector(name) for name in names.split()]
 
-    def operator(self, name: str) -> SelfAdjoint:
-        """Return a self-adjoint, positive semi-definite operator, written as `name`."""
-        return SelfAdjoint(name, self)
+    def unknown(self, name: str) -> Vector:
+        """Return a new vector of which nothing may be assumed: what depends on it is never refuted.
+
+        Parameters
+        ----------
+        name : str
+            How it is written.
+        """
+        while name in self.values:
+            name += "'"
+        self.values[name] = None, ()
+        return self.vector(name)
+
+    def operator(self, name: str, *, positive: bool = True) -> SelfAdjoint:
+        """Return a self-adjoint operator.
+
+        Parameters
+        ----------
+        name : str
+            How it is written.
+        positive : bool, optional
+            Whether it is positive semi-definite; False for one of any sign.
+        """
+        return SelfAdjoint(name, self, positive=positive)
+
+    def skew(self, name: str) -> Skew:
+        """Return a skew operator, written as `name`."""
+        return Skew(name, self)
 
     def relate(self, atom: Vector, value: Vector) -> None:
         """From now on, write a vector that is a single atom (with coefficient 1), wherever it occurs, as `value`.
@@ -210,14 +363,22 @@ class Space:
         Raises
         ------
         ValueError
-            If the vector is no single atom with coefficient 1, or has a relation.
+            If the vector is no single atom with coefficient 1, is of another space, or has a relation; or if it could be
+            rewritten for ever: ``u = L u``, or ``u = v`` after ``L v = L u``.
         """
+        if atom.space is not self or value.space is not self:
+            raise ValueError(f"a relation of {self.name} is between its own vectors")
+        if len(atom.terms) != 1:
+            raise ValueError(f"a relation is for one atom, got {len(atom.terms)} in {atom}: solve it for one of them")
         ((key, c),) = atom.terms.items()
         if c != 1:
             raise ValueError(f"a relation is for one atom with coefficient 1, got {atom}")
         if key in self.relations:
             raise ValueError(f"{atom} has a relation already: one system is solved for a vector")
         self.relations[key] = value
+        if not _ends(self):
+            del self.relations[key]
+            raise ValueError(f"by {atom} = {value} a vector may be rewritten for ever: solve it for another vector")
 
     def combine(self, terms: dict[Atom, Any]) -> Vector:
         """Return the vector with these terms, coefficients by atom, rewritten by the relations of the space."""
@@ -232,10 +393,11 @@ class Space:
             space = word[k].target if k < len(word) else self if not word else word[-1].source
             value = space.relations.get((word[k:], base))
             if value is not None:
-                result = value
-                for step in reversed(word[:k]):
-                    result = Map.__call__(step, result)
-                return result.terms
+                result: dict[Atom, Any] = {}
+                for (more, other), c in value.terms.items():  # relations may have come since
+                    for atom, factor in self._rewritten((*word[:k], *more), other).items():
+                        result[atom] = result.get(atom, 0) + c * factor
+                return {atom: c for atom, c in result.items() if c != 0}
         return {(word, base): sp.Integer(1)}
 
     def solutions(self, operator: SelfAdjoint, dt: Any) -> list[Vector]:
@@ -301,39 +463,109 @@ class Space:
         u, v = self.combine(u.terms), self.combine(v.terms)  # relations may have come since
         return sp.Add(*(a * b * self._entry(x, y) for x, a in u.terms.items() for y, b in v.terms.items()))
 
-    def _entry(self, x: Atom, y: Atom) -> Any:
+    def _entry(self, x: Atom, y: Atom, seen: frozenset[Any] = frozenset()) -> Any:
         (left, u), (right, v) = x, y
-        word = (*(step.adjoint for step in reversed(left)), *right)
-        back = tuple(step.adjoint for step in reversed(word))
+        sign, moved = _adjoint(left)
+        word = (*moved, *right)
+        turn, back = _adjoint(word)
         # a relation may apply only once the word has moved to one side: (u, L theta) = (L u, theta)
-        for w, base, other in ((word, v, u), (back, u, v)):
+        for w, base, other, c in ((word, v, u, sign), (back, u, v, sign * turn)):
             target = w[0].target if w else self
             rewritten = target._rewritten(w, base)
             if set(rewritten) != {(w, base)}:
-                whole = Vector(target, rewritten)
-                return sp.Add(*(c * target._entry(((), other), atom) for atom, c in whole.terms.items()))
-        key = min((u, word, v), (v, back, u), key=lambda k: (k[0], [m.name for m in k[1]], k[2]))
-        a, word, b = key
-        first, last = (word[0].target, word[-1].source) if word else (self, self)
+                if (w, base, other) in seen:
+                    raise ValueError(f"the relations of {base} and {other} rewrite their inner products for ever")
+                seen = seen | {(w, base, other)}
+                atoms = rewritten.items()
+                return c * sp.Add(*(factor * target._entry(((), other), atom, seen) for atom, factor in atoms))
+        start: Way = (self if not word else word[0].target, u, word, v)
+        signs, todo = {start: sign}, [start]
+        while todo:
+            one = todo.pop()
+            for way, c in _other_ways(*one):
+                if way not in signs:
+                    signs[way] = c * signs[one]
+                    todo.append(way)
+                elif signs[way] != c * signs[one]:
+                    return sp.Integer(0)  # (u, K u) = -(K u, u)
+        way = min(signs, key=lambda way: (way[1], [(m.name, m.serial) for m in way[2]], way[3]))
+        (first, a, word, b), sign = way, signs[way]
+        last = word[-1].source if word else first
         # two spaces, or two maps, may have one name
         known = ((first.serial, last.serial), tuple(m.serial for m in word), a, b)
         if known not in _ENTRIES:
-            signs = {"real": True, "nonnegative": True} if _is_square(key) else {"real": True}
-            symbol = sp.Dummy(f"({a}, {''.join(m.name + ' ' for m in word)}{b})", **signs)
+            symbol = sp.Dummy(
+                f"({a}, {''.join(m.name + ' ' for m in word)}{b})", real=True, **_sign_of_square(a, word, b)
+            )
             _ENTRIES[known], _MEANINGS[symbol] = symbol, Entry(a, first, word, b, last)
-        return _ENTRIES[known]
+        return _ENTRIES[known] if sign > 0 else -_ENTRIES[known]
 
 
-def _is_square(key: tuple[str, tuple[Map, ...], str]) -> bool:
-    """Return True for (u, X^* ... P ... X u), P positive or not there: then the entry is nonnegative."""
-    u, word, v = key
+Way: TypeAlias = tuple[Space, str, tuple[Map, ...], str]
+"""An inner product (u, X Y ... v): its space, u, the maps, v."""
+
+
+def _other_ways(space: Space, u: str, word: tuple[Map, ...], v: str) -> Iterator[tuple[Way, int]]:
+    """Yield what (u, X ... v) is equal to up to a sign: turned, and by (3) with u in the place of an argument of v."""
+    turn, back = _adjoint(word)
+    last = word[-1].source if word else space
+    yield (last, v, back, u), turn
+    form, atoms = last.values.get(v, (None, ()))
+    if form is not None:
+        for k, (steps, base) in enumerate(atoms):
+            value = form.value((*atoms[:k], (back, u), *atoms[k + 1 :]))
+            sign, moved = _adjoint(steps)
+            yield (_space_of(last, (steps, base)), base, moved, value), turn * sign
+
+
+def _ends(space: Space) -> bool:
+    """Return True if no atom can be rewritten for ever.
+
+    Relations rewrite the end of an atom. If rewriting does not end, some left-hand side is rewritten into an atom that
+    ends in itself: of an infinite chain take the steps in which the part left of what is rewritten is not touched again.
+    """
+    spaces = [space]
+    for one in spaces:  # the list grows
+        spaces += [other for other in one.neighbours if other not in spaces]
+    for one in spaces:
+        for key, value in one.relations.items():
+            found, todo = set(value.terms), list(value.terms)
+            while todo:
+                word, base = todo.pop()
+                if (word[len(word) - len(key[0]) :], base) == key and _space_of(one, (word, base)) is _space_of(
+                    one, key
+                ):
+                    return False
+                for k in range(len(word) + 1):
+                    at = word[k].target if k < len(word) else _space_of(one, (word, base))
+                    image = at.relations.get((word[k:], base))
+                    new = [] if image is None else [((*word[:k], *more), other) for more, other in image.terms]
+                    todo += [atom for atom in new if atom not in found]
+                    found |= set(new)
+                if len(found) > MOST_ATOMS:
+                    return False
+    return True
+
+
+def _space_of(space: Space, atom: Atom) -> Space:
+    """Return the space of the named vector in an atom of a space."""
+    return atom[0][-1].source if atom[0] else space
+
+
+def _sign_of_square(u: str, word: tuple[Map, ...], v: str) -> dict[str, bool]:
+    """Return what is known of the sign of (u, X^* ... P ... X u), P positive or not there: minus for (u, K K u)."""
     if u != v:
-        return False
+        return {}
+    nonnegative = True
     while len(word) > 1:
-        if word[0].adjoint is not word[-1]:
-            return False
+        turn, (back,) = _adjoint(word[-1:])
+        if word[0] is not back:
+            return {}
+        nonnegative ^= turn < 0
         word = word[1:-1]
-    return not word or word[0].positive
+    if word and not word[0].positive:
+        return {}
+    return {"nonnegative": True} if nonnegative else {"nonpositive": True}
 
 
 class Vector:
@@ -347,7 +579,6 @@ class Vector:
         Coefficients by atom.
     """
 
-    __array_ufunc__ = None  # NumPy scalars leave products to this class
     __slots__ = ("space", "terms")
     __hash__ = None  # type: ignore[assignment]  # see __eq__
 
@@ -381,7 +612,9 @@ class Vector:
 
     def __mul__(self, c: Any) -> Vector:
         if isinstance(c, Vector):
-            raise TypeError("abstract vectors have no entrywise product: use one coordinate, or object arrays")
+            raise TypeError(f"abstract vectors have no entrywise product: {INSTEAD}")
+        if isinstance(c, (Map, str)) or np.ndim(c):
+            raise TypeError(f"an abstract vector is multiplied by a number, got {c!r}; a map is called: L(u)")
         c = sp.sympify(c)
         return Vector(self.space, {atom: c * a for atom, a in self.terms.items()} if c != 0 else {})
 
@@ -400,13 +633,29 @@ class Vector:
 
     def __truediv__(self, c: Any) -> Vector:
         if isinstance(c, Vector):
-            raise TypeError("vectors have no quotient")
+            raise TypeError(f"abstract vectors have no quotient: {INSTEAD}")
         return self.__mul__(1 / sp.sympify(c))
 
     def __matmul__(self, other: Vector) -> Any:
         if not self.space.has_dot:
             raise TypeError("parameters have the inner product of their problem: problem.inner(u, v), not u @ v")
         return self.space.inner(self, other)
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            f"an abstract vector has no order, no truth value, no entries and no functions of them: {INSTEAD}"
+        )
+
+    __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __float__ = __int__ = __complex__ = __abs__ = _refuse
+    __len__ = __iter__ = __getitem__ = __contains__ = __pow__ = __rpow__ = __rtruediv__ = __array__ = _refuse
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **_: Any) -> Any:
+        if ufunc is np.multiply and method == "__call__" and inputs[1] is self:
+            return self * inputs[0]  # a NumPy scalar times the vector
+        return self._refuse()
+
+    def _sympy_(self) -> Any:
+        raise sp.SympifyError(self)  # so SymPy asks for no float and leaves products to this class
 
     def map_coefficients(self, function: Any) -> Vector:
         """Return the vector with `function` of each coefficient: a derivative, a limit, a substitution."""

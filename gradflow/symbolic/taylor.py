@@ -1,0 +1,177 @@
+r"""Energies that are smooth: their Taylor polynomials about one theta, for statements about the order of a scheme.
+
+With the derivatives :math:`D^m F` at theta and a displacement d that vanishes with dt,
+
+.. math:: \nabla F(\theta + d) = \sum_{m=0}^{k-1} \frac1{m!}\, D^{m+1}F[d, \dots, d] + O(\Delta t^k), \qquad
+    F(\theta + d) = \sum_{m=0}^{k} \frac1{m!}\, (D^m F[d, \dots, d]) + O(\Delta t^{k+1}).                \tag{1}
+
+:math:`D^2F` is a self-adjoint operator of any sign and each :math:`D^mF` a symmetric multilinear map, see
+`gradflow.symbolic.vectors` (3). Nothing else is assumed, so that what is shown holds for every energy with k + 1
+continuous derivatives, in every dimension and inner product. What is left out in (1) is a multiple of :math:`\Delta
+t^k` or :math:`\Delta t^{k+1}` by a vector or number of which nothing is known: a statement modulo :math:`\Delta
+t^{k+1}` can be decided, one modulo a higher power is `Undecided`.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+from typing import Any
+
+import sympy as sp
+
+from ..energies.linear import LinearPart
+from .problems import AbstractEnergy
+from .vectors import Space, Symmetric, Vector
+
+__all__ = ["SmoothEnergy"]
+
+
+class SmoothEnergy(AbstractEnergy):
+    """Any energy ``(theta, L theta) / 2 + F(theta)`` with k + 1 derivatives at one theta, near which it is evaluated.
+
+    Parameters
+    ----------
+    space : Space
+        The space of theta, with its inner product.
+    theta : Vector
+        Where the derivatives are.
+    dt : Symbol
+        What tends to 0.
+    order : int
+        The k of (1): steps are known modulo ``dt^(k + 1)``.
+    linear : LinearPart, optional
+        The energy part L.
+
+    Raises
+    ------
+    ValueError
+        If dt is no symbol, the order no positive integer, or a relation of the space holds dt.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> from gradflow.symbolic import Space, is_small
+    >>> V, dt = Space(), sp.Symbol("dt", positive=True)
+    >>> theta = V.vector("theta")
+    >>> problem = SmoothEnergy(V, theta, dt, order=2)
+    >>> gradient = lambda at: problem.energy_and_gradient(at)[1]
+    >>> heun = theta - dt / 2 * (gradient(theta) + gradient(theta - dt * gradient(theta)))
+    >>> is_small(heun - problem.flow(), dt, 3)
+    True
+    """
+
+    def __init__(
+        self, space: Space, theta: Vector, dt: sp.Symbol, order: int, linear: LinearPart | None = None
+    ) -> None:
+        super().__init__(space, linear)
+        if not isinstance(dt, sp.Symbol):
+            raise ValueError(f"dt must be a symbol, got {dt!r}")
+        if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+            raise ValueError(f"order must be a positive integer, got {order!r}")
+        self.theta, self.dt, self.order = theta, dt, order
+        self.F, self.g = sp.Symbol("F", positive=True), space.vector("g")
+        self.hessian = space.operator("D2F", positive=False)
+        self._forms = {m: Symmetric(f"D{m}F", space) for m in range(3, order + 1)}
+        self._known: list[tuple[Vector, Any, Vector]] = []
+        if any(dt in value.free_symbols for value in space.relations.values()):
+            raise ValueError(f"a relation of {space.name} holds {dt}: make the energy before a system is solved")
+        self._solution = theta
+        for n in range(1, order + 1):  # Picard's iteration, each of which adds a power of dt
+            _, gradient = self.energy_and_gradient(self._solution)
+            self._solution = theta
+            for k, part in enumerate(self.series(gradient, n - 1)):
+                self._solution = self._solution - dt ** (k + 1) / (k + 1) * part
+
+    def series(self, v: Vector, order: int) -> list[Vector]:
+        """Return the vectors v_0, v_1, ..., v_order of the Taylor polynomial of v in dt.
+
+        Parameters
+        ----------
+        v : Vector
+            Its coefficients are smooth in dt at 0.
+        order : int
+            The highest power.
+
+        Raises
+        ------
+        ValueError
+            If a coefficient has no Taylor polynomial.
+        """
+        terms: list[dict[Any, Any]] = [{} for _ in range(order + 1)]
+        for atom, c in self.space.combine(v.terms).terms.items():
+            for n, value in enumerate(self._coefficients(sp.sympify(c), order)):
+                if value != 0:
+                    terms[n][atom] = value
+        return [Vector(self.space, part) for part in terms]
+
+    def _coefficients(self, c: sp.Expr, order: int) -> list[sp.Expr]:
+        if c.is_polynomial(self.dt):
+            found = sp.Poly(c, self.dt).all_coeffs()[::-1]
+            return [*found, *(order + 1) * [sp.Integer(0)]][: order + 1]
+        found = [sp.diff(c, self.dt, n).subs(self.dt, 0) / sp.factorial(n) for n in range(order + 1)]
+        if any(value.has(sp.nan, sp.zoo, sp.oo, -sp.oo) for value in found):
+            raise ValueError(f"{c} has no Taylor polynomial in {self.dt}")
+        return found
+
+    def nonlinear_energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
+        """Return F, modulo ``dt^(k + 1)``, and its gradient, modulo ``dt^k``.
+
+        Parameters
+        ----------
+        theta : Vector
+            The theta of the energy and what vanishes with dt.
+
+        Raises
+        ------
+        ValueError
+            If theta is not the theta of the energy at dt = 0.
+        """
+        if not (theta - self.theta).terms:
+            return self.F, self.g
+        for seen, F, gradient in self._known:
+            if not any(sp.expand(c) != 0 for c in (theta - seen).terms.values()):
+                return F, gradient
+        d = self.series(theta - self.theta, self.order)
+        if d[0].terms:
+            raise ValueError(f"the energy is known near {self.theta}, got {theta}")
+        F, gradient = self.F, self.g
+        for m in range(2, self.order + 1):
+            for powers in combinations_with_replacement(range(1, self.order), m - 1):
+                if sum(powers) < self.order:
+                    times = sp.Rational(1, sp.prod([sp.factorial(powers.count(n)) for n in set(powers)]))
+                    gradient = gradient + times * self.dt ** sum(powers) * self._derivative([d[n] for n in powers])
+        for m in range(1, self.order + 1):
+            for powers in combinations_with_replacement(range(1, self.order + 1), m):
+                if sum(powers) <= self.order:
+                    times = sp.Rational(1, sp.prod([sp.factorial(powers.count(n)) for n in set(powers)]))
+                    *others, last = [d[n] for n in powers]
+                    F += times * self.dt ** sum(powers) * self.inner(self._derivative(others), last)
+        gradient = gradient + self.dt**self.order * self._rest()
+        F += self.dt ** (self.order + 1) * self.inner(self.g, self._rest())
+        self._known.append((theta, F, gradient))
+        return F, gradient
+
+    def _derivative(self, along: list[Vector]) -> Vector:
+        """Return D^mF[u, v, ...] of m - 1 vectors."""
+        if len(along) < 2:
+            return self.hessian(along[0]) if along else self.g
+        return self._forms[len(along) + 1](*along)
+
+    def _rest(self) -> Vector:
+        return self.space.unknown("rest")
+
+    def nonlinear_energy(self, theta: Vector) -> Any:
+        """Return F(theta), modulo ``dt^(k + 1)``."""
+        return self.nonlinear_energy_and_gradient(theta)[0]
+
+    def flow(self, time: Any = 1) -> Vector:
+        """Return the exact solution of theta' = -grad E at the time ``time dt``, modulo ``dt^(k + 1)``.
+
+        Parameters
+        ----------
+        time : number, optional
+            A multiple of dt, of either sign.
+        """
+        at = self._solution.map_coefficients(lambda c: sp.sympify(c).subs(self.dt, time * self.dt))
+        solution: Vector = at + self._rest() * self.dt ** (self.order + 1)
+        return solution

@@ -273,7 +273,8 @@ def energy_law():
 @check("identity", "every S")
 def consistency():
     \"\"\"d = -dt g + O(dt^2).\"\"\"
-    for kind, theta, g, d in steps():
+    for step in steps():  # vectors in a tuple, which have no ==
+        kind, theta, g, d = step
         assert is_small(d + dt * g, dt, 2)
 
 

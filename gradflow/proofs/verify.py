@@ -24,7 +24,7 @@ from types import ModuleType
 from ..schemes import REGISTRY
 from .checks import Check
 from .ledger import Decision, decide, read_claims
-from .linear_kinds import PAIRS
+from .linear_kinds import PAIRS, LinearKind
 
 __all__ = [
     "OBLIGATIONS",
@@ -209,8 +209,10 @@ def _message_of(error: BaseException) -> str:
         path = Path(frame.f_code.co_filename)
         if path.name.endswith(".nb.py"):
             source = linecache.getline(str(path), line).strip()
-            kinds = [getattr(value, "names", value) for value in frame.f_locals.values() if isinstance(value, tuple)]
-            pair = next((f", L and S: {' and '.join(kind)}" for kind in kinds if kind in PAIRS), "")
+            tuples = [value for value in frame.f_locals.values() if isinstance(value, tuple)]
+            kinds = [value.names if isinstance(value, LinearKind) else value for value in tuples]
+            texts = [kind for kind in kinds if all(isinstance(name, str) for name in kind)]
+            pair = next((f", L and S: {' and '.join(kind)}" for kind in texts if kind in PAIRS), "")
             place = f", {path.name}:{line}{pair}: {source}"
     return said + place
 

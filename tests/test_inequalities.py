@@ -5,7 +5,7 @@ import sympy as sp
 
 from gradflow.proofs import Contradiction, follows, impossible, is_sum_of_squares, reached
 from gradflow.proofs.real_numbers import holds_at
-from gradflow.symbolic import Branch, Undecided, branches, where
+from gradflow.symbolic import Branch, Space, Undecided, branches, where
 
 x, y = sp.symbols("x y", real=True)
 a, b = sp.symbols("a b", positive=True)
@@ -186,3 +186,42 @@ def test_coefficients_of_squares_must_be_known():
     for terms in ([(sp.nan, x)], [(sp.oo, x)], [(1, sp.oo)], [(1, plain)]):
         with pytest.raises(ValueError, match="real number"):
             is_sum_of_squares(x**2, terms)
+
+
+@pytest.mark.parametrize("coefficients", [(1,), (1, a), (1 / a, b, a * b), (0, sp.sqrt(b))])
+def test_a_sum_of_squares_of_abstract_vectors_is_one_in_every_inner_product(coefficients):
+    V = Space()
+    u, v = V.vectors("u v")
+    squares = [u, u + v, u - b * v][: len(coefficients)]
+    whole = sum(c * V.inner(one, one) for c, one in zip(coefficients, squares, strict=True))
+    assert is_sum_of_squares(whole, zip(coefficients, squares, strict=True))
+    assert not is_sum_of_squares(whole + V.inner(u, v), zip(coefficients, squares, strict=True))
+    assert not is_sum_of_squares(-whole, [(-c, one) for c, one in zip(coefficients, squares, strict=True)])
+    with pytest.raises(Undecided, match="sign of plain"):
+        is_sum_of_squares(plain * V.inner(u, u), [(plain, u)])
+
+
+def test_what_no_numbers_refute_for_want_of_vectors_is_not_refuted():
+    V = Space()
+    u, v = V.vectors("u v")
+    uu, uv, vv = V.inner(u, u), V.inner(u, v), V.inner(v, v)
+    for true in (uv**2 <= uu * vv, V.inner(u + v, u + v) >= 0, uv >= -(uu + vv) / 2):
+        with pytest.raises(Undecided, match="is_sum_of_squares"):
+            follows(true)
+    assert follows(V.inner(u + v, u + v) >= 0, [uv >= -(uu + vv) / 2])
+    assert follows(2 * uv <= uu + vv, [uv**2 <= uu * vv, uu >= 0, vv >= 0])
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: follows("a > 0"), "the conclusion must be a relation"),
+        (lambda: follows(a > b, ["a > b"]), "an assumption must be a relation"),
+        (lambda: follows(a > b, a > b), "must be a list of relations"),
+        (lambda: is_sum_of_squares(a**2, [a]), "must be pairs"),
+        (lambda: is_sum_of_squares(a**2, [(1, a, a)]), "must be pairs"),
+    ],
+)
+def test_what_is_no_relation_and_no_pair_is_told(call, told):
+    with pytest.raises(TypeError, match=told):
+        call()

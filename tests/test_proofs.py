@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import sympy as sp
+from typer.testing import CliRunner
 
 import gradflow
+from gradflow.cli import app
 from gradflow.proofs import check, follows, is_sum_of_squares
 from gradflow.proofs.edits import double_edits, further_edits, other_constants, positions
-from gradflow.proofs.harness import score
+from gradflow.proofs.harness import score, score_own
 from gradflow.proofs.ledger import Claim, decide, read_claims
 from gradflow.proofs.mutants import (
     all_mutants_of,
@@ -241,6 +243,116 @@ def one():
     \"\"\"1 = 1.\"\"\"
     {body}
 """
+
+
+OWN = {
+    "own_flow.py": """def own_update(theta, g, *, dt, solve):
+    return theta - dt * solve(g)
+""",
+    "own_flow.nb.py": """import sympy as sp
+from gradflow.proofs import check, linear_kinds
+from gradflow.symbolic import is_small, is_zero
+from own_flow import own_update
+
+dt = sp.Symbol("dt", positive=True)
+
+
+def steps():
+    for kind in linear_kinds():
+        theta, g = kind.space.vectors("theta g")
+        yield kind, theta, g, own_update(theta, g, dt=dt, solve=lambda u, kind=kind: kind.S.solve_shifted(u, dt)) - theta
+
+
+@check("identity", "every S")
+def energy_law():
+    \"\"\"(g, d) = -|d|^2/dt - (S d, d).\"\"\"
+    for kind, theta, g, d in steps():
+        assert is_zero(kind.space.inner(g, d) + kind.space.inner(d, d) / dt + kind.space.inner(kind.S.apply(d), d))
+
+
+@check("identity", "every S")
+def consistency():
+    \"\"\"d = -dt g + O(dt^2).\"\"\"
+    for step in steps():  # vectors in a tuple, which have no ==
+        kind, theta, g, d = step
+        assert is_small(d + dt * g, dt, 2)
+
+
+@check("identity", "every S")
+def solvability():
+    \"\"\"(I + dt S) d = -dt g.\"\"\"
+    for kind, theta, g, d in steps():
+        assert is_zero(d + dt * kind.S.apply(d) + dt * g)
+""",
+}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Return the derivation of a scheme outside the library."""
+    for name, text in OWN.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path / "own_flow.nb.py"
+    sys.modules.pop("own_flow", None)
+
+
+def test_a_derivation_outside_the_library_is_verified_and_its_scheme_mutated(own):
+    told = {line.id: line.failure for line in verify(own.parent, ["own_flow"], 1)}
+    assert told == {"own_flow.energy_law": "", "own_flow.consistency": "", "own_flow.solvability": ""}
+    for kind, least in (("updates", 3), ("signs", 1)):
+        total = score_own(own.parent, "own_flow", kind)
+        assert total.passed
+        assert total.killed >= least
+    assert CliRunner().invoke(app, ["verify", str(own)]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("def consistency", "def order", "must have the check consistency"),
+        ("from own_flow import own_update", "from gradflow.schemes.sav import sav_update as own_update", "must import"),
+        ("inner(d, d) / dt", "inner(d, d)", "energy_law must hold before it can judge a mutant"),
+        ("import sympy", "import nothing_of_this_name, sympy", "cannot be loaded: ModuleNotFoundError"),
+    ],
+)
+def test_a_derivation_that_cannot_judge_mutants_is_refused(own, before, after, told):
+    own.write_text(own.read_text().replace(before, after))
+    with pytest.raises(ValueError, match=told):
+        score_own(own.parent, "own_flow", "updates")
+
+
+def test_a_failure_names_its_line_and_the_kind_of_linear_parts(own):
+    wrong = "assert is_small(d + dt * g / (1 if isinstance(kind.S, Shift) else 1), dt, 3 if isinstance(kind.S, Shift) else 2)"
+    text = own.read_text().replace("assert is_small(d + dt * g, dt, 2)", wrong)
+    own.write_text(f"from gradflow.energies.linear import Shift\n{text}")
+    failed = run_topic(own.parent, "own_flow")["consistency"].failure
+    line = 1 + own.read_text().splitlines().index(f"        {wrong}")
+    assert failed.startswith(f"AssertionError, own_flow.nb.py:{line}, L and S: number and number: assert is_small(d")
+
+
+@pytest.mark.parametrize("name", ["C001-39", "sav.step_bounds", "AdaptiveSAV.solvability", "C000-13"])
+def test_a_claim_and_a_check_are_run_alone_by_the_names_of_their_lines(name):
+    (line,) = verify(DERIVATIONS, [name], 1)
+    assert (line.id, line.failure) == (name, "")
+    by_id = {one.claim.id: one for one in LEDGER}
+    expected = by_id[name].verdict if name in by_id else "holds"
+    assert line.verdict.partition(" (unch")[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("nothing", "no derivation, check or claim"), ("sav.nothing", "has no check 'nothing'; it has")]
+)
+def test_what_cannot_be_verified_is_told_before_anything_runs(name, told):
+    with pytest.raises(ValueError, match=told):
+        next(verify(DERIVATIONS, ["sav", name], 1))
+
+
+@pytest.mark.parametrize("verdict", ["false", "true under conditions"])
+def test_the_claims_of_a_verdict_are_printed(verdict):
+    told = CliRunner().invoke(app, ["claims", verdict])
+    ids = [one.claim.id for one in LEDGER if one.verdict == verdict]
+    assert [line.split()[0] for line in told.output.splitlines() if line.startswith("C0")] == ids
 
 
 @pytest.mark.parametrize(

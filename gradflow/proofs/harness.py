@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from ..schemes import REGISTRY
 from ..symbolic import Undecided
+from .checks import Check
 from .mutants import (
     Mutant,
     all_mutants_of,
@@ -21,9 +23,9 @@ from .mutants import (
     sign_mutants_of,
     survives,
 )
-from .verify import OBLIGATIONS, load, notebook_of
+from .verify import OBLIGATIONS, load, module_of, notebook_of
 
-__all__ = ["KINDS", "PARTS", "Part", "Score", "score", "scored"]
+__all__ = ["KINDS", "PARTS", "Part", "Score", "score", "score_own", "scored"]
 
 KINDS = ("updates", "doubles", "signs")
 """The kinds of mutants of a scheme, as in `Score`."""
@@ -130,9 +132,35 @@ def score(folder: Path, name: str, kind: str) -> Score:
         Which mutants, as in `Score`.
     """
     part = PARTS[name] if name in PARTS else Part(REGISTRY[name].__module__, notebook_of(REGISTRY[name]), ())
-    module = import_module(part.module)
+    return _score(folder, import_module(part.module), part, name, kind)
+
+
+def score_own(folder: Path, topic: str, kind: str) -> Score:
+    """Return the score of the module that a derivation of one's own is about; this exchanges code in this process.
+
+    Parameters
+    ----------
+    folder : Path
+        The derivations.
+    topic : str
+        Which of them; it imports the scheme from a module of this name.
+    kind : {"updates", "doubles", "signs"}
+        Which mutants, as in `Score`.
+
+    Raises
+    ------
+    ValueError
+        If the module is not found, or the derivation lacks an obligation, or a check does not hold.
+    """
+    module = module_of(folder, topic)
+    if missing := [one for one in OBLIGATIONS if one not in load(folder, topic)]:
+        raise ValueError(f"{topic}.nb.py must have the check {missing[0]}: {', '.join(OBLIGATIONS)} are required")
+    return _score(folder, module, Part(module.__name__, topic, ()), topic, kind)
+
+
+def _score(folder: Path, module: ModuleType, part: Part, name: str, kind: str) -> Score:
     checks = load(folder, part.topic)
-    wanted: list[Callable[[], None]] = [one for one in checks.values() if one.method != "run"]
+    wanted: list[Check] = [one for one in checks.values() if one.method != "run"]
     if kind == "updates" and any(name.endswith("_update") for name in functions_of(module)):
         wanted = [checks[o] for o in OBLIGATIONS]
     mutants: Iterator[Mutant] = mutants_of(module, part.functions) if kind == "updates" else sign_mutants_of(module)
@@ -144,7 +172,12 @@ def score(folder: Path, name: str, kind: str) -> Score:
     seconds: dict[int, float] = {}
     for one in wanted:
         start = time.perf_counter()
-        one()  # a check that does not hold would kill every mutant
+        try:
+            one()  # a check that does not hold would kill every mutant
+        except Exception as error:
+            raise ValueError(
+                f"{part.topic}.{one.name} must hold before it can judge a mutant: run gradflow verify"
+            ) from error
         seconds[id(one)] = time.perf_counter() - start
     wanted.sort(key=lambda one: seconds[id(one)])  # most mutants are noticed by a quick one
     listed = read_equivalent(folder)
@@ -154,7 +187,7 @@ def score(folder: Path, name: str, kind: str) -> Score:
             if law is not None and not survives(module, mutant, [law]):
                 unlawful += 1
                 continue
-            survived = survives(module, mutant, wanted)
+            survived = survives(module, mutant, [*wanted])
         except Undecided as error:
             survivors.append(f"{mutant.id} (undecided: {error})")
             continue
@@ -181,5 +214,6 @@ def score(folder: Path, name: str, kind: str) -> Score:
 
 
 def scored(arguments: tuple[Path, str, str]) -> Score:
-    """Return `score` of its three arguments, for a pool of processes."""
-    return score(*arguments)
+    """Return `score` of its three arguments, or `score_own` of a path, for a pool of processes."""
+    folder, name, kind = arguments
+    return score(folder, name, kind) if name in REGISTRY or name in PARTS else score_own(folder, name, kind)

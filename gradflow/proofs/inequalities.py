@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 
 import sympy as sp
 
-from ..symbolic import Branch, Undecided, is_zero
+from ..description import found
+from ..symbolic import Branch, Undecided, Vector, is_zero
+from ..symbolic.realization import is_entry
 from .real_numbers import Formula, Requirement, holds_at
 
 __all__ = ["Contradiction", "Reached", "follows", "impossible", "is_sum_of_squares", "reached"]
@@ -43,14 +45,14 @@ class Reached(NamedTuple):
 
 
 def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool:
-    """Return whether expression = sum of c x^2 over the pairs (c, x), with c >= 0 and x real.
+    """Return whether expression = sum of c x^2 over the pairs (c, x), with c >= 0 and x real or an abstract vector.
 
     Parameters
     ----------
     expression : SymPy expression
         The left side.
     terms : iterable of pairs
-        The pairs (c, x) of the right side.
+        The pairs (c, x) of the right side. The square of a vector x is (x, x) in the inner product of its space.
 
     Returns
     -------
@@ -61,12 +63,27 @@ def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool
     ------
     ValueError
         If an x is not known to be real, or an x or c not to be finite.
+    TypeError
+        If the terms are no pairs.
     Undecided
         If the sign of a c is not known.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> from gradflow.symbolic import Space
+    >>> V, dt = Space(), sp.Symbol("dt", positive=True)
+    >>> u, v = V.vectors("u v")
+    >>> is_sum_of_squares(V.inner(u, u) / dt + V.inner(u + v, u + v), [(1 / dt, u), (1, u + v)])
+    True
     """
-    terms = [(sp.sympify(c), sp.sympify(x)) for c, x in terms]
+    pairs = list(terms)
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"terms must be pairs (c, x) that stand for c x^2, got {found(pair)}")
+    terms = [(sp.sympify(c), x if isinstance(x, Vector) else sp.sympify(x)) for c, x in pairs]
     for c, x in terms:
-        if not x.is_extended_real or x.is_finite is False:
+        if not isinstance(x, Vector) and (not x.is_extended_real or x.is_finite is False):
             raise ValueError(f"the square of {x} is not known to be one of a real number")
         if c is sp.nan or c.is_finite is False:
             raise ValueError(f"the coefficient of the square of {x} must be a real number, got {c}")
@@ -75,7 +92,9 @@ def is_sum_of_squares(expression: Any, terms: Iterable[tuple[Any, Any]]) -> bool
         return False
     if unknown:
         raise Undecided(f"the sign of {unknown[0]} is not known")
-    return is_zero(expression - sp.Add(*(c * x**2 for c, x in terms)))
+    return is_zero(
+        expression - sp.Add(*(c * (x.space.inner(x, x) if isinstance(x, Vector) else x**2) for c, x in terms))
+    )
 
 
 def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
@@ -105,7 +124,8 @@ def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
         If nothing satisfies the assumptions.
     Undecided
         If z3 gives up, there is a function that it is not given, or a root or a quotient of the conclusion is not
-        defined somewhere.
+        defined somewhere; or if it does not hold for any numbers in the place of the inner products of abstract
+        vectors: there may be no vectors that have them.
     ValueError
         If a symbol is known not to be real.
     TypeError
@@ -118,6 +138,7 @@ def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     >>> follows(x**2 > 1, [x > 1]), follows(x > 1, [x**2 > 1])
     (True, False)
     """
+    _require_relations(conclusion, assumptions)
     claim, given = _exact(conclusion), tuple(map(_exact, assumptions))
     formula, premises = _assumed(given)
     before = len(formula.required)
@@ -125,11 +146,27 @@ def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     needs = formula.required[before:]
     constraints = [*premises, *_defined(needs), refuted]
     if _solution(formula, constraints, given, claim) is not None:
+        entries = sorted((x for one in (claim, *given) for x in one.free_symbols if is_entry(x)), key=str)
+        if entries:
+            raise Undecided(
+                f"the inner products {_listed(dict.fromkeys(entries))} are any numbers here, and vectors that have them may not "
+                "exist: assume what is known of them, or use is_sum_of_squares"
+            )
         return False
     if _witness(given) is None:
         raise Contradiction(f"nothing satisfies the assumptions {_listed(given)}")
     _assert_defined(formula, [*premises], needs, claim)
     return True
+
+
+def _require_relations(conclusion: Any, assumptions: Any) -> None:
+    """Raise TypeError for a text, whose symbols would have no assumptions, and for a single relation as a list."""
+    if isinstance(conclusion, str):
+        raise TypeError(f"the conclusion must be a relation of symbols, got {found(conclusion)}")
+    if isinstance(assumptions, sp.Basic | str | bool):
+        raise TypeError(f"assumptions must be a list of relations, got {found(assumptions)}")
+    if text := next((one for one in assumptions if isinstance(one, str)), ""):
+        raise TypeError(f"an assumption must be a relation of symbols, got {found(text)}")
 
 
 def impossible(assumptions: Iterable[Any]) -> bool:

@@ -110,7 +110,7 @@ def claims_page(ledger: list[Decision]) -> str:
         "Every claim that gradflow's source documents make about these methods, as printed, with what became of it; and the",
         "equations and statements of published papers that the schemes rest on, as far as their text could be read (ids P-...).",
         "`gradflow verify` runs the checks named here; where a claim is about an update, the check runs that function.",
-        "`gradflow claims C001-39` prints one of them.",
+        "`gradflow claims C001-39` prints one of them, `gradflow claims false` those of one verdict, `gradflow verify C001-39` runs its checks.",
         "",
         "A verdict is computed: each check names the claims that it proves, proves under a condition, or refutes; a claim",
         "that one check proves and refutes is ambiguous. That the statement of the check is that of the document, and that",

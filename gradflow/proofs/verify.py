@@ -1,25 +1,30 @@
 """Run derivations and tell what became of every claim.
 
 A derivation is a percent-format notebook ``derivations/<topic>.nb.py``. That of a scheme is named as its file in
-`gradflow.schemes` and has three obligations, found by name: `energy_law`, `consistency`, `solvability`.
+`gradflow.schemes` and has three obligations, found by name: `energy_law`, `consistency`, `solvability`. A folder of
+derivations of one's own need not have a ledger; its modules are found as those beside a script are.
 """
 
 from __future__ import annotations
 
 import ast
+import linecache
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 
 from ..schemes import REGISTRY
 from .checks import Check
 from .ledger import Decision, decide, read_claims
+from .linear_kinds import PAIRS, LinearKind
 
 __all__ = [
     "OBLIGATIONS",
@@ -27,6 +32,7 @@ __all__ = [
     "decisions",
     "default_folder",
     "load",
+    "module_of",
     "notebook_of",
     "report",
     "topics",
@@ -59,6 +65,8 @@ def topics(folder: Path) -> list[str]:
 def load(folder: Path, topic: str) -> dict[str, Check]:
     """Return the checks of a derivation by name, in the order of the file; loading it runs none of them.
 
+    Modules in the folder can be imported from then on.
+
     Parameters
     ----------
     folder : Path
@@ -84,9 +92,37 @@ def load(folder: Path, topic: str) -> dict[str, Check]:
         if len(names) > len(set(names)):
             raise ValueError(f"{path.name} defines a name twice: {max(names, key=names.count)}")
         module = module_from_spec(spec)
+        if str(path.parent) not in sys.path:
+            sys.path.append(str(path.parent))
         spec.loader.exec_module(module)
         sys.modules[name] = module
     return {key: value for key, value in vars(sys.modules[name]).items() if isinstance(value, Check)}
+
+
+def module_of(folder: Path, topic: str) -> ModuleType:
+    """Return the module that a derivation of one's own is about: named as the derivation, and imported by it.
+
+    Parameters
+    ----------
+    folder : Path
+        The derivations.
+    topic : str
+        Which of them.
+
+    Raises
+    ------
+    ValueError
+        If the derivation cannot be loaded, or imports nothing from a module of this name.
+    """
+    try:
+        load(folder, topic)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{topic}.nb.py cannot be loaded: {_message_of(error)}") from error
+    for value in vars(sys.modules[f"gradflow derivation {folder.resolve() / topic}.nb.py"]).values():
+        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        if isinstance(name, str) and name.rpartition(".")[2] == topic and name in sys.modules:
+            return sys.modules[name]
+    raise ValueError(f"{topic}.nb.py must import the scheme from a module {topic}, the file {topic}.py")
 
 
 def decisions(folder: Path) -> list[Decision]:
@@ -147,55 +183,68 @@ class Outcome:
 
 def run_topic(folder: Path, topic: str) -> dict[str, Outcome]:
     """Run all checks of one derivation."""
-    outcomes = {}
     try:
         checks = load(folder, topic)
     except (Exception, SystemExit) as error:
         return {"": Outcome("-", f"{topic}.nb.py loads", 0.0, _message_of(error))}
-    for name, one in checks.items():
-        start, failure = time.perf_counter(), ""
-        try:
-            one()
-        except (Exception, SystemExit) as error:  # a check that cannot be run does not hold
-            failure = _message_of(error)
-        outcomes[name] = Outcome(one.method, one.statement, time.perf_counter() - start, failure)
-    return outcomes
+    return {name: run_check(one) for name, one in checks.items()}
+
+
+def run_check(one: Check) -> Outcome:
+    """Run one check."""
+    start, failure = time.perf_counter(), ""
+    try:
+        one()
+    except (Exception, SystemExit) as error:  # a check that cannot be run does not hold
+        failure = _message_of(error)
+    return Outcome(one.method, one.statement, time.perf_counter() - start, failure)
 
 
 def _message_of(error: BaseException) -> str:
+    """Return what an error says, and the line of the derivation where it was raised, with the kind of L and S."""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}{': ' + text[:200] if text else ''}"
+    said = f"{type(error).__name__}{': ' + text[:200] if text else ''}"
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        path = Path(frame.f_code.co_filename)
+        if path.name.endswith(".nb.py"):
+            source = linecache.getline(str(path), line).strip()
+            tuples = [value for value in frame.f_locals.values() if isinstance(value, tuple)]
+            kinds = [value.names if isinstance(value, LinearKind) else value for value in tuples]
+            texts = [kind for kind in kinds if all(isinstance(name, str) for name in kind)]
+            pair = next((f", L and S: {' and '.join(kind)}" for kind in texts if kind in PAIRS), "")
+            place = f", {path.name}:{line}{pair}: {source}"
+    return said + place
 
 
 def verify(folder: Path, chosen: list[str], jobs: int) -> Iterator[Line]:
-    """Yield a line for every claim, obligation and further law of the chosen topics, topic by topic.
+    """Yield a line for every claim, obligation and further law of the chosen topics, then of what is chosen alone.
 
     Parameters
     ----------
     folder : Path
-        The derivations.
+        The derivations. In a folder without a folder ``claims``, no check may name a claim.
     chosen : list of str
-        Topics; all if empty.
+        Topics, ids of claims, or single checks by the name that their line has; all topics if empty.
     jobs : int
         Processes.
 
     Raises
     ------
     ValueError
-        If a topic has no derivation, or the ledger has a row that is not well formed.
+        If nothing has a chosen name, or the ledger has a row that is not well formed.
     """
     known = topics(folder)
-    for topic in chosen:
-        if topic not in known:
-            raise ValueError(f"no derivation is called {topic!r}; there are {', '.join(known)}")
     everything = not chosen
-    chosen = [topic for topic in known if topic in chosen] or known
-    claims = read_claims(folder / "claims")
+    single = [name for name in chosen if name not in known]
+    chosen = [topic for topic in known if topic in chosen] or ([] if single else known)
+    claims = read_claims(folder / "claims") if (folder / "claims").is_dir() else []
     checks = {}
-    for topic in known:
+    for topic in known if claims or single else chosen:
         with suppress(Exception, SystemExit):  # `run_topic` tells of a derivation that does not load
             checks[topic] = load(folder, topic)
     ledger = decide(claims, checks)
+    named = [(name, *_checks_of(name, checks, ledger, known)) for name in single]
     done: dict[tuple[str, str], Outcome] = {}
     if jobs > 1 and len(chosen) > 1:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -204,16 +253,54 @@ def verify(folder: Path, chosen: list[str], jobs: int) -> Iterator[Line]:
     else:
         for topic in chosen:
             yield from lines(topic, run_topic(folder, topic), ledger, chosen, done)
+    for name, decision, some in named:
+        ran = [run_check(one) for one in some]
+        failure = next((o.failure for o in ran if o.failure), decision.fault if decision else "")
+        seconds = sum(o.seconds for o in ran)
+        if decision is None:
+            yield Line(name, some[0].statement, "holds", some[0].method, seconds, failure)
+        elif some:
+            yield _claim_line(decision, seconds, failure)
+        else:
+            yield _unchecked_line(decision)
     if everything:
         for one in ledger:
             if not one.checks:
-                yield Line(one.claim.id, one.claim.statement, f"unchecked ({one.claim.reason})", "-", 0.0, one.fault)
+                yield _unchecked_line(one)
     known_ids = {claim.id for claim in claims}
     for topic in set(chosen) & set(checks):
         for check in checks[topic].values():
             if unknown := [n for n in (*check.proves, *check.refutes, *dict(check.given)) if n not in known_ids]:
                 failure = f"the ledger has no row {', '.join(unknown)}"
                 yield Line(f"{topic}.{check.name}", check.statement, "holds", check.method, 0.0, failure)
+
+
+def _checks_of(
+    name: str, checks: Mapping[str, Mapping[str, Check]], ledger: list[Decision], known: list[str]
+) -> tuple[Decision | None, list[Check]]:
+    """Return the claim of this id with its checks, or the one check that `gradflow verify` prints under this name."""
+    for decision in ledger:
+        if decision.claim.id == name:
+            return decision, [check for _, check in decision.checks]
+    head, _, tail = name.partition(".")
+    topic = notebook_of(REGISTRY[head]) if head in REGISTRY else head
+    if tail in checks.get(topic, {}):
+        return None, [checks[topic][tail]]
+    if topic in checks and tail:
+        raise ValueError(f"{topic}.nb.py has no check {tail!r}; it has {', '.join(checks[topic])}")
+    raise ValueError(
+        f"no derivation, check or claim is called {name!r}; a check is named as sav.step_bounds, a claim as C001-39, a "
+        f"derivation of your own as a file, my/scheme.nb.py; there are {', '.join(known)}"
+    )
+
+
+def _claim_line(one: Decision, seconds: float, failure: str) -> Line:
+    statement = "; given ".join((one.claim.statement, *one.conditions))
+    return Line(one.claim.id, statement, one.verdict, one.checks[-1][1].method, seconds, failure)
+
+
+def _unchecked_line(one: Decision) -> Line:
+    return Line(one.claim.id, one.claim.statement, f"unchecked ({one.claim.reason})", "-", 0.0, one.fault)
 
 
 def lines(
@@ -247,9 +334,7 @@ def lines(
             continue
         seconds = sum(done[key].seconds for key in own if key[0] == topic and wanted.pop(key[1], "") is None)
         failure = next((done[key].failure for key in own if done[key].failure), one.fault)
-        statement = "; given ".join((one.claim.statement, *one.conditions))
-        method = one.checks[-1][1].method
-        yield Line(one.claim.id, statement, one.verdict, method, seconds, failure)
+        yield _claim_line(one, seconds, failure)
     for name in wanted:
         o = outcomes[name]
         yield Line(f"{topic}.{name}".rstrip("."), o.statement, "holds", o.method, o.seconds, o.failure)

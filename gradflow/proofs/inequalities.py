@@ -197,8 +197,12 @@ def reached(
 
 
 def _exact(relation: Any) -> Any:
-    """Return the relation with every Python float as the rational number that it stores."""
+    """Return the relation with every Python float as the rational number that it stores; TypeError if it is none."""
+    if isinstance(relation, str):  # it would be read with symbols of its own
+        raise TypeError(f"a relation is wanted, got the text {relation!r}")
     e = sp.sympify(relation)
+    if not isinstance(e, sp.Basic):
+        raise TypeError(f"a relation is wanted, got {relation!r}")
     return e.xreplace({x: sp.Rational(x) for x in e.atoms(sp.Float)})
 
 

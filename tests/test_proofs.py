@@ -495,3 +495,11 @@ def test_a_misspelt_table_hides_no_claims(tmp_path):
     (tmp_path / "a.toml").write_text("source = 'S'\n[[claims]]\nid = 'C1'\nplace = 'p'\nstatement = 's'\n")
     with pytest.raises(ValueError, match="has a source and tables"):
         read_claims(tmp_path)
+
+
+def test_a_mutant_that_leaves_the_program_is_noticed():
+    def leaves():
+        raise SystemExit(0)  # it would end the command, with success
+
+    module = import_module("gradflow.schemes.gradient_descent")
+    assert not survives(module, next(mutants_of(module)), [leaves])

@@ -206,3 +206,23 @@ def test_the_truth_agrees_with_numbers(row: Any) -> None:
     _, source, truth, _ = row
     largest = largest_value(statement_of(source))
     assert largest < 1e-60 if truth else largest > 1e-105
+
+
+@pytest.mark.parametrize("wrong", [(x for x in (0,)), object(), {0}, {}, None, True])
+def test_what_is_no_expression_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="is_zero takes expressions"):
+        is_zero(wrong)
+
+
+@pytest.mark.parametrize("assumed", [{"zero": True}, {"integer": True}, {"commutative": False}, {"infinite": True}])
+def test_what_cannot_tend_to_zero_is_refused(assumed: dict[str, bool]) -> None:
+    dt = sp.Symbol("dt", **assumed)
+    with pytest.raises(ValueError, match="can tend to 0"):
+        is_small(dt**2, dt, 2)
+
+
+def test_a_power_is_not_expanded_without_bound() -> None:
+    x, y = sp.symbols("x y", real=True)
+    for n in (10**6, -(10**6)):
+        with pytest.raises(ValueError, match=r"too large|no point"):
+            is_zero((x + 1) ** n * y - (x + 1) ** n * (y + 1) + (x + 1) ** n)

@@ -35,6 +35,8 @@ from gradflow.proofs.verify import OBLIGATIONS, decisions, load, notebook_of, ru
 from gradflow.schemes import REGISTRY
 from gradflow.symbolic import Undecided
 
+MARK = "@check('run', 'b')\n"
+
 ROOT = Path(gradflow.__file__).parents[1]
 DERIVATIONS = ROOT / "derivations"
 LEDGER = decisions(DERIVATIONS)
@@ -575,3 +577,41 @@ def test_every_room_has_its_files_proofs_and_tests():
 
 def test_a_pattern_of_equivalent_mutants_has_a_reason():
     assert all(len(reason) > 20 for reason in read_patterns(DERIVATIONS).values())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (MARK + "def lazy():\n    'a'\n    yield\n", "must be a plain function"),
+        (MARK + "async def lazy():\n    'a'\n", "must be a plain function"),
+        (MARK + "async def lazy():\n    'a'\n    yield\n", "must be a plain function"),
+        (MARK + "def forgotten():\n    'a'\n    return False\n", "must assert what it shows and return nothing"),
+        (MARK + "def lost():\n    'a'\nlost = 3\n", "must define lost at its top"),
+        (
+            "if True:\n    " + MARK + "    def a():\n        'a'\n" + MARK + "def a():\n    'a'\n",
+            "must define a at its top",
+        ),
+        ("class A:\n    " + MARK + "    def a():\n        'a'\n", "must define a at its top"),
+        (MARK + "def energy_law():\n    'a'\nconsistency = energy_law\n", "under its own name, got consistency"),
+        ("async def a(): pass\nasync def a(): pass\n", "defines a name twice"),
+        ("@check('run', 'b', proves=[39])\ndef a():\n    'a'\n", "proves must hold ids"),
+        ("@check('run', 'b', given=[('C001-1', 'x')])\ndef a():\n    'a'\n", "given must be a mapping"),
+    ],
+)
+def test_a_check_that_would_not_run_is_told(tmp_path, text, told):
+    (tmp_path / "topic.nb.py").write_text("from gradflow.proofs import check\n" + text)
+    assert told in next(iter(run_topic(tmp_path, "topic").values())).failure
+
+
+def test_a_misspelt_table_hides_no_claims(tmp_path):
+    (tmp_path / "a.toml").write_text("source = 'S'\n[[claims]]\nid = 'C1'\nplace = 'p'\nstatement = 's'\n")
+    with pytest.raises(ValueError, match="has a source and tables"):
+        read_claims(tmp_path)
+
+
+def test_a_mutant_that_leaves_the_program_is_noticed():
+    def leaves():
+        raise SystemExit(0)  # it would end the command, with success
+
+    module = import_module("gradflow.schemes.gradient_descent")
+    assert not survives(module, next(mutants_of(module)), [leaves])

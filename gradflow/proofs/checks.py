@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ METHODS = {
     "run": "the production code, run in floating point",
 }
 """How a statement is settled."""
+LAZY = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,15 @@ class Check:
         ------
         RuntimeError
             If Python runs without assertions (-O): every check would hold.
+        TypeError
+            If the function returns something: whoever returns a truth value has left out its `assert`, and a generator
+            has not run.
         """
         if not __debug__:
             raise RuntimeError("checks are assertions: run Python without -O and PYTHONOPTIMIZE")
-        self.function()
+        returned: object = self.function()  # type: ignore[func-returns-value]
+        if returned is not None:
+            raise TypeError(f"{self.name} must assert what it shows and return nothing, got {found(returned)}")
 
 
 def check(
@@ -103,12 +110,15 @@ def check(
     ------
     ValueError
         If the method is unknown, `proves` or `refutes` is no collection of ids, a condition is empty, an id is proved
-        with and without a condition, or the function has no docstring, whose first line is the statement.
+        with and without a condition, or the function has no docstring, whose first line is the statement, or would not
+        run when it is called: a generator, or an ``async`` function.
     """
     if not set(method.split(", ")) <= METHODS.keys():
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     proves, refutes = _ids(proves, "proves"), _ids(refutes, "refutes")
-    conditions = tuple((given or {}).items())
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError(f"given must be a mapping of ids to conditions, got {found(given)}")
+    conditions = tuple(zip(_ids(given or (), "given"), (given or {}).values(), strict=True))
     for name, condition in conditions:
         if not isinstance(condition, str) or not condition.strip() or not condition.isprintable():
             raise ValueError(f"given must state a condition for {name}, got {found(condition)}")
@@ -118,6 +128,8 @@ def check(
     def mark(function: Callable[[], None]) -> Check:
         if not (function.__doc__ or "").strip():
             raise ValueError(f"{function.__name__} must state in its docstring what it checks")
+        if any(is_lazy(function) for is_lazy in LAZY):
+            raise ValueError(f"{function.__name__} must be a plain function: a call would not run it")
         made = Check(function, method, scope, proves, refutes, conditions)
         if function.__globals__["__name__"] == "__main__":
             start = time.perf_counter()
@@ -132,4 +144,8 @@ def _ids(names: Iterable[str], field: str) -> tuple[str, ...]:
     """Return ids of claims as a tuple, or raise ValueError; a single text would be read letter by letter."""
     if isinstance(names, str):
         raise ValueError(f"{field} must be a tuple of ids, got {found(names)}")
-    return tuple(names)
+    names = tuple(names)
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"{field} must hold ids, which are texts, got {found(name)}")
+    return names

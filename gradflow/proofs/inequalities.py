@@ -138,7 +138,7 @@ def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     >>> follows(x**2 > 1, [x > 1]), follows(x > 1, [x**2 > 1])
     (True, False)
     """
-    _require_relations(conclusion, assumptions)
+    _require_list(assumptions)
     claim, given = _exact(conclusion), tuple(map(_exact, assumptions))
     formula, premises = _assumed(given)
     before = len(formula.required)
@@ -159,14 +159,10 @@ def follows(conclusion: Any, assumptions: Iterable[Any] = ()) -> bool:
     return True
 
 
-def _require_relations(conclusion: Any, assumptions: Any) -> None:
-    """Raise TypeError for a text, whose symbols would have no assumptions, and for a single relation as a list."""
-    if isinstance(conclusion, str):
-        raise TypeError(f"the conclusion must be a relation of symbols, got {found(conclusion)}")
+def _require_list(assumptions: Any) -> None:
+    """Raise TypeError for a single relation, which is no list of them."""
     if isinstance(assumptions, sp.Basic | str | bool):
         raise TypeError(f"assumptions must be a list of relations, got {found(assumptions)}")
-    if text := next((one for one in assumptions if isinstance(one, str)), ""):
-        raise TypeError(f"an assumption must be a relation of symbols, got {found(text)}")
 
 
 def impossible(assumptions: Iterable[Any]) -> bool:
@@ -234,8 +230,12 @@ def reached(
 
 
 def _exact(relation: Any) -> Any:
-    """Return the relation with every Python float as the rational number that it stores."""
+    """Return the relation with every Python float as the rational number that it stores; TypeError if it is none."""
+    if isinstance(relation, str):  # it would be read with symbols of its own
+        raise TypeError(f"a relation is wanted, got the text {relation!r}")
     e = sp.sympify(relation)
+    if not isinstance(e, sp.Basic):
+        raise TypeError(f"a relation is wanted, got {relation!r}")
     return e.xreplace({x: sp.Rational(x) for x in e.atoms(sp.Float)})
 
 

@@ -74,7 +74,7 @@ def read_claims(folder: Path) -> list[Claim]:
     ------
     ValueError
         If there is no claim, a file cannot be read, is a link out of the folder or does not name its source, a row
-        lacks a field or has an unknown one, a field is not one printable line of text, an id is not a name, a formula
+        lacks a field or has an unknown one, a file has anything else in it, a field is not one printable line of text, an id is not a name, a formula
         holds a command that does more than typeset, an id occurs twice, or a row is the same as one that does not exist
         or that is itself the same as another.
     """
@@ -82,6 +82,8 @@ def read_claims(folder: Path) -> list[Claim]:
     for path in sorted(folder.glob("*.toml")):
         document = _read_toml(path, folder)
         source, rows = document.get("source"), document.get("claim", [])
+        if unknown := sorted(document.keys() - {"source", "claim"}):
+            raise ValueError(f"{path.name} has a source and tables [[claim]], got {', '.join(unknown)}")
         if not source:
             raise ValueError(f"{path.name} does not name its source")
         _require_line(source, f"{path.name}: source")

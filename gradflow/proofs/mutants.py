@@ -331,7 +331,7 @@ def survives(module: ModuleType, mutant: Mutant, checks: list[Callable[[], None]
                 raise Undecided(str(error)) from error
             except Undecided as error:
                 undecided = error
-            except Exception:  # a mutant that cannot be computed with is noticed as well
+            except (Exception, SystemExit):  # a mutant that cannot be computed with is noticed as well
                 return False
     if undecided is not None:
         raise undecided

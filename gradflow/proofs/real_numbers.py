@@ -40,6 +40,7 @@ SIGNS: dict[str, Callable[[Any], Any]] = {
 }
 KINDS = {"integer", "noninteger", "even", "odd", "prime", "composite", "rational", "irrational"}
 KINDS |= {"algebraic", "transcendental"}
+LARGEST_POWER = 1000
 
 
 def holds_at(relation: Any, point: dict[sp.Symbol, sp.Expr]) -> bool | None:
@@ -201,6 +202,8 @@ class Formula:
             raise Undecided(f"z3 is given polynomials, quotients, roots, |x|, sign, min, max and cases, got {e}")
         if power:
             n, q = int(e.exp.p), int(e.exp.q)
+            if max(abs(n), q) > LARGEST_POWER:
+                raise Undecided(f"z3 is given powers and roots up to {LARGEST_POWER}, got {e}")
             root = e.base if q == 1 else sp.Pow(e.base, sp.Rational(1, q))
             x = self._reciprocal(root) if n < 0 else self._root(e.base, q)
             return z3.Product([x] * abs(n))
@@ -244,7 +247,10 @@ class Formula:
         if e not in self.symbols:
             if e.is_extended_real is False or e.is_finite is False or not e.is_commutative:
                 raise ValueError(f"the symbols of a relation must be real numbers, {e} is not one")
-            z3, name = self.z3, f"{e}#{len(self.symbols)}"
+            z3, name = (
+                self.z3,
+                f"symbol#{len(self.symbols)}",
+            )  # its own name may be that of another unknown, or hold a NUL
             unknown = z3.ToReal(z3.Int(name)) if e.is_integer else z3.Real(name)
             self.symbols[e] = unknown
             known = e.assumptions0

@@ -198,7 +198,7 @@ def _proof(check: Callable[[], None]) -> Callable[[], bool]:
             check()
         except Undecided:  # it cannot tell
             return True
-        except Exception:
+        except (Exception, SystemExit):
             return False
         return True
 

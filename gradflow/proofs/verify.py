@@ -77,8 +77,9 @@ def load(folder: Path, topic: str) -> dict[str, Check]:
     Raises
     ------
     ValueError
-        If there is no such file in the folder, or two functions in it have one name, of which the first would never
-        run.
+        If there is no such file in the folder, two functions in it have one name, of which the first would never run,
+        or a check is not a function at the top of the file with a name of its own: it would not run either, or for
+        another one.
     """
     path = folder.resolve() / f"{topic}.nb.py"
     if not path.is_file() or path.resolve().parent != path.parent:
@@ -88,13 +89,20 @@ def load(folder: Path, topic: str) -> dict[str, Check]:
         spec = spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise ValueError(f"{topic} cannot be loaded from {folder}")
-        names = [node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)]
+        tree = ast.parse(path.read_text("utf-8"))
+        names = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
         if len(names) > len(set(names)):
             raise ValueError(f"{path.name} defines a name twice: {max(names, key=names.count)}")
         module = module_from_spec(spec)
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))
         spec.loader.exec_module(module)
+        made = {key: value.name for key, value in vars(module).items() if isinstance(value, Check)}
+        marked = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and _is_check(node)]
+        if lost := [node.name for node in marked if node not in tree.body or node.name not in made]:
+            raise ValueError(f"{path.name} must define {lost[0]} at its top, and keep its name: it would not run")
+        if renamed := [key for key, one in made.items() if key != one]:
+            raise ValueError(f"{path.name} must define every check under its own name, got {renamed[0]}")
         sys.modules[name] = module
     return {key: value for key, value in vars(sys.modules[name]).items() if isinstance(value, Check)}
 
@@ -123,6 +131,12 @@ def module_of(folder: Path, topic: str) -> ModuleType:
         if isinstance(name, str) and name.rpartition(".")[2] == topic and name in sys.modules:
             return sys.modules[name]
     raise ValueError(f"{topic}.nb.py must import the scheme from a module {topic}, the file {topic}.py")
+
+
+def _is_check(node: ast.FunctionDef) -> bool:
+    """Return True for a function with the decorator ``@check(...)``."""
+    calls = [one.func for one in node.decorator_list if isinstance(one, ast.Call)]
+    return any((one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", "")) == "check" for one in calls)
 
 
 def decisions(folder: Path) -> list[Decision]:

@@ -101,10 +101,12 @@ def is_small(expression: Any, dt: sp.Symbol, order: int) -> bool:
     Undecided
         If neither succeeds, or the expression is not known to be smooth at 0.
     ValueError
-        If dt is no symbol, or the order no positive integer.
+        If dt is no symbol that can tend to 0, or the order no positive integer.
     """
     if not isinstance(dt, sp.Symbol):
         raise ValueError(f"dt must be a symbol, got {dt!r}")
+    if not dt.is_commutative or dt.is_zero or dt.is_integer or dt.is_finite is False:
+        raise ValueError(f"dt must be a symbol of a number that can tend to 0 and is not 0, got {dt!r}")
     if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or order < 1:
         raise ValueError(f"order must be a positive integer, got {order!r}")
     return _all_of(lambda e, _: _is_small(e, dt, int(order)), expression, {})
@@ -131,7 +133,10 @@ def _all_of(decide: Any, expression: Any, fixed: Mapping[sp.Symbol, sp.Expr]) ->
         return not refuted
     if isinstance(expression, str):
         raise TypeError(f"is_zero takes expressions, vectors and arrays of them, got the text {expression!r}")
-    e = sp.sympify(expression)
+    try:
+        e = sp.sympify(expression)
+    except sp.SympifyError as error:
+        raise TypeError(f"is_zero takes expressions, vectors and arrays of them, got {expression!r}") from error
     if not isinstance(e, sp.Expr) or isinstance(e, sp.MatrixExpr):
         raise TypeError(f"is_zero takes expressions, vectors and arrays of them, got {expression!r}")
     if e.has(sp.nan, sp.zoo, sp.oo, -sp.oo):

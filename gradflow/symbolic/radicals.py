@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import random
 from functools import reduce
+from math import comb
 from typing import Any
 
 import sympy as sp
@@ -27,6 +28,7 @@ __all__ = ["Unknown", "is_plain", "vanishes"]
 
 BITS = 200
 LARGEST_DEGREE = 12
+LARGEST_EXPANSION = 20_000  # terms of a power
 
 
 class Unknown(ValueError):
@@ -71,6 +73,8 @@ def _shown(e: sp.Expr, *, factored: bool) -> bool:
         roots = [_Root(ring, s, _fraction(base, ring)[0], q, names.tame(s)) for s, base, q in names.roots]
     except ZeroDivisionError as error:
         raise Unknown(f"a denominator vanishes identically: {error}") from error
+    except Unknown:
+        raise
     except (ValueError, sp.PolynomialError) as error:
         raise Unknown(f"no rational operation, root, exponential or logarithm: {error}") from error
     numerator = _reduced(numerator, roots)
@@ -432,13 +436,14 @@ def _fraction(e: sp.Expr, ring: Any) -> tuple[Any, dict[Any, int]]:
         for _, factors in parts:
             for f, k in factors.items():
                 common[f] = max(k, common.get(f, 0))
-        total = ring.zero
+        total: dict[Any, Any] = {}  # a sum of polynomials copies the longer one for each term
         for numerator, factors in parts:
             for f, k in common.items():
                 missing = k - factors.get(f, 0)
                 numerator = numerator * f**missing if missing else numerator
-            total += numerator
-        return total, common
+            for monomial, c in numerator.terms():
+                total[monomial] = total.get(monomial, 0) + c
+        return ring.from_dict(total), common
     if e.is_Mul:
         product, denominator = ring.one, dict[Any, int]()
         for x in e.args:
@@ -450,6 +455,8 @@ def _fraction(e: sp.Expr, ring: Any) -> tuple[Any, dict[Any, int]]:
     if e.is_Pow and e.exp.is_Integer:
         numerator, factors = _fraction(e.base, ring)
         n = int(e.exp)
+        if comb(abs(n) + max(len(numerator), 1) - 1, abs(n)) > LARGEST_EXPANSION:
+            raise Unknown("a power is too large to be expanded")
         if n >= 0:
             return numerator**n, {f: n * k for f, k in factors.items()}
         top = ring.one

@@ -845,3 +845,46 @@ def relaxation_spends_the_slack():
     assert is_zero(plenty.aux - goal)  # |goal|^2/2 = |q|^2/2 + 12: the slack just suffices
     swapped = relax(law, None, goal, q, lambda: sp.Integer(2), eta=1.0, orientation="swapped")
     assert is_zero(swapped.aux - blend.aux)
+
+
+# %% [markdown]
+# ## The solver
+#
+# The checks above put a solution of (1) in the place of the solver. That a solver is asked for (1), and with which inner product and
+# tolerance, is shown by solvers that keep what they were asked.
+
+
+# %%
+class Asked:
+    """A user's solver that solves (1) exactly and keeps the system."""
+
+    def direction(self, system):
+        """Return the solution of (1)."""
+        self.system = system
+        return exact(system.at, system.q, system.h, system.A, system.dt)
+
+
+@check("identity", EVERY)
+def what_a_solver_is_asked():
+    """A step asks the solver of the library and one of the user for (1), with the mass, the number of parameters and the tolerance."""
+    for kind, problem, _, theta, q in settings():
+        problem.mass, tol, asked = sp.Symbol("mass", positive=True), sp.Rational(1, 7), {}
+
+        def of_the_library(at, q, h, A, dt, asked=asked, **options):
+            asked.update(options)
+            return exact(at, q, h, A, dt)
+
+        own = Asked()
+        named, users = (configured(IEQ, stabilization=kind.S, solver=solver, tol=tol) for solver in ("cg", own))
+        old = AuxState(theta, q)
+        with solving(of_the_library):
+            ways = list(reached(branches(lambda p=problem, s=named, o=old: s.step(p, o, dt))))
+        assert asked == {"mass": problem.mass, "n_parameters": theta.shape[0], "solver": "cg", "tol": tol}
+        same = list(reached(branches(lambda p=problem, s=users, o=old: s.step(p, o, dt))))
+        assert len(ways) == len(same) > 0
+        for one, other in zip(ways, same, strict=True):
+            assert is_zero(one.value.theta - other.value.theta)
+            assert is_zero(one.value.aux - other.value.aux)
+        assert own.system.problem is problem
+        assert own.system.tol == tol
+        assert is_zero(own.system.theta - theta)

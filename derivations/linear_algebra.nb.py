@@ -37,6 +37,7 @@ from types import SimpleNamespace
 import numpy as np
 import sympy as sp
 
+from gradflow.energies.dense import DenseLinearization
 from gradflow.energies.linear import Diagonal
 from gradflow.proofs import check
 from gradflow.symbolic import Map, Space, is_zero, symbols
@@ -344,3 +345,23 @@ def code_of_all_solvers():
                             at, q, shift, A, R(3), mass=mass, n_parameters=p, solver=solver, tol=1e-12
                         )
                     assert solves(at, q, shift, A, R(3), found)
+
+
+# %% [markdown]
+# ## A stored Jacobian
+#
+# In the inner product $(u, v)_M = \sum_j m_j u_j v_j$ the adjoint of J is $M^{-1}J^T$.
+
+
+# %%
+@check("identity", "2 residuals, 2 parameters, every mass")
+def stored_jacobian():
+    """(J d, u) = (d, J^* u)_M, the Gram matrix is J J^*, and the trace is its own, for a mass that is a number or a diagonal."""
+    J = symbols("J", 4).reshape(2, 2)
+    u, d = symbols("u", 2), symbols("d", 2)
+    for mass in (sp.Symbol("m", positive=True), symbols("m", 2, positive=True)):
+        at = DenseLinearization(symbols("q", 2), J, mass)
+        assert is_zero(at.jvp(d) - J @ d)
+        assert is_zero(at.jvp(d) @ u - (mass * d) @ at.vjp(u))
+        assert is_zero(at.gram() @ u - at.jvp(at.vjp(u)))
+        assert is_zero(at.gram_trace() - np.trace(at.gram()))

@@ -25,7 +25,7 @@
 import numpy as np
 import sympy as sp
 
-from gradflow.energies.linear import Adapted, Diagonal, Shift, Shifted, Zero, add, as_linear_part, dissipation
+from gradflow.energies.linear import Adapted, Diagonal, Matrix, Shift, Shifted, Zero, add, as_linear_part, dissipation
 from gradflow.proofs import check
 from gradflow.symbolic import Space, is_zero, symbols
 
@@ -208,3 +208,37 @@ def no_sum_of_solves():
     except ValueError:
         return
     raise AssertionError("a sum that nobody knows was made")
+
+
+# %% [markdown]
+# ## A dense matrix
+#
+# `Matrix` works with eigenvalues in floating point. Small matrices of integers show that these are those of $A$, and that a sum is one
+# of both terms.
+
+
+# %%
+@check("run", "symmetric positive semi-definite matrices of integers, sizes 1 to 3")
+def a_matrix_is_applied_and_inverted():
+    """For A, A + B and A + diag(b): apply is the product with the matrix, solve_shifted inverts I + dt A, to rounding."""
+    roots = [
+        np.array([[2.0]]),
+        np.array([[1.0, 2.0], [0.0, 3.0]]),
+        np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 0.0], [2.0, 1.0, 5.0]]),
+    ]
+    for root in roots:
+        n = root.shape[0]
+        A, B, b = root.T @ root, np.diag(np.arange(n) + 1.0) + np.ones((n, n)), np.arange(n) + 0.5
+        u = np.arange(n) - 0.25
+        parts = (
+            (Matrix(A), A),
+            (add(Matrix(A), Matrix(B)), A + B),
+            (add(Matrix(A), Diagonal(b)), A + np.diag(b)),
+            (add(Diagonal(b), Matrix(A)), A + np.diag(b)),
+            (add(Matrix(A), Shift(0.5)), A + np.eye(n) / 2),
+        )
+        for part, dense in parts:
+            assert np.abs(part.apply(u) - dense @ u).max() < 1e-12
+            for step in (0.125, 8.0):
+                v = part.solve_shifted(u, step)
+                assert np.abs(v + step * (dense @ v) - u).max() < 1e-11

@@ -355,3 +355,32 @@ def true_energy_falls_with_half_the_lipschitz_constant():
             T = problem.nonlinear_energy(new.theta) - F - V.inner(g, new.theta - theta)
             rise = problem.energy(new.theta) - problem.energy(theta)
             assert is_zero(rise + terms.dissipation + 2 * terms.numerical - T)
+
+
+# %% [markdown]
+# ## The solver
+#
+# Above, roots of symbols and a solution take the places of the linearisation and the solver. What these are handed is kept here.
+
+
+# %%
+@check("identity", EVERY)
+def what_the_solver_is_asked():
+    """The linearisation is made with the parts, C and the mass of the problem; the solver has its mass and the number of parameters."""
+    for _, _, problem, scheme, theta, r in settings():
+        problem.mass, asked, made = sp.Symbol("mass", positive=True), [], []
+
+        def solution(at, q, h, A, dt, asked=asked, **options):
+            asked.append(options)
+            return anything(at, q, h, A, dt)
+
+        def of_symbols(at, *options, made=made):
+            made.append(options)
+            return Roots(*at, C)
+
+        with solving(solution), patch.object(msav, "PartsLinearization", of_symbols):
+            stepped(scheme, problem, AuxState(theta, r))
+        assert asked
+        assert made
+        assert all(options == {"mass": problem.mass, "n_parameters": theta.shape[0]} for options in asked)
+        assert all(options == (scheme.parts, C, problem.mass) for options in made)

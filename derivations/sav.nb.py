@@ -391,11 +391,12 @@ class Bounded(AbstractEnergy):
 
 @check(
     "counterexample",
-    "symbols F >= 0 and C > 0; F = theta^2 - 3 and F = theta^2 + 1 at theta = 0",
-    given={"C002-03": "inf L >= 0", "C001-09": "L >= 0"},
+    "symbols F >= 0 and C > 0; F = theta^2 - 3, theta^2 and theta^2 + 1 at theta = 0",
+    refutes=("C002-03",),
+    given={"C002-03": "L takes its infimum, and it is 0", "C001-09": "L >= 0"},
 )
 def constant_below_the_energy_is_refused():
-    """For F >= 0 every C > 0 is accepted; for F = -3, C = 1, 2, 3 are refused and 4 is not; for F = 1, C = -3/4 is accepted."""
+    """For F >= 0 every C > 0 is accepted; for F = -3, C = 1, 2, 3 are refused and 4 is not; for F = 0, C = 0 is; for F = 1, C = -3/4 is accepted."""
     V, at = Space(), np.zeros(1)
     for scheme in (SAV, SourceSAV):
         symbolic = configured(scheme, C=C)
@@ -415,6 +416,14 @@ def constant_below_the_energy_is_refused():
                 continue
             raise AssertionError(f"C = {too_small} was accepted for F = -3")
         assert scheme(C=4.0).init(below, at).aux == 1
+        zero = FunctionProblem(lambda t: t @ t, lambda t: 2 * t)
+        for constant in (-1.0, 0.0, 2.0**-1000):
+            try:
+                scheme(C=constant).init(zero, at)
+            except ValueError:
+                assert constant <= 0
+            else:
+                assert constant > 0
         above = FunctionProblem(lambda t: t @ t + 1, lambda t: 2 * t)
         assert scheme(C=-0.75).init(above, at).aux == 0.5
 

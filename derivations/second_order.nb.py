@@ -135,7 +135,7 @@ def solvability():
 
 
 # %%
-@check("identity", EVERY, proves=("C004-67", "C004-83", "C004-109"), refutes=("C004-83",))
+@check("identity", EVERY, proves=("C004-67", "C004-109"), given={"C004-83": "cubic regularisation is meant"})
 def conditions_of_optimality_are_sufficient():
     """(3) holds for every e; with nu = sigma |d| and the cubic term, the rest is sigma/6 (|e| - |d|)^2 (2|e| + |d|) >= 0."""
     P, G, D, _, d, g = setting()

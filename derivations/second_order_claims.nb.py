@@ -88,6 +88,9 @@ def error_of_the_model():
         error = moved - f - t * (g.T * d)[0] - t**2 * (d.T * G * d)[0] / 2
         assert is_small(error - t**2 * (d.T * (H - G) * d)[0] / 2, t, 3)
         assert is_small(error, t, 3) == (G is H)
+    # a Lipschitz constant L of the Hessian along d: int_0^1 (1 - s) L s |d|^3 ds = L |d|^3 / 6 bounds the error
+    s, lipschitz, length = sp.symbols("s L length", positive=True)
+    assert is_zero(sp.integrate((1 - s) * lipschitz * s * length**3, (s, 0, 1)) - lipschitz * length**3 / 6)
     # (relu(w) - 1)^2 / 2 at w = -t, d = 2: the model is the constant 1/2
     assert not is_small((t - 1) ** 2 / 2 - R(1, 2), t, 2)
 
@@ -499,8 +502,9 @@ def neglected_term_at_the_optimum():
 
 @check(
     "counterexample",
-    "two residuals w - y1, w^2 - y2 with N(0, 1) errors; the three canonical families",
-    given={"C004-17": "the family is not canonical"},
+    "two residuals w - y1, w^2 - y2 with N(0, 1) errors; every smooth mean of a normal family; the three canonical families",
+    refutes=("C004-17",),
+    given={"C004-17": "a normal family, and data whose mean residual times the second derivative of the mean is not 0"},
 )
 def misspecified_models():
     """Regression by w and w^2 on means 3 and 0 has its optimum at w = 1 with H = 7, F = 5; for canonical families H = F whatever the data."""
@@ -513,6 +517,11 @@ def misspecified_models():
     z, y = sp.symbols("z y", real=True)
     for A in (sp.log(1 + sp.exp(z)), sp.exp(z), z**2 / 2):
         assert not sp.diff(A - z * y, z, 2).has(y)
+    # a mean f(w) and any data: H - F = E[f - y] f'', which is 0 for data of the right mean and any wrong variance
+    f0, f1, f2, mean = sp.symbols("f0 f1 f2 m", real=True)
+    path = f0 + w * f1 + w**2 * f2 / 2
+    hessian = sp.diff((path - y) ** 2 / 2, w, 2).subs(w, 0).subs(y, mean)  # affine in y
+    assert is_zero(hessian - f1**2 - (f0 - mean) * f2)
 
 
 @check("identity", "every J of 2 residuals and 3 parameters; one sample, widths 1 to 8", refutes=("C004-16",))
@@ -850,7 +859,8 @@ def rate_of_gauss_newton():
 @check(
     "counterexample",
     "condition numbers in symbols; 2 eigenvalues",
-    given={"C004-25": "an upper bound for conjugate gradients"},
+    refutes=("C004-25",),
+    given={"C004-25": "an upper bound for conjugate gradients, times 2, in the energy norm"},
 )
 def rate_of_conjugate_gradients():
     """1 - 2/(sqrt(k) + 1) = (sqrt(k) - 1)/(sqrt(k) + 1). Conjugate gradients end after 2 steps for 2 eigenvalues of any ratio; steepest descent then has (k - 1)/(k + 1)."""
@@ -868,6 +878,13 @@ def rate_of_conjugate_gradients():
     assert not zero(lengths[0])
     assert zero(lengths[1])
     assert zero(A * x - rhs)
+    # the bound: the polynomial T_n(map of [1, k] to [-1, 1]), 1 at 0, is at most 1/T_n((k + 1)/(k - 1)) on [1, k]
+    root, x = sp.symbols("q x", positive=True)  # root = sqrt(k)
+    rate = (root - 1) / (root + 1)
+    for n in (1, 2, 3):
+        assert is_zero(sp.chebyshevt(n, x) ** 2 + (1 - x**2) * sp.chebyshevu(n - 1, x) ** 2 - 1)
+        value = sp.chebyshevt(n, (root**2 + 1) / (root**2 - 1))
+        assert is_zero(value - (rate**n + rate**-n) / 2)  # at least rate^-n / 2
     # exact line search on x^2 + k y^2 from (k, 1): the error is multiplied by (k - 1)/(k + 1)
     g = A * sp.Matrix([k, 1])
     moved = sp.Matrix([k, 1]) - (g.T * g)[0] / (g.T * A * g)[0] * g
@@ -1047,8 +1064,9 @@ def pool_of_gaussians():
 
 @check(
     "counterexample",
-    "2 experts, 100 rounds, exact fractions",
-    given={"C004-35": "a regulariser, for following the leader"},
+    "2 experts: 100 rounds in exact fractions; one round with any weights and losses of 0 or 1",
+    refutes=("C004-35",),
+    given={"C004-35": "exponential weights are meant, and losses of 0 or 1"},
 )
 def following_the_leader():
     """Losses (1, 0), (0, 1), ... with the leader followed, ties to the first: regret T/2. Exponential weights of factor 9/10 on the same losses: less than 3/2."""
@@ -1064,6 +1082,12 @@ def following_the_leader():
     best = min(totals)
     assert followed - best == T // 2
     assert 0 < weighted - best < Fraction(3, 2)
+    # a round: the sum of the weights is multiplied by 1 - (1 - f) p.loss, so f^best <= K exp(-(1 - f) sum of p.loss)
+    w, f = sp.symbols("w1:3", positive=True), sp.Symbol("f", positive=True)
+    for loss in product((0, 1), repeat=2):
+        suffered = sum(x * y for x, y in zip(w, loss, strict=True)) / sum(w)
+        after = sum(x * f**y for x, y in zip(w, loss, strict=True))
+        assert is_zero(after - sum(w) * (1 - (1 - f) * suffered))
 
 
 @check("identity", "2 by 2 with an orthonormal eigenvector", proves=("C004-61",))
@@ -1186,6 +1210,10 @@ def control_variates():
     covariance = mean([e * d for e, d in zip(estimate, control, strict=True)]) - mean(estimate) * mean(control)
     variance = mean([d**2 for d in control]) - mean(control) ** 2
     assert is_zero(slope - 2 * (c * variance - covariance))
+    # a parabola in c: at the best c the variance is less by Cov^2/Var
+    without = mean([e**2 for e in estimate]) - mean(estimate) ** 2
+    assert is_zero(sp.expand(spread - without + 2 * c * covariance - c**2 * variance))
+    assert is_zero(sp.expand(variance - p * (1 - p) * (m - k) ** 2))
     # c = 1, F0 = 1 the mean of (0, 2): the second value of (0, 1/2) becomes -1/2
     values = {p: R(1, 2), x: 0, y: R(1, 2), m: 0, k: 2, F0: 1, c: 1}
     assert [e.subs(values) for e in corrected] == [1, R(-1, 2)]

@@ -81,8 +81,8 @@ def an_ellipsoid_is_a_ball():
 @check(
     "squares",
     "every dimension and inner product, every positive D",
-    proves=("C004-69", "C004-75"),
-    refutes=("C004-69",),
+    proves=("C004-75",),
+    given={"C004-69": "saddle-free Newton is meant, H regular"},
 )
 def linear_model_in_an_ellipsoid():
     """With D n = g the step d = -delta n/|n|_D has (d, Dd) = delta^2, and (g, e) >= (g, d) for every e in the region: the Cauchy-Schwarz gap is |(n, Dn) e - (e, Dn) n|_D^2."""
@@ -168,13 +168,13 @@ def heavy_ball_in_a_region():
 
 
 @check(
-    "arithmetic",
-    "beta1 = 9/10, beta2 = 999/1000, one gradient after n - 1 zeros",
+    "arithmetic, squares",
+    "beta1 = 9/10, beta2 = 999/1000: one gradient after n - 1 zeros; the bound for the first 3 steps, every gradient",
     proves=("C004-76",),
     refutes=("C004-76",),
 )
 def steps_of_adam():
-    """One gradient after many zeros moves Adam by up to dt (1 - beta1)/sqrt(1 - beta2) = sqrt(10) dt: dt is no bound of a step, and no ratio of decreases changes it."""
+    """One gradient after many zeros moves Adam by sqrt(10) dt, so dt is no bound of a step; that dt (sum w_i^2/u_i)^(1/2), w and u the weights of the two averages, is one holds by Cauchy and Schwarz."""
     b1, b2, g, size = sp.symbols("beta1 beta2 g dt", positive=True)
     n = sp.Symbol("n", integer=True, positive=True)
     nothing = sp.Integer(0)
@@ -182,6 +182,28 @@ def steps_of_adam():
     late = new.xreplace({b1**n: 0, b2**n: 0})  # n to infinity
     assert not late.has(n)
     assert is_zero((late / size).subs({b1: R(9, 10), b2: R(999, 1000)}) ** 2 - 10)
+    # m = sum w_i g_i and v = sum u_i g_i^2 give m^2 <= v sum w_i^2/u_i, whatever the gradients are
+    b1, b2 = R(9, 10), R(999, 1000)
+    for steps in (1, 2, 3):
+        gradients = sp.symbols(f"g1:{steps + 1}", real=True)
+        w = [(1 - b1) * b1 ** (steps - 1 - i) / (1 - b1**steps) for i in range(steps)]
+        u = [(1 - b2) * b2 ** (steps - 1 - i) / (1 - b2**steps) for i in range(steps)]
+        theta = mean = square = nothing
+        for k, gradient in enumerate(gradients, start=1):
+            before = theta
+            theta, mean, square = adam_update(
+                before, mean, square, gradient, sp.Integer(k), dt=size, beta1=b1, beta2=b2, eps=nothing
+            )
+        unbiased = square / (1 - b2**steps)
+        assert is_zero((theta - before) + size * (mean / (1 - b1**steps)) / sp.sqrt(unbiased))
+        bound = sum(x**2 / y for x, y in zip(w, u, strict=True))
+        gap = bound * unbiased - (mean / (1 - b1**steps)) ** 2
+        pairs = [
+            (u[i] * u[j], gradients[i] * w[j] / u[j] - gradients[j] * w[i] / u[i])
+            for j in range(steps)
+            for i in range(j)
+        ]
+        assert is_sum_of_squares(gap, pairs)
 
 
 @check("identity", "every dimension and inner product, every operator K; 3 vectors of the basis", proves=("C004-78",))
@@ -246,13 +268,21 @@ def negative_curvature_descent():
     assert is_sum_of_squares(-bound - R(2, 3) * lam**3 / rho**2, [(2 * s / rho, sp.sqrt(lam))])
 
 
-@check("counterexample", "f = w - w^2/2 at 0", given={"C004-92": "the sign of v with g.v >= 0"})
+@check(
+    "counterexample, decision procedure",
+    "f = w - w^2/2 at 0; the quadratic model in every dimension",
+    refutes=("C004-92",),
+    given={"C004-92": "the sign of v with g.v >= 0, and a step alpha along v that is small"},
+)
 def sign_of_the_direction():
     """w - alpha v with g.v < 0 goes uphill: f = w - w^2/2 at 0 with v = -1 rises for 0 < alpha < 2; v = 1 falls by alpha + alpha^2/2."""
     alpha = sp.Symbol("alpha", positive=True)
     f = lambda w: w - w**2 / 2  # noqa: E731
     assert follows(f(alpha) > 0, [alpha < 2])
     assert is_zero(f(-alpha) + alpha + alpha**2 / 2)
+    # with g.v >= 0 and v.Hv < 0 the quadratic model falls, for every alpha
+    slope, bend = sp.Symbol("s", nonnegative=True), sp.Symbol("b", negative=True)
+    assert follows(-alpha * slope + alpha**2 * bend / 2 < 0)
 
 
 @check("counterexample", "diagonal matrices, exact fractions", refutes=("C004-90",))
@@ -284,15 +314,30 @@ def power_iteration_misses_negative_curvature():
     raise AssertionError("the division by zero is not there")
 
 
-@check("counterexample", "diag(-1, 1, 2) with a start that has no first component", given={"C004-94": "a random start"})
+@check(
+    "counterexample, squares",
+    "diag(-1, 1, 2) with a start that has no first component; the bound for 2 to 5 products and every n",
+    refutes=("C004-94",),
+    given={"C004-94": "a start that is not orthogonal to the eigenvector, and a gap above its eigenvalue"},
+)
 def krylov_spaces_and_their_start():
-    """A Krylov space from v has no part of an eigenvector orthogonal to v: diag(-1, 1, 2) from (0, 1, 1) shows 1 and 2 alone; from (1, 1, 1) it is whole after 3 products."""
+    """A Krylov space from v has no part of an eigenvector orthogonal to v: diag(-1, 1, 2) from (0, 1, 1) shows 1 and 2 alone; from (1, 1, 1) it is whole. With a part of it, the Chebyshev polynomial T_k leaves an error that falls as 1/T_k^2, for every n."""
     H = sp.diag(-1, 1, 2)
     for start, rank in (((0, 1, 1), 2), ((1, 1, 1), 3)):
         v = sp.Matrix(start)
         K = sp.Matrix.hstack(v, H * v, H * H * v)
         assert K.rank() == rank
         assert (K[0, :] == sp.zeros(1, 3)) == (rank == 2)
+    # p = T_k on the rest of the spectrum, mapped to [-1, 1]: p^2 <= 1 there, as T^2 + (1 - x^2) U^2 = 1. So x = p(H)v has
+    # (x, Hx) - lambda_1 |x|^2 = sum (lambda_i - lambda_1) p(lambda_i)^2 v_i^2 <= (lambda_n - lambda_1) |v|^2, |x|^2 >= p(lambda_1)^2 v_1^2
+    x, gap = sp.Symbol("x", real=True), sp.Symbol("gap", positive=True)
+    for k in (2, 3, 4, 5):
+        T, U = sp.chebyshevt(k, x), sp.chebyshevu(k - 1, x)
+        assert is_zero(T**2 + (1 - x**2) * U**2 - 1)
+        # and at lambda_1, a relative gap below: |T_k| >= (1 + sqrt(2 gap))^k / 2, as the other root has the same sign
+        s = 1 + gap + sp.sqrt(gap * (2 + gap))
+        assert is_zero(T.subs(x, 1 + gap) - (s**k + s**-k) / 2)
+    assert follows(1 + gap + sp.sqrt(gap * (2 + gap)) > 1 + sp.sqrt(2 * gap))
 
 
 # %% [markdown]

@@ -2,7 +2,7 @@
 
 from .checks import METHODS, Check, check
 from .inequalities import Contradiction, Reached, follows, impossible, is_sum_of_squares, reached
-from .linear_kinds import PAIRS, LinearKind, linear_kinds
+from .linear_kinds import PAIRS, STABILIZATIONS, LinearKind, linear_kinds
 
 __all__ = [
     "METHODS",

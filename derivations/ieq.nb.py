@@ -845,3 +845,42 @@ def relaxation_spends_the_slack():
     assert is_zero(plenty.aux - goal)  # |goal|^2/2 = |q|^2/2 + 12: the slack just suffices
     swapped = relax(law, None, goal, q, lambda: sp.Integer(2), eta=1.0, orientation="swapped")
     assert is_zero(swapped.aux - blend.aux)
+
+
+# %% [markdown]
+# ## The system that is solved
+#
+# The obligations take any direction, or the solution of (1). What is handed over to the solver is (1) itself.
+
+
+# %%
+@check("identity", EVERY)
+def the_solver_is_given_the_system_of_the_step():
+    """`damped_step` and an `InexactSolver` are given J, q, L theta, L + S, dt, the inner product and the tolerance of the step."""
+    for inexact in (False, True):
+        for (_, P, L, S), problem, scheme, theta, q in settings():
+            problem.mass = sp.Symbol("m", positive=True)
+            tol, found, at = sp.Symbol("tol", positive=True), [], problem.linearize(theta)
+
+            def record(given, q, h, A, dt, found=found, **options):
+                found.append((given, q, h, A, dt, options))
+                return anything(given, q, h, A, dt)
+
+            class Recorded:
+                def direction(self, system, record=record):
+                    problem, _, at, q, h, A, dt, tol = system
+                    return record(at, q, h, A, dt, mass=problem.mass, n_parameters=theta.shape[0], solver=self, tol=tol)  # noqa: B023
+
+            solver = Recorded() if inexact else "gram"
+            scheme = configured(IEQ, stabilization=scheme.stabilization, solver=solver, tol=tol)
+            old = AuxState(theta, q)
+            with solving(record):
+                next(iter(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt))))
+            given, of_q, h, A, step, options = found[0]
+            assert given.J is at.J
+            assert is_zero(of_q - q)
+            assert is_zero((0 * theta if h is None else h) - L.apply(theta))
+            u = P.vector("u")
+            assert is_zero(A.apply(u) - L.apply(u) - S.apply(u))
+            assert step == dt
+            assert options == {"mass": problem.mass, "n_parameters": P.dimension, "solver": solver, "tol": tol}

@@ -32,10 +32,10 @@ from unittest.mock import patch
 import numpy as np
 import sympy as sp
 
-from gradflow import MSAV, DenseLeastSquares, Restart
+from gradflow import MSAV, DenseLeastSquares, Restart, SumOfEnergies
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.energies.linear import add
-from gradflow.proofs import check, follows, linear_kinds, reached
+from gradflow.proofs import agree, check, follows, in_both, linear_kinds, reached
 from gradflow.schemes import msav
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.msav import msav_update
@@ -355,3 +355,21 @@ def true_energy_falls_with_half_the_lipschitz_constant():
             T = problem.nonlinear_energy(new.theta) - F - V.inner(g, new.theta - theta)
             rise = problem.energy(new.theta) - problem.energy(theta)
             assert is_zero(rise + terms.dissipation + 2 * terms.numerical - T)
+
+
+# % [markdown]
+# ## The inner product
+#
+# In the coordinates $y = M^{1/2}\theta$ the inner product of diagonal M is the dot product. The steps are the same.
+
+
+# %
+@check(
+    "identity, run",
+    "one energy of three parameters, as squares in two parts and as a sum of two terms, M = diag(4, 1/4, 1), six starts; float64",
+)
+def steps_are_the_same_in_other_coordinates():
+    """The parts of sums of squares, and terms with gradients of their own, in the inner product of M and in y."""
+    agree(MSAV(parts=2), in_both(least_squares=True))
+    terms = zip(in_both(), in_both(least_squares=True), strict=True)
+    agree(MSAV(parts="terms"), [SumOfEnergies(list(pair), [1.0, 0.5]) for pair in terms])

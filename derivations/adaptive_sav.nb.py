@@ -44,14 +44,14 @@ import sympy as sp
 
 from gradflow import AdaptiveSAV, FunctionProblem
 from gradflow.energies.linear import Diagonal
-from gradflow.proofs import check
+from gradflow.proofs import STABILIZATIONS, check, linear_kinds
 from gradflow.schemes.adaptive_sav import AdaptiveState, adaptive_sav_update
 from gradflow.schemes.sav import sav_update
 from gradflow.symbolic import AbstractEnergy, Space, configured, is_small, is_zero, symbols
 
 EVERY = (
     "the update: every dimension, inner product and S, or sizes 1 to 2 element by element; "
-    "the class: S = lambda I, or one coordinate"
+    "the class: every S, or one coordinate"
 )
 dt, C, E, eps, b1, b2, B1, B2, w = sp.symbols("dt C E epsilon beta_1 beta_2 b_1 b_2 w", positive=True)
 tau, lam, mass = sp.symbols("tau lambda m", positive=True)
@@ -78,34 +78,29 @@ class Anywhere:
         return E, self.g
 
 
-class Multiple:
-    """The operator lambda I."""
-
-    scalar = lam
-
-    def apply(self, u):
-        """Return lambda u."""
-        return lam * u
-
-    def solve_shifted(self, u, step):
-        """Return u / (1 + step lambda)."""
-        return u / (1 + step * lam)
-
-
 def configuration(reading, S):
     """Return the scheme with a symbol in every field."""
     return configured(AdaptiveSAV, C=C, stabilization=S, reading=reading, beta1=b1, beta2=b2, eps=eps)
 
 
 def settings():
-    """Yield problem, scheme, theta and averages m, v: by the norm on abstract vectors, else in one coordinate."""
-    V = Space()
-    problem = AbstractEnergy(V)
-    problem.linear = V.operator("L")  # counted in E and g
-    theta, m = V.vectors("theta m")
-    yield problem, configuration("norm", Multiple()), theta, m, sp.Symbol("v", positive=True)
+    """Yield problem, scheme, theta, m^ and sqrt(v^): by the norm on abstract vectors, else in one coordinate."""
+    for kind in linear_kinds(STABILIZATIONS):
+        V = kind.space
+        theta, m_hat = V.vectors("theta m^")
+        L = V.operator("L")  # counted in E and g
+        yield AbstractEnergy(V, L), configuration("norm", kind.S), theta, m_hat, sp.Symbol("z", positive=True)
     elementwise = configuration("elementwise", Diagonal(symbols("s", 1, nonnegative=True)))
-    yield Anywhere(symbols("g", 1)), elementwise, symbols("t", 1), symbols("m^", 1), symbols("v", 1, positive=True)
+    yield Anywhere(symbols("g", 1)), elementwise, symbols("t", 1), symbols("m^", 1), symbols("z", 1, positive=True)
+
+
+def state_before(problem, scheme, theta, start, m_hat, v_hat):
+    """Return the state after n steps from which the next averages are m^ and v^: for any of them there is one."""
+    _, g = problem.energy_and_gradient(theta)
+    size = g * g if scheme.reading == "elementwise" else problem.inner(g, g)
+    m = ((1 - b1 ** (n + 1)) * m_hat - (1 - b1) * g) / b1
+    v = ((1 - b2 ** (n + 1)) * v_hat - (1 - b2) * size) / b2
+    return AdaptiveState(theta, start, m, v, 0 * v, n)
 
 
 def substituted(value, at):
@@ -122,19 +117,6 @@ def substituted(value, at):
 def powers(e):
     """Name beta_1^n and beta_2^n, so that what is left is rational in them."""
     return substituted(e, {b1 ** (n + 1): b1 * B1, b2 ** (n + 1): b2 * B2, b1**n: B1, b2**n: B2})
-
-
-def named(state):
-    """Return the state with `powers` in every field."""
-    return AdaptiveState(*map(powers, state[:-1]), state.n)
-
-
-def with_any_step(state):
-    """Return theta, r and tau^ of a state with a symbol for tau^: the denominator of (3), wherever it stands, is dt / tau^."""
-    steps = state.tau if isinstance(state.tau, np.ndarray) else [state.tau]
-    at = {dt / step: dt / sp.Symbol(f"tau_{k}", positive=True) for k, step in enumerate(steps)}
-    theta, aux, size = (substituted(value, at) for value in (state.theta, state.aux, state.tau))
-    return AdaptiveState(theta, aux, state.m, state.v, size, state.n)
 
 
 # %% [markdown]
@@ -170,95 +152,92 @@ def energy_law():
             D = inner(d, d / step) + inner(S.apply(d), d)
             assert is_zero(r_new - before - inner(m_hat, d) / (2 * R))
             assert is_zero(r_new**2 - before**2 + D + (r_new - before) ** 2)
-    for problem, scheme, theta, m, v in settings():
+    for problem, scheme, theta, m_hat, z in settings():
         R = scheme.auxiliary(problem, theta)
         assert is_zero(R**2 - problem.energy(theta) - C)
         for start in (r, None):
             before = R if start is None else start
-            old = AdaptiveState(theta, start, m, v, 0 * v, n)
-            new = with_any_step(named(scheme.step(problem, old, dt)))
+            old = state_before(problem, scheme, theta, start, m_hat, z**2)
+            new = scheme.step(problem, old, dt)
+            assert is_zero(new.tau - dt / (z + eps))
             d, S = new.theta - theta, scheme.stabilization
-            D = problem.inner(d, d / new.tau) + problem.inner(S.apply(d), d)
+            increment = problem.inner(d, d / new.tau)
             terms = scheme.energy_terms(problem, old, new, dt)
-            assert is_zero(terms.dissipation - D)
+            assert is_zero(terms.dissipation - increment - problem.inner(S.apply(d), d))
             assert is_zero(terms.numerical - (new.aux - before) ** 2)
-            assert is_zero(scheme.increment(problem, old, new, dt) - problem.inner(d, d / new.tau))
+            assert is_zero(scheme.increment(problem, old, new, dt) - increment)
             change = scheme.modified_energy(problem, new) - scheme.modified_energy(problem, old)
             assert is_zero(change - new.aux**2 + before**2)
             assert is_zero(change + terms.dissipation + terms.numerical)
 
 
-def steady(problem, scheme, theta, g, sizes, start, k, change):
-    """Return the state after k steps in which the averages were those of the present gradient, but for the given changes."""
-    dm, dv = change
-    v_next = (1 - b2 ** (k + 1)) * (sizes**2 + dv)  # steady, but for dv
-    return AdaptiveState(theta, start, (1 - b1**k) * (g + dm), (v_next - (1 - b2) * sizes**2) / b2, 0 * sizes, k)
+def gradients(pairs):
+    """Yield problem, scheme, theta, g, its size > 0, and averages m^ and v^ within O(dt) of g and of its square."""
+    for kind in linear_kinds(pairs):
+        theta, g, dm = kind.space.vectors("theta g w")
+        size = sp.Symbol("|g|", positive=True)
+        yield (
+            AbstractEnergy(kind.space),
+            configuration("norm", kind.S),
+            theta,
+            g,
+            size,
+            g + dt * dm,
+            (size + dt * w) ** 2,
+        )
+    for signs in ((1,), (-1,), (1, -1)):
+        n = len(signs)
+        S, size = Diagonal(symbols("s", n, nonnegative=True)), symbols("a", n, positive=True)
+        g = np.array(signs, dtype=object) * size
+        averages = g + dt * symbols("w", n), size**2 + dt * symbols("z", n)
+        yield Anywhere(g), configuration("elementwise", S), symbols("t", n), g, size, *averages
 
 
 @check(
     "identity",
-    "norm: every dimension and inner product, S = lambda I; element by element: sizes 1 to 2, every mass, diagonal S",
+    "norm: every dimension, inner product and S; element by element: sizes 1 to 2, every mass, diagonal S",
 )
 def consistency():
     """theta' = -(r/R) g / (|g| + eps), r' = -(r/(2 R^2)) (g, g / (|g| + eps)) to first order, with averages within O(dt) of steady ones."""
-    cases = []
-    V = Space()
-    problem = AbstractEnergy(V)
-    theta, g, dm = V.vectors("theta g w")
-    length = sp.sqrt(V.inner(g, g))
-    cases.append((problem, configuration("norm", Multiple()), theta, g, length, (dt * dm, dt * w)))
-    for size in (1, 2):
-        S, a = Diagonal(symbols("s", size, nonnegative=True)), symbols("a", size, positive=True)
-        for signs in ((1,), (-1,)) if size == 1 else ((1, -1),):
-            g = np.array(signs, dtype=object) * a
-            change = (dt * symbols("w", size), dt * symbols("z", size))
-            cases.append((Anywhere(g), configuration("elementwise", S), symbols("t", size), g, a, change))
-    for problem, scheme, theta, g, sizes, change in cases:
+    # exactly steady averages stay so, and the first step, from none, is one of them
+    for problem, scheme, theta, g, *_ in gradients([("none", "none")]):
+        square = g * g if scheme.reading == "elementwise" else problem.inner(g, g)
         started = scheme.init(problem, theta)
         assert is_zero(started.aux - scheme.auxiliary(problem, theta))
         assert is_zero(started.m)
         assert is_zero(started.v)
         assert started.n == 0
-        R = sp.sqrt(problem.energy(theta) + C)
-        # exactly steady averages stay so, and the first step, from none, is one of them
-        at_n = steady(problem, scheme, theta, g, sizes, r, n, (0 * g, 0 * sizes))
-        assert is_zero(powers(at_n.v - (1 - b2**n) * sizes**2))
-        for old in (started, at_n):
+        for old in (started, started._replace(m=(1 - b1**n) * g, v=(1 - b2**n) * square, n=n)):
             new = scheme.step(problem, old, dt)
             assert new.n == old.n + 1
             assert is_zero(powers(new.m - (1 - b1 ** (old.n + 1)) * g))
-            assert is_zero(powers(new.v - (1 - b2 ** (old.n + 1)) * sizes**2))
-            assert is_zero((powers(dt / new.tau) - eps) ** 2 - sizes**2)
+            assert is_zero(powers(new.v - (1 - b2 ** (old.n + 1)) * square))
+            assert is_zero((powers(dt / new.tau) - eps) ** 2 - square)
+    for problem, scheme, theta, g, size, m_hat, v_hat in gradients(STABILIZATIONS):
+        R = sp.sqrt(problem.energy(theta) + C)
         for start in (r, None):
             at = R if start is None else start
-            velocity = -(at / R) * (g / (sizes + eps))
-            old = steady(problem, scheme, theta, g, sizes, start, n, change)
-            new = named(scheme.step(problem, old, dt))
-            if problem is cases[0][0]:  # the root of |g|^2 + dt w is smooth in dt where g is not zero
-                length = sp.Symbol("length", positive=True)
-                moved = (new.theta - theta, velocity)
-                step, velocity = (v.map_coefficients(lambda c: c.subs(V.inner(g, g), length**2)) for v in moved)  # noqa: B023
-                risen = (new.aux - at).subs(V.inner(g, g), length**2)
-                slope = problem.inner(g, velocity).subs(V.inner(g, g), length**2)
-            else:
-                step, risen, slope = new.theta - theta, new.aux - at, problem.inner(g, velocity)
+            velocity = -(at / R) * (g / (size + eps))
+            old = state_before(problem, scheme, theta, start, m_hat, v_hat)
+            new = scheme.step(problem, old, dt)
+            step, risen = new.theta - theta, new.aux - at
             assert is_small(step - dt * velocity, dt, 2)
-            assert is_small(risen - dt * slope / (2 * R), dt, 2)
+            assert is_small(risen - dt * problem.inner(g, velocity) / (2 * R), dt, 2)
             assert not is_small(step, dt, 2)
 
 
 @check("squares", EVERY)
 def solvability():
     """The one denominator is 1 plus nonnegative terms, since (m^, tau A^-1 m^) = (p, p / tau) + (Sp, p): r keeps its sign and never grows."""
-    for problem, scheme, theta, m, v in settings():
-        new = with_any_step(named(scheme.step(problem, AdaptiveState(theta, r, m, v, 0 * v, n), dt)))
+    for problem, scheme, theta, m_hat, z in settings():
+        new = scheme.step(problem, state_before(problem, scheme, theta, r, m_hat, z**2), dt)
         R = scheme.auxiliary(problem, theta)
         p = -(R / new.aux) * (new.theta - theta)
         rest = (problem.inner(p, p / new.tau) + problem.inner(scheme.stabilization.apply(p), p)) / (2 * R**2)
         assert is_zero(r / new.aux - 1 - rest)
         # the sum is one of nonnegative terms in a vector q of any kind
-        q = problem.space.vector("q") if isinstance(problem, AbstractEnergy) else symbols("q", len(v))
-        size = tau if isinstance(problem, AbstractEnergy) else symbols("tau", len(v), positive=True)
+        q = problem.space.vector("q") if isinstance(problem, AbstractEnergy) else symbols("q", 1)
+        size = tau if isinstance(problem, AbstractEnergy) else symbols("tau", 1, positive=True)
         assert (problem.inner(q, q / size) + problem.inner(scheme.stabilization.apply(q), q)).is_nonnegative
         assert scheme.undefined(problem, theta) == ""
     below = FunctionProblem(lambda t: t @ t - 3, lambda t: 2 * t)

@@ -848,43 +848,40 @@ def relaxation_spends_the_slack():
 
 
 # %% [markdown]
-# ## The solver
+# ## The system that is solved
 #
-# The checks above put a solution of (1) in the place of the solver. That a solver is asked for (1), and with which inner product and
-# tolerance, is shown by solvers that keep what they were asked.
+# The obligations take any direction, or the solution of (1). What is handed over to the solver is (1) itself.
 
 
 # %%
-class Asked:
-    """A user's solver that solves (1) exactly and keeps the system."""
-
-    def direction(self, system):
-        """Return the solution of (1)."""
-        self.system = system
-        return exact(system.at, system.q, system.h, system.A, system.dt)
-
-
 @check("identity", EVERY)
-def what_a_solver_is_asked():
-    """A step asks the solver of the library and one of the user for (1), with the mass, the number of parameters and the tolerance."""
-    for kind, problem, _, theta, q in settings():
-        problem.mass, tol, asked = sp.Symbol("mass", positive=True), sp.Rational(1, 7), {}
+def the_solver_is_given_the_system_of_the_step():
+    """`damped_step` and an `InexactSolver` are given J, q, L theta, L + S, dt, the inner product and the tolerance of the step."""
+    for inexact in (False, True):
+        for (_, P, L, S), problem, scheme, theta, q in settings():
+            problem.mass = sp.Symbol("m", positive=True)
+            tol, found, at = sp.Symbol("tol", positive=True), [], problem.linearize(theta)
 
-        def of_the_library(at, q, h, A, dt, asked=asked, **options):
-            asked.update(options)
-            return exact(at, q, h, A, dt)
+            def record(given, q, h, A, dt, found=found, **options):
+                found.append((given, q, h, A, dt, options))
+                return anything(given, q, h, A, dt)
 
-        own = Asked()
-        named, users = (configured(IEQ, stabilization=kind.S, solver=solver, tol=tol) for solver in ("cg", own))
-        old = AuxState(theta, q)
-        with solving(of_the_library):
-            ways = list(reached(branches(lambda p=problem, s=named, o=old: s.step(p, o, dt))))
-        assert asked == {"mass": problem.mass, "n_parameters": theta.shape[0], "solver": "cg", "tol": tol}
-        same = list(reached(branches(lambda p=problem, s=users, o=old: s.step(p, o, dt))))
-        assert len(ways) == len(same) > 0
-        for one, other in zip(ways, same, strict=True):
-            assert is_zero(one.value.theta - other.value.theta)
-            assert is_zero(one.value.aux - other.value.aux)
-        assert own.system.problem is problem
-        assert own.system.tol == tol
-        assert is_zero(own.system.theta - theta)
+            class Recorded:
+                def direction(self, system, record=record):
+                    problem, start, at, q, h, A, dt, tol = system
+                    assert is_zero(start - theta)  # noqa: B023
+                    return record(at, q, h, A, dt, mass=problem.mass, n_parameters=theta.shape[0], solver=self, tol=tol)  # noqa: B023
+
+            solver = Recorded() if inexact else "gram"
+            scheme = configured(IEQ, stabilization=scheme.stabilization, solver=solver, tol=tol)
+            old = AuxState(theta, q)
+            with solving(record):
+                next(iter(branches(lambda p=problem, s=scheme, o=old: s.step(p, o, dt))))
+            given, of_q, h, A, step, options = found[0]
+            assert given.J is at.J
+            assert is_zero(of_q - q)
+            assert is_zero((0 * theta if h is None else h) - L.apply(theta))
+            u = P.vector("u")
+            assert is_zero(A.apply(u) - L.apply(u) - S.apply(u))
+            assert step == dt
+            assert options == {"mass": problem.mass, "n_parameters": P.dimension, "solver": solver, "tol": tol}

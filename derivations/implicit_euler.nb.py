@@ -40,7 +40,8 @@ import sympy as sp
 from gradflow import FunctionProblem, ImplicitEuler
 from gradflow.curvature import Increment, minimising_movement
 from gradflow.curvature.minimising_movement import Movement, Point, backtrack, residual
-from gradflow.proofs import check, follows, is_sum_of_squares
+from gradflow.energies.linear import Diagonal, Matrix, Shift, Shifted, Zero
+from gradflow.proofs import agree, check, follows, in_both, is_sum_of_squares
 from gradflow.schemes.implicit_euler import implicit_euler_update
 from gradflow.symbolic import AbstractEnergy, Space, is_small, is_zero
 
@@ -504,3 +505,29 @@ def every_accepted_iterate_has_the_law():
                         break
                     assert newton == limit
                 assert converged
+
+
+# % [markdown]
+# ## The inner product
+#
+# In the coordinates $y = M^{1/2}\theta$ the inner product of diagonal M is the dot product. The steps are the same.
+
+
+# %
+@check("identity, run", "one energy of three parameters, M = diag(4, 1/4, 1), six starts; float64")
+def steps_are_the_same_in_other_coordinates():
+    """The increment, its residual and the iterations, in the inner product of M and in y."""
+    agree(ImplicitEuler(), in_both())
+
+
+@check("identity, run", "E = (theta, L theta) / 2: L a number, a diagonal, a matrix and its sum with a number; float64")
+def preconditioner_inverts_the_linear_part():
+    """With F = 0 the system is I + dt L, the preconditioner its inverse, and one product with H an iteration solves it."""
+    start = np.array([1.0, -2.0, 0.5])
+    matrix = Matrix(np.array([[2.0, -1.0, 0.0], [-1.0, 2.0, 0.5], [0.0, 0.5, 8.0]]))
+    for L in (Zero(), Shift(3.0), Diagonal(np.array([0.5, 4.0, 64.0])), matrix, Shifted(matrix, 3.0)):
+        problem = FunctionProblem(lambda t: 0 * t[0], lambda t: 0 * t, hvp=lambda t, v: 0 * v, linear=L)
+        scheme = ImplicitEuler(max_cg=1, max_newton=3)
+        new = scheme.step(problem, scheme.init(problem, start), 0.75)
+        assert new.converged
+        assert np.allclose(new.theta + 0.75 * L.apply(new.theta), start, rtol=1e-12)

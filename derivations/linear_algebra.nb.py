@@ -33,12 +33,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import sympy as sp
 
 from gradflow.energies.dense import DenseLinearization
-from gradflow.energies.linear import Diagonal
+from gradflow.energies.linear import Diagonal, Matrix, Operator, Shift, Shifted, Zero
+from gradflow.energies.protocols import Work
 from gradflow.proofs import check
 from gradflow.symbolic import Map, Space, is_zero, symbols
 
@@ -345,6 +347,105 @@ def code_of_all_solvers():
                             at, q, shift, A, R(3), mass=mass, n_parameters=p, solver=solver, tol=1e-12
                         )
                     assert solves(at, q, shift, A, R(3), found)
+
+
+class Costly(Explicit):
+    """A linearisation that declares the trace of its Gram matrix and the cost of its products."""
+
+    def __init__(self, J, mass, trace, work):
+        super().__init__(J, mass)
+        self.trace, self.work = trace, work
+
+    def gram_trace(self):
+        """Return the trace of J J^*."""
+        return self.trace
+
+
+@check(
+    "run", "3 residuals and 2 parameters, and the reverse; L + S a number, a diagonal, a matrix and their sums; float64"
+)
+def code_for_every_kind_of_linear_part():
+    """All solvers solve (1) for each kind of L + S that they take, with `mass` or without; they refuse the others."""
+    rng = np.random.default_rng(0)
+    for n, p in ((3, 2), (2, 3)):
+        q, h, mass = rng.standard_normal(n), rng.standard_normal(p), rng.uniform(0.5, 2.0, p)
+        at, matrix = Explicit(rng.standard_normal((n, p)), mass), Matrix(np.diag(mass) + 0.25)
+        scale = 1 / mass  # M^-1 times a symmetric matrix is self-adjoint in the inner product of M
+        general = Operator(
+            lambda u, K=matrix, s=scale: s * K.apply(u),
+            lambda u, t, K=matrix, s=scale: np.linalg.solve(np.eye(len(s)) + t * s[:, None] * K.A, u.T).T,
+        )
+        numbers, diagonal = (Zero(), Shift(1.5)), Diagonal(rng.uniform(0.0, 2.0, p))
+        for A in (*numbers, diagonal, general, Shifted(general, 0.5)):
+            for solver in module.SOLVERS:
+                for known in (mass, None):
+                    takes = {
+                        "parameter": known is not None and (A in numbers or A is diagonal),
+                        "gram": known is not None or A in numbers,
+                    }.get(solver, True)
+                    try:
+                        found = module.damped_step(at, q, h, A, 0.75, mass=known, n_parameters=p, solver=solver)
+                    except ValueError:
+                        assert not takes
+                        continue
+                    assert takes
+                    d, J_d = found
+                    rest = d / 0.75 + A.apply(d) + at.vjp(at.jvp(d)) + at.vjp(q) + h
+                    assert np.allclose(rest, 0, atol=1e-10)
+                    assert np.allclose(J_d, at.jvp(d), atol=1e-12)
+
+
+@check("run", "systems of up to 300 residuals with a declared cost")
+def code_of_the_choice():
+    """`auto` asks whether A is a number, whether it is diagonal, and whether half the bound of (4) costs less than the matrix."""
+    one, mass = np.ones(2), np.ones(2)
+    at = Explicit(np.ones((2, 2)), mass)
+    diagonal, matrix = Diagonal(one), Matrix(np.eye(2))
+    for A, number, on_axes in (
+        (Shift(2.0), True, True),
+        (Zero(), True, True),
+        (diagonal, False, True),
+        (matrix, False, False),
+    ):
+        for known in (mass, None):
+            with patch.object(module, "choose_solver", return_value="cg") as asked:
+                module.damped_step(at, one, None, A, 1.0, mass=known, n_parameters=2)
+            asked.assert_called_once_with(2, 2, closed_form=number, diagonal=on_axes and known is not None)
+        system = module.DampedSystem(SimpleNamespace(mass=3.0), one, at, one, None, A, 1.0, None)
+        assert system.mass_for("it") == 3.0
+        try:
+            found = system.diagonal_for("it")
+            assert found is (A.diagonal if A is diagonal else A.scalar)
+        except ValueError:
+            assert not on_axes
+        else:
+            assert on_axes
+    pays, q = module._products_pay, np.ones(300)
+    costly = lambda products, gram, trace=1e-9: Costly(at.J, mass, trace, Work(products, gram))  # noqa: E731
+    wide = Diagonal(np.ones(1000))
+    assert not pays(at, "gram", q, 1000, wide, 1.0, None)  # nothing is declared
+    # a number has the Gram matrix for the declared cost: N^3/6 is 1.8 pairs of products, with 1e9 it is 400
+    assert not pays(costly(2e6, 0.0), "gram", q, 1000, Shift(1.0), 1.0, None)
+    assert pays(costly(2e6, 1e9), "gram", q, 1000, Shift(1.0), 1.0, None)
+    # otherwise it takes N^2 P more
+    assert pays(costly(2e6, 0.0), "gram", q, 1000, wide, 1.0, None)
+    # N P^2/2 + P^3/6 on the side of the parameters: 2.1, 2.8 and 3.3 pairs with their overhead; from 3 on the bound is asked
+    for products, more in ((3e5, False), (1e5, False), (0.0, True)):
+        assert pays(costly(products, 0.0), "parameter", q, 100, wide, 1.0, None) == more
+    # the trace of (4) falls with the number c
+    for c, dt_, less in ((0.0, 1.0, False), (1e9, 1.0, True), (0.0, 1e-12, True)):
+        assert pays(costly(2e6, 1e9, trace=1e9), "gram", q, 1000, Shift(c), dt_, None) == less
+    # the tolerance given, or that of the dtype
+    for dtype, tol, expected in ((np.float64, None, 1e-12), (np.float32, None, 1e-6), (np.float64, 0.5, 0.5)):
+        assert module._tolerance(np.ones(1, dtype=dtype), tol) == expected
+
+
+@check("run", "K = diag(-3, 3): an eigenvalue that is negative; data that are not finite")
+def code_without_a_factorisation():
+    """Where I + K cannot be factorised, negative eigenvalues of K are set to 0; data that are not finite give NaN."""
+    assert np.allclose(module.solve_identity_plus(np.diag([-3.0, 3.0]), np.ones(2)), [1.0, 0.25], rtol=1e-14)
+    assert np.allclose(module.solve_identity_plus(np.array([[1.0, 1.0], [1.0, 1.0]]), np.ones(2)), 1 / 3, rtol=1e-14)
+    assert np.isnan(module.solve_identity_plus(np.full((2, 2), np.nan), np.ones(2))).all()
 
 
 # %% [markdown]

@@ -32,10 +32,10 @@ from unittest.mock import patch
 import numpy as np
 import sympy as sp
 
-from gradflow import MSAV, DenseLeastSquares, Restart
+from gradflow import MSAV, DenseLeastSquares, Restart, SumOfEnergies
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.energies.linear import add
-from gradflow.proofs import check, follows, linear_kinds, reached
+from gradflow.proofs import agree, check, follows, in_both, linear_kinds, reached
 from gradflow.schemes import msav
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.msav import msav_update
@@ -384,3 +384,21 @@ def what_the_solver_is_asked():
         assert made
         assert all(options == {"mass": problem.mass, "n_parameters": theta.shape[0]} for options in asked)
         assert all(options == (scheme.parts, C, problem.mass) for options in made)
+
+
+# % [markdown]
+# ## The inner product
+#
+# In the coordinates $y = M^{1/2}\theta$ the inner product of diagonal M is the dot product. The steps are the same.
+
+
+# %
+@check(
+    "identity, run",
+    "one energy of three parameters, as squares in two parts and as a sum of two terms, M = diag(4, 1/4, 1), six starts; float64",
+)
+def steps_are_the_same_in_other_coordinates():
+    """The parts of sums of squares, and terms with gradients of their own, in the inner product of M and in y."""
+    agree(MSAV(parts=2), in_both(least_squares=True))
+    terms = zip(in_both(), in_both(least_squares=True), strict=True)
+    agree(MSAV(parts="terms"), [SumOfEnergies(list(pair), [1.0, 0.5]) for pair in terms])

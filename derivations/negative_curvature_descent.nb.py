@@ -25,7 +25,7 @@ import numpy as np
 import sympy as sp
 
 import gradflow as gf
-from gradflow.proofs import check, follows, reached
+from gradflow.proofs import agree, check, follows, in_both, reached
 from gradflow.schemes.negative_curvature_descent import CurvatureState, negative_curvature_update
 from gradflow.symbolic import Space, branches, entries, is_zero
 
@@ -184,3 +184,21 @@ def the_alternating_method_takes_both():
     convex = method.step(cubic, method.init(cubic, np.array([1.5])), 0.25)
     assert (float(convex.smallest), float(convex.promised), convex.products) == (0.5, 0.0, 1)
     assert float(convex.theta[0]) == 1.5 + 0.25 * (1.5 - 1.5**2 / 2)
+
+
+# % [markdown]
+# ## The inner product
+#
+# In the coordinates $y = M^{1/2}\theta$ the inner product of diagonal M is the dot product. The steps are the same.
+
+
+# %
+@check("identity, run", "one energy of three parameters, M = diag(4, 1/4, 1), six starts; float64")
+def steps_are_the_same_in_other_coordinates():
+    """Steps along negative curvature and along the gradient, and the promised decrease, in the inner product of M and in y."""
+    for alternating, tol in ((False, 10.0), (False, 1.0), (False, 0.5), (True, 1e-3)):
+        agree(gf.NegativeCurvatureDescent(rho=4.0, gradient_tol=tol, alternating=alternating), in_both())
+    differences = gf.NegativeCurvatureDescent(
+        rho=4.0, gradient_tol=10.0, curvature=gf.curvature.GradientDifferences(1e-3)
+    )
+    agree(differences, in_both())

@@ -26,7 +26,7 @@ import numpy as np
 import sympy as sp
 
 import gradflow as gf
-from gradflow.proofs import check, follows, reached
+from gradflow.proofs import agree, check, follows, in_both, reached
 from gradflow.schemes.newton_cg import NewtonCGState, direction_update, newton_cg_update
 from gradflow.symbolic import Space, branches, entries, is_zero
 
@@ -168,3 +168,17 @@ def the_state_says_what_happened():
     flat = gf.FunctionProblem(lambda t: 0 * t[0], lambda t: 1 + 0 * t, hvp=lambda t, v: v)
     new = step(flat, method, np.ones(1))
     assert new == NewtonCGState(new.theta, 1, 0.0, 0.0, 0.0, 0.0, 1.0)
+
+
+# % [markdown]
+# ## The inner product
+#
+# In the coordinates $y = M^{1/2}\theta$ the inner product of diagonal M is the dot product. The steps are the same.
+
+
+# %
+@check("identity, run", "one energy of three parameters, M = diag(4, 1/4, 1), forty starts; float64")
+def steps_are_the_same_in_other_coordinates():
+    """Directions of the Lanczos process and of conjugate gradients, lengths and decreases, in the inner product of M and in y."""
+    for tol in (1e-6, 50.0):  # the least eigenvalue is asked for below the bound
+        agree(gf.NewtonCG(gradient_tol=tol, curvature_tol=0.125), in_both(), starts=40)

@@ -27,7 +27,7 @@ import numpy as np
 import sympy as sp
 
 import gradflow as gf
-from gradflow.proofs import check, follows, reached
+from gradflow.proofs import agree, check, follows, in_both, reached
 from gradflow.schemes.quasi_newton import bfgs_update, direction_update, memory_update
 from gradflow.symbolic import Space, branches, is_zero, symbols
 
@@ -317,3 +317,17 @@ def the_state_says_what_happened():
         assert (new.theta[0], new.size) == (0.5, 1.0)
         new = method.step(heavy, new, 1.0)
         assert (new.theta[0], new.size, new.evaluations) == (0.0, 1.0, 1.0)
+
+
+# % [markdown]
+# ## The inner product
+#
+# In the coordinates $y = M^{1/2}\theta$ the inner product of diagonal M is the dot product. The steps are the same.
+
+
+# %
+@check("identity, run", "one energy of three parameters, M = diag(4, 1/4, 1), six starts; float64")
+def steps_are_the_same_in_other_coordinates():
+    """The line searches of both methods, with the slope in the inner product, in that of M and in y."""
+    for method in (gf.LBFGS(memory=2), gf.BFGS(), gf.LBFGS(search=gf.curvature.Armijo())):
+        agree(method, in_both(), steps=4)

@@ -31,7 +31,7 @@ import sympy as sp
 
 import gradflow as gf
 from gradflow import IEQ, Restart
-from gradflow.proofs import check, follows, reached
+from gradflow.proofs import agree, check, follows, in_both, reached
 from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.second_order import second_order_update
 from gradflow.symbolic import Map, Space, branches, is_small, is_zero
@@ -385,3 +385,22 @@ def newton_is_attracted_by_a_saddle():
     for method in (gf.SaddleFreeNewton(), gf.TrustRegion(), gf.CubicRegularization()):
         end = gf.solve(well, method, start, steps=60).theta
         assert np.max(np.abs(end - np.array([0.0, 1.0]))) < 1e-6
+
+
+# % [markdown]
+# ## The inner product
+#
+# In the coordinates $y = M^{1/2}\theta$ the inner product of diagonal M is the dot product. The steps are the same.
+
+
+# %
+@check(
+    "identity, run",
+    "one energy of three parameters, also as a sum of squares, M = diag(4, 1/4, 1), six starts; float64",
+)
+def steps_are_the_same_in_other_coordinates():
+    """Damped steps, trust regions and searches, with the numbers of the state, in the inner product of M and in y."""
+    squares = in_both(least_squares=True)
+    for method in (gf.LevenbergMarquardt(), gf.GaussNewton(damping=0.5)):
+        agree(method, squares, starts=2)
+    agree(gf.TrustRegion(), in_both(), starts=2)

@@ -18,7 +18,7 @@ import sympy as sp
 from ..energies.linear import Diagonal, LinearPart, Shift, Shifted, Zero
 from ..symbolic import Entries, Space, Vector
 
-__all__ = ["PAIRS", "LinearKind", "linear_kinds"]
+__all__ = ["PAIRS", "STABILIZATIONS", "LinearKind", "linear_kinds"]
 
 PAIRS = (
     ("operator", "operator"),
@@ -39,13 +39,15 @@ PAIRS = (
     ("none", "none"),
 )
 """The kinds of L and S: every branch of `gradflow.energies.linear.add`, in both orders."""
+STABILIZATIONS = tuple(("none", kind) for kind in ("operator", "number", "diagonal", "shifted", "none"))
+"""The kinds of S, for a scheme that counts the energy part in E and g."""
 
 
 class LinearKind(NamedTuple):
     """A fresh space with a pair of operators."""
 
     names: tuple[str, str]
-    """One of `PAIRS`."""
+    """The kinds of L and S, as in `PAIRS`."""
     space: Space
     """Where the operators act."""
     L: Any
@@ -64,9 +66,15 @@ class LinearKind(NamedTuple):
         return self.space.vector("theta")
 
 
-def linear_kinds() -> Iterator[LinearKind]:
-    """Yield a fresh space with L and S for every one of `PAIRS`; what kills most mutants comes first."""
-    for names in PAIRS:
+def linear_kinds(pairs: tuple[tuple[str, str], ...] = PAIRS) -> Iterator[LinearKind]:
+    """Yield a fresh space with L and S for every pair; what kills most mutants comes first.
+
+    Parameters
+    ----------
+    pairs : tuple of (str, str)
+        The kinds of L and S: `PAIRS`, or those of a scheme that takes fewer.
+    """
+    for names in pairs:
         V = Space()
         L, S = (_operator(V, name, letter) for name, letter in zip(names, "LS", strict=True))
         if isinstance(L, Shifted):  # the one right-hand side L theta, instead of two: X theta and theta

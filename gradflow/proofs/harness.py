@@ -13,10 +13,10 @@ from ..schemes import REGISTRY
 from ..symbolic import Undecided
 from .mutants import (
     Mutant,
-    all_mutants_of,
     double_mutants_of,
     functions_of,
     mutants_of,
+    no_longer_made,
     read_equivalent,
     sign_mutants_of,
     survives,
@@ -166,17 +166,7 @@ def score(folder: Path, name: str, kind: str) -> Score:
             killed += 1
             if mutant.id in listed:
                 stale.append(mutant.id)
-    made = {
-        mutant.id
-        for mutant in (
-            *mutants_of(module, part.functions),
-            *sign_mutants_of(module),
-            *double_mutants_of(module),
-            *all_mutants_of(module),
-        )
-    }
-    here = tuple(f"{function}: " for function in part.functions or functions_of(module))
-    stale += [one for one in listed if one.startswith(here) and one not in made]
+    stale += no_longer_made(folder, [module], part.functions)
     return Score(name, str(module.__file__), kind, killed, equivalent, tuple(survivors), tuple(stale), unlawful)
 
 

@@ -254,6 +254,7 @@ def test_a_matrix_is_copied_and_its_negative_zeros_are_zero():
     np.testing.assert_array_equal(L.apply(np.ones(P)), before)
     u = np.random.default_rng(0).standard_normal(P)
     assert np.all(np.isfinite(L.solve_shifted(u, 1e30)))  # no eigenvalue is -eps
+    np.testing.assert_array_equal(gf.Matrix(np.diag([1.0, -1e-16])).apply(np.ones(2)), [1.0, 0.0])
     assert gf.Matrix(np.zeros((2, 2))).solve_shifted(np.ones(2), 1.0) == pytest.approx([1.0, 1.0])
 
 

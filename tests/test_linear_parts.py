@@ -196,6 +196,7 @@ class OnlySolve:
         (-1.0, "finite number >= 0"),
         (float("nan"), "finite number >= 0"),
         (float("inf"), "finite number >= 0"),
+        (10**400, "finite number >= 0"),
         (True, "finite number >= 0 or a LinearPart"),
         ("1", "finite number >= 0 or a LinearPart"),
         (gf.Diagonal, "finite number >= 0 or a LinearPart"),

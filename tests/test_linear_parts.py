@@ -3,6 +3,7 @@
 import array_api_strict as strict
 import numpy as np
 import pytest
+import sympy as sp
 
 import gradflow as gf
 from gradflow.energies.linear import Shifted, Zero, add, as_linear_part
@@ -195,6 +196,7 @@ class OnlySolve:
         (-1.0, "finite number >= 0"),
         (float("nan"), "finite number >= 0"),
         (float("inf"), "finite number >= 0"),
+        (10**400, "finite number >= 0"),
         (True, "finite number >= 0 or a LinearPart"),
         ("1", "finite number >= 0 or a LinearPart"),
         (gf.Diagonal, "finite number >= 0 or a LinearPart"),
@@ -230,6 +232,21 @@ def test_a_matrix_is_symmetric_and_positive_semi_definite(A, message):
         gf.Matrix(A)
 
 
+@pytest.mark.parametrize("largest", [1.0, 1.5, 1.9, 3e-300])
+@pytest.mark.parametrize("n", [2, 3])
+def test_the_rounding_of_a_matrix_is_four_units_of_its_largest_entry_for_each_row(n, largest):
+    rounding = 4 * n * np.finfo(float).eps * largest
+    skew, indefinite = largest * np.eye(n), largest * np.eye(n)
+    skew[1, 0], indefinite[1, 1] = 0.99 * rounding, -0.99 * rounding
+    for A in (skew, indefinite):
+        u = gf.Matrix(A).solve_shifted(np.eye(n), 1.0)
+        np.testing.assert_allclose(u @ (np.eye(n) + A), np.eye(n), atol=1e-14)
+    skew[1, 0], indefinite[1, 1] = 1.01 * rounding, -1.01 * rounding
+    for A, message in ((skew, "symmetric"), (indefinite, "positive semi-definite")):
+        with pytest.raises(ValueError, match=message):
+            gf.Matrix(A)
+
+
 def test_a_matrix_is_copied_and_its_negative_zeros_are_zero():
     A = matrix(1, rank=1)
     L = gf.Matrix(A)
@@ -238,6 +255,7 @@ def test_a_matrix_is_copied_and_its_negative_zeros_are_zero():
     np.testing.assert_array_equal(L.apply(np.ones(P)), before)
     u = np.random.default_rng(0).standard_normal(P)
     assert np.all(np.isfinite(L.solve_shifted(u, 1e30)))  # no eigenvalue is -eps
+    np.testing.assert_array_equal(gf.Matrix(np.diag([1.0, -1e-16])).apply(np.ones(2)), [1.0, 0.0])
     assert gf.Matrix(np.zeros((2, 2))).solve_shifted(np.ones(2), 1.0) == pytest.approx([1.0, 1.0])
 
 
@@ -245,6 +263,32 @@ def test_a_matrix_is_copied_and_its_negative_zeros_are_zero():
 def test_an_operator_is_two_functions(arguments):
     with pytest.raises(ValueError, match="must be a function"):
         gf.Operator(*arguments)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), "1", sp.Symbol("c", real=True), sp.Symbol("c")])
+def test_a_shift_is_a_finite_number_that_is_not_negative(value):
+    with pytest.raises(ValueError, match="shift must"):
+        gf.Shift(value)
+
+
+def test_a_shift_may_be_a_symbol_that_is_not_negative():
+    c = sp.Symbol("c", nonnegative=True)
+    assert gf.Shift(c).scalar is c
+    assert gf.Shift(np.float64(0.5)).scalar == 0.5
+    assert gf.Shift(0.0).scalar == 0.0
+
+
+@pytest.mark.parametrize("value", [np.array([1.0, -1.0]), np.array([np.nan, 1.0]), np.eye(2), 1.0, [1.0, 2.0]])
+def test_a_diagonal_is_a_vector_of_finite_numbers_that_are_not_negative(value):
+    with pytest.raises(ValueError, match="diagonal must"):
+        gf.Diagonal(value)
+
+
+def test_a_diagonal_is_copied():
+    values = np.array([0.0, 2.0])
+    L = gf.Diagonal(values)
+    values[:] = 7.0
+    np.testing.assert_array_equal(L.apply(np.ones(2)), [0.0, 2.0])
 
 
 def weighted(u, v):

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ from gradflow.proofs.mutants import (
     survives,
 )
 from gradflow.proofs.page import claims_page
-from gradflow.proofs.rooms import ROOMS, modules_of
+from gradflow.proofs.rooms import ROOMS, Room, judged, merged, modules_of
 from gradflow.proofs.verify import OBLIGATIONS, decisions, load, notebook_of, run_topic, topics, verify
 from gradflow.schemes import REGISTRY
 from gradflow.symbolic import Undecided
@@ -519,6 +521,13 @@ def edited(*kinds):
     return {ast.unparse(new) for _, node in positions(definition) for kind in kinds for new in kind(node)}
 
 
+def test_methods_of_every_kind_are_changed():
+    names = set(functions_of(import_module("gradflow.models.linearization")))
+    assert "NetworkLinearization._slope" in names
+    names = set(functions_of(import_module("gradflow.curvature.gauss_newton")))
+    assert "GaussNewtonModel.gradient" in names
+
+
 def test_every_kind_of_further_edit_is_made():
     made = edited(further_edits)
     assert {"strict or not x <= low", "strict", "not x <= low", "x <= low", "x < low", "pass"} <= made
@@ -570,9 +579,63 @@ def test_the_default_of_a_field_is_exchanged_in_every_class_that_has_it():
 
 def test_every_room_has_its_files_proofs_and_tests():
     for name, room in ROOMS.items():
-        assert modules_of(name)
+        assert modules_of(room), name
         assert set(room.topics) <= set(TOPICS)
         assert all((ROOT / "tests" / f"test_{one}.py").is_file() for one in room.tests)
+
+
+TINY_PROOF = """from gradflow.proofs import check
+from gradflow.schemes.gradient_descent import gradient_descent_update
+
+
+@check("arithmetic", "one step")
+def step():
+    \"\"\"1 - 2 * (3 + 4) = -13.\"\"\"
+    assert gradient_descent_update(1, 3, 4, dt=2, solve=lambda u: u) == -13
+"""
+TINY_TESTS = """import pytest
+from gradflow import FunctionProblem, GradientDescent
+from gradflow.schemes.gradient_descent import gradient_descent_update
+
+
+def test_without_a_linear_part():
+    assert gradient_descent_update(1, 3, dt=2, solve=lambda u: u) == -5
+
+
+def test_a_door():
+    with pytest.raises(ValueError, match="stabilization"):
+        GradientDescent(stabilization=-1.0)
+"""
+
+
+def test_a_room_is_judged_by_its_proofs_and_then_by_its_tests(tmp_path):
+    """In a process of a pool, as the command does it, and twice in one process."""
+    (tmp_path / "derivations").mkdir()
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "derivations" / "tiny.nb.py").write_text(TINY_PROOF)
+    (tmp_path / "tests" / "test_tiny.py").write_text(TINY_TESTS)
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    (tmp_path / "derivations" / "equivalent_mutants.toml").write_text(
+        "[[mutant]]\nfunction = 'gradient_descent_update'\nedit = 'a -> b'\nreason = 'none at all'\n"
+        "[[pattern]]\nid = 'GradientDescent.init: .*'\nreason = 'nothing here runs it'\n"
+    )
+    room = Room(("schemes/gradient_descent",), ("tiny",), ("tiny",))
+    pieces = [(tmp_path / "derivations", "tiny", room, None, 0, shard, 2) for shard in range(2)]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        told = merged(list(pool.map(judged, pieces)))
+    module = import_module("gradflow.schemes.gradient_descent")
+    mutants = [m for m in all_mutants_of(module) if m.function != "gradient_descent_update"]
+    ids = [one.partition("\n")[0] for one in told.survivors]
+    unseen = [m.id for m in mutants if m.function == "GradientDescent.step"]
+    assert {f"{one} (nothing runs this function)" for one in unseen} <= set(ids)
+    assert told.equivalent == sum(m.function == "GradientDescent.init" for m in mutants)
+    assert told.proofs + told.tests + told.equivalent + len(ids) == sum(1 for _ in all_mutants_of(module))
+    assert not any(one.startswith("gradient_descent_update: theta - dt") for one in ids)
+    assert told.proofs > 0
+    assert told.tests > 0
+    assert (told.hung, told.spoiled, told.stale) == (0, (), ("gradient_descent_update: a -> b",))
+    assert not told.passed
+    assert "tests, 0 by time" in str(told)
 
 
 def test_a_pattern_of_equivalent_mutants_has_a_reason():

@@ -124,6 +124,8 @@ def test_doors():
         xi0_quadratic(np.ones(2), np.ones(2), -1.0)
     with pytest.raises(ValueError, match="differ in shape"):
         xi0_quadratic(np.ones(2), np.ones(3), 1.0)
+    # the value of an array decides nothing at a door: min(1, 7/4 / (1 + sqrt(1/8)))
+    assert xi0_quadratic(np.ones(2), 2 * np.ones(2), np.asarray(-1.0)) == 1
     for relax in (relax_quadratic, relax_log):
         with pytest.raises(ValueError, match="orientation must be one of literature, swapped; got 'bogus'"):
             relax(np.float64(1.0), np.float64(2.0), 0.5, orientation="bogus")

@@ -138,7 +138,7 @@ def mutants(
             killed, left = tally["killed"], tally["survive"]
             typer.echo(f"{'schemes':17} room     killed {killed}/{killed + left}, equivalent {tally['equivalent']}")
         for name in room or []:
-            pieces = [(folder, name, sample, seed, shard, processes) for shard in range(processes)]
+            pieces = [(folder, name, rooms[name], sample, seed, shard, processes) for shard in range(processes)]
             total = proofs.rooms.merged(list(pool.map(proofs.rooms.judged, pieces)))
             typer.echo(str(total))
             failed = failed or not total.passed

@@ -169,7 +169,7 @@ class Matrix:
     Parameters
     ----------
     A : array (P, P)
-        Symmetric to rounding, positive semi-definite to rounding, finite, of the dtype of theta. Copied.
+        Symmetric and positive semi-definite up to rounding, ``4 P eps max |A_ij|``; finite, of the dtype of theta. Copied.
 
     Raises
     ------

@@ -15,10 +15,10 @@ from ..symbolic import Undecided
 from .checks import Check
 from .mutants import (
     Mutant,
-    all_mutants_of,
     double_mutants_of,
     functions_of,
     mutants_of,
+    no_longer_made,
     read_equivalent,
     sign_mutants_of,
     survives,
@@ -199,17 +199,7 @@ def _score(folder: Path, module: ModuleType, part: Part, name: str, kind: str) -
             killed += 1
             if mutant.id in listed:
                 stale.append(mutant.id)
-    made = {
-        mutant.id
-        for mutant in (
-            *mutants_of(module, part.functions),
-            *sign_mutants_of(module),
-            *double_mutants_of(module),
-            *all_mutants_of(module),
-        )
-    }
-    here = tuple(f"{function}: " for function in part.functions or functions_of(module))
-    stale += [one for one in listed if one.startswith(here) and one not in made]
+    stale += no_longer_made(folder, [module], part.functions)
     return Score(name, str(module.__file__), kind, killed, equivalent, tuple(survivors), tuple(stale), unlawful)
 
 

@@ -29,6 +29,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
@@ -43,8 +44,10 @@ __all__ = [
     "double_mutants_of",
     "exchanged",
     "functions_of",
+    "inheriting",
     "limited",
     "mutants_of",
+    "no_longer_made",
     "read_equivalent",
     "read_patterns",
     "sign_mutants_of",
@@ -83,11 +86,22 @@ def functions_of(module: ModuleType) -> dict[str, FunctionType]:
             found[name] = inspect.unwrap(value)
         elif isinstance(value, type) and value.__module__ == module.__name__:
             for key, member in vars(value).items():
-                function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-                function = inspect.unwrap(function) if isinstance(function, FunctionType) else function
-                if isinstance(function, FunctionType) and function.__module__ == module.__name__:
+                function = _function_of(member)
+                if function is not None and function.__module__ == module.__name__:
                     found[f"{name}.{key}"] = function
     return found
+
+
+def _function_of(member: Any) -> FunctionType | None:
+    """Return the function of a method, a property, a cached property, a class method or a static method."""
+    if isinstance(member, property):
+        member = member.fget
+    elif isinstance(member, cached_property):
+        member = member.func
+    elif isinstance(member, (classmethod, staticmethod)):
+        member = member.__func__
+    member = inspect.unwrap(member) if isinstance(member, FunctionType) else None
+    return member if isinstance(member, FunctionType) else None
 
 
 def _definitions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -268,7 +282,7 @@ def exchanged(module: ModuleType, mutant: Mutant) -> Iterator[None]:
             function.__code__ = original
         return
     argument, value = mutant.default
-    classes = [] if owner is None else _inheriting(owner, argument)
+    classes = [] if owner is None else inheriting(owner, argument)
     functions: list[Any] = [inspect.unwrap(kind.__init__) for kind in classes] or [
         functions_of(module)[mutant.function]
     ]
@@ -294,13 +308,21 @@ def exchanged(module: ModuleType, mutant: Mutant) -> Iterator[None]:
             setattr(owning, argument, old)
 
 
-def _inheriting(owner: type, field: str) -> list[Any]:
-    """Return a dataclass and the subclasses that have its field."""
+def inheriting(owner: type, field: str) -> list[Any]:
+    """Return a dataclass and the classes below it that have its field.
+
+    Parameters
+    ----------
+    owner : type
+        The dataclass.
+    field : str
+        Name of the field.
+    """
     found: list[Any] = [owner]
     subclasses: list[type] = owner.__subclasses__()
     for below in subclasses:
         if field not in vars(below).get("__annotations__", {}) and "__dataclass_fields__" in vars(below):
-            found += _inheriting(below, field)
+            found += inheriting(below, field)
     return found
 
 
@@ -314,7 +336,7 @@ def survives(module: ModuleType, mutant: Mutant, checks: list[Callable[[], None]
     mutant : Mutant
         The edit.
     checks : list of callable
-        What may notice it.
+        What may notice it. The check that does comes first afterwards.
 
     Raises
     ------
@@ -332,6 +354,8 @@ def survives(module: ModuleType, mutant: Mutant, checks: list[Callable[[], None]
             except Undecided as error:
                 undecided = error
             except (Exception, SystemExit):  # a mutant that cannot be computed with is noticed as well
+                checks.remove(one)  # what noticed this mutant is likely to notice the next
+                checks.insert(0, one)
                 return False
     if undecided is not None:
         raise undecided
@@ -388,6 +412,26 @@ def read_equivalent(folder: Path) -> dict[str, str]:
         return {}
     rows = tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", [])
     return {f"{row['function']}: {row['edit']}": row["reason"] for row in rows}
+
+
+def no_longer_made(folder: Path, modules: list[ModuleType], functions: tuple[str, ...] = ()) -> list[str]:
+    """Return the mutants listed as equivalent that no edit makes any more.
+
+    Parameters
+    ----------
+    folder : Path
+        The derivations.
+    modules : list of module
+        Where the functions of the mutants are defined; others are passed over.
+    functions : tuple of str
+        The functions that are looked at, by the names of `functions_of`. Default: all.
+    """
+    kinds = (mutants_of, sign_mutants_of, double_mutants_of, all_mutants_of)
+    here = {name for module in modules for name in functions_of(module)}
+    here &= set(functions) or here
+    listed = [one for one in read_equivalent(folder) if one.partition(": ")[0] in here]
+    made = {mutant.id for module in modules for kind in kinds for mutant in kind(module)} if listed else set()
+    return [one for one in listed if one not in made]
 
 
 def read_patterns(folder: Path) -> dict[re.Pattern[str], str]:

@@ -28,7 +28,9 @@ from .mutants import (
     all_mutants_of,
     exchanged,
     functions_of,
+    inheriting,
     limited,
+    no_longer_made,
     read_equivalent,
     read_patterns,
 )
@@ -37,7 +39,7 @@ from .verify import load
 __all__ = ["ROOMS", "Room", "RoomScore", "judged", "merged", "modules_of"]
 
 FAST_SECONDS = 3.0
-"""A test or proof that takes longer judges no mutant."""
+"""A test or proof that takes longer, in processor time, judges no mutant."""
 MUTANT_SECONDS = 60
 
 
@@ -100,7 +102,7 @@ class RoomScore:
     survivors: tuple[str, ...]
     """The others, with their difference."""
     stale: tuple[str, ...]
-    """Mutants listed as equivalent that were noticed."""
+    """Mutants listed as equivalent that a proof noticed, or that no edit makes any more."""
     spoiled: tuple[str, ...]
     """Proofs and tests that failed unchanged at the end."""
 
@@ -118,17 +120,17 @@ class RoomScore:
             [
                 f"{self.room:17} room     killed {killed}/{total}{score}: {counts}",
                 *(f"    survives: {one}".replace("\n", "\n        ") for one in self.survivors),
-                *(f"    listed as equivalent, but killed: {one}" for one in self.stale),
+                *(f"    listed as equivalent, but killed or no longer there: {one}" for one in self.stale),
                 *(f"    fails without any change at the end: {one}" for one in self.spoiled),
             ]
         )
 
 
-def modules_of(room: str) -> list[ModuleType]:
+def modules_of(room: Room) -> list[ModuleType]:
     """Return the modules of a room."""
     package = Path(__file__).resolve().parents[1]
     names = []
-    for file in ROOMS[room].files:
+    for file in room.files:
         paths = sorted((package / file).rglob("*.py")) if (package / file).is_dir() else [package / f"{file}.py"]
         names += [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in paths]
     return [import_module(name.removesuffix(".__init__")) for name in names]
@@ -147,7 +149,7 @@ class _Trial:
 
     def measure(self) -> bool:
         """Run it, and note its time and the code that it calls."""
-        start = time.perf_counter()
+        start = time.process_time()  # so that a busy machine chooses the same ones
 
         def called(frame: Any, event: str, _: Any) -> None:
             if event == "call":
@@ -158,7 +160,7 @@ class _Trial:
             return self.run()
         finally:
             sys.setprofile(None)
-            self.seconds = time.perf_counter() - start
+            self.seconds = time.process_time() - start
 
 
 class _Plugin:
@@ -205,43 +207,45 @@ def _proof(check: Callable[[], None]) -> Callable[[], bool]:
     return run
 
 
-def _chosen(room: str, sample: int | None, seed: int, shard: int, shards: int) -> Iterator[tuple[ModuleType, Mutant]]:
+def _chosen(room: Room, sample: int | None, seed: int, shard: int, shards: int) -> Iterator[tuple[ModuleType, Mutant]]:
     found = [(module, mutant) for module in modules_of(room) for mutant in all_mutants_of(module)]
     if sample is not None and sample < len(found):
         found = random.Random(seed).sample(found, sample)
     yield from found[shard::shards]
 
 
-def judged(arguments: tuple[Path, str, int | None, int, int, int]) -> RoomScore:
+def judged(arguments: tuple[Path, str, Room, int | None, int, int, int]) -> RoomScore:
     """Return the score of a part of a room's mutants; this exchanges code in this process.
 
     Parameters
     ----------
     arguments : tuple
-        The folder of the derivations, the room, the size of the sample or None for all mutants, its seed, which part of
-        them and of how many.
+        The folder of the derivations, beside which the tests are; the room and its name; the size of the sample or None
+        for all mutants, its seed; which part of them and of how many.
 
     Raises
     ------
     ValueError
         If the tests of the room cannot be collected.
     """
-    folder, room, sample, seed, shard, shards = arguments
+    folder, name, room, sample, seed, shard, shards = arguments
     scores: list[RoomScore] = []
 
     def judge(tests: list[_Trial]) -> None:
         proofs = [
-            _Trial(f"{topic}.{name}", _proof(check), True)
-            for topic in ROOMS[room].topics
-            for name, check in load(folder, topic).items()
+            _Trial(f"{topic}.{key}", _proof(check), True)
+            for topic in room.topics
+            for key, check in load(folder, topic).items()
             if check.method != "run"
         ]
-        scores.append(_score(folder, room, [*proofs, *tests], list(_chosen(room, sample, seed, shard, shards))))
+        score = _score(folder, name, [*proofs, *tests], list(_chosen(room, sample, seed, shard, shards)))
+        gone = no_longer_made(folder, modules_of(room)) if shard == 0 else []
+        scores.append(replace(score, stale=(*score.stale, *gone)))
 
     import pytest  # only who judges by tests needs it
 
     root = folder.resolve().parent
-    names = [str(root / "tests" / f"test_{name}.py") for name in ROOMS[room].tests]
+    files = [str(root / "tests" / f"test_{one}.py") for one in room.tests]
     options = [
         "-c",
         str(root / "pyproject.toml"),
@@ -255,9 +259,9 @@ def judged(arguments: tuple[Path, str, int | None, int, int, int]) -> RoomScore:
     ]
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
-        pytest.main([*options, *names], plugins=[_Plugin(judge)])
+        pytest.main([*options, *files], plugins=[_Plugin(judge)])
     if not scores:
-        raise ValueError(f"the tests of {room} cannot be run: {told.getvalue()[-2000:]}")
+        raise ValueError(f"the tests of {name} cannot be run: {told.getvalue()[-2000:]}")
     return scores[0]
 
 
@@ -272,10 +276,13 @@ def _score(folder: Path, room: str, trials: list[_Trial], chosen: list[tuple[Mod
         codes = _codes(module, mutant)
         judges = [one for one in trials if codes & one.calls]
         known = mutant.id in listed or any(pattern.fullmatch(mutant.id) for pattern in patterns)
-        how = _noticed(module, mutant, judges)
+        how, noticing = _noticed(module, mutant, judges)
+        if noticing is not None:  # likely to notice the next one as well
+            trials.remove(noticing)
+            trials.insert(0 if noticing.is_proof else sum(one.is_proof for one in trials), noticing)
         if how:
             counts[how] += 1
-            if mutant.id in listed:
+            if mutant.id in listed and how == "proofs":  # tests may notice what is the same in exact arithmetic
                 stale.append(mutant.id)
         elif known:
             equivalent += 1
@@ -295,12 +302,12 @@ def _codes(module: ModuleType, mutant: Mutant) -> set[Any]:
     if mutant.default is not None and method == "__init__":
         owner = vars(module)[name]
         inside = [function.__code__ for key, function in functions_of(module).items() if key.startswith(f"{name}.")]
-        return {inspect.unwrap(kind.__init__).__code__ for kind in (owner, *owner.__subclasses__())} | set(inside)
+        return {inspect.unwrap(kind.__init__).__code__ for kind in inheriting(owner, mutant.default[0])} | set(inside)
     return {functions_of(module)[mutant.function].__code__}
 
 
-def _noticed(module: ModuleType, mutant: Mutant, judges: list[_Trial]) -> str:
-    """Return "proofs", "tests" or "hung", how a mutant is noticed; nothing if it is not."""
+def _noticed(module: ModuleType, mutant: Mutant, judges: list[_Trial]) -> tuple[str, _Trial | None]:
+    """Return "proofs", "tests" or "hung", how a mutant is noticed, nothing if it is not; and what noticed it."""
     with exchanged(module, mutant):
         try:
             with limited(MUTANT_SECONDS):
@@ -308,11 +315,11 @@ def _noticed(module: ModuleType, mutant: Mutant, judges: list[_Trial]) -> str:
                     before = time.process_time()
                     if not one.run():
                         if time.process_time() - before > MUTANT_SECONDS - 5:
-                            return "hung"
-                        return "proofs" if one.is_proof else "tests"
+                            return "hung", None
+                        return ("proofs" if one.is_proof else "tests"), one
         except Timeout:
-            return "hung"
-    return ""
+            return "hung", None
+    return "", None
 
 
 def merged(scores: list[RoomScore]) -> RoomScore:

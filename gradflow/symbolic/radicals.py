@@ -455,7 +455,7 @@ def _fraction(e: sp.Expr, ring: Any) -> tuple[Any, dict[Any, int]]:
     if e.is_Pow and e.exp.is_Integer:
         numerator, factors = _fraction(e.base, ring)
         n = int(e.exp)
-        if comb(abs(n) + max(len(numerator), 1) - 1, abs(n)) > LARGEST_EXPANSION:
+        if abs(n) > LARGEST_DEGREE and comb(abs(n) + max(len(numerator), 1) - 1, abs(n)) > LARGEST_EXPANSION:
             raise Unknown("a power is too large to be expanded")
         if n >= 0:
             return numerator**n, {f: n * k for f, k in factors.items()}

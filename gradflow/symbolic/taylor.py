@@ -19,7 +19,6 @@ from typing import Any
 
 import sympy as sp
 
-from ..energies.linear import LinearPart
 from .problems import AbstractEnergy
 from .vectors import Space, Symmetric, Vector
 
@@ -60,9 +59,7 @@ class SmoothEnergy(AbstractEnergy):
     True
     """
 
-    def __init__(
-        self, space: Space, theta: Vector, dt: sp.Symbol, order: int, linear: LinearPart | None = None
-    ) -> None:
+    def __init__(self, space: Space, theta: Vector, dt: sp.Symbol, order: int, linear: Any = None) -> None:
         super().__init__(space, linear)
         if not isinstance(dt, sp.Symbol):
             raise ValueError(f"dt must be a symbol, got {dt!r}")

@@ -1,5 +1,7 @@
 """Abstract vectors: what their inner products stand for, and laws that hold for all of them."""
 
+import copy
+import pickle
 import random
 
 import numpy as np
@@ -218,3 +220,22 @@ def test_what_is_no_number_is_no_factor():
             u * c
     with pytest.raises(TypeError, match=r"L\(u\)"):
         L * u
+
+
+def test_names_of_solutions_are_kept_for_them():
+    V = Space()
+    for name in ("A^-1 g", "A^-1", "a,b"):
+        with pytest.raises(ValueError, match="a name must not begin with"):
+            V.vector(name)
+    with pytest.raises(ValueError, match="spaces separate names"):
+        V.vectors("a, b")
+
+
+def test_an_inner_product_is_not_stored_without_its_vectors():
+    V = Space()
+    u, v = V.vectors("u v")
+    gram = V.inner(u, u) * V.inner(v, v) - V.inner(u, v) ** 2
+    for store in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="make it anew from its vectors"):
+            store(sp.sqrt(gram**2) - gram)
+    assert is_zero(sp.sqrt(gram**2) - gram)

@@ -39,6 +39,8 @@ __all__ = ["Entry", "Map", "SelfAdjoint", "Skew", "Space", "Symmetric", "Vector"
 INSTEAD = (
     "is_zero(u - v) compares, the inner product is a number, and `symbols` makes object arrays, which have entries"
 )
+SOLUTION = "A^-1"
+"""How the names of solutions begin."""
 MOST_ATOMS = 1000  # that one atom may be rewritten into
 _SERIALS = count()
 _ENTRIES: dict[tuple[tuple[int, int], tuple[int, ...], str, str], Any] = {}
@@ -58,6 +60,15 @@ class Entry(NamedTuple):
     """The name of v."""
     right_space: Space
     """The space of v."""
+
+
+class _InnerProduct(sp.Dummy):  # type: ignore[misc]  # SymPy has no types
+    """The symbol of an inner product. What it stands for is known to this process alone, so it is not stored."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            f"the inner product {self.name} of abstract vectors cannot be pickled: make it anew from its vectors"
+        )
 
 
 def entry_of(symbol: sp.Symbol) -> Entry | None:
@@ -314,7 +325,20 @@ class Space:
         return Vector(self, {})
 
     def vector(self, name: str) -> Vector:
-        """Return the vector called `name`."""
+        """Return the vector called `name`.
+
+        Raises
+        ------
+        ValueError
+            If the name is that of a solution of a system, or holds a comma.
+        """
+        if name.startswith(SOLUTION) or "," in name:
+            raise ValueError(
+                f"a name must not begin with {SOLUTION}, nor hold a comma: spaces separate names; got {name!r}"
+            )
+        return self._named(name)
+
+    def _named(self, name: str) -> Vector:
         return Vector(self, {((), name): sp.Integer(1)})
 
     def vectors(self, names: str) -> list[Vector]:
@@ -440,7 +464,9 @@ class Space:
                 raise ValueError(f"{atom[1]} is the right-hand side of another system already")
             word, base = atom
             name = "".join(step.name for step in word) + base
-            v = self.vector(f"A^-1 {name}" if not self._solutions else f"A^-1[{len(self._solutions)}] {name}")
+            v = self._named(
+                f"{SOLUTION} {name}" if not self._solutions else f"{SOLUTION}[{len(self._solutions)}] {name}"
+            )
             self._solutions[key] = v
             self.relations[atom] = v + dt * operator.apply(v)
         return self._solutions[key]
@@ -494,7 +520,7 @@ class Space:
         # two spaces, or two maps, may have one name
         known = ((first.serial, last.serial), tuple(m.serial for m in word), a, b)
         if known not in _ENTRIES:
-            symbol = sp.Dummy(
+            symbol = _InnerProduct(
                 f"({a}, {''.join(m.name + ' ' for m in word)}{b})", real=True, **_sign_of_square(a, word, b)
             )
             _ENTRIES[known], _MEANINGS[symbol] = symbol, Entry(a, first, word, b, last)

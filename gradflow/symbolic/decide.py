@@ -229,7 +229,7 @@ def _renewed(e: sp.Expr) -> sp.Expr:
             related = {name for passed in spaces for _, name in passed.relations}
             if entry.left in related or entry.right in related:
                 right = Vector(space, {(entry.word, entry.right): sp.Integer(1)})
-                new[s] = space.inner(space.vector(entry.left), right)
+                new[s] = space.inner(Vector(space, {((), entry.left): sp.Integer(1)}), right)
     return sp.sympify(e.xreplace(new)) if new else e
 
 

@@ -154,6 +154,32 @@ def test_a_multiple_of_the_identity_is_never_handed_to_a_sum_of_ones_own():
         np.testing.assert_allclose(total.solve_shifted(u, 0.2), u / (1 + 0.2 * (one.symbol + 0.5)))
 
 
+def test_a_sum_of_ones_own_that_is_no_operator_is_refused():
+    class Own:
+        scalar = None
+
+        def apply(self, u):
+            return u
+
+        def solve_shifted(self, u, dt):
+            return u / (1 + dt)
+
+        def __add__(self, other):
+            return "their sum"
+
+    with pytest.raises(
+        ValueError, match=r"the sum of .* must be a finite number >= 0 or a LinearPart, got 'their sum'"
+    ):
+        add(Own(), gf.Diagonal(np.ones(2)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_number_is_an_eigenvalue(dtype):
+    largest = np.finfo(dtype).max
+    L = gf.Matrix(np.array([[largest]]))
+    assert L.apply(np.ones(1, dtype)) == largest
+
+
 def test_sums_that_nobody_knows_are_refused_with_both_ways_out():
     k2 = np.arange(P // 2 + 1.0) ** 2
     for one, two in (

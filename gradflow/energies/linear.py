@@ -213,7 +213,7 @@ class Matrix:
         least, greatest = float(xp.min(values)), float(xp.max(values))
         if least < -rounding:
             raise ValueError(f"A must be positive semi-definite, got the eigenvalue {least * scale:.3g}")
-        if not greatest <= float(xp.finfo(A.dtype).max) / scale or not bool(xp.all(xp.isfinite(vectors))):
+        if not greatest <= float(xp.finfo(A.dtype).max) / scale:
             raise ValueError(f"A must have finite eigenvalues, got {greatest:.3g} times {scale:.3g}")
         decomposed = {"A": A, "_values": xp.where(values > 0, values, 0 * values) * scale, "_vectors": vectors}
         for name, value in {**decomposed, "_last": (None, None)}.items():
@@ -401,10 +401,7 @@ def add(first: LinearPart, second: LinearPart) -> LinearPart:
         own_sum = getattr(type(one), "__add__", None)  # an operator kind that knows its sums
         total = NotImplemented if own_sum is None else own_sum(one, other)
         if total is not NotImplemented:
-            known_sum: LinearPart = (
-                total if hasattr(total, "scalar") or not hasattr(total, "solve_shifted") else Adapted(total)
-            )
-            return known_sum
+            return as_linear_part(total, f"the sum of {found(first)} and {found(second)}")
     raise ValueError(
         f"no shifted solve is known for the sum of {found(first)} and {found(second)}: give one of the two kinds a method "
         "__add__, or hand over their sum as one gradflow.Operator"

@@ -208,7 +208,7 @@ def test_what_vectors_cannot_do_is_refused_with_what_can_be_done(name):
 def test_numbers_times_vectors_from_both_sides(c):
     u = Space().vector("u")
     for v in (c * u, u * c):
-        assert list(v.terms.values()) == [sp.sympify(c)]
+        assert list(v.terms.values()) == [sp.Rational(c) if isinstance(c, float) else sp.sympify(c)]
     assert is_zero((c * u) / c - u)
 
 
@@ -239,3 +239,13 @@ def test_an_inner_product_is_not_stored_without_its_vectors():
         with pytest.raises(TypeError, match="make it anew from its vectors"):
             store(sp.sqrt(gram**2) - gram)
     assert is_zero(sp.sqrt(gram**2) - gram)
+
+
+def test_a_float_is_the_number_that_it_stores():
+    V = Space()
+    L, g = V.operator("L"), V.vector("g")
+    u = L.solve_shifted(g, 0.5 * dt)
+    assert is_zero(u - L.solve_shifted(g, dt / 2))
+    assert is_zero(0.5 * u - u / 2)
+    assert not is_zero(0.1 * u - u / 10)
+    assert not is_zero(u - g)

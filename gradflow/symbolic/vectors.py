@@ -76,6 +76,12 @@ def entry_of(symbol: sp.Symbol) -> Entry | None:
     return _MEANINGS.get(symbol)
 
 
+def _exact(c: Any) -> Any:
+    """Return a number or expression with every Python float as the rational number that it stores."""
+    c = sp.sympify(c)
+    return c.xreplace({x: sp.Rational(x) for x in c.atoms(sp.Float)}) if c.has(sp.Float) else c
+
+
 class Map:
     """A linear map from one space to another, known by its name and its adjoint.
 
@@ -173,7 +179,7 @@ class SelfAdjoint(Map):
 
     def solve_shifted(self, u: Vector, dt: Any) -> Vector:
         """Return v with u = v + dt L v, relation (2), term by term of u."""
-        space = self.source
+        space, dt = self.source, _exact(dt)
         u, result = space.combine(u.terms), space.zero
         for v in space.solutions(self, dt):  # what an earlier relation has rewritten is recognised
             ((atom, _),) = v.terms.items()
@@ -641,7 +647,7 @@ class Vector:
             raise TypeError(f"abstract vectors have no entrywise product: {INSTEAD}")
         if isinstance(c, (Map, str)) or np.ndim(c):
             raise TypeError(f"an abstract vector is multiplied by a number, got {c!r}; a map is called: L(u)")
-        c = sp.sympify(c)
+        c = _exact(c)
         return Vector(self.space, {atom: c * a for atom, a in self.terms.items()} if c != 0 else {})
 
     __rmul__ = __mul__

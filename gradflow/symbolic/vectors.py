@@ -666,7 +666,7 @@ class Vector:
     def __truediv__(self, c: Any) -> Vector:
         if isinstance(c, Vector):
             raise TypeError(f"abstract vectors have no quotient: {INSTEAD}")
-        return self.__mul__(1 / sp.sympify(c))
+        return self.__mul__(1 / _exact(c))
 
     def __matmul__(self, other: Vector) -> Any:
         if not self.space.has_dot:

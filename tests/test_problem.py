@@ -126,6 +126,11 @@ def test_operators_that_know_their_sum_are_added():
         def apply(self, u):
             return u @ self.K
 
+        def solve_shifted(self, u, dt):
+            return np.linalg.solve(np.eye(2) + dt * self.K, u)
+
     A, B = np.diag([1.0, 2.0]), np.array([[2.0, 1.0], [1.0, 2.0]])
     u = np.array([1.0, -3.0])
-    np.testing.assert_array_equal(add(Known(A), Known(B)).apply(u), u @ (A + B))
+    total = add(Known(A), Known(B))
+    np.testing.assert_array_equal(total.apply(u), u @ (A + B))
+    np.testing.assert_allclose(total.solve_shifted(u, 0.5), np.linalg.solve(np.eye(2) + (A + B) / 2, u))

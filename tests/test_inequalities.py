@@ -5,7 +5,7 @@ import sympy as sp
 
 from gradflow.proofs import Contradiction, follows, impossible, is_sum_of_squares, reached
 from gradflow.proofs.real_numbers import holds_at
-from gradflow.symbolic import Branch, Space, Undecided, branches, where
+from gradflow.symbolic import Branch, Space, Undecided, Undefined, branches, where
 
 x, y = sp.symbols("x y", real=True)
 a, b = sp.symbols("a b", positive=True)
@@ -245,3 +245,10 @@ def test_what_is_no_relation_is_refused(relation):
     for decide in (lambda: follows(relation), lambda: follows(x > 0, [relation]), lambda: impossible([relation])):
         with pytest.raises(TypeError, match="a relation is wanted"):
             decide()
+
+
+def test_what_is_shown_to_be_undefined_is_told_from_what_is_not_decided():
+    for conclusion, assumptions in ((1 / x > 0, [x >= 0]), (sp.sqrt(x) >= 0, [x > -1])):
+        with pytest.raises(Undefined, match="it is not shown that"):
+            follows(conclusion, assumptions)
+    assert issubclass(Undefined, Undecided)

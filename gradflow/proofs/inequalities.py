@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import sympy as sp
 
 from ..description import found
-from ..symbolic import Branch, Undecided, Vector, is_zero
+from ..symbolic import Branch, Undecided, Undefined, Vector, is_zero
 from ..symbolic.realization import is_entry
 from .real_numbers import Formula, Requirement, holds_at
 
@@ -265,8 +265,10 @@ def _assert_defined(formula: Formula, premises: list[Any], needs: Iterable[Requi
     """Raise Undecided unless every requirement follows from the premises and the requirements before it."""
     known = [*premises]
     for need in needs:
-        if _check(formula, [*known, formula.z3.Not(need.condition)])[0] != formula.z3.unsat:
-            raise Undecided(f"it is not shown that {need.text}, as is needed in {_listed([claim])}")
+        answer = _check(formula, [*known, formula.z3.Not(need.condition)])[0]
+        if answer != formula.z3.unsat:
+            kind = Undefined if answer == formula.z3.sat else Undecided
+            raise kind(f"it is not shown that {need.text}, as is needed in {_listed([claim])}")
         known += [need.condition, need.definition]
 
 

@@ -34,7 +34,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
-from ..symbolic import Undecided
+from ..symbolic import Undecided, Undefined
 from .edits import double_edits, edits, further_edits, other_constants, positions, put, sign_edits
 
 __all__ = [
@@ -351,9 +351,10 @@ def survives(module: ModuleType, mutant: Mutant, checks: list[Callable[[], None]
                 one()
             except Timeout as error:
                 raise Undecided(str(error)) from error
-            except Undecided as error:
-                undecided = error
-            except (Exception, SystemExit):  # a mutant that cannot be computed with is noticed as well
+            except (Exception, SystemExit) as error:  # a mutant that cannot be computed with is noticed as well
+                if isinstance(error, Undecided) and not isinstance(error, Undefined):  # it cannot tell
+                    undecided = error
+                    continue
                 checks.remove(one)  # what noticed this mutant is likely to notice the next
                 checks.insert(0, one)
                 return False

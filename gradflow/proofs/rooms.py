@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from ..symbolic import Undecided
+from ..symbolic import Undecided, Undefined
 from .mutants import (
     Mutant,
     Timeout,
@@ -198,10 +198,8 @@ def _proof(check: Callable[[], None]) -> Callable[[], bool]:
     def run() -> bool:
         try:
             check()
-        except Undecided:  # it cannot tell
-            return True
-        except (Exception, SystemExit):
-            return False
+        except (Exception, SystemExit) as error:
+            return isinstance(error, Undecided) and not isinstance(error, Undefined)  # it cannot tell
         return True
 
     return run

@@ -21,7 +21,7 @@ import numpy as np
 import sympy as sp
 
 from .branches import Branch, branches, where
-from .decide import Undecided, is_small, is_zero
+from .decide import Undecided, Undefined, is_small, is_zero
 from .diagonal import Entries
 from .problems import AbstractEnergy, AbstractLeastSquares, configured, entries
 from .vectors import Map, SelfAdjoint, Skew, Space, Vector
@@ -36,6 +36,7 @@ __all__ = [
     "Skew",
     "Space",
     "Undecided",
+    "Undefined",
     "Vector",
     "abs",
     "arange",

@@ -22,7 +22,7 @@ from .realization import is_entry, realize
 from .resolvents import parts_of
 from .vectors import Vector, entry_of
 
-__all__ = ["Undecided", "is_small", "is_zero"]
+__all__ = ["Undecided", "Undefined", "is_small", "is_zero"]
 
 QUICK, BITS, MORE_BITS = 64, 256, 1024
 ATTEMPTS = 32
@@ -32,6 +32,10 @@ KINKED = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
 
 class Undecided(ValueError):
     """An expression for which neither a proof nor a refutation of zero was found."""
+
+
+class Undefined(Undecided):
+    """A statement that is not defined everywhere where it is to hold: a denominator vanishes, a radicand is negative."""
 
 
 def is_zero(expression: Any) -> bool:

@@ -480,7 +480,7 @@ def slopes_and_curvatures_of_losses():
     "identity", "every z != 0; z = 0 for the functions with a kink. Without gelu and erf, whose constants are rounded"
 )
 def derivatives_of_activations():
-    """s' and s'' are the derivatives of s, for tanh, sigmoid, softplus, silu, sin, identity, and for relu and leaky relu beside the kink."""
+    """s' and s'' are the derivatives of tanh, sigmoid, softplus, silu, sin and the identity, and of relu and leaky relu away from 0."""
     for z in (sp.Symbol("z", positive=True), sp.Symbol("z", negative=True)):
         at = np.array([z], dtype=object)
         for name, s in ACTIVATIONS.items():

@@ -216,6 +216,8 @@ def test_what_no_numbers_refute_for_want_of_vectors_is_not_refuted():
     ("call", "told"),
     [
         (lambda: follows(a > b, "a > b"), "must be a list of relations"),
+        (lambda: impossible(a > b), "must be a list of relations"),
+        (lambda: list(reached([], a > b)), "must be a list of relations"),
         (lambda: follows(a > b, a > b), "must be a list of relations"),
         (lambda: is_sum_of_squares(a**2, [a]), "must be pairs"),
         (lambda: is_sum_of_squares(a**2, [(1, a, a)]), "must be pairs"),

@@ -168,3 +168,25 @@ def test_relations_that_leave_only_zero_are_refused() -> None:
     V.relate(K(u), V.zero)
     with pytest.raises(Undecided, match="defined"):
         is_zero((u @ v) / (u @ u))
+
+
+def test_a_skew_operator_between_resolvents_changes_the_sign() -> None:
+    """(R S v, K r) = -(K R S v, r), where R S v has its place in the one and in the other side of the inner product."""
+    V = Space()
+    (u, v), S, T, K = V.vectors("u v"), V.operator("S"), V.operator("T"), V.skew("K")
+    q, r, p = S.solve_shifted(S(v), a), T.solve_shifted(u, b), S.solve_shifted(v, a)
+    assert is_zero(S(p) @ K(r) - q @ K(r))
+    assert is_zero(K(S(p)) @ r + q @ K(r))
+    assert not is_zero(S(p) @ K(r) + q @ K(r))
+
+
+def test_a_vector_that_is_left_of_a_quotient_by_dt_is_not_constant() -> None:
+    V = Space()
+    g, u, w = V.vectors("g u w")
+    V.relate(g, u + w / a)  # with g and w constant, u = g - w / a grows
+    with pytest.raises(Undecided, match="may make a vector grow"):
+        is_small(a * (u @ u), a, 1)
+    V = Space()
+    g, u, w = V.vectors("g u w")
+    V.relate(g, u + a * w / (1 + a))
+    assert is_small(a * (u @ u), a, 1)

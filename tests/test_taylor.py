@@ -144,3 +144,13 @@ def test_what_the_energy_does_not_know_is_refused():
     V.operator("L").solve_shifted(u, dt)
     with pytest.raises(ValueError, match="before a system is solved"):
         SmoothEnergy(V, theta, dt, 2)
+
+
+@pytest.mark.parametrize("c", [sp.exp(dt), 1 / (1 + dt), sp.sqrt(1 + dt), 3 + dt**2, dt * sp.log(1 + dt)])
+def test_the_series_of_a_vector_is_that_of_its_coefficients(c):
+    V = Space()
+    theta, u = V.vectors("theta u")
+    found = SmoothEnergy(V, theta, dt, order=4).series(c * u, 4)
+    whole = sp.series(c, dt, 0, 5).removeO()
+    for n, part in enumerate(found):
+        assert is_zero(part - whole.coeff(dt, n) * u)

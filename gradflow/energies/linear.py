@@ -112,7 +112,7 @@ class Shift:
 
     def __post_init__(self) -> None:
         shift: Any = self.shift
-        if not getattr(shift, "free_symbols", None) or not shift.is_nonnegative:
+        if not (getattr(shift, "free_symbols", None) and getattr(shift, "is_nonnegative", None)):
             object.__setattr__(self, "shift", real_number("shift", shift, 0))
 
     @property

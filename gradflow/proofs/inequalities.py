@@ -182,7 +182,10 @@ def impossible(assumptions: Iterable[Any]) -> bool:
     ------
     Undecided
         If neither is found.
+    TypeError
+        If they are no list of relations.
     """
+    _require_list(assumptions)
     return _witness(tuple(map(_exact, assumptions))) is None
 
 
@@ -210,6 +213,7 @@ def reached(
         If a branch is neither shown to be reached nor impossible, or a root or a quotient in a condition is not defined
         somewhere.
     """
+    _require_list(assumptions)
     assumptions, found = tuple(assumptions), False
     given = tuple(map(_exact, assumptions))
     for conditions, value in ways:

@@ -329,6 +329,8 @@ def inheriting(owner: type, field: str) -> list[Any]:
 def survives(module: ModuleType, mutant: Mutant, checks: list[Callable[[], None]]) -> bool:
     """Return True if no check raises with the mutant in the place of the running function.
 
+    A check that becomes `Undefined` notices the mutant: what it speaks of is defined for the function as it is.
+
     Parameters
     ----------
     module : module
@@ -341,7 +343,7 @@ def survives(module: ModuleType, mutant: Mutant, checks: list[Callable[[], None]
     Raises
     ------
     Undecided
-        If a check can tell nothing, and no other one raises; or (not on Windows) the checks do not end within a minute
+        If a check is undecided, and no other one raises; or (not on Windows) the checks do not end within a minute
         of processor time.
     """
     undecided: Undecided | None = None

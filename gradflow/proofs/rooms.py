@@ -58,7 +58,9 @@ ROOMS = {
     "relaxation": Room(("schemes/relaxation",), ("relaxation", "relaxed"), ("relaxation",)),
     "linear": Room(("energies/linear",), ("linear_parts",), ("linear_parts", "terms")),
     "energies": Room(
-        ("energies",), ("linear_parts",), ("terms", "problem", "linear_parts", "contract", "shifted_spaces")
+        ("energies",),
+        ("linear_parts", "network", "linear_algebra"),
+        ("terms", "problem", "linear_parts", "contract", "shifted_spaces"),
     ),
     "damped_step": Room(
         ("curvature/damped_step",), ("linear_algebra",), ("damped_solvers", "solver_choice", "inexact_ieq", "curvature")
@@ -77,8 +79,10 @@ ROOMS = {
             "truncated",
         ),
     ),
-    "models": Room(("models",), ("burgers",), ("models", "models_batches", "models_door", "activations", "burgers")),
-    "kernels": Room(("kernels/reference",), ("relaxation",), ("kernels", "relaxation")),
+    "models": Room(
+        ("models",), ("network", "burgers"), ("models", "models_batches", "models_door", "activations", "burgers")
+    ),
+    "kernels": Room(("kernels/reference",), ("network", "relaxation"), ("kernels", "relaxation")),
     "batches": Room(("run/batches",), ("streams",), ("models_batches", "solve")),
     "run": Room(("run",), ("streams",), ("run", "run_faults", "solve", "energy_identity", "models_batches")),
 }

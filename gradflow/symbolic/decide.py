@@ -47,8 +47,8 @@ def is_zero(expression: Any) -> bool:
     Parameters
     ----------
     expression : SymPy expression, number, object array, Vector, or a tuple or list of these
-        An array is zero if all its entries are, a vector if all its coefficients are. Polynomials in noncommuting
-        symbols and their inverses are compared word by word.
+        An array is zero if all its entries are, a vector if it is zero for all vectors and operators that satisfy the
+        relations of its space. Polynomials in noncommuting symbols and their inverses are compared word by word.
 
     Returns
     -------
@@ -79,12 +79,14 @@ def is_zero(expression: Any) -> bool:
 def is_small(expression: Any, dt: sp.Symbol, order: int) -> bool:
     r"""Decide whether an expression, or every coefficient of a vector or array, is O(dt^order) as dt tends to 0.
 
-    dt tends to 0 from above if it is positive. All other symbols are constants. The value and the first ``order - 1``
-    derivatives with respect to dt are shown to vanish at 0, for an expression that is built from functions that are
-    smooth there, or a quotient of two such. Inner products with the solution of a shifted system depend on dt. They are smooth functions of it near
-    0, since :math:`(I + \Delta t L)^{-1}` is one; they are held fixed, which is allowed as a function that is smooth in
-    dt and in these numbers, and has no terms of lower order for any value of them, is bounded by a multiple of
-    :math:`\Delta t^p` on bounded sets. Vectors with another relation that contains dt are refused.
+    dt tends to 0 from above if it is positive. All other symbols are constants, and the statement is made for each of
+    their values. The expression must be smooth at dt = 0, or a quotient of two that are. Its value and its first
+    ``order - 1`` derivatives with respect to dt are shown to vanish there.
+
+    An inner product with the solution of a shifted system depends on dt. It is a smooth function near 0, since
+    :math:`(I + \Delta t L)^{-1}` is one. The derivatives hold it fixed: a function that is smooth in dt and in such
+    numbers, and has no terms of lower order for any value of them, is bounded by a multiple of :math:`\Delta t^p` on
+    bounded sets. Vectors with another relation that contains dt are refused.
 
     Parameters
     ----------

@@ -23,14 +23,13 @@ solved with, there is no such choice.
 
 An inner product :math:`(R u, X v)` is :math:`(u, R^* X v)`, of which the sorts are those of the words, with both vectors. Of
 :math:`(u, w v) = (v, w^* u)` one is taken; if both are of one sort, the mean of both. A product of inner products has the
-letters of all its factors, and the mean is taken over the order of factors of one sort.
+letters of all its factors, and is summed over the orders of factors of one sort.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import permutations
-from math import factorial
 from typing import Any, NamedTuple, TypeAlias
 
 import sympy as sp
@@ -198,7 +197,7 @@ def _form_sums(algebra: _Algebra, e: sp.Expr, entries: list[sp.Symbol]) -> dict[
         for b, factors in products:
             factors.sort(key=lambda x: x[0])
             sort = tuple(x[0] for x in factors)
-            sums[sort] = sums.get(sort, sp.Integer(0)) + b * _mean(factors)
+            sums[sort] = sums.get(sort, sp.Integer(0)) + b * _over_orders(factors)
     return sums
 
 
@@ -221,21 +220,17 @@ def _forms(algebra: _Algebra, symbol: sp.Symbol) -> Iterator[tuple[Any, tuple[An
                     yield a * b * number, min((there, word), (back, _adjoint(word)), key=lambda x: x[0])
 
 
-def _mean(factors: list[tuple[Any, Word]]) -> sp.Expr:
-    """Return the function of a product of inner products, the mean over the order of those of one sort."""
-    total, orders = sp.Integer(0), 1
-    for sort in {x[0]: None for x in factors}:
-        orders *= factorial(sum(x[0] == sort for x in factors))
-    seen = 0
+def _over_orders(factors: list[tuple[Any, Word]]) -> sp.Expr:
+    """Return the function of a product of inner products, summed over the orders of those of one sort."""
+    total = sp.Integer(0)
     for order in permutations(factors):
         if [x[0] for x in order] == [x[0] for x in factors]:
             product, first = sp.Integer(1), 0
             for _, word in order:
                 product *= _function(word, first)
                 first += len(word)
-            total, seen = total + product, seen + 1
-    assert seen == orders
-    return total / seen
+            total += product
+    return total
 
 
 def _key(u: Base, word: Word, v: Base) -> tuple[Any, ...]:

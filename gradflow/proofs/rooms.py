@@ -80,7 +80,9 @@ ROOMS = {
         ),
     ),
     "models": Room(
-        ("models",), ("network", "burgers"), ("models", "models_batches", "models_door", "activations", "burgers")
+        ("models",),
+        ("network", "burgers"),
+        ("models", "models_batches", "models_door", "activations", "burgers", "smoothed_particles", "contract"),
     ),
     "kernels": Room(("kernels/reference",), ("network", "relaxation"), ("kernels", "relaxation")),
     "batches": Room(("run/batches",), ("streams",), ("models_batches", "solve")),

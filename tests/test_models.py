@@ -224,6 +224,35 @@ def test_classification_accuracy_and_kind():
     assert isinstance(as_keyword, LeastSquares)
 
 
+def test_defaults_are_a_mean_in_mean_field_time_without_weight_decay():
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((5, 2)), np.array([0, 1, 2, 1, 0])
+    for kind, net, targets, loss in (
+        (Regression, TwoLayerNet(2, 3), labels / 2, "mse"),
+        (Classification, TwoLayerNet(2, 3, n_outputs=3), labels, "cross_entropy"),
+    ):
+        problem = kind(net, x, targets)
+        written = kind(net, x, targets, loss=loss, time_scale="mean_field", weight_decay=0.0)
+        theta = net.init(0)
+        assert problem.linear.scalar == 0
+        assert problem.loss == loss
+        assert problem.energy(theta) == written.energy(theta)
+        np.testing.assert_array_equal(problem.energy_and_gradient(theta)[1], written.energy_and_gradient(theta)[1])
+
+
+def test_the_work_of_a_network_grows_with_every_size():
+    def work(N, D, m, k):
+        net = TwoLayerNet(D, m, n_outputs=k)
+        rng = np.random.default_rng(0)
+        problem = Regression(net, rng.standard_normal((N, D)), rng.standard_normal((N, k)))
+        return problem.linearize(net.init(0)).work
+
+    least = work(4, 3, 5, 2)
+    for larger in (work(5, 3, 5, 2), work(4, 4, 5, 2), work(4, 3, 6, 2), work(4, 3, 5, 3)):
+        assert larger.products > least.products
+        assert larger.gram > least.gram
+
+
 def test_targets_may_be_a_vector_and_are_copied():
     net, x, y = TwoLayerNet(2, 3), np.ones((4, 2)), np.arange(4.0)
     problem = Regression(net, x, y)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import sympy as sp
@@ -118,6 +118,9 @@ class JetProblem:
     residuals : int
         How many residuals there are; 0 for an energy of which nothing is known.
     """
+
+    mass: ClassVar[int] = 1
+    """The inner product is the sum of products."""
 
     def __init__(self, record: JetRecord, name: str, residuals: int) -> None:
         self._record, self._name, self._residuals = record, name, residuals
@@ -327,6 +330,17 @@ class JetAlgebra:
         n = self.record.n
         return tuple(self.derivative(f[j], i) - self.derivative(f[i], j) for i in range(n) for j in range(n) if i < j)
 
+    def reduced(self, p: Element) -> Element:
+        """Return p with fewer roots, by division by the relations ``w^q b - 1``.
+
+        Parameters
+        ----------
+        p : Element
+            What is reduced.
+        """
+        relations = [w**q * b - 1 for (b, q), w in zip(self._made, self._spare, strict=False) if q]
+        return p.rem(relations) if relations else p
+
     def is_zero(self, *elements: Element) -> bool:
         """Decide whether elements vanish for every energy, by the relations ``w^q b = 1``.
 
@@ -491,6 +505,11 @@ def _coefficient(p: Element, ring: PolyRing, gen: Element, power: int) -> Elemen
     return ring.from_dict(terms)
 
 
+def _is_power(e: sp.Pow) -> bool:
+    """Return whether an expression is the power of another one with a positive whole exponent."""
+    return bool(e.exp.is_Integer and e.exp > 0)
+
+
 class JetExpansion:
     """Taylor series in dt of expressions of the step, for given series of the slaved memory."""
 
@@ -498,71 +517,105 @@ class JetExpansion:
         self.algebra, self.slaved = algebra, slaved
         self.record, self.ring = algebra.record, algebra.ring
         self._found: dict[Any, Series] = {}
+        self._valuations: dict[sp.Expr, int] = {}
         self._values: dict[tuple[int, str, Order], Series] = {}
 
     def series(self, e: sp.Expr, order: int) -> Series:
-        """Return the coefficients of dt^0 ... dt^order."""
+        """Return the coefficients of dt^0 ... dt^order of an expression that is smooth at dt = 0."""
+        first, found = self.valuation(e), self.laurent(e, order)
+        if not self.algebra.is_zero(*found[: max(0, -first)]):
+            raise ValueError(f"the step is not smooth at dt = 0: {e}")
+        return [self.ring.zero] * min(max(0, first), order + 1) + found[max(0, -first) :]
+
+    def laurent(self, e: sp.Expr, order: int) -> Series:
+        """Return the coefficients of dt^v ... dt^order, v the valuation."""
         if (e, order) not in self._found:
-            self._found[e, order] = self._series(e, order)
+            self._found[e, order] = self._laurent(e, order) if self.valuation(e) <= order else []
         return self._found[e, order]
 
-    def _series(self, e: sp.Expr, order: int) -> Series:
-        ring, zero, dt = self.ring, self.ring.zero, self.record.dt
-        if e.is_Rational or e.is_Float:
-            return [ring(ring.domain.from_sympy(sp.Rational(e))), *order * [zero]]
-        if e == dt:
-            return [zero, ring.one, *order * [zero]][: order + 1]
-        if e.is_Symbol:
-            if e in self.slaved:
-                return [*self.slaved[e], *(order + 1) * [zero]][: order + 1]
-            if e in self.record.expansions:
-                return [self._coefficient(e), *order * [zero]]
-            if e in self.algebra.generators:
-                return [self.algebra.generators[e], *order * [zero]]
-            if ring.domain != QQ and e in ring.domain.symbols:
-                return [ring(ring.domain.from_sympy(e)), *order * [zero]]
+    def valuation(self, e: sp.Expr) -> int:
+        """Return a power of dt such that e has no lower ones."""
+        if e not in self._valuations:
+            value = 0
+            if e == self.record.dt:
+                value = 1
+            elif e.is_Add:
+                value = min(map(self.valuation, e.args))
+            elif e.is_Mul:
+                value = sum(map(self.valuation, e.args))
+            elif e.is_Pow and e.exp.is_Rational:
+                first = self.valuation(e.base) if _is_power(e) else self._first(e.base)
+                if not (first * e.exp).is_Integer:
+                    raise ValueError(f"the step is not smooth at dt = 0: {e}")
+                value = int(first * e.exp)
+            self._valuations[e] = value
+        return self._valuations[e]
+
+    def _first(self, e: sp.Expr) -> int:
+        """Return the lowest power of dt in e."""
+        start = self.valuation(e)
+        for power in range(start, start + self.record.order + 3):
+            if not self.algebra.is_zero(*self.laurent(e, power)):
+                return power
+        raise ValueError(f"the step divides by zero, or by a high power of dt: {e}")
+
+    def _laurent(self, e: sp.Expr, order: int) -> Series:
+        ring, zero = self.ring, self.ring.zero
+        first = self.valuation(e)
+        n = order - first + 1
         if e.is_Add:
-            parts = [self.series(term, order) for term in e.args]
-            return [sum(column, zero) for column in zip(*parts, strict=True)]
+            result = [zero] * n
+            for term in e.args:
+                for k, c in enumerate(self.laurent(term, order), self.valuation(term) - first):
+                    result[k] += c
+            return result
         if e.is_Mul:
-            powers = sum(self._power_of_dt(factor) for factor in e.args)
-            if powers > order:
-                return [zero] * (order + 1)
-            result = [ring.one] + (order - powers) * [zero]
+            result = [ring.one] + (n - 1) * [zero]
             for factor in e.args:
-                if not self._power_of_dt(factor):
-                    result = product(self.ring, result, self.series(factor, order - powers))
-            return powers * [zero] + result
+                result = product(ring, result, self.laurent(factor, self.valuation(factor) + n - 1))
+            return result
         if e.is_Pow and e.exp.is_Rational:
-            return self._power(e.base, e.exp, order)
+            return self._power(e, n)
         if isinstance(e, sp.exp):
             return self._exponential(self.series(e.args[0], order))
         if isinstance(e, sp.log):
             return self._logarithm(self.series(e.args[0], order), e)
-        raise ValueError(f"the step must be a sum of products, powers, exponentials and logarithms, got {e}")
+        if e.is_Symbol and e in self.slaved:
+            return [*self.slaved[e], *n * [zero]][:n]
+        return [self._constant(e), *(n - 1) * [zero]]
 
-    def _power_of_dt(self, e: sp.Expr) -> int:
+    def _constant(self, e: sp.Expr) -> Element:
+        ring = self.ring
         if e == self.record.dt:
-            return 1
-        return int(e.exp) if e.is_Pow and e.base == self.record.dt and e.exp.is_Integer and e.exp > 0 else 0
+            return ring.one  # with valuation 1
+        if e.is_Rational or e.is_Float:
+            return ring(ring.domain.from_sympy(sp.Rational(e)))
+        if e in self.record.expansions:
+            return self._coefficient(e)
+        if e in self.algebra.generators:
+            return self.algebra.generators[e]
+        if ring.domain != QQ and e in ring.domain.symbols:
+            return ring(ring.domain.from_sympy(e))
+        raise ValueError(f"the step must be made of sums, products, powers, exponentials and logarithms, got {e}")
 
-    def _power(self, base: sp.Expr, exponent: sp.Rational, order: int) -> Series:
-        b, ring = self.series(base, order), self.ring
-        if exponent.is_Integer and exponent > 0:
+    def _power(self, e: sp.Pow, n: int) -> Series:
+        """Return n coefficients of a power, from the lowest power of dt on."""
+        ring, exponent = self.ring, e.exp
+        if _is_power(e):
+            b = self.laurent(e.base, self.valuation(e.base) + n - 1)
             result = b
             for _ in range(int(exponent) - 1):
-                result = product(self.ring, result, b)
+                result = product(ring, result, b)
             return result
-        if not b[0]:
-            raise ValueError(f"the step is not smooth at dt = 0, where {base} vanishes")
+        start = self._first(e.base)
+        b = self.laurent(e.base, start + n - 1)[start - self.valuation(e.base) :]
         p, q = int(exponent.p), int(exponent.q)
-        first, inverse = self.algebra.power(b[0], exponent), self.algebra.power(b[0], sp.Integer(-1))
-        result = [first]
-        for n in range(1, order + 1):  # b c' = exponent b' c, for c = b^exponent
+        result, inverse = [self.algebra.power(b[0], exponent)], self.algebra.power(b[0], sp.Integer(-1))
+        for m in range(1, n):  # b c' = exponent b' c, for c = b^exponent
             total = ring.zero
-            for k in range(1, n + 1):
-                total += b[k] * result[n - k] * QQ(p * k - q * (n - k), q)
-            result.append(total * inverse / n)
+            for k in range(1, m + 1):
+                total += b[k] * result[m - k] * QQ(p * k - q * (m - k), q)
+            result.append(total * inverse / m)
         return result
 
     def _exponential(self, a: Series) -> Series:

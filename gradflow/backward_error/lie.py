@@ -124,7 +124,7 @@ def jet_field(scheme: Any, order: int = 3, *, variables: int = 2, energies: int 
     manifold = _slow_manifold(algebra, new, memory, slaved, order)
     expansion = JetExpansion(algebra, manifold)
     moved = expansion.moved([*zip(new, record.theta, strict=True), *((memory[z], z) for z in slow)], order)
-    taylor = tuple(tuple(component[n] for component in moved) for n in range(1, order + 1))
+    taylor = tuple(tuple(algebra.reduced(component[n]) for component in moved) for n in range(1, order + 1))
     return JetField(
         algebra,
         tuple(map(str, algebra.variables)),

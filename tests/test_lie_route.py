@@ -10,9 +10,11 @@ import sympy as sp
 from sympy.polys.domains import QQ
 
 from gradflow import (
+    IEQ,
     SAV,
     Adam,
     AdaptiveIEQ,
+    DenseLeastSquares,
     ExpSAV,
     GradientDescent,
     HeavyBall,
@@ -347,6 +349,71 @@ def test_the_iterates_follow_the_field(name):
     np.testing.assert_allclose(orders, [1, 2, 3], atol=0.2)
 
 
+def levenberg_marquardt(problem, theta, dt):
+    """Return theta - dt (I + dt J^T J)^-1 g as a series."""
+    at = problem.linearize(theta)
+    term, new = at.vjp(at.residual), theta
+    for _ in range(3):
+        new, term = new - dt * term, -dt * at.vjp(at.jvp(term))
+    return new
+
+
+def test_ieq_follows_the_field_of_its_residuals():
+    residual = lambda t: np.array([t[0] ** 2 / 2 + t[1] - 0.5, t[0] * t[1] / 2 - 1, t[0] + t[1] ** 2])  # noqa: E731
+    jacobian = lambda t: np.array([[t[0], 1.0], [t[1] / 2, t[0] / 2], [1.0, 2 * t[1]]])  # noqa: E731
+    problem, scheme, start = DenseLeastSquares(residual, jacobian), Restart(IEQ()), np.array([0.6, -0.4])
+    found = jet_field(levenberg_marquardt, 3, residuals=3)
+    x = sp.symbols("x y")
+    q = dict(zip(("q0", "q1", "q2"), residual(x), strict=True))
+    functions = [sp.lambdify([x], [found.algebra.at(p, q, x) for p in f]) for f in found.field]
+    errors = []
+    for n in (16, 32):
+        dt = 0.4 / n
+        state = scheme.init(problem, start)
+        for _ in range(n):
+            state = scheme.step(problem, state, dt)
+        ends = [
+            flow(lambda u, k=k, dt=dt: sum(dt**j * np.array(functions[j](u)) for j in range(k + 1)), start, 0.4)
+            for k in range(3)
+        ]
+        errors.append([np.linalg.norm(end - state.theta) for end in ends])
+    np.testing.assert_allclose(np.log2(np.array(errors[0]) / np.array(errors[1])), [1, 2, 3], atol=0.2)
+
+
+@pytest.mark.parametrize("more", [{}, {"residuals": 1}, {"residuals": 2}])
+@pytest.mark.parametrize("n", [1, 2])
+def test_second_derivatives(n, more):
+    """The Taylor method theta - dt g + dt^2 Hg/2 is of order two; with D^3E[g, g] from products with H nearby, of order three."""
+
+    def step(problem, theta, dt):
+        _, g = problem.energy_and_gradient(theta)
+        Hg = problem.hvp(theta, g)
+        # H(theta - dt g) Hg = H^2 g + O(dt), H(theta - dt g) g = Hg - dt D^3E[g, g] + O(dt^2)
+        HHg, T = problem.hvp(theta - dt * g, Hg), (Hg - problem.hvp(theta - dt * g, g)) / dt
+        return theta - dt * g + dt**2 / 2 * Hg - dt**3 / 6 * (HHg + T)
+
+    found = jet_field(step, 4, variables=n, **more)
+    assert found.algebra.is_zero(*(p for f in found.field[1:3] for p in f))
+    assert not found.algebra.is_zero(*found.field[3])
+
+
+def test_several_energies_are_a_tuple():
+    """One step on each of two energies: d_2 = H_1 g_0, and f_2 = -(1/2) (H_0 + H_1)(g_0 + g_1) + H_1 g_0."""
+
+    def step(problems, theta, dt):
+        for problem in problems:
+            theta = theta_of(problem, theta, dt)
+        return theta
+
+    found = jet_field(step, 2, energies=2)
+    a = found.algebra
+    g = [[a.jet(i, name=f"E{k}") for i in (0, 1)] for k in (0, 1)]
+    both = [p + q for p, q in zip(*g, strict=True)]
+    for i in (0, 1):
+        assert a.is_zero(found.field[0][i] + both[i])
+        assert a.is_zero(found.field[1][i] + a.lie(both, both[i]) / 2 - a.lie(g[0], g[1][i]))
+
+
 def test_only_memory_that_matters_is_kept():
     assert jet_field(SourceSAV(), 2).variables == ("theta_0", "theta_1")
     assert jet_field(SAV(), 2).variables == ("theta_0", "theta_1", "aux")
@@ -388,7 +455,7 @@ def theta_of(problem, theta, dt):
         (lambda p, t, dt: t - sp.sqrt(dt) * p.energy_and_gradient(t)[1], "not smooth at dt = 0"),
         (lambda p, t, dt: t - p.energy_and_gradient(t)[1], "with dt = 0"),
         (lambda p, t, dt: theta_of(p, t + 1, dt), "with dt = 0"),
-        (lambda p, t, dt: t - dt * sp.sin(p.energy(t)), "sum of products"),
+        (lambda p, t, dt: t - dt * sp.sin(p.energy(t)), "made of sums"),
         (lambda p, t, dt: t - dt * sp.log(p.energy(t)), "logarithms"),
         (lambda p, t, dt: t - dt * sp.sqrt(2) * t, "irrational"),
         (lambda p, t, dt: theta_of(p, t[:1], dt), "shape"),

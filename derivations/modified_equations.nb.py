@@ -45,13 +45,12 @@ from gradflow import (
     SourceSAV,
 )
 from gradflow.backward_error.lie import bernoulli_field, jet_field
-from gradflow.curvature.damped_step import DampedStep
 from gradflow.proofs import check
 from gradflow.schemes.adam import adam_update
 from gradflow.schemes.adaptive_ieq import adaptive_ieq_update
 from gradflow.schemes.gradient_descent import gradient_descent_update
 from gradflow.schemes.state import AuxState, FlowState
-from gradflow.symbolic import Space, branches, configured, is_small, is_zero
+from gradflow.symbolic import Space, configured, is_small, is_zero
 from gradflow.symbolic.taylor import SmoothEnergy
 
 EVERY = "every dimension, inner product and energy with four continuous derivatives"
@@ -491,30 +490,6 @@ def an_auxiliary_variable_for_each_coordinate_changes_the_orbit():
 
 
 # %%
-class Neumann:
-    """The solution of (I/dt + J^T J) d = -J^T q as a series: exact modulo dt^(terms + 1)."""
-
-    terms = 3
-
-    def direction(self, system):
-        """Return d and J d."""
-        at, step = system.at, system.dt
-        term = -step * at.vjp(system.q)
-        d = 0 * term
-        for _ in range(self.terms):
-            d, term = d + term, -step * at.vjp(at.jvp(term))
-        return DampedStep(d, at.jvp(d))
-
-
-def restarted_ieq(problem, theta, step):
-    """Return theta after a step of IEQ with q = q(theta), the direction solved exactly."""
-    scheme = Restart(configured(IEQ, solver=Neumann()))
-    # where J d is not 0: tau of (5) is then 1 up to the error of the direction
-    way = next(iter(branches(lambda: scheme.step(problem, scheme.init(problem, theta), step))))
-    assert len(way.conditions) <= 1
-    return way.value.theta
-
-
 def least_squares(a, n, residuals):
     """Return g, Hg, Gg of half the sum of squares of residuals."""
     q = [a.jet(name=f"q{k}") for k in range(residuals)]
@@ -537,7 +512,7 @@ def straight(algebra, p):
 def ieq_reverses_the_regularization():
     """f_2 = (G - R) g/2: with R = 0 it is +Hg/2, and the loss is E - dt |g|^2/4; in general -(I + dt G)^-1 grad(E + dt |g|^2/4)."""
     for n, residuals in ((1, 1), (2, 1), (2, 2), (2, 3), (3, 2)):
-        field = jet_field(restarted_ieq, 2, variables=n, residuals=residuals)
+        field = jet_field(Restart(IEQ()), 2, variables=n, residuals=residuals)
         (f1, f2), a = field.field, field.algebra
         g, Hg, Gg = least_squares(a, n, residuals)
         same = lambda u, v, a=a: a.is_zero(*(p - q for p, q in zip(u, v, strict=True)))  # noqa: E731

@@ -349,20 +349,11 @@ def test_the_iterates_follow_the_field(name):
     np.testing.assert_allclose(orders, [1, 2, 3], atol=0.2)
 
 
-def levenberg_marquardt(problem, theta, dt):
-    """Return theta - dt (I + dt J^T J)^-1 g as a series."""
-    at = problem.linearize(theta)
-    term, new = at.vjp(at.residual), theta
-    for _ in range(3):
-        new, term = new - dt * term, -dt * at.vjp(at.jvp(term))
-    return new
-
-
 def test_ieq_follows_the_field_of_its_residuals():
     residual = lambda t: np.array([t[0] ** 2 / 2 + t[1] - 0.5, t[0] * t[1] / 2 - 1, t[0] + t[1] ** 2])  # noqa: E731
     jacobian = lambda t: np.array([[t[0], 1.0], [t[1] / 2, t[0] / 2], [1.0, 2 * t[1]]])  # noqa: E731
     problem, scheme, start = DenseLeastSquares(residual, jacobian), Restart(IEQ()), np.array([0.6, -0.4])
-    found = jet_field(levenberg_marquardt, 3, residuals=3)
+    found = jet_field(scheme, 3, residuals=3)
     x = sp.symbols("x y")
     q = dict(zip(("q0", "q1", "q2"), residual(x), strict=True))
     functions = [sp.lambdify([x], [found.algebra.at(p, q, x) for p in f]) for f in found.field]

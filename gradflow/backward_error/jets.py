@@ -22,6 +22,8 @@ import sympy as sp
 from sympy.polys.domains import QQ
 from sympy.polys.rings import PolyElement, PolyRing
 
+from ..energies.linear import LinearPart
+
 __all__ = ["JetAlgebra", "JetLinearization", "JetProblem"]
 
 Element: TypeAlias = PolyElement
@@ -90,10 +92,12 @@ class JetLinearization:
         The residual.
     jacobian : object array (N, n)
         The Jacobian.
+    order : int
+        The highest power of dt in the solution of a damped system.
     """
 
-    def __init__(self, residual: Any, jacobian: Any) -> None:
-        self.residual, self._jacobian = residual, jacobian
+    def __init__(self, residual: Any, jacobian: Any, order: int) -> None:
+        self.residual, self._jacobian, self._order = residual, jacobian, order
 
     def jvp(self, d: Any) -> Any:
         """Return J d, (N,)."""
@@ -102,6 +106,16 @@ class JetLinearization:
     def vjp(self, u: Any) -> Any:
         """Return ``J^T u``, (n,)."""
         return self._jacobian.T @ u
+
+    def solve_damped(self, q: Any, h: Any, A: LinearPart, dt: Any) -> Any:
+        """Return d, (n,), of ``(1/dt + A + J^T J) d = -(J^T q + h)``, as a Neumann series modulo ``dt^(order + 1)``."""
+        right = self.vjp(q) if h is None else self.vjp(q) + h
+        term = -dt * A.solve_shifted(right, dt)
+        d = term
+        for _ in range(self._order - 1):
+            term = -dt * A.solve_shifted(self.vjp(self.jvp(term)), dt)
+            d = d + term
+        return d
 
 
 class JetProblem:
@@ -172,7 +186,7 @@ class JetProblem:
             raise ValueError("this energy has no residual: ask for residuals=N")
         q = [self._value(self._record.zero, theta, k) for k in range(self._residuals)]
         J = [[self._value(unit, theta, k) for unit in self._record.units] for k in range(self._residuals)]
-        return JetLinearization(np.array(q, dtype=object), np.array(J, dtype=object))
+        return JetLinearization(np.array(q, dtype=object), np.array(J, dtype=object), self._record.order)
 
 
 class JetAlgebra:

@@ -33,7 +33,7 @@ Bernoulli's numbers in (4) are those of x / (e^x - 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import factorial, lcm
 from typing import Any
@@ -45,6 +45,7 @@ from sympy.polys.domains import QQ
 from ..description import found
 from ..refusals import whole_number
 from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, shifted
+from .taylor_fields import exact_settings, generic
 
 __all__ = ["JetField", "bernoulli_field", "jet_field"]
 
@@ -65,7 +66,15 @@ class JetField:
     """The coefficients Z_0, Z_1, ... of (3), by the name of the component of the state."""
 
 
-def jet_field(scheme: Any, order: int = 3, *, variables: int = 2, energies: int = 1, residuals: int = 0) -> JetField:
+def jet_field(
+    scheme: Any,
+    order: int = 3,
+    *,
+    symbols: Mapping[str, Any] | None = None,
+    variables: int = 2,
+    energies: int = 1,
+    residuals: int = 0,
+) -> JetField:
     r"""Return the modified field of a scheme, for every smooth energy of a few variables.
 
     The scheme's own `init` and `step` run on symbols, in the inner product of the sum of products.
@@ -73,16 +82,18 @@ def jet_field(scheme: Any, order: int = 3, *, variables: int = 2, energies: int 
     Parameters
     ----------
     scheme : Scheme or callable
-        A scheme, or a function ``step(problem, theta, dt)`` that returns the new theta. Its numbers may be symbols, see
-        `gradflow.symbolic.configured`; a float is the binary number that it stores.
+        A scheme, or a function ``step(problem, theta, dt)`` that returns the new theta.
     order : int, optional
         How many fields f_1, ..., f_order; dt^(order - 1) is the highest power in the modified field.
+    symbols : mapping, optional
+        SymPy expressions in the place of fields of the scheme, by name: ``{"C": C}``. All other floats are taken for the
+        decimal fractions that they print as.
     variables : int, optional
         Number of variables n of the energy, 1 to 9.
     energies : int, optional
         Number of energies. If there are several, the step is given a tuple of problems.
     residuals : int, optional
-        If positive, the energy is half the sum of squares of so many residuals, and the problem has ``linearize``.
+        If positive, the one energy is half the sum of squares of so many residuals, and the problem has ``linearize``.
 
     Returns
     -------
@@ -92,8 +103,8 @@ def jet_field(scheme: Any, order: int = 3, *, variables: int = 2, energies: int 
     Raises
     ------
     ValueError
-        If the step is not smooth in dt at 0, is no expression of powers, roots, exponentials and logarithms, or has a
-        memory for which (3) has no solution.
+        If the step is not smooth in dt at 0, is no expression of powers, roots, exponentials and logarithms, depends on
+        theta in its choice of a branch, or has a memory for which (3) has no solution.
 
     Examples
     --------
@@ -106,13 +117,13 @@ def jet_field(scheme: Any, order: int = 3, *, variables: int = 2, energies: int 
     whole_number("variables", variables, 1, 9)
     whole_number("energies", energies, 1)
     whole_number("residuals", residuals, 0)
-    name = "q" if residuals else "E"
-    count = residuals if residuals else energies
-    names = [f"{name}{k}" for k in range(count)] if residuals or energies > 1 else [name]
+    if residuals and energies > 1:
+        raise ValueError(f"residuals are of one energy, got energies = {energies}")
+    names = [f"q{k}" for k in range(residuals)] or ([f"E{k}" for k in range(energies)] if energies > 1 else ["E"])
     record = JetRecord(variables, order, names, positive=not residuals)
-    problems = [JetProblem(record, f"E{k}" if energies > 1 else name, residuals) for k in range(energies)]
+    problems = [JetProblem(record, "q" if residuals else name, residuals) for name in names[:energies]]
     problem = problems[0] if energies == 1 else tuple(problems)
-    new, memory = _run(scheme, problem, record)
+    new, memory = _run(exact_settings(scheme, symbols or {}), problem, record)
     memory = _kept(new, memory, record)
     slow, slaved = _kinds(memory, record)
     expressions = [*new, *memory.values(), *(e for point in record.points for e in point)]
@@ -130,15 +141,21 @@ def jet_field(scheme: Any, order: int = 3, *, variables: int = 2, energies: int 
         tuple(map(str, algebra.variables)),
         taylor,
         _fields(algebra, taylor),
-        {str(z): tuple(found) for z, found in manifold.items()},
+        {str(z): tuple(series) for z, series in manifold.items()},
     )
 
 
 def _run(scheme: Any, problem: Any, record: JetRecord) -> tuple[list[sp.Expr], dict[sp.Symbol, sp.Expr]]:
     """Return the new theta, and the new value of each component of the memory by its symbol."""
+    theta, dt = record.theta, record.dt
+    if hasattr(scheme, "equation"):
+        new = theta
+        for _ in range(record.order):  # each of which is right to one more power of dt
+            new = new - scheme.equation(problem, theta, new, dt)
+        return [sp.expand(t) for t in new], {}
     if not hasattr(scheme, "step"):
-        return [sp.sympify(t) for t in np.ravel(scheme(problem, record.theta, record.dt))], {}
-    state = scheme.init(problem, record.theta)
+        return [sp.sympify(t) for t in np.ravel(generic(lambda: scheme(problem, theta, dt)))], {}
+    state = generic(lambda: scheme.init(problem, theta))
     symbols: dict[str, Any] = {}
     for name, value in zip(state._fields[1:], state[1:], strict=True):
         if isinstance(value, (tuple, dict)):
@@ -147,7 +164,7 @@ def _run(scheme: Any, problem: Any, record: JetRecord) -> tuple[list[sp.Expr], d
             symbols[name] = np.array([_memory_symbol(f"{name}_{i}", v) for i, v in enumerate(value)], dtype=object)
         elif value is not None and not isinstance(value, (bool, str)):
             symbols[name] = _memory_symbol(name, value)
-    after = scheme.step(problem, state._replace(**symbols), record.dt)
+    after = generic(lambda: scheme.step(problem, state._replace(**symbols), dt))
     memory = {}
     for name, value in symbols.items():
         for symbol, e in zip(np.ravel(value), np.ravel(getattr(after, name)), strict=True):

@@ -693,6 +693,74 @@ def a_preconditioner_that_depends_on_theta_adds_a_term():
 
 
 # %% [markdown]
+# ## Steps that vary, and the term added by hand
+
+
+# %%
+class Scheduled:
+    """Gradient descent with the step dt c(s), c = c_0 + c_1 s, in the time s: the first two terms of any smooth schedule."""
+
+    c0, c1 = sp.symbols("c_0 c_1", positive=True)
+
+    def init(self, problem, theta):
+        """Return theta and s."""
+        return AuxState(theta, sp.Integer(0))
+
+    def step(self, problem, state, step):
+        """Return theta and s after a step."""
+        taken = step * (self.c0 + self.c1 * state.aux)
+        return AuxState(descent(problem, state.theta, taken), state.aux + taken)
+
+
+def descent(problem, theta, step):
+    """Return theta after a step of gradient descent."""
+    return GradientDescent().step(problem, FlowState(theta), step).theta
+
+
+@check(
+    "identity", "every smooth energy of two variables, every smooth schedule dt c(s) in the time s = sum of the steps"
+)
+def slowly_varying_steps():
+    """In the time s the field is -grad(E + dt c(s) |g|^2/4); per step a term +dt^2 c c' g/2 is added to f_2."""
+    (f1, f2), at, field = found(Scheduled(), 2)
+    a = at.algebra
+    s = a.generators[a.variables[2]]
+    c = a.element(Scheduled.c0) + a.element(Scheduled.c1) * s
+    slope = a.element(Scheduled.c1)
+    clock = [f[2] for f in field.field]
+    assert at.same(f1, [-c * g for g in at.g])
+    assert clock[0] == c
+    assert at.same(f2, [c * (slope * g - c * h) / 2 for g, h in zip(at.g, at.H(at.g), strict=True)])
+    # d theta / ds = (f_1 + dt f_2)/(c + dt clock_1) = -g - dt c Hg/2 + O(dt^2)
+    rest = [c * q - clock[1] * p for p, q in zip(f1, f2, strict=True)]  # times c^-2
+    assert at.same(rest, [-(c**3) * h / 2 for h in at.H(at.g)])
+
+
+@check("identity", "every smooth energy of two variables, every ratio of the two steps")
+def explicit_regularization():
+    """Gradient descent with dt on E + mu |g|^2 follows that with dt' on E for mu = (dt' - dt)/4; for mu = dt/16, as in the printed code, 5/4 dt."""
+    ratio = sp.Symbol("a", positive=True)  # dt'/dt
+
+    def regularized(factor):
+        def step(problem, theta, step):
+            _, g = problem.energy_and_gradient(theta)
+            mu = factor * step
+            return gradient_descent_update(theta, g + 2 * mu * problem.hvp(theta, g), dt=step, solve=lambda u: u)
+
+        return step
+
+    for factor, total in (((ratio - 1) / 4, ratio), (sp.Rational(1, 16), sp.Rational(5, 4)), (0, 1)):
+        (f1, f2), at, _ = found(regularized(factor), 2)
+        assert at.same(f1, at.sum((-1, at.g)))
+        assert at.same(f2, at.sum((-total / sp.Integer(2), at.H(at.g))))
+    # dt = 0.001 in the place of 0.1: mu = 0.02475, the code has dt/16, 396 times less
+    step, wanted = sp.Rational(1, 1000), sp.Rational(1, 10)
+    mu = (wanted - step) / 4
+    assert mu == sp.Rational("0.02475")
+    assert mu / (step / 16) == 396
+
+
+# %% [markdown]
 # ## Methods of higher order
 #
 # A method of order p has $f_2 = \dots = f_p = 0$. The term $\tfrac{\Delta t}4|g|^2$ belongs to explicit Euler; implicit Euler has the

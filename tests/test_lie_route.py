@@ -15,6 +15,7 @@ from gradflow import (
     Adam,
     AdaptiveIEQ,
     DenseLeastSquares,
+    Diagonal,
     ExpSAV,
     GradientDescent,
     HeavyBall,
@@ -369,6 +370,20 @@ def test_ieq_follows_the_field_of_its_residuals():
         ]
         errors.append([np.linalg.norm(end - state.theta) for end in ends])
     np.testing.assert_allclose(np.log2(np.array(errors[0]) / np.array(errors[1])), [1, 2, 3], atol=0.2)
+
+
+@pytest.mark.parametrize("stabilization", [0.0, 0.5, Diagonal(np.array([0.25, 2.0]))], ids=str)
+def test_stabilized_ieq(stabilization):
+    """theta - dt ((1 + dt S) I + dt G)^-1 g has f_2 = (S + G) g - Hg/2, G = J^T J."""
+    found = jet_field(Restart(IEQ(stabilization=stabilization)), 2, residuals=2)
+    a, S = found.algebra, [0.25, 2.0] if isinstance(stabilization, Diagonal) else 2 * [stabilization]
+    q = [a.jet(name=f"q{k}") for k in (0, 1)]
+    J = [a.gradient(p) for p in q]
+    g = a.gradient(q[0] ** 2 / 2 + q[1] ** 2 / 2)
+    Jg = [row[0] * g[0] + row[1] * g[1] for row in J]
+    for i in (0, 1):
+        G_g = J[0][i] * Jg[0] + J[1][i] * Jg[1]
+        assert a.is_zero(found.field[1][i] - a.element(S[i]) * g[i] - G_g + a.lie(g, g[i]) / 2)
 
 
 @pytest.mark.parametrize("more", [{}, {"residuals": 1}, {"residuals": 2}])

@@ -91,6 +91,7 @@ SCHEMES = {  # scheme, symbols, order, sizes
     "Nesterov, 9/10": (Nesterov(), {}, 5, (2,)),
     "restarted SAV": (Restart(SAV()), {"C": C}, 4, (1, 2)),
     "source SAV": (SourceSAV(), {"C": C}, 3, (2,)),
+    "stabilised SAV": (Restart(SAV(stabilization=0.5)), {"C": C}, 3, (2,)),
     "SAV": (SAV(), {"C": C}, 3, (2,)),
     "ExpSAV": (ExpSAV(), {"scale": kappa}, 5, (2,)),
     "explicit ExpSAV": (ExpSAV(form="explicit"), {"scale": 1}, 3, (1, 2)),

@@ -108,7 +108,19 @@ class JetLinearization:
         return self._jacobian.T @ u
 
     def solve_damped(self, q: Any, h: Any, A: LinearPart, dt: Any) -> Any:
-        """Return d, (n,), of ``(1/dt + A + J^T J) d = -(J^T q + h)``, as a Neumann series modulo ``dt^(order + 1)``."""
+        """Return d, (n,), of ``(1/dt + A + J^T J) d = -(J^T q + h)``, as a Neumann series modulo ``dt^(order + 1)``.
+
+        Parameters
+        ----------
+        q : object array (N,)
+            The residual, or the auxiliary variable in its place.
+        h : object array (n,) or None
+            None for zero.
+        A : LinearPart
+            The stabilization.
+        dt : Symbol
+            Step size.
+        """
         right = self.vjp(q) if h is None else self.vjp(q) + h
         term = -dt * A.solve_shifted(right, dt)
         d = term

@@ -57,3 +57,40 @@ def test_order_two_with_the_lag_and_one_without(name, start):
             errors.append(np.linalg.norm(descent(steps) - ours))
     for errors, order in ((with_lag, 2), (without, 1), (twice, 1)):
         assert abs(np.log2(errors[1] / errors[2]) - order) < 0.15, errors
+
+
+def curvature(t):
+    off = 0.5 * t[0]
+    return np.array([[1 + 0.5 * t[1], off], [off, 2 + 1.2 * t[1] ** 2]])
+
+
+def orbit(start, dt, regularization):
+    """Return points of the orbit of E + regularization dt |g|^2/4, as the length of the curve increases."""
+    field = lambda t: -slope(t) - regularization * dt / 2 * (curvature(t) @ slope(t))  # noqa: E731
+    unit = lambda t: field(t) / np.linalg.norm(field(t))  # noqa: E731
+    h, t, points = 0.005, start, [start]
+    for _ in range(180):
+        middle = t + h / 2 * unit(t)
+        t = t + h * unit(middle)
+        points.append(t)
+    return np.array(points)
+
+
+def distance(point, points):
+    """Return the distance of a point to a polygon."""
+    a, d = points[:-1], np.diff(points, axis=0)
+    along = np.clip(((point - a) * d).sum(axis=1) / (d * d).sum(axis=1), 0, 1)
+    return np.linalg.norm(point - a - along[:, None] * d, axis=1).min()
+
+
+@pytest.mark.parametrize("scheme", [SAV(C=C), ExpSAV(form="explicit", scale=KAPPA), Restart(SAV(C=C))], ids=str)
+def test_the_orbit_is_that_of_gradient_descent(scheme):
+    """The iterates are within O(dt^2) of the orbit of E + dt |g|^2/4 and within O(dt) of others: also if r is not restarted."""
+    errors = {1: [], 0: [], -1: []}
+    for n in (25, 50):
+        dt = 0.6 / n
+        ours = iterates(scheme, START[0], dt, n)[-1]
+        for regularization, found in errors.items():
+            found.append(distance(ours, orbit(START[0], dt, regularization)))
+    for regularization, order in ((1, 2), (0, 1), (-1, 1)):
+        assert abs(np.log2(errors[regularization][0] / errors[regularization][1]) - order) < 0.2, errors

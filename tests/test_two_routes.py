@@ -114,10 +114,10 @@ def test_the_routes_agree(name):
                 assert at.algebra.is_zero(ours[n] - at.number(rate))
 
 
-@pytest.mark.parametrize(("n", "residuals"), [(1, 2), (2, 1)])
-def test_the_routes_agree_for_residuals(n, residuals):
-    trees = modified_field(Restart(IEQ()), 3)
-    jets = jet_field(Restart(IEQ()), 3, variables=n, residuals=residuals)
+@pytest.mark.parametrize(("scheme", "n", "residuals"), [(IEQ(), 1, 2), (IEQ(), 2, 1), (IEQ(stabilization=0.5), 1, 1)])
+def test_the_routes_agree_for_residuals(scheme, n, residuals):
+    trees = modified_field(Restart(scheme), 3)
+    jets = jet_field(Restart(scheme), 3, variables=n, residuals=residuals)
     at = Evaluated(jets.algebra, n, residuals)
     for ours, theirs in zip(jets.field, trees.fields, strict=True):
         assert at.algebra.is_zero(*(p - q for p, q in zip(ours, at.field(theirs), strict=True)))

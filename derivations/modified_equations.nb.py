@@ -458,8 +458,8 @@ def the_lag_theorem():
     for n in (2, 3):
         for scheme, phi in PHI.values():
             (f1, f2), at, _ = found(scheme, 2, n)
-            (_, descent), plain, _ = found(GradientDescent(), 2, n)
-            assert plain.same(descent, plain.sum((-half, plain.H(plain.g))))
+            (_, plain_f2), plain, _ = found(GradientDescent(), 2, n)
+            assert plain.same(plain_f2, plain.sum((-half, plain.H(plain.g))))
             slope = at.algebra.element(sp.diff(phi(E), E))  # phi'(E)
             D_phi = slope * at.algebra.lie(f1, at.algebra.jet())
             difference = at.sum((1, f2), (half, at.H(at.g)))

@@ -482,6 +482,18 @@ def test_wrong_numbers_are_refused(wrong):
         jet_field(GradientDescent(), **wrong)
 
 
+def test_a_particular_energy_has_the_functions_of_the_field():
+    x = sp.symbols("x y")
+    found = jet_field(GradientDescent(), 1)
+    for energies, theta in (({"q0": x[0]}, x), (x[0], x[:1]), ({"E": x[0], "F": x[0]}, x)):
+        with pytest.raises(ValueError, match="energies must give E of 2 symbols"):
+            found.algebra.at(found.field[0][0], energies, theta)
+    with pytest.raises(ValueError, match="residuals are of one energy"):
+        jet_field(GradientDescent(), 1, energies=2, residuals=1)
+    with pytest.raises(ValueError, match="field called B"):
+        jet_field(SAV(), 1, symbols={"B": C})
+
+
 def test_jets_end():
     found = jet_field(GradientDescent(), 1, variables=1)
     assert found.algebra.derivative(found.algebra.jet(0), 0) == found.algebra.jet(0, 0)

@@ -202,7 +202,7 @@ class JetProblem:
 
 
 class JetAlgebra:
-    """Polynomials in the variables x, the jets, and the roots and exponentials of (3), with rational coefficients.
+    """Polynomials in the variables x, the jets, and the roots and exponentials of (1), with rational coefficients.
 
     `gradflow.backward_error.lie.jet_field` makes it. Its elements are those of a sparse polynomial ring of SymPy; sums,
     products and ``as_expr()`` are theirs.
@@ -293,12 +293,12 @@ class JetAlgebra:
         return self.lie([self.ring(int(u == v)) for u in range(len(self.variables))], p)
 
     def lie(self, f: Sequence[Element], p: Element) -> Element:
-        """Return ``L_f p`` of equation (1).
+        """Return the derivative of p along a field, the sum over the variables of ``f_v d_v p``.
 
         Parameters
         ----------
         f : sequence of Element
-            A field: one component for each variable.
+            The field: one component for each variable.
         p : Element
             What is differentiated.
         """
@@ -378,7 +378,7 @@ class JetAlgebra:
         Returns
         -------
         bool
-            Whether all of them vanish. True is a proof. False is one as well if no b is a power of another element, as for
+            Whether all of them vanish. True is a proof. False is a refutation if no b is a power of another element, as for
             ``b = E + C``, and no two exponents are multiples of each other.
         """
         return all(self._vanishes(p) for p in elements)
@@ -411,9 +411,17 @@ class JetAlgebra:
         -------
         SymPy expression
             In the symbols theta.
+
+        Raises
+        ------
+        ValueError
+            If the functions have other names, or there are not as many symbols as variables.
         """
         if not isinstance(energies, dict):
             energies = {"E": sp.sympify(energies)}
+        if set(energies) != set(self.record.names) or len(theta) != self.record.n:
+            wanted = f"{', '.join(self.record.names)} of {self.record.n} symbols"
+            raise ValueError(f"energies must give {wanted}, got {', '.join(energies)} of {len(theta)}")
         values: dict[Any, Any] = dict(zip(self.record.theta, theta, strict=True))
         for symbol, (name, alpha) in self.record.jets.items():
             if p.degree(self.generators[symbol]) > 0 or any(

@@ -521,6 +521,32 @@ def sharp_minima_are_not_avoided():
     assert is_sum_of_squares(form, [(1, a * u + b * v), (1, b * u + c * v)])
 
 
+@check("identity, run", "L = zx^2/2, whose minima are the axis x = 0 with the curvature z; from (0.8, 1) in the run")
+def the_end_of_a_valley():
+    """On zx^2/2 the flow ends at Z = sqrt(z_0^2 - x_0^2/2), that of L + gamma|g|^2/4 at Z - gamma Z(z_0 - Z)/2 + O(gamma^2): flatter, by O(gamma). Gradient descent ends there to second order."""
+    a, r = sp.symbols("a r", positive=True)  # a = Z^2
+    L = r * x**2 / 2
+    modified = L + gamma / 4 * (sp.diff(L, x) ** 2 + sp.diff(L, r) ** 2)
+    slope = sp.diff(modified, r) / sp.diff(modified, x)  # dz/dx on an orbit
+    first = sp.diff(slope, gamma).subs(gamma, 0)
+    assert is_zero(slope.subs(gamma, 0) - x / (2 * r))  # z^2 - x^2/2 is constant
+    path = sp.sqrt(a + x**2 / 2)  # from Z at x = 0
+    # d(z^2)/dx = 2z dz/dx, on the unperturbed orbit Z^2 dz/dx more
+    assert is_zero((2 * r * first).subs(r, path) - a * sp.diff(path, x))
+    start, flow_end = np.array([0.8, 1.0]), math.sqrt(1 - 0.8**2 / 2)
+    problem = gf.FunctionProblem(
+        lambda w: float(w[1] * w[0] ** 2 / 2), lambda w: np.array([w[0] * w[1], w[0] ** 2 / 2])
+    )
+    errors = {"flow": [], "modified": []}
+    for h in (0.04, 0.02, 0.01):
+        end = gf.solve(problem, gf.GradientDescent(), start, dt=h, steps=round(60 / h)).theta[1]
+        errors["flow"].append(abs(end - flow_end))
+        errors["modified"].append(abs(end - flow_end + h * flow_end * (1 - flow_end) / 2))
+    for (name, own), order in zip(errors.items(), (1, 2), strict=True):
+        measured = [math.log2(p / q) for p, q in itertools.pairwise(own)]
+        assert all(abs(found - order) < 0.05 for found in measured), (name, measured)
+
+
 @check(
     "decision procedure",
     "one mode; sqrt(1 + theta^2) with gamma = 10/3 for the condition",

@@ -260,7 +260,7 @@ def bernoulli(f, g, position, h, order):
 
 @check("identity", "every smooth loss of 2 parameters; of 1 parameter to h^4", proves=("C003-10", "C003-15"))
 def bernoulli_recursion():
-    """f = -(I - hD/2 + h^2 D^2/12) g with D along f itself gives -[g + hHg/2 + h^2(H^2 g/3 + T/12)], whose flow takes the step to h^3; in one variable of degree 5 it does to h^4, as there is no h^3 D^3."""
+    """f = -(I - hD/2 + h^2 D^2/12) g with D along f itself gives -[g + hHg/2 + h^2(H^2 g/3 + T/12)], whose flow takes the step to h^3; in one parameter it does to h^4, as there is no h^3 D^3."""
     position, h, _, (L,) = generic(3)
     g, Hg, HHg, T = fields(L, position)
     f = -g
@@ -295,7 +295,7 @@ def first_order():
         assert not agree(flow(-g + Hg * (Q(1, 2) * h), position, h, 2), step_of(g, position, h), position, 2)
 
 
-def rosenbrock():
+def curved_loss():
     """Return a loss of two parameters that is not quadratic, and its modification to first order, as problems."""
     u, v, h = sp.symbols("u v h", real=True)
     L = (1 - u) ** 2 / 4 + (v - u**2 / 2) ** 2 / 2 + sp.cos(u + v) / 5
@@ -337,7 +337,7 @@ def modified_loss():
         modified = gradient(L + Q(1, 4) * h * square(g), position)
         assert agree(gradient(square(g), position), 2 * Hg, position, 2)
         assert agree(modified, g + Hg * (Q(1, 2) * h), position, 2)  # the field of `first_order`
-    problem, field = rosenbrock()
+    problem, field = curved_loss()
     start, time = np.array([-0.6, 0.8]), 1.6
     errors = {0: [], 1: []}
     for steps in (64, 128, 256):

@@ -60,10 +60,12 @@ ROOMS = {
     "energies": Room(
         ("energies",),
         ("linear_parts", "network", "linear_algebra"),
-        ("terms", "problem", "linear_parts", "contract", "shifted_spaces"),
+        ("terms", "problem", "linear_parts", "contract", "shifted_spaces", "robust_fits", "thresholds", "refusals"),
     ),
     "damped_step": Room(
-        ("curvature/damped_step",), ("linear_algebra",), ("damped_solvers", "solver_choice", "inexact_ieq", "curvature")
+        ("curvature/damped_step",),
+        ("linear_algebra",),
+        ("damped_solvers", "solver_choice", "inexact_ieq", "curvature", "equivalences"),
     ),
     "curvature": Room(
         ("curvature",),

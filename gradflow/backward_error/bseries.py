@@ -135,7 +135,8 @@ class BSeries:
     """A B-series (2), known up to an order: a map if ``empty`` is 1, dt times a vector field if it is 0.
 
     ``series["[o,o]"]`` is the normalised b(t) of a tree. The sum and the difference of two series, and a multiple, are
-    taken tree by tree, up to the smaller order.
+    taken tree by tree, up to the smaller order. Series are compared as they are stored: rational numbers and rational
+    functions of symbols have one form, other expressions may have several.
 
     Raises
     ------
@@ -167,8 +168,8 @@ class BSeries:
         for t in known:
             if t not in values:
                 raise ValueError(f"values must have all trees up to order {largest}, {text(t)} is missing")
-        object.__setattr__(self, "values", MappingProxyType({t: values[t] for t in known}))
-        object.__setattr__(self, "empty", _exact("empty", self.empty))
+        (lifted,), lowered = _in_a_field([{t: values[t] for t in known}])
+        _store(self, {t: lowered(b) for t, b in lifted.items()}, _canonical(_exact("empty", self.empty)))
 
     @property
     def order(self) -> int:
@@ -178,7 +179,8 @@ class BSeries:
     @property
     def coefficients(self) -> dict[str, Coefficient]:
         """The numbers ``b(t) / sigma(t)``, which multiply F(t), under the texts of the trees."""
-        return {text(t): _canonical(b / symmetry(t)) for t, b in self.values.items()}
+        (lifted,), lowered = _in_a_field([self.values])
+        return {text(t): lowered(b / symmetry(t)) for t, b in lifted.items()}
 
     def __getitem__(self, t: str | Tree) -> Coefficient:
         at = tree(t)
@@ -197,8 +199,13 @@ class BSeries:
         return _series(self.order, _canonical(c[0] * self.empty), lambda t, _, b, c: c[0] * b[t], self.values, c)
 
 
+def _store(series: BSeries, values: Mapping[Tree, Coefficient], empty: Coefficient) -> None:
+    object.__setattr__(series, "values", MappingProxyType(values))
+    object.__setattr__(series, "empty", empty)
+
+
 def _exact(name: str, value: Any) -> Coefficient:
-    """Return a number as a Fraction or a SymPy expression in canonical form, or raise ValueError."""
+    """Return a number as a Fraction or a SymPy expression, or raise ValueError."""
     if isinstance(value, Fraction):
         return value
     if isinstance(value, Rational) and not isinstance(value, bool):  # those of NumPy and SymPy are so, too
@@ -207,7 +214,7 @@ def _exact(name: str, value: Any) -> Coefficient:
         raise ValueError(f"{name} must be an int, a Fraction or a SymPy expression, got {found(value)}")
     if any(getattr(atom, "is_Float", False) or str(atom) in INFINITE for atom in value.atoms()):
         raise ValueError(f"{name} must be an exact number, got {value}")
-    return _canonical(value)
+    return value.expand().cancel()
 
 
 def _canonical(value: Coefficient) -> Coefficient:
@@ -230,11 +237,12 @@ def _in_a_field(
     import sympy as sp
     from sympy.polys.constructor import construct_domain
 
-    found_domain, elements = construct_domain(
+    domain, elements = construct_domain(
         [sp.sympify(value) for group in groups for value in group.values()], field=True, extension=True
     )
-    field, in_turn = found_domain.get_field(), iter(elements)
-    lifted = [{key: field.convert(next(in_turn), found_domain) for key in group} for group in groups]
+    field = domain.get_field()
+    in_turn = iter(elements if field == domain else [field.convert(element, domain) for element in elements])
+    lifted = [{key: next(in_turn) for key in group} for group in groups]
 
     def lowered(element: Any) -> Coefficient:
         expression = field.to_sympy(field.convert(element))
@@ -266,7 +274,9 @@ def _series(largest: int, empty: Coefficient, rule: Callable[..., Any], *given: 
     values: dict[Tree, Any] = {}
     for t in _trees_up_to(largest):
         values[t] = rule(t, values, *lifted)
-    return BSeries({t: lowered(b) for t, b in values.items()}, empty)
+    series = object.__new__(BSeries)  # these numbers need no check
+    _store(series, {t: lowered(b) for t, b in values.items()}, Fraction(empty) if isinstance(empty, int) else empty)
+    return series
 
 
 def _with_empty(series: BSeries) -> Mapping[Tree | None, Coefficient]:
@@ -637,7 +647,8 @@ def _solved(method: BSeries, outer: BSeries) -> BSeries:
     """Return the field b with b * outer = method, in the sense of (5)."""
 
     def rule(t: Tree, done: Mapping[Tree, Any], a: Mapping[Tree, Any], c: Mapping[Tree, Any]) -> Any:
-        return (a[t] - _over_partitions(t, done, c, whole=False)) / c[()]
+        # not a difference: SymPy 1.14 cannot subtract 0, the empty sum, from an algebraic number
+        return (a[t] + -_over_partitions(t, done, c, whole=False)) / c[()]
 
     return _series(min(method.order, outer.order), 0, rule, method.values, outer.values)
 

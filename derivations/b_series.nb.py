@@ -32,7 +32,8 @@ from math import prod
 import numpy as np
 import sympy as sp
 
-from gradflow import GradientDescent, HeavyBall, Nesterov, RungeKutta4
+from gradflow import GradientDescent, HeavyBall, ImplicitEuler, Nesterov, RungeKutta4
+from gradflow.backward_error import modified_field
 from gradflow.backward_error.bseries import (
     BSeries,
     adjoint,
@@ -40,6 +41,7 @@ from gradflow.backward_error.bseries import (
     composed,
     exact_flow,
     flow,
+    from_coefficients,
     gradient_violation,
     identity_field,
     identity_map,
@@ -137,6 +139,27 @@ def methods_with_momentum_have_an_underlying_one_step_method():
         assert is_zero(new.theta - problem.vector(a))
         assert is_zero(new.d - problem.vector(composed(a, d)))
         assert is_zero(new.d - problem.vector(a - one))
+
+
+@check(
+    "identity",
+    "the schemes that are B-series, up to five nodes; with momentum up to three, for every beta other than 1",
+)
+def two_routes_to_the_modified_equation_agree():
+    """Substitution (6) in the series gives the field that `modified_field` finds by running the step and by Lie derivatives."""
+    positive = sp.Symbol("beta", positive=True)
+    symbols = {"momentum": positive}
+    for scheme, series, given in (
+        (GradientDescent(), runge_kutta(*EULER, order=5), None),
+        (ImplicitEuler(), adjoint(runge_kutta(*EULER, order=5)), None),
+        (RungeKutta4(), runge_kutta(*RK4, order=5), None),
+        (HeavyBall(), momentum(3, positive), symbols),
+        (Nesterov(), momentum(3, positive, positive), symbols),
+    ):
+        n = series.order
+        found, field = modified_field(scheme, n, symbols=given), modified_equation(series)
+        assert from_coefficients(found.coefficients, n) == field
+        assert [found.is_gradient(k) for k in range(1, n + 1)] == [is_gradient(field, k) for k in range(1, n + 1)]
 
 
 # %% [markdown]

@@ -1,12 +1,15 @@
 """Rooted and free trees: counts, sums over all trees, the two normal forms, and what splittings and partitions add up to."""
 
+import re
 from collections import Counter
 from fractions import Fraction
 from itertools import combinations, permutations
 from math import factorial, prod
+from pathlib import Path
 
 import pytest
 
+import gradflow
 from gradflow.backward_error.trees import (
     LARGEST,
     butcher_product,
@@ -249,3 +252,14 @@ def test_what_is_listed_cannot_be_changed():
     for listing in (rootings("[o]"), splittings("[o]"), partitions("[o]")):
         with pytest.raises(TypeError):
             listing[()] = 0
+
+
+PAGE = Path(gradflow.__file__).parents[1] / "docs" / "theory" / "b_series.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="an installed wheel has no pages")
+def test_the_table_of_the_page():
+    rows = re.findall(
+        r"^\| `(\S+)` \| (\d+) \| (\d+) \| (\d+) \|.*\| `(\S+)` \|$", PAGE.read_text(encoding="utf-8"), re.M
+    )
+    assert rows == [(text(t), *map(str, (order(t), symmetry(t), density(t))), text(free_tree(t))) for t in SMALL]

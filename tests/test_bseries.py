@@ -10,6 +10,7 @@ import pytest
 import sympy as sp
 from kauri import RK, Map, Tree
 
+from gradflow.backward_error import trees as listing
 from gradflow.backward_error.bseries import (
     BSeries,
     adjoint,
@@ -46,9 +47,19 @@ from gradflow.backward_error.trees import (
     trees,
 )
 
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known():
+    """Each test computes its trees itself, whatever others have computed before."""
+    for value in vars(listing).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+
+
 N = 6
 half, third, sixth = Q(1, 2), Q(1, 3), Q(1, 6)
 root3, root2 = sp.sqrt(3), sp.sqrt(2)
+beta = sp.Symbol("beta")
 TABLEAUX = {
     "explicit Euler": ([[0]], [1], 1),
     "implicit Euler": ([[1]], [1], 1),
@@ -403,9 +414,6 @@ def test_the_family_of_second_order_methods_with_two_stages():
 # momentum
 
 
-beta = sp.Symbol("beta")
-
-
 @pytest.mark.parametrize("ahead", [0, beta, Q(1, 3)])
 def test_the_underlying_one_step_method_satisfies_the_recursion(ahead):
     """a - 1 = beta (1 - a^{-1}) + dt f(1 + kappa (1 - a^{-1})), so that two steps of it are a step of the method."""
@@ -479,6 +487,9 @@ def test_the_two_conventions():
     assert from_coefficients({"[ o, [o] ]": 2}, 5)["[[o],o]"] == 2
     assert from_coefficients({"[o,o]": 1}, 2) == from_coefficients({}, 2)  # larger trees are left out
     assert from_coefficients({"[o,o]": 1}, 2, empty=1) == identity_map(2)
+    for one in (series, identity_map(2), applied(exact_flow(2)), half * exact_flow(2)):
+        assert all(isinstance(b, Q) for b in (one.empty, *one.values.values()))
+    assert (beta * exact_flow(2)).empty == beta
     assert identity_field(3).coefficients == {"o": 1, "[o]": 0, "[o,o]": 0, "[[o]]": 0}
 
 
@@ -545,6 +556,9 @@ def test_wrong_arguments_are_refused():
         (lambda: substituted(e, e), f"field {no_field}"),
         (lambda: substituted(f, 1), f"series {no_series}"),
         (lambda: flow(e), f"field {no_field}"),
+        (lambda: flow(3), f"field {no_series}"),
+        (lambda: substituted(f.coefficients, e), f"field {no_series}"),
+        (lambda: lie_derivative(f, 1), f"series {no_series}"),
         (lambda: lie_derivative(e, f), f"field {no_field}"),
         (lambda: modified_equation(f), f"method {no_map}"),
         (lambda: modifying_integrator(f), f"method {no_map}"),

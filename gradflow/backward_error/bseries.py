@@ -127,6 +127,7 @@ __all__ = [
 Coefficient: TypeAlias = Any
 """A `fractions.Fraction`, or a SymPy expression."""
 
+MAP, FIELD = Fraction(1), Fraction(0)  # the numbers of the empty tree
 INFINITE = {"nan", "zoo", "oo", "-oo"}  # how SymPy writes what is no number
 
 
@@ -237,11 +238,10 @@ def _in_a_field(
     import sympy as sp
     from sympy.polys.constructor import construct_domain
 
-    domain, elements = construct_domain(
+    field, elements = construct_domain(
         [sp.sympify(value) for group in groups for value in group.values()], field=True, extension=True
     )
-    field = domain.get_field()
-    in_turn = iter(elements if field == domain else [field.convert(element, domain) for element in elements])
+    in_turn = iter(elements)
     lifted = [{key: next(in_turn) for key in group} for group in groups]
 
     def lowered(element: Any) -> Coefficient:
@@ -275,7 +275,7 @@ def _series(largest: int, empty: Coefficient, rule: Callable[..., Any], *given: 
     for t in _trees_up_to(largest):
         values[t] = rule(t, values, *lifted)
     series = object.__new__(BSeries)  # these numbers need no check
-    _store(series, {t: lowered(b) for t, b in values.items()}, Fraction(empty) if isinstance(empty, int) else empty)
+    _store(series, {t: lowered(b) for t, b in values.items()}, empty)
     return series
 
 
@@ -363,7 +363,7 @@ def identity_map(order: int) -> BSeries:
     order : int
         Up to which order.
     """
-    return _series(_order_at_least_one(order), 1, lambda t, _: Fraction(0))
+    return _series(_order_at_least_one(order), MAP, lambda t, _: Fraction(0))
 
 
 def identity_field(order: int) -> BSeries:
@@ -374,7 +374,7 @@ def identity_field(order: int) -> BSeries:
     order : int
         Up to which order.
     """
-    return _series(_order_at_least_one(order), 0, lambda t, _: Fraction(not t))
+    return _series(_order_at_least_one(order), FIELD, lambda t, _: Fraction(not t))
 
 
 def exact_flow(order: int) -> BSeries:
@@ -385,7 +385,7 @@ def exact_flow(order: int) -> BSeries:
     order : int
         Up to which order.
     """
-    return _series(_order_at_least_one(order), 1, lambda t, _: Fraction(1, density(t)))
+    return _series(_order_at_least_one(order), MAP, lambda t, _: Fraction(1, density(t)))
 
 
 def runge_kutta(A: Sequence[Sequence[Coefficient]], weights: Sequence[Coefficient], order: int) -> BSeries:
@@ -426,7 +426,7 @@ def runge_kutta(A: Sequence[Sequence[Coefficient]], weights: Sequence[Coefficien
         inner[t] = [sum(a[i, j] * phi[j] for j in stages) for i in stages]
         return sum(b[i] * phi[i] for i in stages)  # (3)
 
-    return _series(largest, 1, rule, {(i, j): rows[i][j] for i in stages for j in stages}, dict(enumerate(w)))
+    return _series(largest, MAP, rule, {(i, j): rows[i][j] for i in stages for j in stages}, dict(enumerate(w)))
 
 
 def scaled(series: BSeries, factor: Coefficient) -> BSeries:
@@ -500,7 +500,7 @@ def applied(series: BSeries) -> BSeries:
     2
     """
     _require_map("series", series)
-    return _series(series.order, 0, lambda t, _, a: _product(a, t), series.values)
+    return _series(series.order, FIELD, lambda t, _, a: _product(a, t), series.values)
 
 
 def _inverse_without_itself(t: Tree, a: Mapping[Tree, Any], inverse_of_a: Mapping[Tree, Any]) -> Any:
@@ -526,7 +526,7 @@ def inverse(series: BSeries) -> BSeries:
         If the series is no map.
     """
     _require_map("series", series)
-    return _series(series.order, 1, lambda t, done, a: _inverse_without_itself(t, a, done) - a[t], series.values)
+    return _series(series.order, MAP, lambda t, done, a: _inverse_without_itself(t, a, done) - a[t], series.values)
 
 
 def adjoint(series: BSeries) -> BSeries:
@@ -640,7 +640,7 @@ def lie_derivative(field: BSeries, series: BSeries) -> BSeries:
             times * b[kept] * a[forest[0]] for (kept, forest), times in splittings(t).items() if len(forest) == 1
         )
 
-    return _series(min(field.order, series.order), 0, rule, field.values, _with_empty(series))
+    return _series(min(field.order, series.order), FIELD, rule, field.values, _with_empty(series))
 
 
 def _solved(method: BSeries, outer: BSeries) -> BSeries:
@@ -650,7 +650,7 @@ def _solved(method: BSeries, outer: BSeries) -> BSeries:
         # not a difference: SymPy 1.14 cannot subtract 0, the empty sum, from an algebraic number
         return (a[t] + -_over_partitions(t, done, c, whole=False)) / c[()]
 
-    return _series(min(method.order, outer.order), 0, rule, method.values, outer.values)
+    return _series(min(method.order, outer.order), FIELD, rule, method.values, outer.values)
 
 
 def modified_equation(method: BSeries) -> BSeries:
@@ -843,7 +843,7 @@ def loss(coefficients: BSeries | Mapping[str, Coefficient], order: int | None = 
     if pair is not None:
         raise ValueError(f"there is no modified energy up to order {largest}: {pair[0]} and {pair[1]} differ")
     return {
-        text(t): _canonical((-1) ** (n + 1) * series.values[t] / free_symmetry(t))
+        text(t): _canonical(-((-1) ** n) * series.values[t] / free_symmetry(t))
         for n in range(1, largest + 1)
         for t in free_trees(n)
     }
@@ -887,4 +887,4 @@ def momentum(order: int, beta: Coefficient, ahead: Coefficient = 0) -> BSeries:
         c[t] = smaller - value
         return value
 
-    return _series(largest, 1, rule, numbers)
+    return _series(largest, MAP, rule, numbers)

@@ -15,6 +15,8 @@ from typing import Any
 _PLACES = {
     "ModifiedField": "modified",
     "modified_field": "modified",
+    "jet_field": "lie",
+    "mean_epoch": "epochs",
 }
 __all__ = list(_PLACES)  # loaded on first use
 

@@ -14,7 +14,7 @@
 # # Stability on a quadratic, and what lies beyond
 #
 # The energy is $E = \tfrac12\lambda\theta^2 + e$ in one dimension and $z = \Delta t\,\lambda$. Everything below runs the
-# `step` of a scheme on symbols; the derivative at the minimum comes from `gradflow.backward_error.stability`, the same
+# `step` of a scheme on symbols; the derivative at the minimum comes from `gradflow.backward_error.linear_stability`, the same
 # function that gives the numbers of `stability(scheme)`.
 #
 # The auxiliary variable of a scheme is stable for every $z$. This page shows what that says of $\theta$: near the minimum,
@@ -44,7 +44,13 @@ from gradflow import (
     Shift,
     SourceSAV,
 )
-from gradflow.backward_error.stability import CurvedResidual, Quadratic, amplification_matrix, exact_stability, fate
+from gradflow.backward_error.linear_stability import (
+    CurvedResidual,
+    Quadratic,
+    amplification_matrix,
+    exact_stability,
+    fate,
+)
 from gradflow.proofs import check, follows
 from gradflow.schemes.adam import AdamState
 from gradflow.schemes.ieq import ieq_update

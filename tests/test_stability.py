@@ -1,8 +1,10 @@
 """Stability on a quadratic: thresholds by formula and by bisection, orbits, cycles, and the edge of stability along a run."""
 
 import math
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import sympy as sp
 
 import gradflow as gf
-from gradflow.backward_error.stability import (
+from gradflow.backward_error.linear_stability import (
     CurvedResidual,
     Quadratic,
     amplification,
@@ -25,15 +27,15 @@ from gradflow.plotting.edges import plot_edge_of_stability
 from gradflow.schemes import REGISTRY
 
 Z, BETA = sp.Symbol("z", positive=True), sp.Symbol("beta", nonnegative=True)
-RUNGE_KUTTA = float(sp.Poly(Z**3 - 4 * Z**2 + 12 * Z - 24, Z).nroots(n=20)[0])
-EXPECTED = {  # by name: threshold in z, infinite for none, None where there is no linearisation or no rest
-    "GradientDescent": 2.0, "HeavyBall": 3.8, "Nesterov": 19 / 14, "Adagrad": 2e-10, "RMSProp": 2e-8, "Adam": 3.8e-7,
-    "RungeKutta4": RUNGE_KUTTA, "ImplicitEuler": math.inf, "SAV": 2.0, "SourceSAV": 2.0, "ExpSAV": 2.0, "ElementwiseSAV": 2.0,
-    "AdaptiveSAV": 3.8e-7, "MSAV": 2.0, "IEQ": math.inf, "AdaptiveIEQ": 2.0, "SecondOrder": None,
-    "PerturbedGradientDescent": None, "NoisyGradientDescent": None, "NegativeCurvatureDescent": 2.0, "NewtonCG": math.inf,
-    "LBFGS": math.inf, "BFGS": math.inf, "Restart": 2.0, "Relaxed": 2.0,
-}  # fmt: skip
-SCHEMES = {name: kind(*([gf.SAV()] if name in ("Restart", "Relaxed") else [])) for name, kind in REGISTRY.items()}
+PAGE = (Path(__file__).parents[1] / "docs" / "theory" / "stability.md").read_text(encoding="utf-8")
+ROWS = {
+    cells[0].strip("`"): cells[2:]
+    for line in re.findall(r"^\| (`\w+\(.*) \|$", PAGE, flags=re.MULTILINE)
+    for cells in [line.split(" | ")]
+}
+"""By the scheme as written on the page: z, the end of the real flow, and what lies beyond."""
+NUMBERS = {"-": math.nan, "none": math.inf}
+THRESHOLDS = {code: NUMBERS.get(z) or float(z) for code, (z, _, _) in ROWS.items()}
 ALMOST = pytest.approx
 
 
@@ -47,37 +49,38 @@ def run(scheme, z, start, steps, energy=None):
     return np.array(path)
 
 
-def test_every_scheme_of_the_registry_has_an_expected_threshold():
-    assert EXPECTED.keys() == REGISTRY.keys()
+def made(code):
+    return eval(code, vars(gf))
 
 
-@pytest.mark.parametrize("name", REGISTRY)
-def test_thresholds_of_the_registry(name):
-    found = stability(SCHEMES[name], steps=64)
-    if EXPECTED[name] is None:
-        assert not (found.at_rest and found.decides)
-        assert math.isnan(found.threshold)
-        assert found.stable == ()
-    else:
-        assert found.threshold == ALMOST(EXPECTED[name], rel=1e-12)
-        assert found.stable[0] == (0.0, found.threshold)
-    assert type(SCHEMES[name]).__name__ in str(found)
+def test_the_page_has_every_scheme_of_the_registry():
+    assert {name for code in ROWS for name in re.findall(r"\w+(?=\()", code)} == REGISTRY.keys()
 
 
-LOCAL = [name for name, z in EXPECTED.items() if z and 1e-3 < z < math.inf and name != "Relaxed"]
+@pytest.mark.parametrize("code", ROWS)
+def test_the_table_of_the_page(code):
+    found, (z, flow, beyond) = stability(made(code)), ROWS[code]
+    for number, cell in ((found.threshold, z), (found.real_flow, flow)):
+        assert number == ALMOST(NUMBERS.get(cell) or float(cell), rel=1e-9, nan_ok=True)
+    assert ", ".join(found.beyond) == beyond
+    assert math.isnan(found.threshold) == (not (found.at_rest and found.decides)) == (found.stable == ())
+    assert code.partition("(")[0] in str(found)
 
 
-@pytest.mark.parametrize("name", LOCAL)
-def test_orbits_of_solve_stay_below_the_threshold_and_leave_above(name):
-    below, above = (run(SCHEMES[name], m * EXPECTED[name], 1e-6, 400) for m in (0.95, 1.05))
+LOCAL = [code for code, z in THRESHOLDS.items() if 1e-3 < z < math.inf and "Relaxed" not in code]
+
+
+@pytest.mark.parametrize("code", LOCAL)
+def test_orbits_of_solve_stay_below_the_threshold_and_leave_above(code):
+    below, above = (run(made(code), m * THRESHOLDS[code], 1e-6, 400) for m in (0.95, 1.05))
     assert np.abs(below[-1]).max() < 1e-9
     assert np.abs(above).max() > 1e-5
 
 
-@pytest.mark.parametrize("name", [name for name, z in EXPECTED.items() if z == math.inf])
-@pytest.mark.parametrize("z", [0.5, 5.0, 50.0])
-def test_orbits_of_solve_converge_where_there_is_no_threshold(name, z):
-    assert np.abs(run(SCHEMES[name], z, 1e-3, 200)[-1]).max() < 1e-8
+@pytest.mark.parametrize("code", [code for code, z in THRESHOLDS.items() if z == math.inf])
+def test_orbits_of_solve_converge_where_there_is_no_threshold(code):
+    for z in (0.5, 5.0, 50.0):
+        assert np.abs(run(made(code), z, 1e-3, 300)[-1]).max() < 1e-8
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.25, 0.5, 0.81, 0.9, 0.99])
@@ -90,8 +93,8 @@ def test_formulas_of_momentum(beta):
     assert heavy.limit == ALMOST(heavy.threshold)  # the effective step of a momentum method is dt
 
 
-@pytest.mark.parametrize("curvature", [0.25, 1.0, 100.0])
-@pytest.mark.parametrize("s", [0.0, 0.05, 0.1, 60.0])
+@pytest.mark.parametrize("curvature", [0.25, 100.0])
+@pytest.mark.parametrize("s", [0.05, 60.0])
 def test_formulas_of_stabilized_schemes(curvature, s):
     expected = 2 / (1 - 2 * s / curvature) if 2 * s < curvature else math.inf
     flow = 1 / (1 - s / curvature) if s < curvature else math.inf
@@ -115,7 +118,7 @@ def test_formulas_of_adaptive_methods(beta1, eps):
         assert found.limit == ALMOST(2 * (1 + beta1), rel=1e-9)
 
 
-@pytest.mark.parametrize(("c", "mu"), [(3.0, 0.5), (0.25, 4.0), (20.0, 4.0)])
+@pytest.mark.parametrize(("c", "mu"), [(0.25, 4.0), (20.0, 4.0)])
 def test_levenberg_marquardt_on_a_curved_residual(c, mu):
     """It is stable for dt (c kappa - mu) < 2, kappa = 1."""
     energy = CurvedResidual(c, 1.0, mu)
@@ -314,7 +317,7 @@ def test_wrong_input_is_refused():
 
 def test_numbers_need_no_sympy():
     code = (
-        "import sys, gradflow as gf; from gradflow.backward_error.stability import stability;"
+        "import sys, gradflow as gf; from gradflow.backward_error.linear_stability import stability;"
         "stability(gf.SAV(), steps=64); assert 'sympy' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -404,7 +407,7 @@ def test_schemes_without_a_threshold_have_no_limit():
 def test_the_plot_has_both_curves():
     _, solution = trained(gf.GradientDescent(), 1.0, steps=200, every=20)
     above, below = plot_edge_of_stability(solution, title="a network").axes
-    assert [line.get_label() for line in above.lines] == ["of the energy", "limit of the scheme"]
+    assert [line.get_label() for line in above.lines] == ["of the energy in the run", "limit of the scheme"]
     np.testing.assert_array_equal(above.lines[0].get_ydata(), solution.history["largest_eigenvalue"])
     np.testing.assert_array_equal(above.lines[1].get_ydata(), solution.history["stability_limit"])
     assert above.get_ylabel()

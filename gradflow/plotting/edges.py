@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..refusals import instance
-from . import COLOURS, DASHES
+from . import COLOURS, DASHES, LABELS
 from .spreads import Recorded
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def plot_edge_of_stability(solution: Recorded, *, title: str = "") -> Figure:
     ----------
     solution : Solution
         From `gradflow.solve` with ``record=("energy", *edge_of_stability(problem, scheme, dt))``, see
-        `gradflow.backward_error.stability.edge_of_stability`.
+        `gradflow.backward_error.linear_stability.edge_of_stability`.
     title : str
         Above the panels.
 
@@ -39,7 +39,7 @@ def plot_edge_of_stability(solution: Recorded, *, title: str = "") -> Figure:
     Examples
     --------
     >>> import numpy as np, gradflow as gf
-    >>> from gradflow.backward_error.stability import edge_of_stability
+    >>> from gradflow.backward_error.linear_stability import edge_of_stability
     >>> from gradflow.plotting.edges import plot_edge_of_stability
     >>> bowl = gf.FunctionProblem(lambda t: 2 * t @ t, lambda t: 4 * t, lambda t, v: 4 * v)
     >>> record = ("energy", *edge_of_stability(bowl, gf.GradientDescent(), 0.2))
@@ -57,7 +57,7 @@ def plot_edge_of_stability(solution: Recorded, *, title: str = "") -> Figure:
     step, sharpness, limit, energy = (np.asarray(solution.history[k]) for k in ("step", SHARPNESS, LIMIT, "energy"))
     figure = Figure(figsize=(6.4, 5.4), layout="constrained", facecolor="white")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    above.plot(step, sharpness, color=COLOURS[0], linestyle=DASHES[0], linewidth=1.6, label="of the energy")
+    above.plot(step, sharpness, color=COLOURS[0], linestyle=DASHES[0], linewidth=1.6, label="of the energy in the run")
     finite = np.isfinite(limit)
     if finite.any():
         above.plot(
@@ -72,11 +72,11 @@ def plot_edge_of_stability(solution: Recorded, *, title: str = "") -> Figure:
         above.fill_between(
             step, limit, sharpness, where=over, interpolate=True, color=COLOURS[1], alpha=0.25, linewidth=0
         )
-    above.set_ylabel("largest eigenvalue\nof the Hessian (1 / time)")
+    above.set_ylabel(LABELS[SHARPNESS])
     above.set_ylim(bottom=0)
     above.legend(frameon=False, loc="best")
     below.plot(step, energy, color=COLOURS[2], linestyle=DASHES[0], linewidth=1.6)
-    below.set_ylabel(r"energy $E$")
+    below.set_ylabel(LABELS["energy"])
     below.set_xlabel("step")
     if energy.min() > 0 and energy.max() > 10 * energy.min():
         below.set_yscale("log")

@@ -53,7 +53,6 @@ from gradflow.backward_error.linear_stability import (
 )
 from gradflow.proofs import check, follows
 from gradflow.schemes.adam import AdamState
-from gradflow.schemes.ieq import ieq_update
 from gradflow.schemes.state import AuxState
 from gradflow.symbolic import configured, is_zero
 
@@ -251,25 +250,12 @@ def adam():
 
 
 # %%
-def gauss_newton_step(energy, theta):
-    """Return theta after the step of restarted IEQ on a residual with two entries, by its update; (3) of `gradflow.schemes.ieq`."""
-    at = energy.linearize(np.array([theta], dtype=object))
-    J = at.jacobian()[:, 0]
-
-    def direction(q, h):
-        d = np.array([-(J @ q) / (1 / dt + J @ J)], dtype=object)
-        return d, J * d[0]
-
-    start = np.array([theta], dtype=object)
-    new, _ = ieq_update(start, at.residual, inner=np.dot, damping=lambda d: d @ d / dt, direction=direction)
-    return sp.cancel(sp.together(new[0]))
-
-
 @check("identity, decision procedure", ONE)
 def implicit_euler_is_stable_for_every_step():
     """Implicit Euler and restarted IEQ on a linear residual multiply by 1 / (1 + z): stable, with a real modified flow, for every z."""
-    new = gauss_newton_step(Quadratic(k, e), t)
+    new, _ = stepped(Restart(IEQ()), Quadratic(k, e), t, None)
     assert is_zero(new - t / (1 + dt * k))
+    assert exact_stability(Restart(IEQ())).threshold == sp.oo
     assert follows(sp.And(1 / (1 + z) > 0, 1 / (1 + z) < 1))
     for value in (0.5, 4.0, 64.0):
         A, _ = amplification_matrix(ImplicitEuler(), value)
@@ -283,9 +269,7 @@ def restarted_ieq_is_stable_only_where_gauss_newton_is_half_of_the_hessian():
     """Restarted IEQ (Levenberg-Marquardt, damping 1/dt): multiplier 1 - dt (mu + c kappa) / (1 + dt mu), stable iff dt (c kappa - mu) < 2."""
     c, mu = sp.symbols("c mu", positive=True)
     energy = CurvedResidual(c, kappa, mu)
-    new = gauss_newton_step(energy, t)
-    assert is_zero(new.subs(t, 0))
-    m = sp.diff(new, t).subs(t, 0)
+    m = multiplier(Restart(IEQ()), energy).subs(z, dt * (mu + c * kappa))
     assert is_zero(m - (1 - dt * (mu + c * kappa) / (1 + dt * mu)))
     stable_exactly(1 - dt * (mu + c * kappa) / (1 + dt * mu), dt * (c * kappa - mu) < 2)
 
@@ -294,8 +278,7 @@ def restarted_ieq_is_stable_only_where_gauss_newton_is_half_of_the_hessian():
 def levenberg_marquardt_leaves_the_minimum_beyond_dt_1():
     """For the residual (3 + theta^2/2, theta) restarted IEQ has the multiplier 1 - 4 dt / (1 + dt): stable for dt < 1, unstable for dt > 1."""
     energy = CurvedResidual(3, 1, 1)
-    new = gauss_newton_step(energy, t)
-    m = sp.diff(new, t).subs(t, 0)
+    m = multiplier(Restart(IEQ()), energy).subs(z, 4 * dt)
     assert is_zero(m - (1 - 4 * dt / (1 + dt)))
     assert m.subs(dt, 1) == -1
     stable_exactly(m, dt < 1)
@@ -397,8 +380,11 @@ def a_passive_r_tends_to_zero_while_the_energy_does_not():
 # ## A carried r
 #
 # Vanilla SAV has two lines of fixed points: $\theta = 0$ with any r, and $r = 0$ with any $\theta$. With $x = \tfrac12\lambda\theta^2$
-# and $c = C + e$ a step divides r by $1 + z x/(x + c)$, so that the second line attracts from everywhere. The squares of the increments
-# have a finite sum (`sav`), and every orbit tends to one of the lines. Which of them depends on the start.
+# and $c = C + e$ a step divides r by $1 + z x/(x + c)$ and multiplies $\theta$ by $1 - z\,r^{n+1}/R$.
+#
+# **Every orbit converges.** r falls, to a limit $\ge 0$. If the limit is positive, the product of the factors $1 + z x/(x + c)$ is
+# finite, hence $x \to 0$: the orbit tends to the minimum. If the limit is 0, then $z\,r/R < 1$ from some step on, since $R^2 \ge c$; from
+# then on $|\theta|$ falls without a change of sign, and has a limit. Which of the two happens depends on the start.
 #
 # **A trap.** Let $\lambda = 1$ and $\theta > 0$. As long as $\theta \ge \theta_n/2$, r falls at least by the factor $q = 1/(1 + z
 # x_m/(x_m + c))$, $x_m = \theta_n^2/8$, and a step lowers $\theta$ by $z\,r^{k+1}\theta/R \le \sqrt2\,z\,r^{k+1}$. All steps
@@ -407,6 +393,19 @@ def a_passive_r_tends_to_zero_while_the_energy_does_not():
 
 
 # %%
+@check("argument, decision procedure", ONE + ", every C, z, theta and r > 0")
+def every_orbit_of_vanilla_sav_converges():
+    """Vanilla SAV divides r by 1 + z x/(x + c) and multiplies theta by 1 - z r_new/R, in (0, 1) once z r < R: every orbit tends to a fixed point."""
+    new, r_new = stepped(configured(SAV, C=C), Quadratic(k, e), t, r)
+    x, c = k * t**2 / 2, C + e
+    assert is_zero(r_new * (1 + dt * k * x / (x + c)) - r)
+    R = sp.sqrt(x + c)
+    assert is_zero(new - t * (1 - dt * k * r_new / R))
+    a, b = sp.symbols("a R", positive=True)
+    assert follows(sp.And(1 - z * a / b > 0, 1 - z * a / b < 1), [a < r, z * r < b])
+    assert follows(b >= a, [sp.Eq(b**2, u + a**2)])  # R is bounded below by sqrt(c)
+
+
 @check("argument, decision procedure", "E = theta^2 / 2, every C, z, theta and r > 0")
 def a_trap_of_vanilla_sav():
     """If sqrt(2) r (1 + 8 C / theta^2) <= theta / 2, vanilla SAV stays above theta / 2 for ever, whatever z is."""

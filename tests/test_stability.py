@@ -125,6 +125,8 @@ def test_levenberg_marquardt_on_a_curved_residual(c, mu):
     found = stability(gf.Restart(gf.IEQ()), energy, steps=64)
     dt = found.threshold / energy.largest
     assert dt == (ALMOST(2 / (c - mu), rel=1e-9) if c > mu else math.inf)
+    exact = float(exact_stability(gf.Restart(gf.IEQ()), energy).threshold)
+    assert exact == (ALMOST(2 * (mu + c) / (c - mu)) if c > mu else math.inf)
 
 
 def test_levenberg_marquardt_leaves_the_minimum_beyond_dt_1():
@@ -136,13 +138,15 @@ def test_levenberg_marquardt_leaves_the_minimum_beyond_dt_1():
 
 
 @pytest.mark.parametrize(
-    "scheme", [gf.HeavyBall(momentum=0.7), gf.Nesterov(), gf.RungeKutta4(), gf.SAV(stabilization=0.25)]
+    "scheme",
+    [gf.HeavyBall(momentum=0.7), gf.Nesterov(), gf.RungeKutta4(), gf.SAV(stabilization=0.25), gf.Restart(gf.IEQ())],
 )
 def test_exact_and_numerical_thresholds_agree(scheme):
     found = stability(scheme, exact=True, steps=64)
     assert float(found.exact.threshold) == ALMOST(found.threshold, rel=1e-12)
     assert float(found.exact.real_flow) == ALMOST(found.real_flow, rel=1e-9)
-    assert f"exactly {found.exact.threshold}" in str(found)
+    told = "every z, exactly" if found.threshold == math.inf else f"exactly {found.exact.threshold}"
+    assert told in str(found)
     A, variables = amplification_matrix(scheme, Z)
     numbers, same = amplification_matrix(scheme, 0.75)
     assert variables == same
@@ -153,6 +157,11 @@ def test_exact_thresholds_keep_symbols():
     found = exact_stability(gf.symbolic.configured(gf.Nesterov, momentum=BETA), at={BETA: sp.Rational(1, 3)})
     assert sp.simplify(found.threshold - 2 * (1 + BETA) / (1 + 2 * BETA)) == 0
     assert exact_stability(gf.SAV(), Quadratic(sp.Symbol("k", positive=True))).threshold == 2
+    assert exact_stability(gf.IEQ()).polynomial.free_symbols == {
+        Z,
+        sp.Symbol("x"),
+    }  # the conserved quantity is left out
+    assert exact_stability(gf.Restart(gf.IEQ(stabilization=0.5)), CurvedResidual(3.0, 1.0, 1.0)).threshold == 8
     assert stability(gf.ImplicitEuler(), exact=True, steps=64).exact is None  # its solver is one for numbers
 
 

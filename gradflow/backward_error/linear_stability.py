@@ -49,6 +49,7 @@ import numpy as np
 
 from ..description import found
 from ..energies.dense import DenseLinearization
+from ..energies.linear import LinearPart
 from ..energies.protocols import Problem, problem_ability
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import instance, real_number, whole_number
@@ -162,7 +163,25 @@ class Quadratic:
         xp = array_namespace(theta)
         roots, zero = xp.sqrt(self.curvature + 0 * theta), 0 * theta[:1]
         residual = np.concatenate([roots * theta, xp.sqrt(2 * self.offset + zero)])
-        return DenseLinearization(residual, np.concatenate([np.diag(roots), 0 * roots[None]]))
+        return _linearization(residual, np.concatenate([np.diag(roots), 0 * roots[None]]))
+
+
+class _ExactLinearization(DenseLinearization):
+    """A linearisation of symbols, with the exact solution of damped systems (`gradflow.energies.protocols.Solving`)."""
+
+    def solve_damped(self, q: Array, h: Array | None, A: LinearPart, dt: Any) -> Array:
+        import sympy as sp
+
+        J = self.jacobian()
+        one = np.array(sp.eye(J.shape[1]).tolist(), dtype=object)
+        system = one / dt + np.stack([A.apply(row) for row in one]) + J.T @ J
+        right = -(J.T @ q) if h is None else -(J.T @ q) - h
+        solution = sp.Matrix(system.tolist()).LUsolve(sp.Matrix(right.tolist()))
+        return np.array([sp.cancel(sp.together(x)) for x in solution], dtype=object)
+
+
+def _linearization(residual: Array, J: Array) -> DenseLinearization:
+    return (_ExactLinearization if residual.dtype == object else DenseLinearization)(residual, J)
 
 
 class CurvedResidual(Quadratic):
@@ -228,7 +247,7 @@ class CurvedResidual(Quadratic):
         """Return the residual, (2,), and its Jacobian at theta, (1,)."""
         root = array_namespace(theta).sqrt(self.mu + 0 * theta)
         q = np.concatenate([self.c + self.kappa * theta**2 / 2, root * theta])
-        return DenseLinearization(q, np.stack([self.kappa * theta, root]))
+        return _linearization(q, np.stack([self.kappa * theta, root]))
 
 
 def _energy_of(energy: Quadratic | None) -> Quadratic:
@@ -702,7 +721,8 @@ class Stability:
             lines.append("the minimum is not asymptotically stable for any z in [1e-14, 1e8]")
         else:
             exactly = "" if self.exact is None else f", exactly {self.exact.threshold}"
-            until = "every z up to 1e8" if self.threshold == inf else f"z < {self.threshold:.12g}{exactly}"
+            every = "every z up to 1e8" if self.exact is None else "every z, exactly"
+            until = every if self.threshold == inf else f"z < {self.threshold:.12g}{exactly}"
             lines.append(f"the minimum is asymptotically stable for {until}")
             lines += [f"and again for {a:.12g} < z < {b:.12g}" for a, b in self.stable[1:]]
             until = "every z" if self.real_flow == inf else f"z < {self.real_flow:.12g}"
@@ -990,8 +1010,10 @@ def _exact_matrix(scheme: Any, z: Any, energy: Quadratic, places: Sequence[int] 
         y[i] = y[i] + h
         new = _values(exact_scheme.step(problem, _with(rest, iter(y)), dt))
         for j in places or range(len(x)):
-            e = new[j]
-            J[j, i] = sp.cancel(sp.together(_rational(sp.diff(e, h).subs(h, 0))))
+            slope = sp.diff(new[j], h).subs(h, 0)
+            if slope.has(sp.nan, sp.zoo):  # a quotient such as h^3 / h^2
+                slope = sp.diff(sp.cancel(sp.together(new[j])), h).subs(h, 0)
+            J[j, i] = sp.cancel(sp.together(_rational(slope)))
     start = set(range(problem.curvature.size))
     matters = sorted(_closure(start, [[e != 0 for e in row] for row in J.tolist()]))
     A = J.extract(matters, matters)

@@ -54,7 +54,7 @@ from gradflow.backward_error.linear_stability import (
 from gradflow.proofs import check, follows
 from gradflow.schemes.adam import AdamState
 from gradflow.schemes.state import AuxState
-from gradflow.symbolic import configured, is_zero
+from gradflow.symbolic import Space, configured, is_zero
 
 dt, k, C, e, kappa, lam, r, t, u, z = sp.symbols("dt k C e kappa lambda r t u z", positive=True)
 beta = sp.Symbol("beta", nonnegative=True)
@@ -99,6 +99,38 @@ def scalar_auxiliary_variables_have_the_threshold_of_gradient_descent():
     for scheme in (GradientDescent(), *bases, *map(Restart, bases)):
         assert is_zero(multiplier(scheme, energy) - (1 - z))
     stable_exactly(1 - z, z < 2)
+
+
+class Bowl:
+    """E = (theta, H theta) / 2 + e on an abstract space, H of any sign."""
+
+    def __init__(self):
+        self.space = Space()
+        self.H, self.inner = self.space.operator("H", positive=False), self.space.inner
+
+    def energy(self, theta):
+        """Return E."""
+        return self.inner(theta, self.H(theta)) / 2 + e
+
+    def energy_and_gradient(self, theta):
+        """Return E and H theta."""
+        return self.energy(theta), self.H(theta)
+
+
+@check("identity", "every dimension, inner product and Hessian H")
+def in_every_dimension():
+    """Restarted SAV and ExpSAV step by -eta H theta with eta -> dt as theta -> 0: the derivative at the minimum is I - dt H."""
+    bowl = Bowl()
+    theta, size = bowl.space.vector("theta"), sp.Symbol("size", positive=True)
+    square, E = bowl.inner(bowl.H(theta), bowl.H(theta)), bowl.energy(theta) - e
+    for base, eta in (
+        (configured(SAV, C=C), dt / (1 + dt * square / (2 * (E + e + C)))),
+        (configured(ExpSAV, scale=kappa), dt / (1 + dt * square / kappa)),
+    ):
+        new = Restart(base).step(bowl, AuxState(theta, None), dt).theta
+        assert is_zero(new - theta + eta * bowl.H(theta))
+        near = eta.subs({entry: size**2 * entry for entry in eta.free_symbols - {dt, C, e, kappa}}, simultaneous=True)
+        assert is_zero(sp.limit(near, size, 0) - dt)
 
 
 @check("decision procedure", ONE + ", every C, kappa, e, lambda and s >= 0")

@@ -109,6 +109,13 @@ def test_formulas_of_stabilized_schemes(curvature, s):
         assert found.limit == (ALMOST(2.0) if expected < math.inf else math.inf)
 
 
+@pytest.mark.parametrize("scheme", [gf.Nesterov(), gf.Restart(gf.SAV()), gf.ElementwiseSAV(), gf.RungeKutta4()])
+def test_the_largest_eigenvalue_decides(scheme):
+    one, many = (stability(scheme, Quadratic(values), steps=64) for values in (4.0, [0.5, 4.0, 1.0]))
+    assert many.threshold == ALMOST(one.threshold, rel=1e-12)
+    assert len(many.variables) == 3 * len(one.variables)
+
+
 @pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("eps", [1e-8, 1e-3])
 def test_formulas_of_adaptive_methods(beta1, eps):

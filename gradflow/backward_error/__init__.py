@@ -17,6 +17,8 @@ _PLACES = {
     "Stability": "linear_stability",
     "edge_of_stability": "linear_stability",
     "modified_field": "modified",
+    "jet_field": "lie",
+    "mean_epoch": "epochs",
     "stability": "linear_stability",
 }
 __all__ = list(_PLACES)  # loaded on first use

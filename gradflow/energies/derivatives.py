@@ -31,10 +31,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..namespace import Array, array_namespace, copied, is_numpy, quiet, read_only
+from ..refusals import one_of
 from .protocols import problem_ability
 
 __all__ = [
     "STEPS",
+    "THIRD_DERIVATIVES",
     "Difference",
     "basis_vector",
     "complex_step",
@@ -45,6 +47,7 @@ __all__ = [
     "rounding",
     "rounding_of_squares",
     "sizes",
+    "third_derivative",
     "third_difference",
 ]
 
@@ -52,6 +55,8 @@ Function = Callable[[Array], Array]
 NOISE = 1e4  # multiple of its rounding errors up to which a change of a function says little
 GROWTH = 1e3  # factor by which a step grows
 SHARE = 1e-6  # of the largest column of a Jacobian, below which a column counts less in its test
+THIRD_DERIVATIVES = ("exact", "differences")
+"""The rules of `third_derivative`."""
 STEPS = (1.0, 1e-1, 1e-2, 1e-3)  # factors of the step of differences: a strongly nonlinear function needs a shorter one
 
 
@@ -216,6 +221,35 @@ def differences(function: Function, theta: Array, v: Array, factor: float = 1.0)
         A multiple of that step.
     """
     return difference(function, theta, v, factor).slope
+
+
+def third_derivative(problem: Any, theta: Array, u: Array, v: Array, *, rule: str = "exact") -> Array:
+    """Return the third derivative ``D^3 E[u, v]``, (P,), the derivative of ``hvp(theta, u)`` along v.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    theta, u, v : array (P,)
+        The point and two directions.
+    rule : {"exact", "differences"}
+        The method ``third_derivative`` of the problem; or differences (2) of `hvp`, whose relative error is of the size
+        ``eps^{2/3}``, for a problem without that method.
+
+    Raises
+    ------
+    ValueError
+        If the rule is unknown, or it is "exact" and the problem has no third derivatives.
+    """
+    if one_of("third_derivative", rule, THIRD_DERIVATIVES) == "differences":
+        return differences(lambda t: problem.hvp(t, u), theta, v)
+    if not problem_ability(problem, "has_third_derivative"):
+        raise ValueError(
+            f"{type(problem).__name__} has no third derivatives: give it the method or function third_derivative, or pass "
+            'third_derivative="differences", which takes differences of hvp'
+        )
+    exact: Array = problem.third_derivative(theta, u, v)
+    return exact
 
 
 class Difference(NamedTuple):

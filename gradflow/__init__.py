@@ -148,6 +148,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("experiments", "plotting"):  # the packages above the library, loaded on first use
+    if name in ("backward_error", "experiments", "plotting"):  # loaded on first use
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -114,6 +114,21 @@ class ImplicitEuler:
         """Return that (1) was not solved to the tolerance, "" if it was."""
         return "" if state.converged else "the nonlinear system was not solved to its tolerance"
 
+    def equation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
+        """Return the residual of (1), (P,): what a step brings to 0 up to its tolerance.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Step size, > 0.
+        """
+        _, g = problem.energy_and_gradient(theta_new)
+        return theta_new - theta + dt * g
+
     def step(self, problem: Problem, state: ImplicitEulerState, dt: Scalar) -> ImplicitEulerState:
         """Return the state one step of size dt later."""
         theta, dt = state.theta, float(dt)

@@ -13,8 +13,11 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
+    "Differentials": "differentials",
     "ModifiedField": "modified",
     "modified_field": "modified",
+    "modified_flow": "flow",
+    "order_table": "flow",
 }
 __all__ = list(_PLACES)  # loaded on first use
 

@@ -35,8 +35,8 @@ from ..refusals import one_of
 from .protocols import problem_ability
 
 __all__ = [
+    "MISSING",
     "STEPS",
-    "THIRD_DERIVATIVES",
     "Difference",
     "basis_vector",
     "complex_step",
@@ -55,8 +55,8 @@ Function = Callable[[Array], Array]
 NOISE = 1e4  # multiple of its rounding errors up to which a change of a function says little
 GROWTH = 1e3  # factor by which a step grows
 SHARE = 1e-6  # of the largest column of a Jacobian, below which a column counts less in its test
-THIRD_DERIVATIVES = ("exact", "differences")
-"""The rules of `third_derivative`."""
+MISSING = ("refuse", "differences")
+"""What a function does where a problem lacks a derivative."""
 STEPS = (1.0, 1e-1, 1e-2, 1e-3)  # factors of the step of differences: a strongly nonlinear function needs a shorter one
 
 
@@ -223,7 +223,7 @@ def differences(function: Function, theta: Array, v: Array, factor: float = 1.0)
     return difference(function, theta, v, factor).slope
 
 
-def third_derivative(problem: Any, theta: Array, u: Array, v: Array, *, rule: str = "exact") -> Array:
+def third_derivative(problem: Any, theta: Array, u: Array, v: Array, *, missing: str = "refuse") -> Array:
     """Return the third derivative ``D^3 E[u, v]``, (P,), the derivative of ``hvp(theta, u)`` along v.
 
     Parameters
@@ -232,24 +232,25 @@ def third_derivative(problem: Any, theta: Array, u: Array, v: Array, *, rule: st
         The energy.
     theta, u, v : array (P,)
         The point and two directions.
-    rule : {"exact", "differences"}
-        The method ``third_derivative`` of the problem; or differences (2) of `hvp`, whose relative error is of the size
-        ``eps^{2/3}``, for a problem without that method.
+    missing : {"refuse", "differences"}
+        What is done for a problem without the method ``third_derivative``: it is refused, or differences (2) of `hvp` are taken,
+        whose relative error is of the size ``eps^{2/3}``.
 
     Raises
     ------
     ValueError
-        If the rule is unknown, or it is "exact" and the problem has no third derivatives.
+        If `missing` is unknown, or the problem has no third derivatives and is refused.
     """
-    if one_of("third_derivative", rule, THIRD_DERIVATIVES) == "differences":
-        return differences(lambda t: problem.hvp(t, u), theta, v)
-    if not problem_ability(problem, "has_third_derivative"):
+    one_of("missing", missing, MISSING)
+    if problem_ability(problem, "has_third_derivative"):
+        exact: Array = problem.third_derivative(theta, u, v)
+        return exact
+    if missing == "refuse":
         raise ValueError(
-            f"{type(problem).__name__} has no third derivatives: give it the method or function third_derivative, or pass "
-            'third_derivative="differences", which takes differences of hvp'
+            f"{type(problem).__name__} has no third derivatives: give it a function third_derivative, or pass "
+            'missing="differences" for differences of hvp'
         )
-    exact: Array = problem.third_derivative(theta, u, v)
-    return exact
+    return differences(lambda t: problem.hvp(t, u), theta, v)
 
 
 class Difference(NamedTuple):

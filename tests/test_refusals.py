@@ -162,6 +162,12 @@ def of_constructors():
     weighted = {"weights": FREE | DOUBLES | NONE | {"truth values"}, "loss": NONE, "names": NONE}
     yield "DenseLeastSquares, weights", dense, {"weights": T3}, weighted
     yield "SumOfEnergies", gf.SumOfEnergies, {"terms": [own()]}, {"terms": OBJECT, "weights": NONE | {"[0.5]"}}
+    yield (
+        "GradientRegularized",
+        gf.GradientRegularized,
+        {"problem": own(), "mu": 1.0},
+        {"problem": OBJECT, "mu": FINITE},
+    )
     for loss in (gf.Cauchy, gf.Huber, gf.SoftL1):
         yield loss.__name__, loss, {"scale": 1.0}, {"scale": POSITIVE}
     yield "Diagonal", gf.Diagonal, {"diagonal": T3}, {"diagonal": FREE | DOUBLES}

@@ -35,7 +35,16 @@ from unittest.mock import patch
 import numpy as np
 import sympy as sp
 
-from gradflow import Classification, Diagonal, FunctionProblem, Regression, SumOfEnergies, TwoLayerNet, symbolic
+from gradflow import (
+    Classification,
+    Diagonal,
+    FunctionProblem,
+    GradientRegularized,
+    Regression,
+    SumOfEnergies,
+    TwoLayerNet,
+    symbolic,
+)
 from gradflow.curvature import GaussNewton, Hessian
 from gradflow.energies.dense import DenseLeastSquares
 from gradflow.energies.linear import Shift, Zero
@@ -47,7 +56,7 @@ from gradflow.models.losses import CrossEntropy, ScaledResidual
 from gradflow.proofs import check
 from gradflow.symbolic import branches, is_zero, symbols
 
-mu, kappa, c, decay, eps = sp.symbols("mu kappa c lambda epsilon", positive=True)
+mu, kappa, c, decay = sp.symbols("mu kappa c lambda", positive=True)
 SIZES = ((1, 1, 1, 1), (1, 2, 2, 1), (2, 1, 2, 2), (1, 2, 1, 2))
 """Inputs D, neurons m, samples N, outputs k."""
 EVERY = "D, m, N, k in {1, 2}; every mass, scale, weight, datum and smooth activation"
@@ -88,6 +97,7 @@ def vanishes(*arrays):
 
 def along(function, theta, v):
     """Return the derivative of a function along v, entry by entry."""
+    eps = sp.Dummy("epsilon", positive=True)  # another one in each derivative of a derivative
     image = np.asarray(function(theta + eps * v), dtype=object)
     return np.frompyfunc(lambda e: sp.diff(e, eps).subs(eps, 0), 1, 1)(image)
 
@@ -694,6 +704,43 @@ def sum_of_energies():
         F_i, g_i = total.term_energies_and_gradients(theta)
         assert vanishes(F_i - total.term_energies(theta), np.sum(F_i) - total.nonlinear_energy(theta))
         assert vanishes(*(mass * g_i[i] - partials(F_i[i], theta) for i in (0, 1)))
+
+
+@check(
+    "identity",
+    "smooth energies of 2 parameters, a mass and every inner product that a matrix gives; L zero, a number, diagonal; mu = 1/4, -2",
+)
+def gradient_regularization():
+    """`GradientRegularized`: E + mu |g|_M^2 of the whole gradient, its gradient g + 2 mu H g in (., .)_M, and `hvp`; sums have the third derivative of E."""
+    theta, v, u = symbols("theta", 2), symbols("v", 2), symbols("u", 2)
+    a, b, d = symbols("a", 3)
+    A, inverse = np.array([[a, b], [b, d]]), np.array([[d, -b], [-b, a]]) / (a * d - b**2)
+    for options, back in (
+        ({"mass": 0.25}, lambda s: s * 4),
+        ({"mass": symbols("m", 2, positive=True)}, lambda s: s / symbols("m", 2, positive=True)),
+        ({"inner": lambda u, w: u @ (A @ w)}, lambda s: inverse @ s),
+    ):
+        F, gradient, hvp = functions("F", back)
+        third = lambda t, u, v, hvp=hvp: along(lambda x: hvp(x, u), t, v)  # noqa: E731
+        for L in (Zero(), Shift(0.5), Diagonal(symbols("l", 2, nonnegative=True))):
+            if "inner" in options and isinstance(L, Diagonal):
+                continue  # not self-adjoint there
+            E = FunctionProblem(F, gradient, hvp, third_derivative=third, linear=L, **options)
+            D3 = along(lambda t, E=E: E.hvp(t, u), theta, v)
+            assert vanishes(E.third_derivative(theta, u, v) - D3)
+            if isinstance(E.mass, float):
+                twice = SumOfEnergies([E, E], [2.0, 0.25])
+                assert vanishes(twice.third_derivative(theta, u, v) - sp.Rational(9, 4) * D3)
+            for times in (0.25, -2.0):
+                problem, factor = GradientRegularized(E, times), sp.Rational(times)
+                energy, g = E.energy_and_gradient(theta)
+                total, slope = problem.energy_and_gradient(theta)
+                assert vanishes(problem.energy(theta) - total, total - energy - factor * problem.inner(g, g))
+                assert vanishes(problem.inner(slope, v) - along(problem.energy, theta, v))
+                if "inner" not in options:
+                    assert vanishes(
+                        problem.hvp(theta, v) - along(gradient_of(problem, "energy_and_gradient"), theta, v)
+                    )
 
 
 # %% [markdown]

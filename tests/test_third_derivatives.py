@@ -188,3 +188,21 @@ def test_arguments_and_values_are_checked():
     wrong = gf.FunctionProblem(lambda t: t @ t, lambda t: 2 * t, third_derivative=lambda t, u, v: u[1:])
     with pytest.raises(ValueError, match=r"third_derivative\(theta, u, v\) must have shape"):
         wrong.third_derivative(THETA, THETA, THETA)
+
+
+def test_check_derivatives_finds_a_wrong_one():
+    right = quartic(np.array([0.5, 2.0, 3.0]))
+    assert gf.check_derivatives(right, THETA).passed
+    case = network_case("tanh", 3, "cross_entropy")
+    assert gf.check_derivatives(case.problem, case.theta).passed
+    b = np.array([1.0, 2.0, 0.5])
+    for wrong in (
+        lambda t, u, v: 3 * b * t * u * v,
+        lambda t, u, v: 6 * b * t * u * v + 1e-3 * u[0] * v,
+        lambda t, u, v: 6 * b * t * u * np.roll(v, 1),
+    ):
+        problem = gf.FunctionProblem(
+            lambda t: b @ t**4 / 4, lambda t: b * t**3, lambda t, v: 3 * b * t**2 * v, third_derivative=wrong
+        )
+        found = gf.check_derivatives(problem, THETA)
+        assert (found.passed, found.quantity) == (False, "third_derivative")

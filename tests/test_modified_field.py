@@ -18,6 +18,7 @@ from gradflow import (
     HeavyBall,
     ImplicitEuler,
     Nesterov,
+    Relaxed,
     Restart,
     RungeKutta4,
     SourceSAV,
@@ -225,6 +226,37 @@ def test_a_modified_loss_has_the_field_as_its_gradient(scheme, order):
         DT ** (n - 1) * c * invariant(tree, u) for n, part in enumerate(found.fields, 1) for tree, c in part.items()
     )
     assert sp.expand(derivative(loss, {u: 1}, {}) + field) == 0
+
+
+square = invariant(leaf, leaf)
+F_C = ENERGY + 1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "clock", "chain"),
+    [
+        (GradientDescent(stabilization=2.0), -2, -half),
+        (ImplicitEuler(), 0, half),
+        (Restart(SAV()), -square / (2 * F_C), -half),
+        (Restart(SAV(stabilization=2.0)), -2 - square / (2 * F_C), -half),
+        (Relaxed(SAV()), -square / (2 * F_C), -half),
+        (SourceSAV(), -square / (2 * F_C), -half),
+        (ExpSAV(form="implicit"), -square, -half),
+        (Restart(ExpSAV(form="explicit")), 0, -half),
+        (Relaxed(ExpSAV(form="explicit")), 0, -half),
+        (Restart(ExpSAV(form="section_2.2.4")), -square * sp.exp(-ENERGY), -half),
+        (Restart(AdaptiveIEQ(eps=0.5)), -square / (2 * ENERGY + half), -half),
+    ],
+    ids=str,
+)
+def test_first_order(scheme, clock, chain):
+    """What the modules of the schemes state: f_1 = f, f_2 = clock f + chain f'f."""
+    found = modified_field(scheme, 2)
+    assert found.fields[0] == {leaf: 1}
+    second = dict(found.fields[1])
+    assert sp.simplify(second.pop(leaf, 0) - clock) == 0
+    assert second == {node(leaf): chain}
+    assert found.regularization == -chain / 2
 
 
 def test_no_modified_loss():

@@ -288,6 +288,7 @@ class _Recursion:
     def __init__(self, scheme: Any, order: int) -> None:
         self.scheme, self.order = scheme, order
         self.reader = Reader(order)
+        self.start: dict[sp.Symbol, Any] = {}
         self.state = self._initial()
         self.fixed: dict[Path, Any] = {}
         slots = self._slots()
@@ -307,7 +308,7 @@ class _Recursion:
         equation = getattr(self.scheme, "equation", None)
         try:
             if equation is None:
-                return generic(lambda: self.scheme.step(problem, state, DT))
+                return generic(lambda: self.scheme.step(problem, state, DT), self.start)
             new = state[0]
             for _ in range(self.order + 1):  # each of which is right to one more power of dt
                 new = new - equation(problem, state[0], new, DT)
@@ -353,6 +354,7 @@ class _Recursion:
             elif hasattr(value, "free_symbols") or isinstance(value, (int, float)):
                 positive = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
                 slots.append(_Slot(path, name, sp.Symbol(name, **positive), None, 0))
+                self.start[slots[-1].probe] = value  # a step may choose; it then chooses as from the start
             else:
                 raise ValueError(f"the state has a value {name} that is no vector and no number, {value!r}")
         # what is near theta, or by what theta is moved, has no other term of order 0: the energy is not asked far away
@@ -518,12 +520,17 @@ class _Recursion:
             }
 
     def _solve_numbers(self, slots: list[_Slot], told: Any, lower: Any) -> dict[sp.Symbol, Any]:
-        unknown = [slot.probe for slot in slots]
-        equations = [told[slot.path] - slot.probe - lower[slot.path] for slot in slots]
-        solved = sp.solve(equations, unknown, dict=True)
-        if len(solved) != 1 or set(solved[0]) != set(unknown):
-            raise ValueError(f"the value that {', '.join(map(str, unknown))} takes could not be found")
-        return dict(solved[0])
+        # a later term of a positive number may have any sign
+        unknown = {slot.probe: sp.Dummy(slot.name) for slot in slots}
+        equations = [(told[slot.path] - slot.probe - lower[slot.path]).xreplace(unknown) for slot in slots]
+        try:
+            (found,) = sp.linsolve(equations, list(unknown.values()))
+        except ValueError as error:
+            names = ", ".join(slot.name for slot in slots)
+            raise ValueError(f"the state does not forget {names}, or enters its own step in no linear way") from error
+        if any(value.free_symbols & set(unknown.values()) for value in found):
+            raise ValueError(f"the state does not forget {', '.join(slot.name for slot in slots)}")
+        return dict(zip(unknown, found, strict=True))
 
     def _solve_vectors(self, slots: list[_Slot], moved: Field, told: Any, n: int) -> None:
         """Find the terms of dt^n of the vectors m_i, and f_n if they enter it.

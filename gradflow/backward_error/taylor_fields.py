@@ -114,13 +114,15 @@ def exact_settings(scheme: Any, symbols: Mapping[str, Any]) -> Any:
     return made
 
 
-def generic(function: Callable[[], Any]) -> Any:
+def generic(function: Callable[[], Any], start: Mapping[sp.Symbol, Any] | None = None) -> Any:
     """Return what a function of symbols returns where dt is small, if that does not depend on the other symbols.
 
     Parameters
     ----------
     function : callable
         As for `gradflow.symbolic.branches`.
+    start : mapping, optional
+        The values of some symbols, in others.
 
     Raises
     ------
@@ -143,7 +145,8 @@ def generic(function: Callable[[], Any]) -> Any:
             return values[symbol]
 
         for k, branch in enumerate(found):
-            told = [c.subs({x: at(x) for x in sorted(c.free_symbols, key=str)}) for c in branch.conditions]
+            asked = [c.subs(start or {}) for c in branch.conditions]
+            told = [c.subs({x: at(x) for x in sorted(c.free_symbols, key=str)}) for c in asked]
             if all(answer == sp.true for answer in told):
                 chosen.add(k)
                 break

@@ -17,6 +17,12 @@ negative curvature, phi may have several stationary points: which one is returne
 
 A step whose iteration ended early satisfies (3), but solves (1) only up to the residual in its state.
 
+Modified equation (`gradflow.backward_error`). With H the Hessian,
+
+.. math:: \theta' = -g + \tfrac{\Delta t}{2} H g + O(\Delta t^2),                                          \tag{4}
+
+the flow of ``E - (dt / 4) |g|_M^2``: the sign of gradient descent, reversed.
+
 ========  ======  ========
 symbol    code    shape
 ========  ======  ========

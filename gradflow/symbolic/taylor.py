@@ -20,7 +20,7 @@ from typing import Any
 import sympy as sp
 
 from .problems import AbstractEnergy, AbstractLinearization
-from .vectors import Map, Space, Symmetric, Vector
+from .vectors import Map, SelfAdjoint, Space, Symmetric, Vector
 
 __all__ = ["SeriesLinearization", "SmoothEnergy", "SmoothLeastSquares", "taylor_coefficients"]
 
@@ -313,13 +313,14 @@ class SeriesLinearization(AbstractLinearization):
         """
         problem = self.problem
         image = self.vjp(q) if h is None else self.vjp(q) + h
-        for seen, operator, step, known in self.solved:
-            if not (image - seen).terms and A is operator and dt == step:
+        operator = A.terms if isinstance(A, SelfAdjoint) else A
+        for seen, before, step, known in self.solved:
+            if not (image - seen).terms and operator == before and dt == step:
                 return known
         term = image * -dt
         d: Vector = problem.space.zero
         for _ in range(problem.order):
             d, term = d + term, (A.apply(term) + self.vjp(self.jvp(term))) * -dt
         d = d + problem._rest() * problem.dt ** (problem.order + 1)
-        self.solved.append((image, A, dt, d))
+        self.solved.append((image, operator, dt, d))
         return d

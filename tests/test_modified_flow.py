@@ -92,6 +92,11 @@ SCHEMES = {
     "restarted ExpSAV": gf.Restart(gf.ExpSAV()),
     "SAV": gf.SAV(),
     "restarted IEQ": gf.Restart(gf.IEQ()),
+    "SourceSAV": gf.SourceSAV(),
+    "restarted AdaptiveIEQ": gf.Restart(gf.AdaptiveIEQ(eps=0.5)),
+    "ExpSAV of theorem 2.2": gf.Restart(gf.ExpSAV(form="theorem_2.2", scale=2.0)),
+    "stabilized euler": gf.GradientDescent(stabilization=0.5),
+    "stabilized SAV": gf.Restart(gf.SAV(stabilization=0.5)),
 }
 EXPECTED = {"midpoint": (2, 2, 3), "rk4": (4, 4, 4)}
 CASES = [(scheme, "polynomial") for scheme in SCHEMES if scheme != "restarted IEQ"]
@@ -111,7 +116,7 @@ def test_observed_orders(scheme, problem):
     """Order 1, 2, 3 as terms are added; the residual's second derivatives alone are found by differences."""
     E, theta = PROBLEMS[problem]()
     missing = "differences" if scheme == "restarted IEQ" else "refuse"
-    steps = (30, 60) if scheme == "rk4" else (60, 120)  # before rounding counts
+    steps = (30, 60) if scheme in ("rk4", "restarted IEQ") else (60, 120)  # before rounding counts, or a step costs more
     table = order_table(E, SCHEMES[scheme], theta, [0.6 / n for n in steps], 0.6, field=field(scheme), missing=missing)
     wanted = EXPECTED.get(scheme, (1, 2, 3))
     np.testing.assert_allclose(table.orders[:, 0], wanted, atol=0.15)

@@ -554,6 +554,7 @@ def compiled_loops_are_the_reference():
             S, slope, curved = array("s", N, m), array("t", N, m), array("r", N, m)
             delta, delta_dot, b = array("d", N, k), array("e", N, k), array("b", m, k)
             theta, rows = symbols("theta", (2 + k) * m), array("new", 2, k)
+            deltas = (delta, delta_dot, array("k", N, k), array("l", N, k))
             for name, arguments in (
                 ("unpack", (theta, 2, m, k)),
                 ("hidden", (X, W, ANY)),
@@ -565,6 +566,11 @@ def compiled_loops_are_the_reference():
                 ("tangent", (X, W, slope)),
                 ("tangent_sensitivity", (delta, delta_dot, a, b, slope, curved)),
                 ("tangent_sensitivity", (delta, delta_dot, a, b, slope, None)),
+                (
+                    "second_tangent_sensitivity",
+                    (deltas, (a, b, array("h", m, k)), (slope, curved, S, array("z", N, m))),
+                ),
+                ("second_tangent_sensitivity", (deltas, (a, b, array("h", m, k)), (slope, None, None, None))),
                 ("tangent_gradient", (X, curved, S, slope, delta, delta_dot)),
                 ("jacobian", (X, S, slope, a, c)),
                 ("gram", (X, S, slope, a, c)),

@@ -188,8 +188,8 @@ class NetworkProblem(SplitEnergy):
         The energy part has none. Of a batch it is that of the samples of the batch. Of relu and leaky_relu it is the value
         away from the kinks, as that of `hvp`.
 
-        The cost, for one direction u = v, is 3.3 to 3.7 gradients for one output (64 or 1000 samples, width 1000 or 100), and 2
-        for ten outputs and 784 inputs, where the products with W count; 0.2 to 2.4 gradients more for two directions. `hvp` costs
+        The cost, for one direction u = v, is 2.5 to 2.8 gradients for one output (64 or 1000 samples, width 1000 or 100), and 2
+        for ten outputs and 784 inputs, where the products with W count; 0.2 to 0.8 gradients more for two directions. `hvp` costs
         1.8 and 1.6 there: best of 31 calls by turns on one core, by ``time.perf_counter``, all after a first call.
 
         Parameters

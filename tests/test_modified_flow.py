@@ -1,6 +1,7 @@
 """Iterates and modified flows in numbers: observed orders, elementary differentials, starts on the slow manifold."""
 
 from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,6 +24,45 @@ SQUARE = invariant(leaf, leaf)
 def midpoint(problem, theta, dt):
     gradient = lambda t: problem.energy_and_gradient(t)[1]  # noqa: E731
     return theta - dt * gradient(theta - dt / 2 * gradient(theta))
+
+
+class Pair(NamedTuple):
+    theta: Any
+    kept: Any
+
+
+class ExtrapolatedBDF2:
+    """3 theta_new = 4 theta - theta_old - 2 dt g at the extrapolated point: it keeps a theta."""
+
+    def init(self, problem, theta):
+        return Pair(theta, theta)
+
+    def step(self, problem, state, dt):
+        _, g = problem.energy_and_gradient(2 * state.theta - state.kept)
+        return Pair((4 * state.theta - state.kept - 2 * dt * g) / 3, state.theta)
+
+
+class AdamsBashforth:
+    """theta_new = theta - dt (3 g - g_old) / 2: it keeps a gradient."""
+
+    def init(self, problem, theta):
+        return Pair(theta, problem.energy_and_gradient(theta)[1])
+
+    def step(self, problem, state, dt):
+        _, g = problem.energy_and_gradient(state.theta)
+        return Pair(state.theta - dt * (3 * g - state.kept) / 2, g)
+
+
+class AveragedSize:
+    """A step that an average of |g|^2 shortens: it keeps a number, which forgets its start, in a nested state."""
+
+    def init(self, problem, theta):
+        return Pair(theta, Pair(0 * problem.inner(theta, theta), 0))
+
+    def step(self, problem, state, dt):
+        _, g = problem.energy_and_gradient(state.theta)
+        average = (state.kept.theta + problem.inner(g, g)) / 2
+        return Pair(state.theta - g * (dt / (1 + dt * average)), Pair(average, 0))
 
 
 def polynomial(mass=None):
@@ -92,13 +132,16 @@ SCHEMES = {
     "restarted ExpSAV": gf.Restart(gf.ExpSAV()),
     "SAV": gf.SAV(),
     "restarted IEQ": gf.Restart(gf.IEQ()),
+    "extrapolated BDF2": ExtrapolatedBDF2(),
+    "Adams-Bashforth": AdamsBashforth(),
+    "averaged size": AveragedSize(),
     "SourceSAV": gf.SourceSAV(),
     "restarted AdaptiveIEQ": gf.Restart(gf.AdaptiveIEQ(eps=0.5)),
     "ExpSAV of theorem 2.2": gf.Restart(gf.ExpSAV(form="theorem_2.2", scale=2.0)),
     "stabilized euler": gf.GradientDescent(stabilization=0.5),
     "stabilized SAV": gf.Restart(gf.SAV(stabilization=0.5)),
 }
-EXPECTED = {"midpoint": (2, 2, 3), "rk4": (4, 4, 4)}
+EXPECTED = {"midpoint": (2, 2, 3), "rk4": (4, 4, 4), "extrapolated BDF2": (2, 2, 3), "Adams-Bashforth": (2, 2, 3)}
 CASES = [(scheme, "polynomial") for scheme in SCHEMES if scheme != "restarted IEQ"]
 CASES += [(scheme, "product") for scheme in ("euler", "heavy ball", "nesterov", "restarted SAV")]
 CASES += [(scheme, "network") for scheme in ("euler", "nesterov", "restarted SAV", "restarted ExpSAV", "restarted IEQ")]

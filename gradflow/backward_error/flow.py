@@ -20,7 +20,7 @@ integrator is that of section II.5 of Hairer, Nørsett & Wanner, Solving Ordinar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from math import inf
 from typing import Any, NamedTuple
 
@@ -273,7 +273,8 @@ def start(problem: Any, scheme: Any, field: ModifiedField, theta0: Array, dt: fl
     scheme : Scheme
         The scheme.
     field : ModifiedField
-        Its field, whose expansion of the manifold is truncated as it is.
+        Its field. The expansion of the manifold is truncated before the first tree with more nodes than the field has: what such
+        a term changes in theta is of the order of the terms that the field lacks.
     theta0 : array (P,)
         The start, NumPy.
     dt : float
@@ -298,8 +299,8 @@ def start(problem: Any, scheme: Any, field: ModifiedField, theta0: Array, dt: fl
     state = scheme.init(problem, theta0) if hasattr(scheme, "init") else (theta0,)
     F, named = Differentials(problem, theta0, missing=missing), _named(state)
     values: dict[Path, Any] = {}
-    for name, terms in field.manifold.items():
-        path = named[name][0]
+    for name, series in field.manifold.items():
+        path, terms = named[name][0], list(takewhile(lambda part: _nodes(part) <= field.order, series))
         if all(isinstance(part, dict) for part in terms):
             trees = list(dict.fromkeys(tree for part in terms for tree in part))
             weights = _Expressions([_series([part.get(tree, 0) for part in terms]) for tree in trees])(F, dt)
@@ -377,7 +378,8 @@ def order_table(
     order : int
         The largest number of terms.
     field : ModifiedField or mapping, optional
-        The field, by default that of the scheme.
+        The field, by default that of the scheme. A mapping says nothing of a slow manifold: the scheme then starts from its
+        ``init``.
     missing : {"refuse", "differences"}
         As for `modified_flow`.
 
@@ -445,6 +447,21 @@ def _named(state: Any) -> dict[str, tuple[Path, Any]]:
     return named
 
 
+def _nodes(part: Any) -> int:
+    """Return the number of nodes of the largest tree in a term of the slow manifold, a field or a number."""
+    trees, coefficients = (part, part.values()) if isinstance(part, dict) else ((), (part,))
+    symbols = set().union(*(sp.sympify(c).free_symbols for c in coefficients))
+    return max((size(tree) for tree in (*trees, *(tree for s in symbols for tree in _pair(s)))), default=0)
+
+
+def _pair(symbol: sp.Symbol) -> tuple[Node, ...]:
+    """Return the two trees of an invariant, none for another symbol."""
+    try:
+        return invariant_trees(symbol)
+    except KeyError:
+        return ()
+
+
 def _symbols(field: ModifiedField) -> list[sp.Symbol]:
     """Return the symbols of the further unknowns."""
     return list(dict.fromkeys(symbol for rate in field.rates for symbol in rate))
@@ -460,15 +477,15 @@ class _Expressions:
 
     def __init__(self, expressions: list[Any], unknowns: Sequence[str] = ()) -> None:
         free = sorted(set().union(*(sp.sympify(e).free_symbols for e in expressions)) - {DT}, key=str)
-        self._pairs: list[tuple[Node, Node] | str] = []
+        self._pairs: list[tuple[Node, ...] | str] = []
         for symbol in free:
             if symbol == ENERGY or str(symbol) in unknowns:
                 self._pairs.append(str(symbol))
                 continue
-            try:
-                self._pairs.append(invariant_trees(symbol))
-            except KeyError:
-                raise ValueError(f"a coefficient contains {symbol}, of which no value is known") from None
+            pair = _pair(symbol)
+            if not pair:
+                raise ValueError(f"a coefficient contains {symbol}, of which no value is known")
+            self._pairs.append(pair)
         self._unknowns = tuple(unknowns)
         self._function = sp.lambdify([DT, *free], expressions, modules="numpy", cse=True)
 

@@ -1,0 +1,101 @@
+"""The datasheet of a scheme, made by running its own ``init`` and ``step`` on symbols and on numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from ..description import as_call, describe, found
+from .certificate import Certificate, Entry
+from .consistency import measured_consistency
+from .cost import counted_cost
+from .functions import as_a_function
+from .measured_law import measured_law
+from .solvability import measured_solvability
+
+__all__ = ["certify"]
+
+
+def certify(
+    scheme: Any, *, proofs: bool = True, quick: bool = False, progress: Callable[[str], None] | None = None
+) -> Certificate:
+    """Return the certificate of a scheme: what holds for it, what was proved, what was measured, and what is false.
+
+    The scheme is run on abstract vectors, where a claim is proved in every dimension and inner product, and in floating point
+    on random problems. Of an entry that is false the certificate has an instance with numbers. The result is the same in
+    every call.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme, or a class whose constructor needs no arguments. What it claims is read from its `energy_terms` and
+        `modified_energy`, and from ``speed`` and ``order`` of `gradflow.schemes.protocols.SchemeAbilities`.
+    proofs : bool
+        Whether claims are proved where they can be; False measures only, and needs no SymPy.
+    quick : bool
+        Whether fewer problems are tried.
+    progress : callable, optional
+        Takes the title of each part before it is made.
+
+    Raises
+    ------
+    ValueError
+        If the scheme has no methods ``init`` and ``step``, or is a class that cannot be made without arguments.
+    ImportError
+        If proofs are asked for and SymPy is not installed.
+
+    Examples
+    --------
+    >>> import gradflow as gf
+    >>> certificate = gf.certify(gf.SAV(C=1.0), proofs=False, quick=True)
+    >>> certificate.holds
+    True
+    >>> print(certificate["cost"].detail)
+    1 gradients, 2 solves with I + dt (L + S), 1 vectors of P numbers kept, theta among them
+    """
+    scheme = _instance(scheme)
+    say = progress or (lambda title: None)
+    proved: Any = _proving() if proofs else None
+    entries: list[Entry] = []
+    say("the step as a function")
+    functions = as_a_function(scheme)
+    runs = functions[0].status != "false" or functions[0].counterexample.find("step raises") >= 0
+    if runs:
+        for title, measure in (
+            ("energy law", lambda: measured_law(scheme, quick=quick)),
+            ("consistency", lambda: measured_consistency(scheme, quick=quick)),
+            ("solvability", lambda: measured_solvability(scheme, quick=quick)),
+            ("cost", lambda: counted_cost(scheme)),
+        ):
+            say(title)
+            entries += measure()
+        if proved is not None:
+            say("proofs")
+            entries = proved.with_proofs(scheme, entries, quick=quick)
+    return Certificate(as_call(describe(scheme)), tuple([*entries, *functions]))
+
+
+def _instance(scheme: Any) -> Any:
+    """Return a scheme, made if it is given as a class, or raise ValueError."""
+    if isinstance(scheme, type):
+        try:
+            scheme = scheme()
+        except TypeError as error:
+            raise ValueError(f"scheme must be an instance of {scheme.__name__}: without arguments, {error}") from error
+    if not (callable(getattr(scheme, "init", None)) and callable(getattr(scheme, "step", None))):
+        raise ValueError(f"scheme must have the methods init and step, got {found(scheme)}")
+    return scheme
+
+
+def _proving() -> Any:
+    """Return the module that proves, or say what it needs."""
+    try:
+        return import_module(".proving", __package__)
+    except ImportError as error:
+        if error.name != "sympy":
+            raise
+        raise ImportError(
+            "the proofs of a certificate need sympy: pip install 'gradflow[proofs]', or certify(scheme, proofs=False)",
+            name="sympy",
+        ) from error

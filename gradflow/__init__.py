@@ -136,6 +136,7 @@ __all__ = [
     "TwoLayerNet",
     "Zero",
     "__version__",
+    "certify",
     "check_derivatives",
     "curvature",
     "datasets",
@@ -150,4 +151,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ("experiments", "plotting"):  # the packages above the library, loaded on first use
         return import_module(f".{name}", __name__)
+    if name == "certify":
+        return import_module(".certificates", __name__).certify
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,6 +25,14 @@ CALLS = {
     "linearize_later": "linearisations",
 }
 """The methods of a problem that are counted, with what they evaluate."""
+SOLVES = "solves with I + dt (L + S)"
+SINGULAR = {
+    "energies": "energy",
+    "gradients": "gradient",
+    "Hessian products": "Hessian product",
+    "linearisations": "linearisation",
+    SOLVES: "solve with I + dt (L + S)",
+}
 WARM_UP = 2
 
 
@@ -40,7 +48,7 @@ class _Operator:
         return self._d * u
 
     def solve_shifted(self, u: Any, dt: Any) -> Any:
-        self._counts["solves with I + dt (L + S)"] += 1
+        self._counts[SOLVES] += 1
         return u / (1 + dt * self._d)
 
 
@@ -89,7 +97,15 @@ def counted_cost(scheme: Any) -> list[Entry]:
         return [Entry("cost", "cost", claim, "undecided", detail=why)]
     sizes = [np.shape(x) for x in leaves(state)]
     kept = sum(s == (P,) for s in sizes)
-    detail = [f"{counts[name]} {name}" for name in dict.fromkeys((*CALLS.values(), *counts)) if counts[name]]
-    detail.append(f"{kept} vectors of P numbers kept, theta among them")
+    detail = [
+        f"{counts[name]} {name if counts[name] > 1 else SINGULAR.get(name, name)}"
+        for name in dict.fromkeys((*CALLS.values(), *counts))
+        if counts[name]
+    ]
+    detail.append(
+        f"{kept} vectors of P numbers kept, theta among them"
+        if kept > 1
+        else "theta and no other vector of P numbers kept"
+    )
     detail += [f"{n} of N numbers" for n in [sum(s == (N,) for s in sizes)] if n]
     return [Entry("cost", "cost", claim, "measured", "the third step of a run", ", ".join(detail))]

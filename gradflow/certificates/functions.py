@@ -76,10 +76,13 @@ def as_a_function(scheme: Any) -> list[Entry]:
     claims = {
         "runs": "init refuses by ValueError only, and step runs wherever init did",
         "purity": "step changes neither its state nor the problem, and repeats to the last bit",
+        "aux left out": "a step from aux=None is the step from the definition of the auxiliary variable",
         "dtypes and shapes": "the state keeps its type, dtypes and shapes, in float64 and float32; its first field is theta",
     }
     scope = f"{ran} starts"
     entries = []
+    if not isinstance(scheme, AuxiliaryScheme):
+        del claims["aux left out"]
     for name, claim in claims.items():
         example = faults.get(name, "")
         if name == "runs" and not ran and not example:
@@ -98,28 +101,52 @@ def _judge(trial: Trial, state: Any, faults: dict[str, str], dtype: Any, *, comp
     kept, theta = _copied(state), trial.theta.copy()
     first = trial.scheme.step(trial.problem, state, 0.25)
     first_kept = _copied(first)
+    trial.scheme.step(trial.problem, state, 0.125)
     again = [trial.scheme.step(trial.problem, state, 0.25) for _ in range(2)]
+    second = trial.scheme.step(trial.problem, again[1], 0.25)
     if not _same(state, kept) or not np.array_equal(trial.theta, theta):
         faults.setdefault("purity", f"With {trial.words}, step writes into the state that it was given")
     elif not _same(first, first_kept):
         faults.setdefault("purity", f"With {trial.words}, step writes into the state that it returned before")
-    elif not all(_same(first, other) for other in again):
-        gap = max(float(np.max(np.abs(other.theta - first.theta))) for other in again)
+    elif not all(_same(first_kept, other) for other in again):
+        gap = max(float(np.max(np.abs(other.theta - first_kept.theta))) for other in again)
         faults.setdefault(
-            "purity", f"With {trial.words}, two calls with the same arguments return other states; theta differs by {gap:.4g}"
+            "purity",
+            f"With {trial.words}, two calls with the same arguments return other states; theta differs by {gap:.4g}",
         )
     if isinstance(trial.scheme, AuxiliaryScheme):
+        if not compare:
+            _compare_with_definition(trial, first, faults)
         trial.scheme.modified_energy(trial.problem, before(trial.scheme, state))
         trial.scheme.energy_terms(trial.problem, state, first, 0.25)
     if getattr(state, "_fields", ("",))[0] != "theta":
-        faults.setdefault("dtypes and shapes", f"The first field of the state is {getattr(state, '_fields', ('no field',))[0]}, not theta")
+        faults.setdefault(
+            "dtypes and shapes",
+            f"The first field of the state is {getattr(state, '_fields', ('no field',))[0]}, not theta",
+        )
     elif first.theta.dtype != dtype or first.theta.shape != theta.shape:
         faults.setdefault(
             "dtypes and shapes",
             f"With {trial.words}, theta of {np.dtype(dtype)} and shape {theta.shape} becomes {first.theta.dtype} of shape {first.theta.shape}",
         )
-    elif type(first) is not type(state) or (compare and _shapes(first) != _shapes(state)):
+    elif type(first) is not type(state) or (
+        compare and "past" not in state._fields and _shapes(first) != _shapes(state)
+    ):
         faults.setdefault(
             "dtypes and shapes",
             f"With {trial.words}, a {type(state).__name__} of {_shapes(state)} becomes a {type(first).__name__} of {_shapes(first)}",
         )
+    elif _shapes(second) != _shapes(first):
+        faults.setdefault(
+            "dtypes and shapes", f"With {trial.words}, a state of {_shapes(first)} becomes one of {_shapes(second)}"
+        )
+
+
+def _compare_with_definition(trial: Trial, first: Any, faults: dict[str, str]) -> None:
+    """Add to `faults` if a step from aux=None is not the one from `init`, to rounding."""
+    other = trial.scheme.step(trial.problem, trial.scheme.init(trial.problem, trial.theta), 0.25)
+    eps = float(np.finfo(first.theta.dtype).eps)
+    for name, a, b in (("theta", first.theta, other.theta), ("aux", first.aux, other.aux)):
+        gap = float(np.max(np.abs(a - b)))
+        if not gap <= 1e4 * eps * (1 + float(np.max(np.abs(b)))):
+            faults.setdefault("aux left out", f"With {trial.words}, {name} differs by {gap:.4g}")

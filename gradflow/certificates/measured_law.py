@@ -1,8 +1,8 @@
-"""The energy law of a scheme in floating point: the residual of its identity, told in units of what rounding explains.
+r"""The energy law of a scheme in floating point: the residual of its identity, told in units of what rounding explains.
 
 With the terms that the scheme declares, the residual of a step is
 
-.. math:: \\rho = \\tilde E^{n+1} - \\tilde E^n + D + N.                                                  \\tag{1}
+.. math:: \rho = \tilde E^{n+1} - \tilde E^n + D + N.                                                  \tag{1}
 
 A change of the states in their last bits changes it by some multiple of eps, which is measured: every array of both states is
 multiplied by ``1 + h x`` with random signs x. A residual is explained by rounding if it is at most `MOST` times that. So no
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,7 +99,9 @@ def steps(scheme: Any, *, dtype: Any = np.float64, sizes: tuple[float, ...] = SI
                     break
                 facts = {
                     **trial.facts,
-                    "start": "the auxiliary variable off its definition" if off else "the auxiliary variable as it is",
+                    "aux": "an auxiliary variable off its definition"
+                    if off or k or trial.problem is not trial.whole
+                    else "a consistent auxiliary variable",
                     "step": "the first step" if k == 0 else "a later step",
                     "dt": "dt <= 1e-4" if dt < 1e-3 else "dt >= 1e4" if dt > 1e3 else "dt near 1",
                 }
@@ -202,7 +205,14 @@ def _identity(claim: str, judged: list[Judged], single: list[Judged]) -> Entry:
     usable = _usable(judged)
     if not usable:
         detail = "energy_terms is not finite in any step"
-        return Entry("energy law", "identity", claim, "false", detail=detail, counterexample=_numbers(judged[0]) if judged else "")
+        return Entry(
+            "energy law",
+            "identity",
+            claim,
+            "false",
+            detail=detail,
+            counterexample=_numbers(judged[0]) if judged else "",
+        )
     failed = [one for one in usable if one.units > MOST]
     scope = f"{len(usable)} steps in float64, {len(_usable(single))} in float32, dt from 1e-8 to 1e8"
     table = _table(judged, single)
@@ -263,7 +273,9 @@ def _candidates(step: Step) -> dict[str, float]:
         "(S d, d)_M": float(problem.inner(S.apply(d), d)),
         "(L d, d)_M": float(problem.inner(L.apply(d), d)),
         "|aux_new - aux|^2": float(change @ change),
-        "|aux_new|^2 - |aux|^2": float(np.ravel(step.new.aux) @ np.ravel(step.new.aux) - np.ravel(aux) @ np.ravel(aux)),
+        "(|aux_new|^2 - |aux|^2)": float(
+            np.ravel(step.new.aux) @ np.ravel(step.new.aux) - np.ravel(aux) @ np.ravel(aux)
+        ),
     }
 
 
@@ -277,15 +289,22 @@ def _what_is_missing(judged: list[Judged]) -> str:
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     A = np.array([[row[name] for name in names] for row in rows])
     b = np.array([one.residual for one in near])
-    weights = 1 / (np.abs(A).max(axis=1) + np.abs(b) + 1e-300)
-    try:
-        x = np.linalg.lstsq(A * weights[:, None], b * weights)[0]
-    except np.linalg.LinAlgError:
-        return ""
-    if np.max(np.abs(A @ x - b) * weights) > 1e-7:
-        return ""
-    parts = [f"{Fraction(float(c)).limit_denominator(12)} {name}" for c, name in zip(x, names, strict=True) if abs(c) > 1e-6]
-    return f"; in every step change + dissipation + numerical is {' + '.join(parts)} and not 0" if parts else ""
+    scale = np.array([max(map(abs, one.terms)) for one in near])
+    for n in (1, 2):  # the fewest terms that do
+        for chosen in combinations(range(len(names)), n):
+            part = A[:, chosen]
+            weights = 1 / (np.abs(part).max(axis=1) + 1e-6 * scale + 1e-300)
+            x = np.linalg.lstsq(part * weights[:, None], b * weights)[0]
+            if np.max(np.abs(part @ x - b) * weights) < 1e-6:
+                parts = [f"{_fraction(c)} {names[k]}" for c, k in zip(x, chosen, strict=True)]
+                return f"; in every step change + dissipation + numerical is {' + '.join(parts)} and not 0"
+    return ""
+
+
+def _fraction(c: float) -> str:
+    """Return a number as a fraction if it is near one with a small denominator."""
+    near = Fraction(float(c)).limit_denominator(12)
+    return str(near) if abs(float(near) - c) < 1e-5 else f"{c:.4g}"
 
 
 def _sign(judged: list[Judged], name: str, k: int) -> Entry:
@@ -316,7 +335,10 @@ def _modified_energy(scheme: Any) -> Entry:
                 with quiet():
                     state = trial.scheme.init(trial.problem, trial.theta)
                     state = reset(state) if left_out else state
-                    E, modified = float(trial.problem.energy(trial.theta)), float(trial.scheme.modified_energy(trial.problem, state))
+                    E, modified = (
+                        float(trial.problem.energy(trial.theta)),
+                        float(trial.scheme.modified_energy(trial.problem, state)),
+                    )
             except ValueError:
                 continue
             tried += 1

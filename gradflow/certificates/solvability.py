@@ -58,7 +58,9 @@ def measured_solvability(scheme: Any, *, quick: bool = False) -> list[Entry]:
                     passed.append(facts)
                 else:
                     theta = ", ".join(f"{x:.6g}" for x in trial.theta)
-                    failed.append((facts, f"With {', '.join(facts.values())}, theta = ({theta}), dt = {dt:g}: {words}"))
+                    failed.append(
+                        (facts, f"With {trial.words}, {facts['curvature']}, theta = ({theta}), dt = {dt:g}: {words}")
+                    )
     scope = f"{len(passed) + len(failed)} starts in float64, dt from 1e-8 to 1e8"
     scope += ", curvatures near 1" if quick else ", curvatures near 1 and 1e6"
     if not failed:

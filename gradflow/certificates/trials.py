@@ -18,7 +18,16 @@ from ..energies.dense import DenseLeastSquares
 from ..energies.function import FunctionProblem
 from ..energies.linear import Diagonal
 
-__all__ = ["Sampled", "Trial", "common_facts", "entries_of", "on_numbers", "stabilized", "takes_stabilization", "trials"]
+__all__ = [
+    "Sampled",
+    "Trial",
+    "common_facts",
+    "entries_of",
+    "on_numbers",
+    "stabilized",
+    "takes_stabilization",
+    "trials",
+]
 
 P, N = 5, 8
 MASSES: dict[str, Any] = {
@@ -167,13 +176,18 @@ def trials(scheme: Any, *, dtype: Any = np.float64, scale: float = 1.0, seed: in
                     facts = {"S": name_S, "L": name_L, "inner": name_M, "samples": samples}
                     yield Trial(facts, one, problem, theta, whole)
         for name_L, L in (("no energy part L", 0.0), ("L a number", 1.5)):
-            if np.ndim(S):
+            if isinstance(S, np.ndarray):
                 continue  # a diagonal is not self-adjoint in this inner product
             J = (scale * rng.standard_normal((N, P))).astype(dtype)
             b, theta = (rng.standard_normal(n).astype(dtype) for n in (N, P))
-            problem = _full(J, b, L)
-            facts = {"S": name_S, "L": name_L, "inner": "an inner product that is not diagonal", "samples": "all samples"}
-            yield Trial(facts, one, problem, theta, problem)
+            full: Any = _full(J, b, L)
+            facts = {
+                "S": name_S,
+                "L": name_L,
+                "inner": "an inner product that is not diagonal",
+                "samples": "all samples",
+            }
+            yield Trial(facts, one, full, theta, full)
 
 
 def common_facts(failed: Iterable[Mapping[str, str]], passed: Iterable[Mapping[str, str]]) -> list[str]:

@@ -100,7 +100,7 @@ class AdaptiveIEQ:
     def _units(self, problem: Problem) -> float:
         """Return |f - y|^2 / (2 E), which is 1 except for the printed form with a scaled residual."""
         scale: float = problem_ability(problem, "residual_scale")
-        return 1.0 if self.form == "invariant" else 1 / scale**2
+        return 1 if self.form == "invariant" else 1 / scale**2
 
     def init(self, problem: Problem, theta: Array) -> AuxState:
         """Return the state (theta, rho)."""

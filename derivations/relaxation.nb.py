@@ -654,14 +654,15 @@ def quadratic_law():
             whole += x == 0
         assert seen >= 3
         assert whole >= 1
-    # the centre 0, as a number, is no case of its own
-    for given, (aux, x), _ in reached(
-        branches(lambda: relax(Quadratic(weight), None, p, q, slack_of(weight * B), eta=None))
-    ):
-        plain = [b.value for b in reached(branches(lambda: relax_quadratic(p, q, B))) if b.conditions == given]
-        assert len(plain) == 1
-        assert is_zero(aux - plain[0].aux)
-        assert is_zero(x - plain[0].xi0)
+    # a number in the place of the centre, 0 among them, is no case of its own
+    plain = {b.conditions: b.value for b in reached(branches(lambda: relax_quadratic(p, q, B)))}
+    for number in (0, 2, -0.5):
+        law = Quadratic(weight, number)
+        for given, (aux, x), _ in reached(
+            branches(lambda c=number, law=law: relax(law, None, p + c, q + c, slack_of(weight * B), eta=None))
+        ):
+            assert is_zero(aux - number - plain[given].aux)
+            assert is_zero(x - plain[given].xi0)
 
 
 def products(tilde, hat, slack):

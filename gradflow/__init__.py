@@ -149,7 +149,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("experiments", "plotting"):  # the packages above the library, loaded on first use
+    if name in ("backward_error", "experiments", "plotting"):  # loaded on first use
         return import_module(f".{name}", __name__)
     if name == "certify":
         return import_module(".certificates", __name__).certify

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from gradflow import SAV, solve
 from gradflow.energies.protocols import batches
 from gradflow.models import Burgers, Classification, Regression, SmoothedParticles, TwoLayerNet
 from gradflow.refusals import rows_of
-from gradflow.run.batches import parts
+from gradflow.run.batches import parts, steps_per_epoch
 from network_cases import CLASSIFICATION, REGRESSION, network_case
 
 ALL = [(k, loss) for k in (1, 3) for loss in REGRESSION + CLASSIFICATION if k > 1 or loss in REGRESSION]
@@ -291,3 +292,21 @@ def test_a_run_that_goes_on_in_the_middle_of_an_epoch_takes_the_batches_that_are
     whole = [part.energy(theta) for part in parts(problem, 5, 3, 0, 7)]
     for start in range(7):
         assert [part.energy(theta) for part in parts(problem, 5, 3, start, 7)] == whole[start:]
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+def test_the_order_of_an_epoch_is_the_permutation_of_its_seed_and_number(seed):
+    problem = network_case("tanh", N=12).problem
+    theta = problem.net.init(0)
+    for step, part in enumerate(parts(problem, 5, seed, 0, 6)):
+        order = np.random.default_rng([0 if seed is None else seed, step // 2]).permutation(12)
+        rows = order[5 * (step % 2) : 5 * (step % 2) + 5]
+        assert part.energy(theta) == problem.batch(rows).energy(theta)
+
+
+def test_an_epoch_of_batches_needs_samples_and_batches():
+    assert steps_per_epoch(network_case("tanh", N=12).problem, 5) == 2
+    for known in ({}, {"n_samples": 12}, {"batch": lambda rows: None}):
+        with pytest.raises(ValueError, match="n_samples and batch"):
+            steps_per_epoch(SimpleNamespace(**known), 5)
+        assert steps_per_epoch(SimpleNamespace(**known), None) == 1

@@ -1,1 +1,25 @@
-"""Backward error analysis: the modified equation of a step, what it says of the loss, and where the step is stable."""
+"""Backward error analysis: the modified equation of a step, what it says of the loss, and where the step is stable.
+
+>>> import gradflow as gf
+>>> gf.backward_error.modified_field(gf.GradientDescent(), order=2).loss()
+(o, o)*dt/4 + E
+
+What computes with symbols needs SymPy, which the extra ``proofs`` installs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "ModifiedField": "modified",
+    "modified_field": "modified",
+}
+__all__ = list(_PLACES)  # loaded on first use
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

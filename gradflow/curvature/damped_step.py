@@ -69,7 +69,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..description import found
 from ..energies.linear import Diagonal, LinearPart, Scalar
-from ..energies.protocols import Linearization, Problem, estimates, problem_ability
+from ..energies.protocols import Linearization, Problem, Solving, estimates, problem_ability
 from ..namespace import Array, Namespace, array_namespace, is_numpy
 from ..refusals import one_of
 from .iteration_bound import iteration_bound
@@ -255,6 +255,9 @@ def damped_step(
         gram side needs a Jacobian and the inner product is not diagonal.
     """
     one_of("solver", solver, SOLVERS)
+    if isinstance(at, Solving):
+        d = at.solve_damped(q, h, A, dt)
+        return DampedStep(d, at.jvp(d))
     if solver == "auto":
         solver = choose_solver(
             q.shape[0],

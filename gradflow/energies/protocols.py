@@ -31,7 +31,7 @@ from math import inf, sqrt
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from ..namespace import Array, array_namespace, quiet
-from .linear import LinearPart, Zero, as_linear_part
+from .linear import LinearPart, Scalar, Zero, as_linear_part
 from .robust import Scaling
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "Predicting",
     "Problem",
     "ProblemAbilities",
+    "Solving",
     "Work",
     "batches",
     "estimates",
@@ -142,6 +143,26 @@ class Estimated(Protocol):
 
     def gram_trace(self) -> Array:
         """Return the trace of J J^*, 0-d, at no more than the cost of a product with J; the matrix is not formed."""
+
+
+@runtime_checkable
+class Solving(Protocol):
+    """A `Linearization` that solves its damped systems itself, because it knows a structure of J."""
+
+    def solve_damped(self, q: Array, h: Array | None, A: LinearPart, dt: Scalar) -> Array:
+        """Return d, (P,), of ``(1/dt + A + J^* J) d = -(J^* q + h)``.
+
+        Parameters
+        ----------
+        q : array (N,)
+            The residual, or the auxiliary variable in its place.
+        h : array (P,) or None
+            None for zero.
+        A : LinearPart
+            The stabilization and the energy part, 1 / time.
+        dt : float or 0-d array
+            Step size, > 0.
+        """
 
 
 @runtime_checkable

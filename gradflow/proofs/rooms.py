@@ -84,7 +84,7 @@ ROOMS = {
         ("network", "burgers"),
         ("models", "models_batches", "models_door", "activations", "burgers", "smoothed_particles", "contract"),
     ),
-    "kernels": Room(("kernels/reference",), ("network", "relaxation"), ("kernels", "relaxation")),
+    "kernels": Room(("kernels/reference",), ("network", "relaxation"), ("kernels", "relaxation", "array_libraries")),
     "batches": Room(("run/batches",), ("streams",), ("models_batches", "solve")),
     "run": Room(("run",), ("streams",), ("run", "run_faults", "solve", "energy_identity", "models_batches")),
 }

@@ -26,6 +26,12 @@ Identity, with ``d`` the increment and ``w = 2E`` in (2), ``w = (rho^n)^2`` in (
    \tfrac12(\rho^{n+1})^2 - \tfrac12(\rho^n)^2 = -\frac{(\rho^n)^2}{w + \varepsilon}\,\frac{|d|_M^2}{\Delta t}
    - \tfrac12(\rho^{n+1} - \rho^n)^2.                                                                    \tag{4}
 
+Modified equation (`gradflow.backward_error`). With H the Hessian, form (2) has
+
+.. math:: \theta' = -\Bigl(1 - \frac{\Delta t\,|g|_M^2}{2E + \varepsilon}\Bigr)\,g - \tfrac{\Delta t}{2} H g + O(\Delta t^2),  \tag{5}
+
+the orbits of ``E + (dt / 4) |g|_M^2`` with another clock.
+
 ========  =====  =============================
 symbol    code   shape
 ========  =====  =============================

@@ -38,6 +38,13 @@ increment, ``x = log rho``:
    \text{(4):}&\quad \kappa\,(r^{n+1} - r^n) = -D - \kappa\,r^n(\rho - 1)^2,                             \tag{8} \\
    \text{(5):}&\quad -\kappa\,(1/r^{n+1} - 1/r^n) = -D - \kappa\,(\rho - 1)^2(1 + \rho)/(\rho r^n).       \tag{9}
 
+Modified equation (`gradflow.backward_error`). For L = S = 0, with H the Hessian, form (2) and restarted form (4) have
+
+.. math:: \theta' = -\Bigl(1 - \frac{\Delta t\,|g|_M^2}{\kappa c}\Bigr)\,g - \tfrac{\Delta t}{2} H g + O(\Delta t^2), \tag{10}
+
+with c = 1 in (2) and ``c = r`` in (4): the orbits of ``E + (dt / 4) |g|_M^2``, with another clock. Restarted form (3) is gradient
+descent.
+
 ========  =======  =============================
 symbol    code     shape
 ========  =======  =============================

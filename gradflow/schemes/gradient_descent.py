@@ -21,6 +21,12 @@ If the gradient of F has the Lipschitz constant K (in the problem's inner produc
 ``K |d|^2 / 2``. The energy then falls for ``dt <= 2 / K``, and for every dt > 0 if ``S >= K / 2``. Without a
 K there is no guarantee; the other schemes of this library do not need one.
 
+Modified equation (`gradflow.backward_error`). For L = 0 and S = lambda I, with H the Hessian,
+
+.. math:: \theta' = -(1 - \Delta t\,\lambda)\,g - \tfrac{\Delta t}{2} H g + O(\Delta t^2),               \tag{4}
+
+the flow of ``E + (dt / 4) |g|_M^2``, run ``1 - dt lambda`` times as fast. From the next term on there is no modified loss.
+
 =======  =======  ====================
 symbol   code     shape
 =======  =======  ====================

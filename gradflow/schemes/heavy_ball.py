@@ -20,6 +20,13 @@ There is inertia only if beta tends to 1 as dt tends to 0: for ``dt = h^2`` and 
 discretisation of ``theta'' + a theta' = -grad E`` with step h. On a quadratic with eigenvalues k the
 iteration converges exactly when ``0 < dt k < 2 (1 + beta)``.
 
+Modified equation (`gradflow.backward_error`). On the slow manifold, with H the Hessian,
+
+.. math:: \theta' = -\frac{1}{1 - \beta}\Bigl(g + \frac{\Delta t\,(1 + \beta)}{2(1 - \beta)^2}\,H g\Bigr)
+          + O(\Delta t^2),                                                                            \tag{4}
+
+the flow of ``E + dt (1 + beta) / (4 (1 - beta)^2) |g|_M^2``.
+
 For beta > 0 the energy E need not fall. An energy part L is explicit and included in g, the gradient with respect to
 the problem's inner product.
 

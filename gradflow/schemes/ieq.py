@@ -36,6 +36,13 @@ changes for all samples. This is wrong by design, even for linear residuals: for
 dt = 9 and batches of one, theta tends to ``1 - N`` while the stored energy tends to 0. `solve` runs it nevertheless,
 because that is the method; use `Restart`.
 
+Modified equation (`gradflow.backward_error`). Restarted and for L = S = 0, with ``G = J^* J`` and the Hessian ``G + R``,
+
+.. math:: \theta' = -g - \tfrac{\Delta t}{2}(R - G)\,g + O(\Delta t^2).                                     \tag{7}
+
+Where the curvature R of the residual vanishes, this is the flow of ``E - (dt / 4) |g|_M^2``, as for implicit Euler: the sign of
+gradient descent, reversed. In general it is no gradient.
+
 ==========  =========  ==================================
 symbol      code       shape
 ==========  =========  ==================================

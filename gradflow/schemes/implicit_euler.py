@@ -17,6 +17,12 @@ negative curvature, phi may have several stationary points: which one is returne
 
 A step whose iteration ended early satisfies (3), but solves (1) only up to the residual in its state.
 
+Modified equation (`gradflow.backward_error`). With H the Hessian,
+
+.. math:: \theta' = -g + \tfrac{\Delta t}{2} H g + O(\Delta t^2),                                          \tag{4}
+
+the flow of ``E - (dt / 4) |g|_M^2``: the sign of gradient descent, reversed.
+
 ========  ======  ========
 symbol    code    shape
 ========  ======  ========
@@ -113,6 +119,21 @@ class ImplicitEuler:
     def unsolved(self, state: ImplicitEulerState) -> str:
         """Return that (1) was not solved to the tolerance, "" if it was."""
         return "" if state.converged else "the nonlinear system was not solved to its tolerance"
+
+    def equation(self, problem: Problem, theta: Array, theta_new: Array, dt: Scalar) -> Array:
+        """Return the residual of (1), (P,): what a step brings to 0 up to its tolerance.
+
+        Parameters
+        ----------
+        problem : Problem
+            The energy.
+        theta, theta_new : array (P,)
+            Parameters before and after the step.
+        dt : float or 0-d array
+            Step size, > 0.
+        """
+        _, g = problem.energy_and_gradient(theta_new)
+        return theta_new - theta + dt * g
 
     def step(self, problem: Problem, state: ImplicitEulerState, dt: Scalar) -> ImplicitEulerState:
         """Return the state one step of size dt later."""

@@ -19,6 +19,15 @@ Time. As for `HeavyBall`: for fixed beta and dt -> 0, n dt = t, the iterates fol
 
 .. math:: \theta' = -\frac{1}{1 - \beta}\,\nabla E(\theta).                                            \tag{3}
 
+Modified equation (`gradflow.backward_error`). On the slow manifold, with H the Hessian,
+
+.. math:: \theta' = -\frac{1}{1 - \beta}\Bigl(g + \frac{\Delta t\,(1 - \beta + 2\beta^2)}{2(1 - \beta)^2}\,H g\Bigr)
+          + O(\Delta t^2),                                                                            \tag{4}
+
+the flow of ``E + dt (1 - beta + 2 beta^2) / (4 (1 - beta)^2) |g|_M^2``. The next term is a gradient for every energy only if
+``beta = 1 / 7``.
+
+
 On a quadratic with eigenvalues k the iteration converges exactly when
 ``0 < dt k < (2 + 2 beta) / (1 + 2 beta)``: for beta > 0 a smaller range than for `HeavyBall` or gradient descent.
 The energy E need not fall. An energy part L is explicit and included in g, the gradient with respect to the problem's

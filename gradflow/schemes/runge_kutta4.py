@@ -14,6 +14,9 @@ eigenvalue k a step multiplies by ``1 - z + z^2/2 - z^3/6 + z^4/24``, ``z = dt k
 ``z <= 2.7853``. The energy need not fall, and an energy part L is explicit. The method gives reference solutions
 over short times; it is not a scheme for training. A step costs four gradients.
 
+Modified equation (`gradflow.backward_error`). ``theta' = -g + O(dt^4)``: there is no regularization ``|g|^2`` of first order.
+The term of ``dt^4`` is no gradient.
+
 ======  ==============  ========
 symbol  code            shape
 ======  ==============  ========

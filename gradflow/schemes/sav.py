@@ -30,6 +30,14 @@ from 0.5 to 36.3 in the first step. Restarted, it falls for every dt if ``S >= K
 the inner product: (3) of `gradflow.schemes.restart`. With L = 0, r stays positive and never increases. Once r has collapsed, the
 iteration no longer moves, although it is not at a minimum. `Restart` cures this, and `Relaxed` delays it.
 
+Modified equation (`gradflow.backward_error`). For L = S = 0, with H the Hessian, ``sigma = r / R`` and ``s = |g|_M^2 / (2 (F + C))``,
+
+.. math::
+   \theta' = -\sigma\bigl(1 - \tfrac{\Delta t}{2}(1 + \sigma)\,s\bigr)\,g - \tfrac{\Delta t}{2}\sigma^2 H g + O(\Delta t^2),
+   \qquad r' = -s\,r + O(\Delta t).                                                                    \tag{6}
+
+Restarted, sigma is 1: the orbits are those of ``E + (dt / 4) |g|_M^2``, as for gradient descent, and only the clock differs.
+
 ========  =======  ========================
 symbol    code     shape
 ========  =======  ========================

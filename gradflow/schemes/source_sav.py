@@ -16,6 +16,10 @@ it may tend to 0 without any effect on theta, and carries no information about E
 
 An energy part L is included in E and g, since these documents print the scheme without one.
 
+Modified equation (`gradflow.backward_error`). For L = S = 0 that of restarted `SAV`, for every r: with H the Hessian,
+
+.. math:: \theta' = -\Bigl(1 - \frac{\Delta t\,|g|_M^2}{2(E + C)}\Bigr)\,g - \tfrac{\Delta t}{2} H g + O(\Delta t^2).  \tag{4}
+
 ========  =====  ========================
 symbol    code   shape
 ========  =====  ========================

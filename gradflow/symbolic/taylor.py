@@ -19,10 +19,47 @@ from typing import Any
 
 import sympy as sp
 
-from .problems import AbstractEnergy
-from .vectors import Space, Symmetric, Vector
+from .problems import AbstractEnergy, AbstractLinearization
+from .vectors import Map, SelfAdjoint, Space, Symmetric, Vector
 
-__all__ = ["SmoothEnergy"]
+__all__ = ["SeriesLinearization", "SmoothEnergy", "SmoothLeastSquares", "taylor_coefficients"]
+
+
+def taylor_coefficients(c: sp.Expr, dt: sp.Symbol, order: int) -> list[sp.Expr]:
+    """Return the coefficients of 1, dt, ..., dt^order of an expression that is smooth in dt at 0.
+
+    Parameters
+    ----------
+    c : SymPy expression
+        What is expanded.
+    dt : Symbol
+        In what.
+    order : int
+        The highest power.
+
+    Raises
+    ------
+    ValueError
+        If the expression or a derivative is not defined at 0.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> dt = sp.Symbol("dt", positive=True)
+    >>> taylor_coefficients(sp.exp(-dt), dt, 3)
+    [1, -1, 1/2, -1/6]
+    """
+    if c.is_polynomial(dt):
+        found = sp.Poly(c, dt).all_coeffs()[::-1]
+        return [*found, *(order + 1) * [sp.Integer(0)]][: order + 1]
+    for reduced in (False, True):  # dt / dt is 1
+        found, term = [], sp.cancel(sp.together(c)) if reduced else c
+        for n in range(order + 1):
+            found.append(term.subs(dt, 0) / sp.factorial(n))
+            term = sp.diff(term, dt) if n < order else term
+        if not any(value.has(sp.nan, sp.zoo, sp.oo, -sp.oo) for value in found):
+            return found
+    raise ValueError(f"{c} has no Taylor polynomial in {dt}")
 
 
 class SmoothEnergy(AbstractEnergy):
@@ -96,19 +133,10 @@ class SmoothEnergy(AbstractEnergy):
         """
         terms: list[dict[Any, Any]] = [{} for _ in range(order + 1)]
         for atom, c in self.space.combine(v.terms).terms.items():
-            for n, value in enumerate(self._coefficients(sp.sympify(c), order)):
+            for n, value in enumerate(taylor_coefficients(sp.sympify(c), self.dt, order)):
                 if value != 0:
                     terms[n][atom] = value
         return [Vector(self.space, part) for part in terms]
-
-    def _coefficients(self, c: sp.Expr, order: int) -> list[sp.Expr]:
-        if c.is_polynomial(self.dt):
-            found = sp.Poly(c, self.dt).all_coeffs()[::-1]
-            return [*found, *(order + 1) * [sp.Integer(0)]][: order + 1]
-        found = [sp.diff(c, self.dt, n).subs(self.dt, 0) / sp.factorial(n) for n in range(order + 1)]
-        if any(value.has(sp.nan, sp.zoo, sp.oo, -sp.oo) for value in found):
-            raise ValueError(f"{c} has no Taylor polynomial in {self.dt}")
-        return found
 
     def nonlinear_energy_and_gradient(self, theta: Vector) -> tuple[Any, Vector]:
         """Return F, modulo ``dt^(k + 1)``, and its gradient, modulo ``dt^k``.
@@ -136,20 +164,26 @@ class SmoothEnergy(AbstractEnergy):
             for powers in combinations_with_replacement(range(1, self.order), m - 1):
                 if sum(powers) < self.order:
                     times = sp.Rational(1, sp.prod([sp.factorial(powers.count(n)) for n in set(powers)]))
-                    gradient = gradient + times * self.dt ** sum(powers) * self._derivative([d[n] for n in powers])
+                    gradient = gradient + times * self.dt ** sum(powers) * self.derivative([d[n] for n in powers])
         for m in range(1, self.order + 1):
             for powers in combinations_with_replacement(range(1, self.order + 1), m):
                 if sum(powers) <= self.order:
                     times = sp.Rational(1, sp.prod([sp.factorial(powers.count(n)) for n in set(powers)]))
                     *others, last = [d[n] for n in powers]
-                    F += times * self.dt ** sum(powers) * self.inner(self._derivative(others), last)
+                    F += times * self.dt ** sum(powers) * self.inner(self.derivative(others), last)
         gradient = gradient + self.dt**self.order * self._rest()
         F += self.dt ** (self.order + 1) * self.inner(self.g, self._rest())
         self._known.append((theta, F, gradient))
         return F, gradient
 
-    def _derivative(self, along: list[Vector]) -> Vector:
-        """Return D^mF[u, v, ...] of m - 1 vectors."""
+    def derivative(self, along: list[Vector]) -> Vector:
+        """Return D^mF[u, v, ...] at the theta of the energy.
+
+        Parameters
+        ----------
+        along : list of Vector
+            The m - 1 vectors u, v, ...; without any, the gradient.
+        """
         if len(along) < 2:
             return self.hessian(along[0]) if along else self.g
         return self._forms[len(along) + 1](*along)
@@ -160,6 +194,32 @@ class SmoothEnergy(AbstractEnergy):
     def nonlinear_energy(self, theta: Vector) -> Any:
         """Return F(theta), modulo ``dt^(k + 1)``."""
         return self.nonlinear_energy_and_gradient(theta)[0]
+
+    def hvp(self, theta: Vector, v: Vector) -> Vector:
+        """Return the derivative of the gradient at theta along v, modulo ``dt^(k - 1)``.
+
+        Parameters
+        ----------
+        theta : Vector
+            As for `nonlinear_energy_and_gradient`.
+        v : Vector
+            Any vector.
+
+        Raises
+        ------
+        ValueError
+            If theta is not the theta of the energy at dt = 0.
+        """
+        d = self.series(theta - self.theta, self.order)
+        if d[0].terms:
+            raise ValueError(f"the energy is known near {self.theta}, got {theta}")
+        product = self.derivative([v]) if self._L is None else self.derivative([v]) + self._L.apply(v)
+        for m in range(3, self.order + 1):
+            for powers in combinations_with_replacement(range(1, self.order), m - 2):
+                if sum(powers) < self.order - 1:
+                    times = sp.Rational(1, sp.prod([sp.factorial(powers.count(n)) for n in set(powers)]))
+                    product = product + times * self.dt ** sum(powers) * self.derivative([*(d[n] for n in powers), v])
+        return product + self.dt ** max(self.order - 1, 1) * self._rest() if any(part.terms for part in d) else product
 
     def flow(self, time: Any = 1) -> Vector:
         """Return the exact solution of theta' = -grad E at the time ``time dt``, modulo ``dt^(k + 1)``.
@@ -172,3 +232,95 @@ class SmoothEnergy(AbstractEnergy):
         at = self._solution.map_coefficients(lambda c: sp.sympify(c).subs(self.dt, time * self.dt))
         solution: Vector = at + self._rest() * self.dt ** (self.order + 1)
         return solution
+
+
+class SmoothLeastSquares(SmoothEnergy):
+    """The same with ``F = |q|^2 / 2``: a residual q that is linearised at the theta of the energy alone.
+
+    Systems with ``I + dt (A + J^* J)`` are solved by the Neumann series, modulo ``dt^(k + 1)``.
+
+    Parameters
+    ----------
+    space : Space
+        The space of theta.
+    theta : Vector
+        Where the derivatives are.
+    dt : Symbol
+        What tends to 0.
+    order : int
+        The k of (1).
+    linear : LinearPart, optional
+        The energy part L.
+    """
+
+    def __init__(self, space: Space, theta: Vector, dt: sp.Symbol, order: int, linear: Any = None) -> None:
+        super().__init__(space, theta, dt, order, linear)
+        residuals = Space("N")
+        self.J = Map.between("J", space, residuals)
+        self.q = residuals.vector("q")
+        space.relate(self.J.adjoint(self.q), self.g)
+        self._at = SeriesLinearization(self.q, self.J, self)
+
+    def linearize(self, theta: Vector) -> SeriesLinearization:
+        """Return q and J.
+
+        Parameters
+        ----------
+        theta : Vector
+            The theta of the energy.
+
+        Raises
+        ------
+        ValueError
+            If it is another one.
+        """
+        if (theta - self.theta).terms:
+            raise ValueError(f"the residual is linearised at {self.theta} only, got {theta}")
+        return self._at
+
+
+class SeriesLinearization(AbstractLinearization):
+    """A residual and its derivative, with the solution of damped systems as a series in dt.
+
+    Parameters
+    ----------
+    residual : Vector
+        The residual q.
+    J : Map
+        Its derivative.
+    problem : SmoothLeastSquares
+        Where it is from.
+    """
+
+    def __init__(self, residual: Vector, J: Map, problem: SmoothLeastSquares) -> None:
+        super().__init__(residual, J)
+        self.problem = problem
+        self.solved: list[tuple[Vector, Any, Any, Vector]] = []
+
+    def solve_damped(self, q: Vector, h: Vector | None, A: Any, dt: Any) -> Vector:
+        """Return d of ``(1/dt + A + J^* J) d = -(J^* q + h)``, modulo ``dt^(k + 1)``.
+
+        Parameters
+        ----------
+        q : Vector
+            Of the space of residuals.
+        h : Vector or None
+            Of the space of parameters; None for zero.
+        A : LinearPart
+            An operator.
+        dt : SymPy expression
+            A multiple of the dt of the problem.
+        """
+        problem = self.problem
+        image = self.vjp(q) if h is None else self.vjp(q) + h
+        operator = A.terms if isinstance(A, SelfAdjoint) else A
+        for seen, before, step, known in self.solved:
+            if not (image - seen).terms and operator == before and dt == step:
+                return known
+        term = image * -dt
+        d: Vector = problem.space.zero
+        for _ in range(problem.order):
+            d, term = d + term, (A.apply(term) + self.vjp(self.jvp(term))) * -dt
+        d = d + problem._rest() * problem.dt ** (problem.order + 1)
+        self.solved.append((image, operator, dt, d))
+        return d

@@ -1,0 +1,350 @@
+"""Modified fields of schemes: what is known of them, and laws that hold for all."""
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import pytest
+import sympy as sp
+
+from gradflow import (
+    IEQ,
+    MSAV,
+    SAV,
+    Adam,
+    AdaptiveIEQ,
+    ElementwiseSAV,
+    ExpSAV,
+    GradientDescent,
+    HeavyBall,
+    ImplicitEuler,
+    Nesterov,
+    Relaxed,
+    Restart,
+    RungeKutta4,
+    SourceSAV,
+)
+from gradflow.backward_error import expansion
+from gradflow.backward_error.expansion import ENERGY, Node, derivative, invariant, joined, leaf, node, rooted, written
+from gradflow.backward_error.modified import modified_field
+from gradflow.backward_error.taylor_fields import DT
+
+beta, C = sp.symbols("beta C", positive=True)
+half = sp.Rational(1, 2)
+
+
+def gradient(problem, theta):
+    return problem.energy_and_gradient(theta)[1]
+
+
+def midpoint(problem, theta, dt):
+    return theta - dt * gradient(problem, theta - dt / 2 * gradient(problem, theta))
+
+
+def heun(problem, theta, dt):
+    g = gradient(problem, theta)
+    return theta - dt / 2 * (g + gradient(problem, theta - dt * g))
+
+
+def third(problem, theta, dt):
+    """Of second order with c2 = 1/3."""
+    g = gradient(problem, theta)
+    return theta + dt / 2 * g - 3 * dt / 2 * gradient(problem, theta - dt / 3 * g)
+
+
+class Pair(NamedTuple):
+    theta: Any
+    old: Any
+
+
+class AdamsBashforth:
+    """theta_new = theta - dt (3 g - g_old) / 2."""
+
+    def init(self, problem, theta):
+        return Pair(theta, gradient(problem, theta))
+
+    def step(self, problem, state, dt):
+        g = gradient(problem, state.theta)
+        return Pair(state.theta - dt * (3 * g - state.old) / 2, g)
+
+
+class ExplicitBDF2:
+    """Two steps of theta, the gradient extrapolated."""
+
+    def init(self, problem, theta):
+        return Pair(theta, theta)
+
+    def step(self, problem, state, dt):
+        g = gradient(problem, 2 * state.theta - state.old)
+        return Pair((4 * state.theta - state.old - 2 * dt * g) / 3, state.theta)
+
+
+class Leapfrog:
+    """theta_new = theta_old - 2 dt g."""
+
+    def init(self, problem, theta):
+        return Pair(theta, theta)
+
+    def step(self, problem, state, dt):
+        return Pair(state.old - 2 * dt * gradient(problem, state.theta), state.theta)
+
+
+class Average:
+    """Gradient descent along an exponential average."""
+
+    beta = half
+
+    def init(self, problem, theta):
+        return Pair(theta, 0 * theta)
+
+    def step(self, problem, state, dt):
+        m = self.beta * state.old + (1 - self.beta) * gradient(problem, state.theta)
+        return Pair(state.theta - dt * m, m)
+
+
+ONE_STEP = [
+    GradientDescent(),
+    ImplicitEuler(),
+    RungeKutta4(),
+    midpoint,
+    heun,
+    third,
+    Restart(SAV()),
+    Restart(ExpSAV()),
+    Restart(IEQ()),
+    SourceSAV(),
+    Restart(AdaptiveIEQ(eps=0.5)),
+]
+
+
+def rational(found):
+    return {tree: Fraction(int(c.p), int(c.q)) for tree, c in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "order", "wanted"),
+    [
+        # Hairer, Lubich & Wanner, section IX.1
+        (GradientDescent(), 4, {"[o]": "-1/2", "[[o]]": "1/3", "[o,o]": "1/12", "[[[o]]]": "-1/4", "[[o,o]]": "-1/12", "[o,[o]]": "-1/12"}),
+        (ImplicitEuler(), 4, {"[o]": "1/2", "[[o]]": "1/3", "[o,o]": "1/12", "[[[o]]]": "1/4", "[[o,o]]": "1/12", "[o,[o]]": "1/12"}),
+        (midpoint, 3, {"[[o]]": "-1/6", "[o,o]": "-1/24"}),
+        (heun, 3, {"[[o]]": "-1/6", "[o,o]": "1/12"}),
+        (third, 3, {"[[o]]": "-1/6", "[o,o]": "-1/12"}),
+        # the error constants of y''' = f''(f, f) + f'f'f
+        (AdamsBashforth(), 3, {"[[o]]": "-5/12", "[o,o]": "-5/12"}),
+        (Leapfrog(), 3, {"[[o]]": "-1/6", "[o,o]": "-1/6"}),
+        (RungeKutta4(), 4, {}),
+    ],
+)  # fmt: skip
+def test_known_fields(scheme, order, wanted):
+    found = rational(modified_field(scheme, order).coefficients)
+    assert found == {"o": 1, **{tree: Fraction(c) for tree, c in wanted.items()}}
+
+
+class Twice:
+    """Two steps of half the size."""
+
+    def __init__(self, scheme):
+        self.scheme = scheme
+
+    def init(self, problem, theta):
+        return self.scheme.init(problem, theta)
+
+    def step(self, problem, state, dt):
+        return self.scheme.step(problem, self.scheme.step(problem, state, dt / 2), dt / 2)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [GradientDescent(), RungeKutta4(), HeavyBall(momentum=0.5), Nesterov(momentum=0.5), AdamsBashforth(), ExplicitBDF2(), Average()],
+    ids=lambda s: type(s).__name__,
+)  # fmt: skip
+def test_two_half_steps_follow_the_same_flow(scheme):
+    whole, halves = modified_field(scheme, 4), modified_field(Twice(scheme), 4)
+    for n, (one, two) in enumerate(zip(whole.fields, halves.fields, strict=True)):
+        assert {tree: c / 2**n for tree, c in one.items()} == two
+
+
+@pytest.mark.parametrize("scheme", ONE_STEP, ids=str)
+def test_the_field_of_the_limit_is_that_of_the_flow(scheme):
+    assert modified_field(scheme, 1).coefficients == {"o": 1}
+
+
+@pytest.mark.parametrize("scheme", [SAV(), SAV(C=2.0)], ids=str)
+def test_a_carried_root_is_a_further_unknown(scheme):
+    found = modified_field(scheme, 2)
+    (r,) = found.rates[0]
+    R = sp.sqrt(ENERGY + sp.Rational(str(scheme.C)))
+    square = invariant(leaf, leaf)
+    assert sp.simplify(found.fields[0][leaf] - r / R) == 0
+    assert sp.simplify(found.rates[0][r] + r * square / (2 * R**2)) == 0
+    # with s = |g|^2 / (2 (E + C)) and sigma = r / R: theta' = -sigma (1 - dt s) g + ..., along the flow of (theta, r) itself
+    consistent = {r: R}
+    assert sp.simplify(found.fields[1][node(leaf)].subs(consistent) + half) == 0
+    assert sp.simplify(found.fields[1][leaf].subs(consistent) + square / (2 * R**2)) == 0
+
+
+def test_momentum():
+    """M8 of the audited claims, and the value 1/7 at which Nesterov's third term becomes a gradient."""
+    ball = modified_field(HeavyBall(), 3, symbols={"momentum": beta})
+    assert sp.simplify(ball.regularization - (1 + beta) / (4 * (1 - beta) ** 2)) == 0
+    assert sp.simplify(ball.fields[0][leaf] - 1 / (1 - beta)) == 0
+    nesterov = modified_field(Nesterov(), 3, symbols={"momentum": beta})
+    assert sp.simplify(nesterov.regularization - (1 - beta + 2 * beta**2) / (4 * (1 - beta) ** 2)) == 0
+    chain, bushy = nesterov.fields[2][node(node(leaf))], nesterov.fields[2][node(leaf, leaf)]
+    assert sp.solve(chain - 2 * bushy, beta) == [sp.Rational(1, 7)]
+    assert [nesterov.is_gradient(order=k) for k in (1, 2, 3)] == [True, True, False]
+    assert modified_field(Nesterov(), 3, symbols={"momentum": sp.Rational(1, 7)}).is_gradient(order=3)
+    # an average is the heavy ball with the step dt (1 - beta)
+    average = modified_field(Average(), 3).fields
+    ball = modified_field(HeavyBall(momentum=0.5), 3).fields
+    for n, (one, two) in enumerate(zip(average, ball, strict=True), 1):
+        assert one == {tree: c * half**n for tree, c in two.items()}
+
+
+def test_least_squares():
+    """Restarted IEQ follows E - dt |g|^2 / 4 where the residual has no curvature, E + dt |g|^2 / 4 where J is zero in it."""
+    found = modified_field(Restart(IEQ()), 2)
+    assert found.coefficients == {"o": 1, "[o|]": -half, "[|o]": half}
+    assert not found.is_gradient(order=2)
+    assert found.regularization is None
+    # the metric (I + dt J^* J)^-1: f_2 of gradient descent plus J^* J g
+    difference = dict(found.fields[1])
+    for tree in ("[o|]", "[|o]"):
+        one = next(t for t in difference if written(t) == tree)
+        difference[one] += half
+    assert {written(t): c for t, c in difference.items() if c} == {"[|o]": 1}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "order"), [(GradientDescent(), 2), (third, 3), (Nesterov(), 3), (RungeKutta4(), 4)], ids=str
+)
+def test_a_modified_loss_has_the_field_as_its_gradient(scheme, order):
+    symbols = {"momentum": sp.Rational(1, 7)} if isinstance(scheme, Nesterov) else {}
+    found = modified_field(scheme, order, symbols=symbols)
+    loss, u = found.loss(), Node("u")
+    field = sum(
+        DT ** (n - 1) * c * invariant(tree, u) for n, part in enumerate(found.fields, 1) for tree, c in part.items()
+    )
+    assert sp.expand(derivative(loss, {u: 1}, {}) + field) == 0
+
+
+square = invariant(leaf, leaf)
+F_C = ENERGY + 1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "clock", "chain"),
+    [
+        (GradientDescent(stabilization=2.0), -2, -half),
+        (ImplicitEuler(), 0, half),
+        (Restart(SAV()), -square / (2 * F_C), -half),
+        (Restart(SAV(stabilization=2.0)), -2 - square / (2 * F_C), -half),
+        (Relaxed(SAV()), -square / (2 * F_C), -half),
+        (SourceSAV(), -square / (2 * F_C), -half),
+        (ExpSAV(form="implicit"), -square, -half),
+        (Restart(ExpSAV(form="explicit")), 0, -half),
+        (Relaxed(ExpSAV(form="explicit")), 0, -half),
+        (Restart(ExpSAV(form="section_2.2.4")), -square * sp.exp(-ENERGY), -half),
+        (Restart(AdaptiveIEQ(eps=0.5)), -square / (2 * ENERGY + half), -half),
+    ],
+    ids=str,
+)
+def test_first_order(scheme, clock, chain):
+    """What the modules of the schemes state: f_1 = f, f_2 = clock f + chain f'f."""
+    found = modified_field(scheme, 2)
+    assert found.fields[0] == {leaf: 1}
+    second = dict(found.fields[1])
+    assert sp.simplify(second.pop(leaf, 0) - clock) == 0
+    assert second == {node(leaf): chain}
+    assert found.regularization == -chain / 2
+
+
+def test_no_modified_loss():
+    with pytest.raises(ValueError, match="f_3 is no gradient"):
+        modified_field(GradientDescent(), 3).loss()
+    assert [modified_field(Restart(SAV()), 2, symbols={"C": C}).is_gradient(order=k) for k in (1, 2)] == [True, False]
+    for order in (0, 4, 1.5):
+        with pytest.raises(ValueError, match="order"):
+            modified_field(GradientDescent(), 3).is_gradient(order)
+
+
+def entrywise(problem, theta, dt):
+    return theta - dt * gradient(problem, theta) * gradient(problem, theta)
+
+
+def elsewhere(problem, theta, dt):
+    return theta - dt * gradient(problem, 2 * theta)
+
+
+def inconsistent(problem, theta, dt):
+    return theta - gradient(problem, theta)
+
+
+def uses_theta(problem, theta, dt):
+    return theta - dt * gradient(problem, theta) * problem.inner(theta, theta)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        (Adam(), "entrywise|abstract vectors"),
+        (ElementwiseSAV(), "inner product"),
+        (MSAV(), "abstract vectors"),
+        (IEQ(), "a vector of residuals, aux"),
+        (entrywise, "entrywise"),
+        (elsewhere, "known near"),
+        (inconsistent, "does not tend to theta"),
+        (uses_theta, "theta itself"),
+    ],
+)
+def test_refused(scheme, message):
+    with pytest.raises(ValueError, match=message):
+        modified_field(scheme, 2)
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(ValueError, match="no part of Restart has a field called D"):
+        modified_field(Restart(SAV()), 2, symbols={"D": C})
+    with pytest.raises(ValueError, match="order"):
+        modified_field(SAV(), 0)
+
+
+def trees(n):
+    """Return the rooted trees with n nodes."""
+    if n == 1:
+        return [leaf]
+    found = set()
+    for smaller in trees(n - 1):
+        found |= {made for made, _ in expansion.grafted(smaller, leaf)}
+    return sorted(found, key=written)
+
+
+def test_trees():
+    assert [len(trees(n)) for n in range(1, 8)] == [1, 1, 2, 4, 9, 20, 48]
+    for n in range(2, 7):  # each tree without a root once, whatever edge it is cut at
+        cuts = {joined(u, v) for k in range(1, n) for u in trees(k) for v in trees(n - k)}
+        assert len(cuts) == [1, 1, 2, 3, 6][n - 2]
+        for u, v in cuts:
+            assert sum(rooted(u, v).values()) == n
+    # a derivative does not depend on the order of its arguments, so neither do second derivatives along constant vectors
+    a, b = Node("a"), Node("b")
+    for tree in trees(5):
+        once = expansion.field_derivative(expansion.field_derivative({tree: 1}, {a: 1}, {}), {b: 1}, {})
+        assert once == expansion.field_derivative(expansion.field_derivative({tree: 1}, {b: 1}, {}), {a: 1}, {})
+
+
+def test_residual_nodes_add_up_to_those_of_the_energy():
+    """Splitting commutes with differentiation."""
+    for tree in trees(4):
+        for branch in trees(2):
+            direct: dict = {}
+            for made, times in expansion.grafted(tree, branch):
+                for one, more in expansion.split(made):
+                    direct[one] = direct.get(one, 0) + times * more
+            split: dict = {}
+            for part, times in expansion.split(tree):
+                for other, more in expansion.split(branch):
+                    for made, count in expansion.grafted(part, other):
+                        for one, last in expansion.split(made):
+                            split[one] = split.get(one, 0) + times * more * count * last
+            assert split == direct

@@ -22,6 +22,7 @@ STATUSES = {
 SECTIONS = {
     "energy law": "Energy law",
     "consistency": "Consistency and limit flow",
+    "modified equation": "Modified equation and implicit regularization",
     "solvability": "Solvability",
     "step": "The step as a function",
     "cost": "Cost of a step",

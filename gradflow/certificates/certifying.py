@@ -59,7 +59,7 @@ def certify(
     proved: Any = _proving() if proofs else None
     entries: list[Entry] = []
     say("the step as a function")
-    functions = as_a_function(scheme)
+    functions = as_a_function(scheme, quick=quick)
     parts: tuple[tuple[str, Callable[[], list[Entry]]], ...] = (
         ("energy law", lambda: measured_law(scheme, quick=quick)),
         ("consistency", lambda: measured_consistency(scheme, quick=quick)),

@@ -29,7 +29,7 @@ LONGEST = 1024
 SPEED_TOLERANCE = 1e-4
 ORDER_TOLERANCE = 0.2
 STEPS = (40, 80, 160)
-REFERENCE_STEPS = 800
+REFERENCE_STEPS = 400
 FLOOR = 1e-11
 """Errors below this one tell no order."""
 TIME = 1.0

@@ -38,18 +38,20 @@ def _shapes(state: Any) -> list[Any]:
     return [(str(x.dtype), x.shape) if hasattr(x, "dtype") else "a number" for x in entries_of(state)]
 
 
-def as_a_function(scheme: Any) -> list[Entry]:
+def as_a_function(scheme: Any, *, quick: bool = False) -> list[Entry]:
     """Return whether the scheme runs at all, whether its step is pure and repeats, and whether it keeps dtypes and shapes.
 
     Parameters
     ----------
     scheme : Scheme
         The scheme.
+    quick : bool
+        Whether only float32 is tried, in which a float64 shows.
     """
     faults: dict[str, str] = {}
     refused: dict[str, str] = {}
     ran = 0
-    for dtype in DTYPES:
+    for dtype in DTYPES[1:] if quick else DTYPES:
         for trial in trials(scheme, dtype=dtype):
             for start in (False, True):
                 try:

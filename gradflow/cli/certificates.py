@@ -14,7 +14,7 @@ import typer
 
 from .ending import fail
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "library"]
 
 FORMATS = ("text", "markdown", "json")
 
@@ -25,12 +25,16 @@ def certify(
         typer.Argument(
             metavar="SCHEME",
             help="my/scheme.py:Name, a class or an instance in a file of yours; my/scheme.py, every scheme in it; or a scheme "
-            "of the library, e.g. SAV.",
+            "of the library, e.g. SAV; all: every scheme of the library.",
         ),
     ],
     form: Annotated[str, typer.Option("--format", help="text, markdown or json.")] = "text",
     proofs: Annotated[bool, typer.Option(help="Prove what can be proved; --no-proofs measures only.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer problems.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A folder: NAME.md and NAME.json are written there, and nothing is printed but verdicts."),
+    ] = None,
 ) -> None:
     """Print the certificate of a scheme: what is proved, measured or false of it, with counterexamples.
 
@@ -48,12 +52,13 @@ def certify(
             certificate = certificate_of(scheme, proofs=proofs, quick=quick, progress=say)
         except (ValueError, ImportError) as error:
             fail(f"{name}: {error}")
-        shown = str(certificate)
-        if form != "text":
-            shown = certificate.to_markdown() if form == "markdown" else certificate.to_json()
-        typer.echo(shown, nl=not shown.endswith("\n"))
-        if form == "text":
-            typer.echo(f"\n{time.perf_counter() - start:.0f} s")
+        if out is not None:
+            _write(out, name, certificate)
+            typer.echo(f"{name.ljust(24)} {certificate.verdict}; {time.perf_counter() - start:.0f} s")
+        elif form == "text":
+            typer.echo(f"{certificate}\n\n{time.perf_counter() - start:.0f} s")
+        else:
+            typer.echo(certificate.to_markdown() if form == "markdown" else certificate.to_json(), nl=False)
         if not certificate.holds:
             failed.append(name)
             for sentence in certificate.failures:
@@ -62,13 +67,27 @@ def certify(
         raise typer.Exit(1)
 
 
+def _write(folder: Path, name: str, certificate: Any) -> None:
+    """Write a certificate as Markdown and as JSON."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.md").write_text(certificate.to_markdown(), encoding="utf-8")
+        (folder / f"{name}.json").write_text(certificate.to_json(), encoding="utf-8")
+    except OSError as error:
+        fail(f"{folder} must be a folder that can be written, got: {error.strerror}")
+
+
 def _named(name: str) -> list[tuple[str, Any]]:
     """Return the schemes that an argument names, each with its name."""
+    from ..schemes import REGISTRY
+
+    if name == "all":
+        return [(known, library(known)) for known in REGISTRY]
     path, colon, attribute = name.rpartition(":")
     if not colon:
         path, attribute = (name, "") if name.endswith(".py") else ("", name)
     if not path:
-        return [(name, _of_the_library(name))]
+        return [(name, library(name))]
     module = _loaded(Path(path))
     if attribute:
         if not hasattr(module, attribute):
@@ -82,8 +101,14 @@ def _named(name: str) -> list[tuple[str, Any]]:
     return found
 
 
-def _of_the_library(name: str) -> Any:
-    """Return a scheme of the registry; a wrapper is around SAV."""
+def library(name: str) -> Any:
+    """Return the scheme of the registry that is certified under a name: with its defaults, a wrapper around SAV.
+
+    Parameters
+    ----------
+    name : str
+        Its name; for another one the command ends.
+    """
     from ..schemes import REGISTRY, SAV
 
     if name not in REGISTRY:

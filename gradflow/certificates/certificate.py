@@ -63,6 +63,11 @@ class Entry:
 class Certificate:
     """The datasheet of a scheme: what holds for it, how that was shown, and what a step costs.
 
+    Raises
+    ------
+    ValueError
+        If an entry has a section or a status that there is not.
+
     Examples
     --------
     >>> import gradflow as gf

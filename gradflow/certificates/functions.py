@@ -15,6 +15,7 @@ from .trials import Trial, entries_of, on_numbers, trials
 __all__ = ["as_a_function"]
 
 DTYPES = (np.float64, np.float32)
+DT = 0.25
 
 
 def _copied(state: Any) -> Any:
@@ -61,7 +62,7 @@ def as_a_function(scheme: Any, *, quick: bool = False) -> list[Entry]:
                     refused.setdefault(" ".join(str(error).split()), trial.words)
                     break
                 except Exception as error:
-                    faults.setdefault("runs", f"With {trial.words}, init raises {type(error).__name__}: {error}")
+                    faults.setdefault("runs", f"With {_at(trial)}, init raises {type(error).__name__}: {error}")
                     break
                 if start:
                     if "aux" not in getattr(state, "_fields", ()):
@@ -72,7 +73,7 @@ def as_a_function(scheme: Any, *, quick: bool = False) -> list[Entry]:
                         _judge(trial, state, faults, dtype, compare=not start)
                 except Exception as error:
                     words = "with aux=None, " if start else ""
-                    faults.setdefault("runs", f"With {trial.words}, {words}step raises {type(error).__name__}: {error}")
+                    faults.setdefault("runs", f"With {_at(trial)}, {words}step raises {type(error).__name__}: {error}")
                     break
                 ran += 1
     claims = {
@@ -98,57 +99,62 @@ def _refusals(refused: dict[str, str]) -> str:
     return "; ".join(f'refused, "{why}", with {words}' for why, words in refused.items())
 
 
+def _at(trial: Trial) -> str:
+    """Return where a step starts, in words."""
+    return f"{trial.words}, theta = ({', '.join(f'{x:.6g}' for x in trial.theta)}), dt = {DT:g}"
+
+
 def _judge(trial: Trial, state: Any, faults: dict[str, str], dtype: Any, *, compare: bool) -> None:
     """Add to `faults` what is wrong with steps from a state."""
     kept, theta = _copied(state), trial.theta.copy()
-    first = trial.scheme.step(trial.problem, state, 0.25)
+    first = trial.scheme.step(trial.problem, state, DT)
     first_kept = _copied(first)
-    trial.scheme.step(trial.problem, state, 0.125)
-    again = [trial.scheme.step(trial.problem, state, 0.25) for _ in range(2)]
-    second = trial.scheme.step(trial.problem, again[1], 0.25)
+    trial.scheme.step(trial.problem, state, DT / 2)
+    again = [trial.scheme.step(trial.problem, state, DT) for _ in range(2)]
+    second = trial.scheme.step(trial.problem, again[1], DT)
     if not _same(state, kept) or not np.array_equal(trial.theta, theta):
-        faults.setdefault("purity", f"With {trial.words}, step writes into the state that it was given")
+        faults.setdefault("purity", f"With {_at(trial)}, step writes into the state that it was given")
     elif not _same(first, first_kept):
-        faults.setdefault("purity", f"With {trial.words}, step writes into the state that it returned before")
+        faults.setdefault("purity", f"With {_at(trial)}, step writes into the state that it returned before")
     elif not all(_same(first_kept, other) for other in again):
         gap = max(float(np.max(np.abs(other.theta - first_kept.theta))) for other in again)
         faults.setdefault(
             "purity",
-            f"With {trial.words}, two calls with the same arguments return other states; theta differs by {gap:.4g}",
+            f"With {_at(trial)}, two calls with the same arguments return other states; theta differs by {gap:.4g}",
         )
     if isinstance(trial.scheme, AuxiliaryScheme):
         if not compare:
             _compare_with_definition(trial, first, faults)
         trial.scheme.modified_energy(trial.problem, before(trial.scheme, state))
-        trial.scheme.energy_terms(trial.problem, state, first, 0.25)
+        trial.scheme.energy_terms(trial.problem, state, first, DT)
     if getattr(state, "_fields", ("",))[0] != "theta":
         faults.setdefault(
             "dtypes and shapes",
-            f"The first field of the state is {getattr(state, '_fields', ('no field',))[0]}, not theta",
+            f"With {_at(trial)}, the first field of the state is {getattr(state, '_fields', ('no field',))[0]}, not theta",
         )
     elif first.theta.dtype != dtype or first.theta.shape != theta.shape:
         faults.setdefault(
             "dtypes and shapes",
-            f"With {trial.words}, theta of {np.dtype(dtype)} and shape {theta.shape} becomes {first.theta.dtype} of shape {first.theta.shape}",
+            f"With {_at(trial)}, theta of {np.dtype(dtype)} and shape {theta.shape} becomes {first.theta.dtype} of shape {first.theta.shape}",
         )
     elif type(first) is not type(state) or (
         compare and "past" not in state._fields and _shapes(first) != _shapes(state)
     ):
         faults.setdefault(
             "dtypes and shapes",
-            f"With {trial.words}, a {type(state).__name__} of {_shapes(state)} becomes a {type(first).__name__} of {_shapes(first)}",
+            f"With {_at(trial)}, a {type(state).__name__} of {_shapes(state)} becomes a {type(first).__name__} of {_shapes(first)}",
         )
     elif _shapes(second) != _shapes(first):
         faults.setdefault(
-            "dtypes and shapes", f"With {trial.words}, a state of {_shapes(first)} becomes one of {_shapes(second)}"
+            "dtypes and shapes", f"With {_at(trial)}, a state of {_shapes(first)} becomes one of {_shapes(second)}"
         )
 
 
 def _compare_with_definition(trial: Trial, first: Any, faults: dict[str, str]) -> None:
     """Add to `faults` if a step from aux=None is not the one from `init`, to rounding."""
-    other = trial.scheme.step(trial.problem, trial.scheme.init(trial.problem, trial.theta), 0.25)
+    other = trial.scheme.step(trial.problem, trial.scheme.init(trial.problem, trial.theta), DT)
     eps = float(np.finfo(first.theta.dtype).eps)
     for name, a, b in (("theta", first.theta, other.theta), ("aux", first.aux, other.aux)):
         gap = float(np.max(np.abs(a - b)))
         if not gap <= 1e4 * eps * (1 + float(np.max(np.abs(b)))):
-            faults.setdefault("aux left out", f"With {trial.words}, {name} differs by {gap:.4g}")
+            faults.setdefault("aux left out", f"With {_at(trial)}, {name} differs by {gap:.4g}")

@@ -138,7 +138,7 @@ def _in_coordinates(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[
 
 def _any_auxiliary(state: Any) -> Any:
     """Return a state with any auxiliary variable, or None if it has none of a known kind."""
-    aux = getattr(state, "aux", None)
+    aux = state.aux if "aux" in state._fields else None
     if isinstance(aux, sp.Expr):
         value: Any = sp.Symbol("r", real=True)
     elif isinstance(aux, Vector):
@@ -452,9 +452,7 @@ def _single_step(scheme: Any) -> Entry:
             reason = reason or f"{type(error).__name__}: {error}"
         else:
             scope = f"every dimension and inner product, every energy with {p + 1} derivatives"
-            return Entry(
-                "consistency", name, claim, "proved", _scope(scheme, scope, exact=exact).removesuffix(", every dt")
-            )
+            return Entry("consistency", name, claim, "proved", _scope(scheme, scope, exact=exact))
     return Entry("consistency", name, claim, "undecided", detail=reason)
 
 

@@ -70,7 +70,7 @@ def test_no_proof_is_found_of_what_is_false():
         scheme = getattr(broken_schemes, name)()
         measured = [
             Entry("energy law", name, "", "measured")
-            for name in ("identity", "modified energy", "dissipation", "numerical dissipation")
+            for name in ("identity", "decay", "modified energy", "dissipation", "numerical dissipation")
         ] + [Entry("consistency", "limit flow", "", "measured")]
         found = {entry.name: entry.status for entry in proving.with_proofs(scheme, measured, quick=True)}
         entry = {"AscentWithALaw": "single step"}.get(name, broken_schemes.MISTAKES[name][0])
@@ -134,6 +134,31 @@ def test_unknown_words_are_refused():
 def test_what_is_no_scheme_is_refused(scheme):
     with pytest.raises(ValueError, match="must have the methods init and step"):
         gf.certify(scheme)
+
+
+@pytest.mark.parametrize(("name", "value"), [("speed", 0.0), ("speed", "fast"), ("order", 0), ("order", 1.5)])
+def test_claims_that_are_no_such_numbers_are_refused(name, value):
+    kind = type("Mine", (broken_schemes.ExplicitMidpoint,), {name: value})
+    with pytest.raises(ValueError, match=name):
+        gf.certify(kind(), proofs=False)
+
+
+def test_a_stabilized_scheme_is_followed_until_dt_is_small_against_it():
+    """With S = 300 a step of 1/160 is not small: the run is shorter."""
+    for S in (10.0, 300.0):
+        assert gf.certify(gf.SAV(C=0.5, stabilization=S), proofs=False).failures == ()
+
+
+def test_large_constants_and_long_memories_are_no_failures():
+    for scheme in (gf.SAV(C=1e6), gf.ExpSAV(scale=1e3), gf.HeavyBall(momentum=0.99)):
+        assert gf.certify(scheme, proofs=False, quick=True).failures == ()
+    assert gf.certify(gf.HeavyBall(momentum=0.9999), proofs=False, quick=True)["limit flow"].status == "undecided"
+
+
+def test_what_relaxation_spends_is_judged_with_both_terms():
+    certificate = gf.certify(gf.Relaxed(gf.IEQ(), budget="numerical"), proofs=False, quick=True)
+    assert certificate.holds
+    assert certificate["decay"].status == "measured"
 
 
 def test_a_class_that_needs_arguments_is_refused():

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import Any
 
 from ..description import as_call, describe, found
+from ..refusals import real_number, whole_number
+from ..schemes.protocols import scheme_ability
 from .certificate import Certificate, Entry
 from .consistency import measured_consistency
 from .cost import counted_cost
@@ -41,7 +43,8 @@ def certify(
     Raises
     ------
     ValueError
-        If the scheme has no methods ``init`` and ``step``, or is a class that cannot be made without arguments.
+        If the scheme has no methods ``init`` and ``step``, is a class that cannot be made without arguments, or declares a
+        speed that is neither None nor a number > 0, or an order that is no whole number >= 1.
     ImportError
         If proofs are asked for and SymPy is not installed.
 
@@ -56,6 +59,7 @@ def certify(
     """
     scheme = _instance(scheme)
     say = progress or (lambda title: None)
+    _check_claims(scheme)
     proved: Any = _proving() if proofs else None
     entries: list[Entry] = []
     say("the step as a function")
@@ -91,6 +95,14 @@ def _instance(scheme: Any) -> Any:
     if not (callable(getattr(scheme, "init", None)) and callable(getattr(scheme, "step", None))):
         raise ValueError(f"scheme must have the methods init and step, got {found(scheme)}")
     return scheme
+
+
+def _check_claims(scheme: Any) -> None:
+    """Raise ValueError unless the speed and the order that a scheme declares are such numbers."""
+    speed = scheme_ability(scheme, "speed")
+    if speed is not None:
+        real_number("speed", speed, 0, open_low=True)
+    whole_number("order", scheme_ability(scheme, "order"), 1)
 
 
 def _proving() -> Any:

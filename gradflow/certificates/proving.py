@@ -231,8 +231,12 @@ def with_proofs(scheme: Any, measured: list[Entry], *, quick: bool = False) -> l
     if entries["identity"].status in ("measured", "undecided"):
         for name, prove in (("identity", _law), ("modified energy", _modified), ("dissipation", _dissipation),
                             ("numerical dissipation", _numerical)):  # fmt: skip
-            if entries[name].status == "measured":
+            if name in entries and entries[name].status == "measured":
                 entries[name] = _tried(runs, entries[name], prove)
+        signs = [entries[name] for name in ("dissipation", "numerical dissipation") if name in entries]
+        if len(signs) == 2 and all(one.status == "proved" for one in signs) and entries["decay"].status == "measured":
+            detail = f"both terms are nonnegative; measured: {entries['decay'].scope}"
+            entries["decay"] = replace(entries["decay"], status="proved", scope=signs[0].scope, detail=detail)
     if entries["limit flow"].status == "measured" and scheme_ability(scheme, "speed") is not None:
         added.append(_single_step(scheme))
     if scheme_ability(scheme, "usual_dt") is None:

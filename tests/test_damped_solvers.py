@@ -5,6 +5,7 @@ import pytest
 
 import gradflow as gf
 from gradflow import curvature as C
+from gradflow.curvature.damped_step import damped_step, solve_identity_plus
 from gradflow.curvature.direct import factorised, factorises, largest_eigenvalue, solve_damped
 from gradflow.curvature.lapack import eigh, svd
 from gradflow.curvature.low_rank import nystrom
@@ -449,3 +450,48 @@ def test_a_preconditioner_may_reuse_its_array():
         for f in (reused, lambda v, nu: v.copy())
     ]
     np.testing.assert_array_equal(runs[0].theta, runs[1].theta)
+
+
+@pytest.mark.parametrize("n", [3, 12])
+def test_a_matrix_that_rounding_makes_indefinite_is_solved_without_its_negative_part(n):
+    """Where Cholesky's factorisation ends, the eigenvalues below 0 are taken for 0, whichever triangle they are seen in."""
+    rng = np.random.default_rng(n)
+    Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    values = np.array([-2.0, 0.0, *rng.uniform(0, 9, n - 2)])
+    K, b = (Q * values) @ Q.T, rng.standard_normal(n)
+    wanted = Q @ ((Q.T @ b) / (1 + np.maximum(values, 0)))
+    skew = 0.1 * rng.standard_normal((n, n))
+    for matrix in (K, K + (skew - skew.T)):
+        np.testing.assert_allclose(solve_identity_plus(matrix, b), wanted, rtol=0, atol=100 * EPS * np.max(np.abs(b)))
+
+
+@pytest.mark.parametrize("L", [0.3, gf.Diagonal(np.linspace(0, 1, 4))])
+@pytest.mark.parametrize("N", [3, 9])
+def test_the_side_of_auto_is_the_smaller_one(N, L):
+    """`auto` takes the side of the parameters for a number and a diagonal in the place of L, if N > P."""
+    rng = np.random.default_rng(N)
+    J, q = rng.standard_normal((N, 4)), rng.standard_normal(N)
+    part, used = gf.Shift(L) if isinstance(L, float) else L, []
+
+    class At:
+        residual = q
+
+        def jvp(self, d):
+            return J @ d
+
+        def vjp(self, u):
+            return J.T @ u
+
+        def gram(self):
+            used.append("gram")
+            return J @ J.T
+
+        def jacobian(self):
+            used.append("jacobian")
+            return J
+
+    step = damped_step(At(), q, None, part, 0.5, mass=1.0, n_parameters=4)
+    diagonal = np.broadcast_to(np.asarray(L if isinstance(L, float) else L.diagonal), 4)
+    wanted = -np.linalg.solve(np.diag(2 + diagonal) + J.T @ J, J.T @ q)
+    np.testing.assert_allclose(step.d, wanted, rtol=1e-12, atol=1e-13)
+    assert used == ["jacobian" if N > 4 or not isinstance(L, float) else "gram"]

@@ -103,6 +103,8 @@ def test_the_choice_of_solver():
     assert choose_solver(64, 42_000, closed_form=True) == "gram"
     assert choose_solver(100, 10, closed_form=True) == "parameter"
     assert choose_solver(100, 10, closed_form=False, diagonal=False) == "cg"
+    assert choose_solver(10, 100, closed_form=False, diagonal=False) == "cg"
+    assert choose_solver(10, 100, closed_form=False) == "gram"
     assert choose_solver(8000, 5000, closed_form=True) == "cg"
     assert choose_solver(2000, 42_000, closed_form=False) == "cg"
     assert choose_solver(2000, 42_000, closed_form=True) == "gram"

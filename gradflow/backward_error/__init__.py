@@ -14,7 +14,12 @@ from typing import Any
 
 _PLACES = {
     "ModifiedField": "modified",
+    "Stability": "linear_stability",
+    "edge_of_stability": "linear_stability",
     "modified_field": "modified",
+    "jet_field": "lie",
+    "mean_epoch": "epochs",
+    "stability": "linear_stability",
 }
 __all__ = list(_PLACES)  # loaded on first use
 

@@ -50,6 +50,10 @@ LABELS = {
     "numerical_dissipation": "numerical dissipation in the last step",
     "identity_residual": "residual of the energy identity",
     "xi0": r"relaxation factor $\xi_0$",
+    "largest_eigenvalue": "largest eigenvalue\nof the Hessian (1 / time)",
+    "smallest_eigenvalue": "smallest eigenvalue\nof the Hessian (1 / time)",
+    "effective_step": r"effective step $\eta$",
+    "stability_limit": "stability limit\nof the scheme (1 / time)",
     "time": "time (sum of step sizes)",
 }
 """What an axis says; a quantity that is not here goes by its own name."""

@@ -60,10 +60,12 @@ ROOMS = {
     "energies": Room(
         ("energies",),
         ("linear_parts", "network", "linear_algebra"),
-        ("terms", "problem", "linear_parts", "contract", "shifted_spaces"),
+        ("terms", "problem", "linear_parts", "contract", "shifted_spaces", "robust_fits", "thresholds", "refusals"),
     ),
     "damped_step": Room(
-        ("curvature/damped_step",), ("linear_algebra",), ("damped_solvers", "solver_choice", "inexact_ieq", "curvature")
+        ("curvature/damped_step",),
+        ("linear_algebra",),
+        ("damped_solvers", "solver_choice", "inexact_ieq", "curvature", "equivalences"),
     ),
     "curvature": Room(
         ("curvature",),
@@ -86,6 +88,7 @@ ROOMS = {
     ),
     "kernels": Room(("kernels/reference",), ("network", "relaxation"), ("kernels", "relaxation", "array_libraries")),
     "batches": Room(("run/batches",), ("streams",), ("models_batches", "solve")),
+    "b_series": Room(("backward_error/trees", "backward_error/bseries"), ("b_series",), ("trees", "bseries")),
     "run": Room(("run",), ("streams",), ("run", "run_faults", "solve", "energy_identity", "models_batches")),
 }
 """The rooms besides the schemes."""

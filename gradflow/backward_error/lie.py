@@ -1,0 +1,307 @@
+r"""The modified field of a step by the Lie series, in the partial derivatives of the energy.
+
+A step of size dt with Taylor coefficients :math:`d_n` is the flow of a formal field :math:`\tilde f` at the time dt,
+
+.. math:: \Phi_{\Delta t}(x) = x + \sum_{n \ge 1} \Delta t^n d_n(x) = e^{\Delta t L_{\tilde f}} x, \qquad
+    \tilde f = \sum_{n \ge 1} \Delta t^{n-1} f_n, \qquad L_f p = \sum_v f_v\, \partial_v p.                \tag{1}
+
+The powers of dt on both sides give the fields one after the other,
+
+.. math:: f_n = d_n - \sum_{k=2}^n \frac1{k!} W_{k,n}, \qquad W_{1,n} = f_n, \qquad
+    W_{k,n} = \sum_{j=1}^{n-k+1} L_{f_j} W_{k-1,n-j}.                                                      \tag{2}
+
+Here everything is a polynomial in *jets*: the variables x and the partial derivatives of the energy at x, each of which
+is an independent unknown, see `gradflow.backward_error.jets`. So the result holds for every smooth energy of that
+many variables, and no rooted tree is used.
+
+The memory of a scheme. A number or vector z of the state that a step with dt = 0 leaves as it is, such as the auxiliary
+variable of a scheme that does not restart it, is one more variable x. One that such a step maps to :math:`c z + \dots`
+with a constant :math:`c \ne 1`, such as a momentum, is slaved: after a transient it is a function of x,
+
+.. math:: z = Z(x) = \sum_k \Delta t^k Z_k(x), \qquad Z(x_{new}) = z_{new}(x, Z(x)),                       \tag{3}
+
+whose coefficients (3) determines one after the other (for a quadratic energy this is the root of the recurrence that tends
+to 1 with dt). Then (1) is the step on that slow manifold.
+
+For explicit Euler, :math:`(e^{\Delta t L_{\tilde f}} - I)\, x = \Delta t f`, a third way is
+
+.. math:: \tilde f = \sum_{k \ge 0} \frac{B_k}{k!}\, (\Delta t\, L_{\tilde f})^k f, \qquad B_1 = -\tfrac12.     \tag{4}
+
+Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), sections IX.1 and III.5.1, for (1) and (2);
+Bernoulli's numbers in (4) are those of x / (e^x - 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import factorial, lcm
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from sympy.polys.domains import QQ
+
+from ..description import found
+from ..refusals import whole_number
+from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, shifted
+from .taylor_fields import exact_settings, generic
+
+__all__ = ["JetField", "bernoulli_field", "jet_field"]
+
+
+@dataclass(frozen=True)
+class JetField:
+    """The modified field of a step, in jets."""
+
+    algebra: JetAlgebra
+    """What the coefficients are elements of."""
+    variables: tuple[str, ...]
+    """The variables x: theta, and the memory that a step with dt = 0 leaves as it is."""
+    taylor: tuple[Field, ...]
+    """The coefficients d_1, d_2, ... of (1), each with one component for each variable."""
+    field: tuple[Field, ...]
+    """The fields f_1, f_2, ... of (1)."""
+    slaved: dict[str, tuple[Element, ...]]
+    """The coefficients Z_0, Z_1, ... of (3), by the name of the component of the state."""
+
+
+def jet_field(
+    scheme: Any,
+    order: int = 3,
+    *,
+    symbols: Mapping[str, Any] | None = None,
+    variables: int = 2,
+    energies: int = 1,
+    residuals: int = 0,
+) -> JetField:
+    r"""Return the modified field of a scheme, for every smooth energy of a few variables.
+
+    The scheme's own `init` and `step` run on symbols, in the inner product of the sum of products.
+
+    Parameters
+    ----------
+    scheme : Scheme or callable
+        A scheme, or a function ``step(problem, theta, dt)`` that returns the new theta.
+    order : int, optional
+        How many fields f_1, ..., f_order; dt^(order - 1) is the highest power in the modified field.
+    symbols : mapping, optional
+        SymPy expressions in the place of fields of the scheme, by name: ``{"C": C}``. All other floats are taken for the
+        decimal fractions that they print as.
+    variables : int, optional
+        Number of variables n of the energy, 1 to 9.
+    energies : int, optional
+        Number of energies. If there are several, the step is given a tuple of problems.
+    residuals : int, optional
+        If positive, the one energy is half the sum of squares of so many residuals, and the problem has ``linearize``.
+
+    Returns
+    -------
+    JetField
+        Exact: coefficients are rational numbers, or rational functions of the symbols of the scheme.
+
+    Raises
+    ------
+    ValueError
+        If the step is not smooth in dt at 0, is no expression of powers, roots, exponentials and logarithms, depends on
+        theta in its choice of a branch, or has a memory for which (3) has no solution.
+
+    Examples
+    --------
+    >>> from gradflow import GradientDescent
+    >>> found = jet_field(GradientDescent(), order=2, variables=1)
+    >>> found.field
+    ((-E_0,), (-1/2*E_0*E_00,))
+    """
+    whole_number("order", order, 1)
+    whole_number("variables", variables, 1, 9)
+    whole_number("energies", energies, 1)
+    whole_number("residuals", residuals, 0)
+    if residuals and energies > 1:
+        raise ValueError(f"residuals are of one energy, got energies = {energies}")
+    names = [f"q{k}" for k in range(residuals)] or ([f"E{k}" for k in range(energies)] if energies > 1 else ["E"])
+    record = JetRecord(variables, order, names, positive=not residuals)
+    problems = [JetProblem(record, "q" if residuals else name, residuals) for name in names[:energies]]
+    problem = problems[0] if energies == 1 else tuple(problems)
+    new, memory = _run(exact_settings(scheme, symbols or {}), problem, record)
+    memory = _kept(new, memory, record)
+    slow, slaved = _kinds(memory, record)
+    expressions = [*new, *memory.values(), *(e for point in record.points for e in point)]
+    roots = {e for expression in expressions for e in expression.atoms(sp.Pow, sp.exp) if _is_root(e)}
+    inside = {*record.jets, *record.expansions, *record.theta, *memory, record.dt}
+    parameters = set().union(*(e.free_symbols for e in expressions)) - inside
+    degree = lcm(*(int(e.exp.q) for e in roots if e.is_Pow))
+    algebra = JetAlgebra(record, [*record.theta, *slow], parameters, len(roots), degree)
+    manifold = _slow_manifold(algebra, new, memory, slaved, order)
+    expansion = JetExpansion(algebra, manifold)
+    moved = expansion.moved([*zip(new, record.theta, strict=True), *((memory[z], z) for z in slow)], order)
+    taylor = tuple(tuple(algebra.reduced(component[n]) for component in moved) for n in range(1, order + 1))
+    return JetField(
+        algebra,
+        tuple(map(str, algebra.variables)),
+        taylor,
+        _fields(algebra, taylor),
+        {str(z): tuple(series) for z, series in manifold.items()},
+    )
+
+
+def _run(scheme: Any, problem: Any, record: JetRecord) -> tuple[list[sp.Expr], dict[sp.Symbol, sp.Expr]]:
+    """Return the new theta, and the new value of each component of the memory by its symbol."""
+    theta, dt = record.theta, record.dt
+    if hasattr(scheme, "equation"):
+        new = theta
+        for _ in range(record.order):  # each of which is right to one more power of dt
+            new = new - scheme.equation(problem, theta, new, dt)
+        return [sp.expand(t) for t in new], {}
+    if not hasattr(scheme, "step"):
+        return [sp.sympify(t) for t in np.ravel(generic(lambda: scheme(problem, theta, dt)))], {}
+    state = generic(lambda: scheme.init(problem, theta))
+    symbols: dict[str, Any] = {}
+    for name, value in zip(state._fields[1:], state[1:], strict=True):
+        if isinstance(value, (tuple, dict)):
+            raise ValueError(f"the memory of a scheme must be numbers and vectors, got {name} = {found(value)}")
+        if isinstance(value, np.ndarray) and value.ndim:
+            symbols[name] = np.array([_memory_symbol(f"{name}_{i}", v) for i, v in enumerate(value)], dtype=object)
+        elif value is not None and not isinstance(value, (bool, str)):
+            symbols[name] = _memory_symbol(name, value)
+    after = generic(lambda: scheme.step(problem, state._replace(**symbols), dt))
+    memory = {}
+    for name, value in symbols.items():
+        for symbol, e in zip(np.ravel(value), np.ravel(getattr(after, name)), strict=True):
+            memory[symbol] = sp.sympify(e)
+    return [sp.sympify(t) for t in np.ravel(after.theta)], memory
+
+
+def _memory_symbol(name: str, value: Any) -> sp.Symbol:
+    return sp.Symbol(name, **({"positive": True} if sp.sympify(value).is_positive else {"real": True}))
+
+
+def _kept(new: Sequence[sp.Expr], memory: dict[sp.Symbol, sp.Expr], record: JetRecord) -> dict[sp.Symbol, sp.Expr]:
+    """Return the memory on which the later theta depend."""
+    needed: set[Any] = set()
+    todo = list(new)
+    while todo:
+        for symbol in todo.pop().free_symbols - needed:
+            needed.add(symbol)
+            todo += [memory[symbol]] if symbol in memory else []
+            todo += record.points[record.expansions[symbol][0]] if symbol in record.expansions else []
+    return {symbol: e for symbol, e in memory.items() if symbol in needed}
+
+
+def _kinds(memory: dict[sp.Symbol, sp.Expr], record: JetRecord) -> tuple[list[sp.Symbol], dict[sp.Symbol, sp.Expr]]:
+    """Return the memory that is a variable, and that which is slaved with its factor c."""
+    slow, slaved = [], {}
+    for symbol, e in memory.items():
+        start = e.subs(record.dt, 0)
+        if start == symbol:
+            slow.append(symbol)
+            continue
+        c = sp.diff(start, symbol)
+        moving = {*record.jets, *record.theta, *memory}
+        others = any(sp.diff(start, other) != 0 for other in memory if other != symbol)
+        if others or c == 1 or c.free_symbols & moving:
+            raise ValueError(
+                f"with dt = 0 a step must map {symbol} to itself or to a fixed part of itself, got {start}"
+            )
+        slaved[symbol] = c
+    return slow, slaved
+
+
+def _is_root(e: sp.Expr) -> bool:
+    return isinstance(e, sp.exp) or (e.is_Pow and not (e.exp.is_Integer and e.exp > 0))
+
+
+def _slow_manifold(
+    algebra: JetAlgebra,
+    new: Sequence[sp.Expr],
+    memory: dict[sp.Symbol, sp.Expr],
+    slaved: dict[sp.Symbol, sp.Expr],
+    order: int,
+) -> dict[sp.Symbol, Series]:
+    """Return the series Z of (3), through dt^order."""
+    if not slaved:
+        return {}
+    Z: dict[sp.Symbol, Series] = {symbol: [] for symbol in slaved}
+    moving = [*new, *(memory[z] for z in algebra.variables[len(new) :])]
+    variables = list(zip(moving, algebra.variables, strict=True))
+    for k in range(order + 1):
+        residual = _defect(algebra, variables, memory, Z, k)
+        for symbol, c in slaved.items():
+            Z[symbol].append(residual[symbol][k] * (1 / algebra.element(1 - c).coeff(1)))
+    for symbol, left in _defect(algebra, variables, memory, Z, order).items():
+        if not algebra.is_zero(*left):
+            raise ValueError(f"no slow manifold was found for {symbol}: its terms do not follow one from the other")
+    return Z
+
+
+def _defect(
+    algebra: JetAlgebra,
+    variables: list[tuple[sp.Expr, sp.Symbol]],
+    memory: dict[sp.Symbol, sp.Expr],
+    Z: dict[sp.Symbol, Series],
+    order: int,
+) -> dict[sp.Symbol, Series]:
+    """Return z_new(x, Z(x)) - Z(x_new), coefficients of dt^0 ... dt^order, for a Z of which some are known."""
+    expansion = JetExpansion(algebra, Z)
+    moved = expansion.moved(variables, order)
+    result = {}
+    for symbol, coefficients in Z.items():
+        left = list(expansion.series(memory[symbol], order))
+        for j, p in enumerate(coefficients[: order + 1]):
+            for k, value in enumerate(shifted(algebra, p, [a[: order + 1 - j] for a in moved])):
+                left[j + k] -= value
+        result[symbol] = left
+    return result
+
+
+def _fields(algebra: JetAlgebra, taylor: Sequence[Field]) -> tuple[Field, ...]:
+    """Return f_1, f_2, ... by (2)."""
+    f: list[Field] = []
+    W: dict[tuple[int, int], Field] = {}
+    for n, d in enumerate(taylor, 1):
+        total = list(d)
+        for k in range(2, n + 1):
+            terms = [algebra.ring.zero] * len(d)
+            for j in range(1, n - k + 2):
+                terms = [t + algebra.lie(f[j - 1], p) for t, p in zip(terms, W[k - 1, n - j], strict=True)]
+            W[k, n] = tuple(terms)
+            total = [t - w / factorial(k) for t, w in zip(total, terms, strict=True)]
+        f.append(tuple(total))
+        W[1, n] = f[-1]
+    return tuple(f)
+
+
+def bernoulli_field(algebra: JetAlgebra, f: Sequence[Element], order: int) -> tuple[Field, ...]:
+    """Return the fields f_1, f_2, ... of explicit Euler for theta' = f by equation (4).
+
+    Parameters
+    ----------
+    algebra : JetAlgebra
+        Where f is.
+    f : sequence of Element
+        The field, one component for each variable.
+    order : int
+        How many fields.
+
+    Raises
+    ------
+    ValueError
+        If the order is no positive whole number, or takes derivatives of the energy beyond the jets.
+    """
+    whole_number("order", order, 1)
+    zero = tuple(algebra.ring.zero for _ in f)
+    fields: list[Field] = []
+    T: dict[tuple[int, int], Field] = {(0, 0): tuple(f)}  # T[k, m]: coefficient of dt^m in (dt L)^k f
+    for m in range(order):
+        total = list(T.get((0, m), zero))
+        for k in range(1, m + 1):
+            terms = list(zero)
+            for j in range(1, m - k + 2):
+                for i, p in enumerate(T.get((k - 1, m - j), zero)):
+                    terms[i] += algebra.lie(fields[j - 1], p)
+            T[k, m] = tuple(terms)
+            # SymPy's bernoulli(1) is +1/2; the series x / (e^x - 1) has -1/2
+            number = QQ(-1, 2) if k == 1 else QQ.from_sympy(sp.bernoulli(k))
+            total = [t + p * (number / factorial(k)) for t, p in zip(total, terms, strict=True)]
+        fields.append(tuple(total))
+    return tuple(fields)

@@ -1,0 +1,507 @@
+"""The modified field by Lie series in jets: what it must agree with, on every scheme that it can run."""
+
+import math
+import re
+from itertools import combinations_with_replacement, product
+
+import numpy as np
+import pytest
+import sympy as sp
+from sympy.polys.domains import QQ
+
+from gradflow import (
+    IEQ,
+    SAV,
+    Adam,
+    AdaptiveIEQ,
+    DenseLeastSquares,
+    Diagonal,
+    ExpSAV,
+    GradientDescent,
+    HeavyBall,
+    Nesterov,
+    Restart,
+    RungeKutta4,
+    SourceSAV,
+)
+from gradflow.backward_error.lie import bernoulli_field, jet_field
+from gradflow.symbolic import configured
+
+C, beta = sp.symbols("C beta", positive=True)
+
+
+def explicit_euler(problem, theta, dt):
+    return theta - dt * problem.energy_and_gradient(theta)[1]
+
+
+def implicit_euler(order):
+    """Return the step that solves theta_new = theta - dt g(theta_new) by iteration, exact modulo dt^(order + 1)."""
+
+    def step(problem, theta, dt):
+        new = theta
+        for _ in range(order):
+            new = theta - dt * problem.energy_and_gradient(new)[1]
+        return new
+
+    return step
+
+
+def two_stages(c, b):
+    """Return the explicit Runge-Kutta method with stages at 0 and c and weights 1 - b and b."""
+
+    def step(problem, theta, dt):
+        k1 = -problem.energy_and_gradient(theta)[1]
+        k2 = -problem.energy_and_gradient(theta + c * dt * k1)[1]
+        return theta + dt * ((1 - b) * k1 + b * k2)
+
+    return step
+
+
+half = sp.Rational(1, 2)
+MIDPOINT, HEUN = two_stages(half, 1), two_stages(1, half)
+RALSTON = two_stages(sp.Rational(1, 3), sp.Rational(3, 2))
+
+
+# %% rooted trees as nested brackets, and the differentials of f = -grad E by their definition
+
+
+def trees(n):
+    """Return the rooted trees with n nodes."""
+    if n == 1:
+        return ["o"]
+    found = set()
+    for count in range(1, n):
+        for sizes in combinations_with_replacement(range(1, n), count):
+            if sum(sizes) == n - 1:
+                for branches in product(*(trees(k) for k in sizes)):
+                    found.add("[" + ",".join(sorted(branches, key=lambda t: (len(t), t))) + "]")
+    return sorted(found, key=lambda t: (len(t), t))
+
+
+def branches(tree):
+    """Return the trees at the root of a tree."""
+    return [] if tree == "o" else re.findall(r"o|\[(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*\]", tree[1:-1])
+
+
+def differential(algebra, tree, n):
+    """Return the elementary differential of a tree: the derivatives of f applied to those of its branches."""
+    arguments = [differential(algebra, t, n) for t in branches(tree)]
+    result = []
+    for i in range(n):
+        total = algebra.ring.zero
+        for along in product(range(n), repeat=len(arguments)):
+            term = -algebra.jet(i, *along)
+            for j, argument in zip(along, arguments, strict=True):
+                term *= argument[j]
+            total += term
+        result.append(total)
+    return result
+
+
+def combination(algebra, coefficients, n):
+    """Return the sum of coefficients times differentials."""
+    total = [algebra.ring.zero] * n
+    for tree, c in coefficients.items():
+        total = [
+            t + d * QQ.from_sympy(sp.Rational(c)) for t, d in zip(total, differential(algebra, tree, n), strict=True)
+        ]
+    return tuple(total)
+
+
+EULER = {  # by substitution of B-series (Hairer, Lubich & Wanner, section IX.1), divided by the symmetry
+    "o": 1,
+    "[o]": -half,
+    "[o,o]": sp.Rational(1, 12),
+    "[[o]]": sp.Rational(1, 3),
+    "[o,o,o]": 0,
+    "[o,[o]]": sp.Rational(-1, 12),
+    "[[o,o]]": sp.Rational(-1, 12),
+    "[[[o]]]": sp.Rational(-1, 4),
+}
+
+
+def nodes(tree):
+    return 1 + sum(map(nodes, branches(tree)))
+
+
+def of_size(n, coefficients=EULER):
+    return {tree: c for tree, c in coefficients.items() if nodes(tree) == n}
+
+
+def test_the_trees_are_all_trees():
+    assert [len(trees(n)) for n in range(1, 6)] == [1, 1, 2, 4, 9]
+    assert all(nodes(tree) == n for n in range(1, 6) for tree in trees(n))
+    assert set(EULER) == {tree for n in range(1, 5) for tree in trees(n)}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_explicit_euler_has_the_known_coefficients(n):
+    found = jet_field(GradientDescent(), 4, variables=n)
+    assert found.field == jet_field(explicit_euler, 4, variables=n).field
+    for k, f in enumerate(found.field, 1):
+        assert f == combination(found.algebra, of_size(k), n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_implicit_euler_is_the_adjoint(n):
+    """Its coefficients are those of explicit Euler for an odd number of nodes, and minus those for an even number."""
+    found = jet_field(implicit_euler(4), 4, variables=n)
+    for k, f in enumerate(found.field, 1):
+        assert f == combination(found.algebra, {t: (-1) ** (k + 1) * c for t, c in of_size(k).items()}, n)
+
+
+@pytest.mark.parametrize(
+    ("step", "third"),
+    [
+        (MIDPOINT, (-sp.Rational(1, 24), -sp.Rational(1, 6))),
+        (HEUN, (sp.Rational(1, 12), -sp.Rational(1, 6))),
+        (RALSTON, (-sp.Rational(1, 12), -sp.Rational(1, 6))),
+    ],
+)
+def test_two_stages_of_second_order(step, third):
+    found = jet_field(step, 3, variables=2)
+    assert not any(found.field[1])
+    assert found.field[2] == combination(found.algebra, dict(zip(("[o,o]", "[[o]]"), third, strict=True)), 2)
+
+
+def test_the_classical_method_is_of_fourth_order():
+    found = jet_field(RungeKutta4(), 5, variables=2)
+    assert not any(p for f in found.field[1:4] for p in f)
+    assert all(found.field[4])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_bernoulli_numbers_give_the_same_field(n):
+    found = jet_field(GradientDescent(), 6 if n < 3 else 5, variables=n)
+    assert bernoulli_field(found.algebra, found.field[0], len(found.field)) == found.field
+
+
+# %% one energy: the recursion in the variables themselves, and matrix functions
+
+
+def random_polynomial(x, degree, rng):
+    """Return a polynomial with random rational coefficients."""
+    return sum(
+        sp.Rational(int(rng.integers(-9, 10)), int(rng.integers(1, 10)))
+        * sp.prod([v**k for v, k in zip(x, a, strict=True)])
+        for a in product(range(degree + 1), repeat=len(x))
+        if sum(a) <= degree
+    )
+
+
+def along(f, p):
+    """Return L_f p for polynomials in the variables."""
+    return sum((c * p.diff(x) for c, x in zip(f, p.ring.gens, strict=True)), p.ring.zero)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_polynomials_of_degree_six(seed):
+    """To order 5: the recursion on the polynomials in x of this one energy, which knows nothing of jets."""
+    x = sp.symbols("x y")
+    energy = random_polynomial(x, 6, np.random.default_rng(seed))
+    ring = sp.QQ[x].ring
+    f, W = [[-ring.from_expr(sp.expand(sp.diff(energy, v))) for v in x]], {}
+    W[1, 1] = f[0]
+    for n in range(2, 6):
+        total = [ring.zero, ring.zero]
+        for k in range(2, n + 1):
+            pairs = [(f[j - 1], W[k - 1, n - j]) for j in range(1, n - k + 2)]
+            W[k, n] = [sum((along(field, w[i]) for field, w in pairs), ring.zero) for i in (0, 1)]
+            total = [t - w / math.factorial(k) for t, w in zip(total, W[k, n], strict=True)]
+        f.append(total)
+        W[1, n] = total
+    found = jet_field(GradientDescent(), 5)
+    at = {x[0]: sp.Rational(2, 3), x[1]: sp.Rational(-5, 7)}
+    for wanted, got in zip(f, found.field, strict=True):
+        for p, q in zip(wanted, got, strict=True):
+            assert p(*at.values()) == value(found.algebra, q, energy, x, at)
+
+
+def value(algebra, p, energy, x, at):
+    """Return an element for an energy at a point."""
+    jets = {}
+    for symbol, (_, alpha) in algebra.record.jets.items():
+        orders = [(v, k) for v, k in zip(x, alpha, strict=True) if k]
+        jets[symbol] = (sp.diff(energy, *orders) if orders else energy).subs(at)
+    return p.as_expr().subs(jets)
+
+
+def test_at_is_the_value_for_an_energy():
+    x = sp.symbols("x y")
+    energy = random_polynomial(x, 4, np.random.default_rng(5)) ** 2 + 1
+    point = {x[0]: sp.Rational(1, 2), x[1]: sp.Rational(1, 3)}
+    found = jet_field(Restart(configured(SAV, C=C)), 2)
+    for p in found.field[1]:
+        w = 1 / (energy.subs(point) + 5)
+        direct = value(found.algebra, p, energy, x, point).subs({"w0": w, C: 5})
+        assert found.algebra.at(p, energy, x, {C: 5}).subs(point) == direct
+
+
+ORDER = 5
+z = sp.Symbol("z")
+AMPLIFICATIONS = {
+    "explicit Euler": (GradientDescent(), 1 - z),
+    "implicit Euler": (implicit_euler(ORDER), 1 / (1 + z)),
+    "Heun": (HEUN, 1 - z + z**2 / 2),
+    "Runge-Kutta": (RungeKutta4(), 1 - z + z**2 / 2 - z**3 / 6 + z**4 / 24),
+    "heavy ball": (
+        configured(HeavyBall, momentum=sp.Rational(1, 4)),
+        (sp.Rational(5, 4) - z + sp.sqrt((sp.Rational(5, 4) - z) ** 2 - 1)) / 2,
+    ),
+    "Nesterov": (
+        configured(Nesterov, momentum=sp.Rational(1, 4)),
+        sp.Rational(5, 8) * (1 - z) + sp.sqrt((sp.Rational(5, 4) * (1 - z)) ** 2 - (1 - z)) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AMPLIFICATIONS)
+def test_on_quadratics_the_field_is_a_logarithm(name):
+    """For E = (theta, H theta)/2 the field is log(R(dt H))/dt theta; with momentum R is the root that is 1 at dt = 0."""
+    scheme, R = AMPLIFICATIONS[name]
+    series = sp.Poly(sp.series(sp.log(R), z, 0, ORDER + 1).removeO(), z)
+    H = sp.Matrix([[2, -1], [-1, sp.Rational(1, 3)]])
+    x = sp.symbols("x y")
+    theta = sp.Matrix(x)
+    found = jet_field(scheme, ORDER)
+    for n, f in enumerate(found.field, 1):
+        wanted = series.coeff_monomial(z**n) * H**n * theta
+        got = sp.Matrix([found.algebra.at(p, (theta.T * H * theta)[0] / 2, x) for p in f])
+        assert (wanted - got).expand() == sp.zeros(2, 1)
+
+
+# %% memory
+
+
+MEMORY = {
+    "SAV": (SAV(C=0.5), 1.3),
+    "explicit ExpSAV": (ExpSAV(form="explicit"), 0.8),
+    "section 2.2.4": (ExpSAV(form="section_2.2.4"), 0.7),
+    "Theorem 2.2": (ExpSAV(form="theorem_2.2"), 0.9),
+    "restarted SAV": (Restart(SAV(C=0.5)), None),
+    "adaptive IEQ": (AdaptiveIEQ(eps=0.5), None),
+    "source SAV": (SourceSAV(C=0.5), None),
+    "ExpSAV": (ExpSAV(scale=2.0), None),
+    "heavy ball": (HeavyBall(momentum=0.5), None),
+    "Nesterov": (Nesterov(momentum=0.5), None),
+}
+
+
+class Bowl:
+    """E = (1 + x^2 + 2 y^2 + x^2 y / 2) / 4."""
+
+    def inner(self, u, v):
+        return u @ v
+
+    def energy(self, t):
+        return (1 + t[0] ** 2 + 2 * t[1] ** 2 + t[0] ** 2 * t[1] / 2) / 4
+
+    def energy_and_gradient(self, t):
+        return self.energy(t), np.array([2 * t[0] + t[0] * t[1], 4 * t[1] + t[0] ** 2 / 2]) / 4
+
+
+def flow(field, x, time):
+    """Return the solution of x' = field(x) by Kutta's method with small steps."""
+    n = 40
+    h = time / n
+    for _ in range(n):
+        a = field(x)
+        b = field(x + h / 2 * a)
+        c = field(x + h / 2 * b)
+        x = x + h / 6 * (a + 2 * b + 2 * c + field(x + h * c))
+    return x
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_the_iterates_follow_the_field(name):
+    """With the terms to dt^k, k = 0, 1, 2, the error is of order k + 1: also for an r that is not consistent."""
+    scheme, start = MEMORY[name]
+    problem, theta = Bowl(), np.array([0.6, -0.4])
+    found = jet_field(scheme, 3)
+    x = sp.symbols("x y")
+    fields = [sp.Matrix([found.algebra.at(p, problem.energy(np.array(x)), x) for p in f]) for f in found.field]
+    names = sorted(set().union(*(m.free_symbols for m in fields)) - set(x), key=str)
+    functions = [sp.lambdify([x, names], list(m)) for m in fields]
+    errors = []
+    for n in (16, 32):
+        dt = 0.8 / n
+        at = theta if start is None else np.append(theta, start)
+
+        def field(u, k, dt=dt):
+            return sum(dt**j * np.array(functions[j](u[:2], u[2:])) for j in range(k + 1))
+
+        state = scheme.init(problem, theta)
+        if start is not None:
+            state = state._replace(aux=np.float64(start))
+        if found.slaved:  # begin on the slow manifold
+            Z = [
+                sum(
+                    dt**k
+                    * float(found.algebra.at(p, problem.energy(np.array(x)), x).subs(dict(zip(x, theta, strict=True))))
+                    for k, p in enumerate(series)
+                )
+                for series in found.slaved.values()
+            ]
+            state = state._replace(d=np.array(Z))
+        for _ in range(n):
+            state = scheme.step(problem, state, dt)
+        errors.append([np.linalg.norm(flow(lambda u, k=k: field(u, k), at, 0.8)[:2] - state.theta) for k in (0, 1, 2)])
+    orders = np.log2(np.array(errors[0]) / np.array(errors[1]))
+    np.testing.assert_allclose(orders, [1, 2, 3], atol=0.2)
+
+
+def test_ieq_follows_the_field_of_its_residuals():
+    residual = lambda t: np.array([t[0] ** 2 / 2 + t[1] - 0.5, t[0] + t[0] * t[1] / 2 + 1])  # noqa: E731
+    jacobian = lambda t: np.array([[t[0], 1.0], [1 + t[1] / 2, t[0] / 2]])  # noqa: E731
+    problem, scheme, start = DenseLeastSquares(residual, jacobian), Restart(IEQ()), np.array([0.6, -0.4])
+    found = jet_field(scheme, 3, residuals=2)
+    x = sp.symbols("x y")
+    q = dict(zip(("q0", "q1"), residual(x), strict=True))
+    functions = [sp.lambdify([x], [found.algebra.at(p, q, x) for p in f]) for f in found.field]
+    errors = []
+    for n in (16, 32):
+        dt = 0.4 / n
+        state = scheme.init(problem, start)
+        for _ in range(n):
+            state = scheme.step(problem, state, dt)
+        ends = [
+            flow(lambda u, k=k, dt=dt: sum(dt**j * np.array(functions[j](u)) for j in range(k + 1)), start, 0.4)
+            for k in range(3)
+        ]
+        errors.append([np.linalg.norm(end - state.theta) for end in ends])
+    np.testing.assert_allclose(np.log2(np.array(errors[0]) / np.array(errors[1])), [1, 2, 3], atol=0.2)
+
+
+@pytest.mark.parametrize("stabilization", [0.0, 0.5, Diagonal(np.array([0.25, 2.0]))], ids=str)
+def test_stabilized_ieq(stabilization):
+    """theta - dt ((1 + dt S) I + dt G)^-1 g has f_2 = (S + G) g - Hg/2, G = J^T J."""
+    found = jet_field(Restart(IEQ(stabilization=stabilization)), 2, residuals=2)
+    a, S = found.algebra, [0.25, 2.0] if isinstance(stabilization, Diagonal) else 2 * [stabilization]
+    q = [a.jet(name=f"q{k}") for k in (0, 1)]
+    J = [a.gradient(p) for p in q]
+    g = a.gradient(q[0] ** 2 / 2 + q[1] ** 2 / 2)
+    Jg = [row[0] * g[0] + row[1] * g[1] for row in J]
+    for i in (0, 1):
+        G_g = J[0][i] * Jg[0] + J[1][i] * Jg[1]
+        assert a.is_zero(found.field[1][i] - a.element(S[i]) * g[i] - G_g + a.lie(g, g[i]) / 2)
+
+
+@pytest.mark.parametrize("more", [{}, {"residuals": 1}, {"residuals": 2}])
+@pytest.mark.parametrize("n", [1, 2])
+def test_second_derivatives(n, more):
+    """The Taylor method theta - dt g + dt^2 Hg/2 is of order two; with D^3E[g, g] from products with H nearby, of order three."""
+
+    def step(problem, theta, dt):
+        _, g = problem.energy_and_gradient(theta)
+        Hg = problem.hvp(theta, g)
+        # H(theta - dt g) Hg = H^2 g + O(dt), H(theta - dt g) g = Hg - dt D^3E[g, g] + O(dt^2)
+        HHg, T = problem.hvp(theta - dt * g, Hg), (Hg - problem.hvp(theta - dt * g, g)) / dt
+        return theta - dt * g + dt**2 / 2 * Hg - dt**3 / 6 * (HHg + T)
+
+    found = jet_field(step, 4, variables=n, **more)
+    assert found.algebra.is_zero(*(p for f in found.field[1:3] for p in f))
+    assert not found.algebra.is_zero(*found.field[3])
+
+
+def test_several_energies_are_a_tuple():
+    """One step on each of two energies: d_2 = H_1 g_0, and f_2 = -(1/2) (H_0 + H_1)(g_0 + g_1) + H_1 g_0."""
+
+    def step(problems, theta, dt):
+        for problem in problems:
+            theta = theta_of(problem, theta, dt)
+        return theta
+
+    found = jet_field(step, 2, energies=2)
+    a = found.algebra
+    g = [[a.jet(i, name=f"E{k}") for i in (0, 1)] for k in (0, 1)]
+    both = [p + q for p, q in zip(*g, strict=True)]
+    for i in (0, 1):
+        assert a.is_zero(found.field[0][i] + both[i])
+        assert a.is_zero(found.field[1][i] + a.lie(both, both[i]) / 2 - a.lie(g[0], g[1][i]))
+
+
+def test_only_memory_that_matters_is_kept():
+    assert jet_field(SourceSAV(), 2).variables == ("theta_0", "theta_1")
+    assert jet_field(SAV(), 2).variables == ("theta_0", "theta_1", "aux")
+    assert not jet_field(SAV(), 2).slaved
+    assert set(jet_field(HeavyBall(), 2).slaved) == {"d_0", "d_1"}
+
+
+@pytest.mark.parametrize("method", [HeavyBall, Nesterov])
+def test_the_slow_manifold_of_momentum(method):
+    """d = dt theta' - dt^2 theta'' / 2 + ... on the manifold: d is the last increment, backwards along the field."""
+    found = jet_field(configured(method, momentum=beta), 3)
+    a, f = found.algebra, found.field
+    for i in (0, 1):
+        Z = found.slaved[f"d_{i}"]
+        assert a.is_zero(Z[0], Z[1] - f[0][i], Z[2] - f[1][i] + a.lie(f[0], f[0][i]) / 2)
+
+
+# %% what is refused
+
+
+class Growing:
+    """Counts its steps."""
+
+    def init(self, problem, theta):
+        return Adam().init(problem, theta)
+
+    def step(self, problem, state, dt):
+        n = state.n + 1
+        return state._replace(theta=theta_of(problem, state.theta, dt / n), n=n)
+
+
+def theta_of(problem, theta, dt):
+    return theta - dt * problem.energy_and_gradient(theta)[1]
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (lambda p, t, dt: t - sp.sqrt(dt) * p.energy_and_gradient(t)[1], "not smooth at dt = 0"),
+        (lambda p, t, dt: t - p.energy_and_gradient(t)[1], "with dt = 0"),
+        (lambda p, t, dt: theta_of(p, t + 1, dt), "with dt = 0"),
+        (lambda p, t, dt: t - dt * sp.sin(p.energy(t)), "made of sums"),
+        (lambda p, t, dt: t - dt * sp.log(p.energy(t)), "logarithms"),
+        (lambda p, t, dt: t - dt * sp.sqrt(2) * t, "irrational"),
+        (lambda p, t, dt: theta_of(p, t[:1], dt), "shape"),
+        (lambda p, t, dt: t - dt * p.linearize(t).vjp(p.linearize(t).residual), "residual"),
+        (Growing(), "fixed part of itself"),
+    ],
+)
+def test_steps_without_a_taylor_series_are_refused(step, message):
+    with pytest.raises(ValueError, match=message):
+        jet_field(step, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"order": 0}, {"order": 1.5}, {"variables": 0}, {"variables": 10}, {"energies": 0}, {"residuals": -1}]
+)
+def test_wrong_numbers_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        jet_field(GradientDescent(), **wrong)
+
+
+def test_a_particular_energy_has_the_functions_of_the_field():
+    x = sp.symbols("x y")
+    found = jet_field(GradientDescent(), 1)
+    for energies, theta in (({"q0": x[0]}, x), (x[0], x[:1]), ({"E": x[0], "F": x[0]}, x)):
+        with pytest.raises(ValueError, match="energies must give E of 2 symbols"):
+            found.algebra.at(found.field[0][0], energies, theta)
+    with pytest.raises(ValueError, match="residuals are of one energy"):
+        jet_field(GradientDescent(), 1, energies=2, residuals=1)
+    with pytest.raises(ValueError, match="field called B"):
+        jet_field(SAV(), 1, symbols={"B": C})
+
+
+def test_jets_end():
+    found = jet_field(GradientDescent(), 1, variables=1)
+    assert found.algebra.derivative(found.algebra.jet(0), 0) == found.algebra.jet(0, 0)
+    with pytest.raises(ValueError, match="no derivative"):
+        found.algebra.derivative(found.algebra.jet(0, 0), 0)
+    with pytest.raises(ValueError, match="no derivative"):
+        found.algebra.jet(1)
+    with pytest.raises(ValueError, match="no root"):
+        found.algebra.element(1 / sp.Symbol("E", positive=True))
+    with pytest.raises(ValueError, match="order"):
+        bernoulli_field(found.algebra, found.field[0], 0)

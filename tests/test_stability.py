@@ -1,0 +1,435 @@
+"""Stability on a quadratic: thresholds by formula and by bisection, orbits, cycles, and the edge of stability along a run."""
+
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import gradflow as gf
+from gradflow.backward_error.linear_stability import (
+    CurvedResidual,
+    Quadratic,
+    amplification,
+    amplification_matrix,
+    edge_of_stability,
+    effective_step,
+    exact_stability,
+    fate,
+    stability,
+)
+from gradflow.plotting.edges import plot_edge_of_stability
+from gradflow.schemes import REGISTRY
+
+Z, BETA = sp.Symbol("z", positive=True), sp.Symbol("beta", nonnegative=True)
+PAGE = (Path(__file__).parents[1] / "docs" / "theory" / "stability.md").read_text(encoding="utf-8")
+ROWS = {
+    cells[0].strip("`"): cells[2:]
+    for line in re.findall(r"^\| (`\w+\(.*) \|$", PAGE, flags=re.MULTILINE)
+    for cells in [line.split(" | ")]
+}
+"""By the scheme as written on the page: z, the end of the real flow, and what lies beyond."""
+NUMBERS = {"-": math.nan, "none": math.inf}
+THRESHOLDS = {code: NUMBERS.get(z) or float(z) for code, (z, _, _) in ROWS.items()}
+ALMOST = pytest.approx
+
+
+def run(scheme, z, start, steps, energy=None):
+    """Return theta after each step of `solve`, shape (steps, P)."""
+    energy, path = energy or Quadratic(), []
+    theta = np.full(energy.curvature.shape, start)
+    gf.solve(
+        energy, scheme, theta, dt=z / energy.largest, steps=steps, callback=lambda _, state: path.append(state.theta)
+    )
+    return np.array(path)
+
+
+def made(code):
+    return eval(code, vars(gf))
+
+
+def test_the_page_has_every_scheme_of_the_registry():
+    assert {name for code in ROWS for name in re.findall(r"\w+(?=\()", code)} == REGISTRY.keys()
+
+
+@pytest.mark.parametrize("code", ROWS)
+def test_the_table_of_the_page(code):
+    found, (z, flow, beyond) = stability(made(code)), ROWS[code]
+    for number, cell in ((found.threshold, z), (found.real_flow, flow)):
+        assert number == ALMOST(NUMBERS.get(cell) or float(cell), rel=1e-9, nan_ok=True)
+    assert ", ".join(found.beyond) == beyond
+    assert math.isnan(found.threshold) == (not (found.at_rest and found.decides)) == (found.stable == ())
+    assert code.partition("(")[0] in str(found)
+
+
+LOCAL = [code for code, z in THRESHOLDS.items() if 1e-3 < z < math.inf and "Relaxed" not in code]
+
+
+@pytest.mark.parametrize("code", LOCAL)
+def test_orbits_of_solve_stay_below_the_threshold_and_leave_above(code):
+    below, above = (run(made(code), m * THRESHOLDS[code], 1e-6, 400) for m in (0.95, 1.05))
+    assert np.abs(below[-1]).max() < 1e-9
+    assert np.abs(above).max() > 1e-5
+
+
+@pytest.mark.parametrize("code", [code for code, z in THRESHOLDS.items() if z == math.inf])
+def test_orbits_of_solve_converge_where_there_is_no_threshold(code):
+    for z in (0.5, 5.0, 50.0):
+        assert np.abs(run(made(code), z, 1e-3, 300)[-1]).max() < 1e-8
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.25, 0.5, 0.81, 0.9, 0.99])
+def test_formulas_of_momentum(beta):
+    heavy, nesterov = (stability(kind(momentum=beta), steps=64) for kind in (gf.HeavyBall, gf.Nesterov))
+    assert heavy.threshold == ALMOST(2 * (1 + beta), rel=1e-12)
+    assert heavy.real_flow == ALMOST((1 - math.sqrt(beta)) ** 2, rel=1e-9)
+    assert nesterov.threshold == ALMOST(2 * (1 + beta) / (1 + 2 * beta), rel=1e-12)
+    assert nesterov.real_flow == ALMOST(((1 - beta) / (1 + beta)) ** 2, rel=1e-9)
+    assert heavy.limit == ALMOST(heavy.threshold)  # the effective step of a momentum method is dt
+
+
+@pytest.mark.parametrize("curvature", [0.25, 100.0])
+@pytest.mark.parametrize("s", [0.05, 60.0])
+def test_formulas_of_stabilized_schemes(curvature, s):
+    expected = 2 / (1 - 2 * s / curvature) if 2 * s < curvature else math.inf
+    flow = 1 / (1 - s / curvature) if s < curvature else math.inf
+    for scheme in (
+        gf.GradientDescent(stabilization=s),
+        gf.SAV(stabilization=s),
+        gf.Restart(gf.ExpSAV(stabilization=s)),
+    ):
+        found = stability(scheme, Quadratic(curvature, offset=0.5), steps=64)
+        assert found.threshold == ALMOST(expected, rel=1e-12)
+        assert found.real_flow == ALMOST(flow, rel=1e-12)
+        assert found.limit == (ALMOST(2.0) if expected < math.inf else math.inf)
+
+
+@pytest.mark.parametrize("scheme", [gf.Nesterov(), gf.Restart(gf.SAV()), gf.ElementwiseSAV(), gf.RungeKutta4()])
+def test_the_largest_eigenvalue_decides(scheme):
+    one, many = (stability(scheme, Quadratic(values), steps=64) for values in (4.0, [0.5, 4.0, 1.0]))
+    assert many.threshold == ALMOST(one.threshold, rel=1e-12)
+    assert len(many.variables) == 3 * len(one.variables)
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("eps", [1e-8, 1e-3])
+def test_formulas_of_adaptive_methods(beta1, eps):
+    for scheme in (gf.Adam(beta1=beta1, eps=eps), gf.Adam(beta1=beta1, eps=eps, beta2=0.9, reading="norm")):
+        found = stability(scheme, Quadratic(4.0), steps=64)
+        assert found.threshold == ALMOST(2 * eps * (1 + beta1) / (1 - beta1), rel=1e-12)
+        assert found.limit == ALMOST(2 * (1 + beta1), rel=1e-9)
+
+
+@pytest.mark.parametrize(("c", "mu"), [(0.25, 4.0), (20.0, 4.0)])
+def test_levenberg_marquardt_on_a_curved_residual(c, mu):
+    """It is stable for dt (c kappa - mu) < 2, kappa = 1."""
+    energy = CurvedResidual(c, 1.0, mu)
+    found = stability(gf.Restart(gf.IEQ()), energy, steps=64)
+    dt = found.threshold / energy.largest
+    assert dt == (ALMOST(2 / (c - mu), rel=1e-9) if c > mu else math.inf)
+    exact = float(exact_stability(gf.Restart(gf.IEQ()), energy).threshold)
+    assert exact == (ALMOST(2 * (mu + c) / (c - mu)) if c > mu else math.inf)
+
+
+def test_levenberg_marquardt_leaves_the_minimum_beyond_dt_1():
+    energy = CurvedResidual(3.0, 1.0, 1.0)
+    below, above = (run(gf.Restart(gf.IEQ()), 4 * dt, 1e-4, 2000, energy)[-1] for dt in (0.95, 1.05))
+    assert abs(below[0]) < 1e-12
+    assert abs(above[0]) > 0.1
+    gf.check_derivatives(energy, np.array([0.3]))
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [gf.HeavyBall(momentum=0.7), gf.Nesterov(), gf.RungeKutta4(), gf.SAV(stabilization=0.25), gf.Restart(gf.IEQ())],
+)
+def test_exact_and_numerical_thresholds_agree(scheme):
+    found = stability(scheme, exact=True, steps=64)
+    assert float(found.exact.threshold) == ALMOST(found.threshold, rel=1e-12)
+    assert float(found.exact.real_flow) == ALMOST(found.real_flow, rel=1e-9)
+    told = "every z, exactly" if found.threshold == math.inf else f"exactly {found.exact.threshold}"
+    assert told in str(found)
+    A, variables = amplification_matrix(scheme, Z)
+    numbers, same = amplification_matrix(scheme, 0.75)
+    assert variables == same
+    np.testing.assert_allclose(np.array(A.subs(Z, sp.Rational(3, 4)).tolist(), dtype=float), numbers, rtol=1e-12)
+
+
+def test_exact_thresholds_keep_symbols():
+    found = exact_stability(gf.symbolic.configured(gf.Nesterov, momentum=BETA), at={BETA: sp.Rational(1, 3)})
+    assert sp.simplify(found.threshold - 2 * (1 + BETA) / (1 + 2 * BETA)) == 0
+    assert exact_stability(gf.SAV(), Quadratic(sp.Symbol("k", positive=True))).threshold == 2
+    assert exact_stability(gf.IEQ()).polynomial.free_symbols == {
+        Z,
+        sp.Symbol("x"),
+    }  # the conserved quantity is left out
+    assert exact_stability(gf.Restart(gf.IEQ(stabilization=0.5)), CurvedResidual(3.0, 1.0, 1.0)).threshold == 8
+    assert stability(gf.ImplicitEuler(), exact=True, steps=64).exact is None  # its solver is one for numbers
+
+
+# Beyond the threshold
+
+
+@pytest.mark.parametrize("C", [0.3, 1.0, 10.0])
+@pytest.mark.parametrize("z", [2.1, 3.0, 5.0, 10.0])
+def test_the_cycle_of_restarted_sav(C, z):
+    end = fate(gf.Restart(gf.SAV(C=C)), z)
+    assert (end.kind, end.period) == ("cycle", 2)
+    assert end.energy == ALMOST(C * (z - 2) / (z + 2), rel=1e-9)
+    assert end.multiplier == ALMOST((1 - 8 / z**2) ** 2, rel=1e-6, abs=1e-8)
+    path = run(gf.Restart(gf.SAV(C=C)), z, 0.1, 1001)[-2:]
+    assert path[0] == ALMOST(-path[1], rel=1e-9)
+    assert path[1] ** 2 / 2 == ALMOST(end.energy, rel=1e-9)
+
+
+def test_the_cycle_of_restarted_sav_in_two_dimensions():
+    """It is one of the steepest direction: E = C (z - 2)/(z + 2) with z = dt 100."""
+    path = run(gf.Restart(gf.SAV(C=1.0)), 5.0, 1.0, 3000, Quadratic([100.0, 1.0]))
+    assert 50 * path[-1, 0] ** 2 == ALMOST(3 / 7, rel=1e-9)
+    assert abs(path[-1, 1]) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("z", "multiplier"), [(2.5, (3 - 8 / 2.5) ** 2), (3.5, (3 - 8 / 3.5) ** 2), (4.25, 0.5), (4.75, -0.5)]
+)
+def test_the_cycles_of_exponential_sav(z, multiplier):
+    for scheme in (gf.ExpSAV(scale=2.0), gf.Restart(gf.ExpSAV(scale=2.0))):
+        end = fate(scheme, z)
+        assert (end.kind, end.period) == ("cycle", 2)
+        assert end.multiplier == ALMOST(multiplier, rel=1e-5)
+        if z < 4:
+            assert end.energy == ALMOST(2.0 * (z - 2) / (4 * z), rel=1e-9)
+
+
+@pytest.mark.parametrize("z", [6.0, 7.0, 12.0, 20.0])
+def test_exponential_sav_has_positive_lyapunov_exponents(z):
+    """Measured, as is the mean of log |derivative| of the map in one variable, along 20000 steps."""
+    end = fate(gf.Restart(gf.ExpSAV()), z)
+    assert end.kind == "chaos"
+    x, total = 0.3, 0.0
+    for _ in range(20000):
+        total += math.log(abs(z * (1 - x * x) / (1 + x * x) ** 2 - 1))
+        x *= z / (1 + x * x) - 1
+    assert end.lyapunov == ALMOST(total / 20000, abs=0.08)
+
+
+def test_a_carried_r_settles_beyond_the_threshold():
+    """Vanilla SAV converges for z = 4, at an r below R / 2, where the minimum is stable; for z = 30 it stops elsewhere."""
+    found = stability(gf.SAV(C=1.0))
+    assert found.carried == ("aux",)
+    assert found.beyond[0] == "converges"
+    state = gf.SAV(C=1.0).init(Quadratic(), np.ones(1))
+    for _ in range(500):
+        state = gf.SAV(C=1.0).step(Quadratic(), state, 4.0)
+    assert abs(state.theta[0]) < 1e-6
+    assert 0 < state.aux < 0.5
+    assert fate(gf.SAV(C=1.0), 30.0).kind == "stops"
+    assert amplification(gf.SAV(C=1.0), 4.0) == 3.0
+
+
+def test_a_conserved_inconsistency_is_left_out():
+    found = stability(gf.IEQ(), steps=64)
+    assert found.conserved == 1
+    A, variables = amplification_matrix(gf.IEQ(), 3.0)
+    assert variables == ("theta", "aux[0]")
+    assert np.sort(np.linalg.eigvals(A)) == ALMOST([0.25, 1.0])
+
+
+def test_sav_without_a_constant_is_implicit_euler_in_one_dimension():
+    found = stability(gf.Restart(gf.SAV(C=0.0)), steps=64)
+    assert found.threshold == math.inf
+    assert amplification(gf.Restart(gf.SAV(C=0.0)), 3.0) == ALMOST(0.25)
+    carried = stability(gf.SAV(C=0.0), steps=64)
+    assert carried.at_rest
+    assert not carried.decides  # r / sqrt(E) does not stay 1
+
+
+def test_diverging_and_undecided_orbits():
+    assert stability(gf.GradientDescent()).beyond == ("diverges",)
+    assert stability(gf.Restart(gf.ExpSAV(form="explicit"))).beyond == ("diverges",)
+    assert "decays" in stability(gf.Adam()).beyond  # the average of squares has not ended after 1000 steps
+    assert fate(gf.NoisyGradientDescent(), 0.5).kind == "bounded"
+
+
+# Schemes of one's own
+
+
+class TwoState(NamedTuple):
+    theta: Any
+    past: tuple[Any, ...] = ()
+
+
+class AdamsBashforth:
+    """theta_new = theta - dt (3 g - g_old) / 2, stable on the negative axis up to 1."""
+
+    def init(self, problem, theta):
+        return TwoState(theta)
+
+    def step(self, problem, state, dt):
+        g = problem.energy_and_gradient(state.theta)[1]
+        old = state.past[0] if state.past else g
+        return TwoState(state.theta - dt * (3 * g - old) / 2, (g,))
+
+
+class Ascent:
+    def init(self, problem, theta):
+        return TwoState(theta)
+
+    def step(self, problem, state, dt):
+        return TwoState(state.theta + dt * problem.energy_and_gradient(state.theta)[1])
+
+
+class Shifted(Ascent):
+    def step(self, problem, state, dt):
+        return TwoState(state.theta - dt * (problem.energy_and_gradient(state.theta)[1] - 1))
+
+
+def test_a_two_step_scheme_of_ones_own():
+    found = stability(AdamsBashforth(), exact=True)
+    assert found.threshold == ALMOST(1.0, rel=1e-12)
+    assert found.exact.threshold == 1
+    assert found.variables == ("theta", "past.0")
+    assert found.beyond == ("diverges",)
+    assert found.limit == ALMOST(1.5)  # of a gradient that begins now, a step takes 3/2
+
+
+def test_ascent_and_a_wrong_fixed_point_are_told():
+    up = stability(Ascent())
+    assert (up.threshold, up.stable, up.beyond) == (0.0, (), ("diverges",))
+    assert "not asymptotically stable" in str(up)
+    away = stability(Shifted(), steps=64)
+    assert not away.at_rest
+    assert "does not stay at the minimum" in str(away)
+    with pytest.raises(ValueError, match="no fixed point of Shifted"):
+        amplification_matrix(Shifted(), 1.0)
+    with pytest.raises(ValueError, match="no fixed point of Shifted"):
+        amplification_matrix(Shifted(), Z)
+    with pytest.raises(ValueError, match="no fixed point of Shifted"):
+        amplification(Shifted(), 1.0)
+
+
+def test_wrong_input_is_refused():
+    for call in (
+        lambda: stability(gf.SAV),
+        lambda: stability(gf.SAV(), 1.0),
+        lambda: stability(gf.SAV(), exact="yes"),
+        lambda: fate(gf.SAV(), 0.0),
+        lambda: fate(gf.SAV(), 1.0, steps=10),
+        lambda: Quadratic([]),
+        lambda: Quadratic(-1.0),
+        lambda: Quadratic(1.0, offset=-1.0),
+        lambda: CurvedResidual(1.0, 1.0, 0.0),
+        lambda: edge_of_stability(Quadratic(), gf.SAV(), 0.0),
+        lambda: stability(gf.SAV(C=-1.0)),
+    ):
+        with pytest.raises(ValueError, match=r"must|got|no "):
+            call()
+
+
+def test_numbers_need_no_sympy():
+    code = (
+        "import sys, gradflow as gf; from gradflow.backward_error.linear_stability import stability;"
+        "stability(gf.SAV(), steps=64); assert 'sympy' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Along a run
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [gf.GradientDescent(), gf.HeavyBall(momentum=0.6), gf.Nesterov(momentum=0.6), gf.RungeKutta4(), gf.ImplicitEuler()],
+)
+def test_the_effective_step_of_these_is_dt(scheme):
+    problem = Quadratic([1.0, 3.0])
+    state = scheme.init(problem, np.array([1.0, -2.0]))
+    state = scheme.step(problem, state, 0.1)
+    assert effective_step(problem, scheme, state, 0.1) == ALMOST(0.1, rel=1e-9)
+
+
+def test_the_effective_step_of_sav_shrinks_with_r():
+    problem, scheme = Quadratic([1.0, 3.0]), gf.SAV(C=2.0, stabilization=0.5)
+    state = scheme.init(problem, np.array([1.0, -2.0]))
+    for _ in range(3):
+        state = scheme.step(problem, state, 0.3)
+    new = scheme.step(problem, state, 0.3)
+    expected = 0.3 / 1.15 * new.aux / np.sqrt(problem.energy(state.theta) + 2.0)
+    assert effective_step(problem, scheme, state, 0.3) == ALMOST(expected, rel=1e-12)
+    least_squares = gf.Restart(gf.MSAV(parts=1, C=2.0))
+    start = least_squares.init(problem, state.theta)
+    single = gf.Restart(gf.SAV(C=2.0))
+    assert effective_step(problem, least_squares, start, 0.3) == ALMOST(
+        effective_step(problem, single, single.init(problem, state.theta), 0.3)
+    )
+
+
+def network():
+    x = np.linspace(-1, 1, 20)[:, None]
+    net = gf.TwoLayerNet(n_inputs=1, width=20, activation="tanh")
+    return gf.Regression(net, x, np.cos(4 * np.arccos(x[:, 0]))), net.init(0)
+
+
+def trained(scheme, dt, steps=2000, every=50):
+    problem, theta = network()
+    record = ("energy", *edge_of_stability(problem, scheme, dt))
+    return problem, gf.solve(problem, scheme, theta, dt=dt, steps=steps, every=every, record=record)
+
+
+def test_what_is_recorded_is_the_curvature_and_the_limit():
+    problem, solution = trained(gf.Restart(gf.SAV(C=0.1)), 0.5, steps=20, every=20)
+    theta, history = solution.theta, solution.history
+    E, g = problem.energy_and_gradient(theta)
+    H = np.array([problem.hvp(theta, v) for v in np.eye(theta.size)])
+    assert history["largest_eigenvalue"][-1] == ALMOST(np.max(np.linalg.eigvals(H).real), rel=1e-6)
+    eta = 0.5 / (1 + 0.5 * problem.inner(g, g) / (2 * (E + 0.1)))
+    assert history["effective_step"][-1] == ALMOST(eta, rel=1e-12)
+    assert history["stability_limit"][-1] == ALMOST(2 / eta, rel=1e-9)
+
+
+def test_gradient_descent_sharpens_to_the_edge_and_stays_there():
+    """On a small network with all data: the curvature rises from below 2/dt and then hovers around it, while the loss falls."""
+    _, solution = trained(gf.GradientDescent(), 1.0)
+    ratio = solution.history["largest_eigenvalue"] / solution.history["stability_limit"]
+    np.testing.assert_allclose(solution.history["stability_limit"], 2.0, rtol=1e-12)
+    assert ratio[0] < 0.8
+    assert abs(np.median(ratio[10:]) - 1) < 0.05
+    assert ratio[10:].max() < 1.3
+    assert solution.history["energy"][-1] < 0.1 * solution.history["energy"][0]
+
+
+def test_restarted_sav_stays_at_its_edge_where_gradient_descent_diverges():
+    _, diverged = trained(gf.GradientDescent(), 3.0)
+    assert diverged.status in ("nonfinite", "diverged")
+    _, solution = trained(gf.Restart(gf.SAV(C=0.1)), 3.0)
+    ratio = solution.history["largest_eigenvalue"] / solution.history["stability_limit"]
+    assert solution.status == "done"
+    assert 0.9 < np.median(ratio[10:]) < 1.6
+    assert solution.history["energy"][-1] < 0.1 * solution.history["energy"][0]
+
+
+def test_schemes_without_a_threshold_have_no_limit():
+    problem, theta = network()
+    record = edge_of_stability(problem, gf.ImplicitEuler(), 1.0)
+    history = gf.solve(problem, gf.ImplicitEuler(), theta, dt=1.0, steps=1, record=record).history
+    assert np.all(np.isinf(history["stability_limit"]))
+
+
+def test_the_plot_has_both_curves():
+    _, solution = trained(gf.GradientDescent(), 1.0, steps=200, every=20)
+    above, below = plot_edge_of_stability(solution, title="a network").axes
+    assert [line.get_label() for line in above.lines] == ["of the energy in the run", "limit of the scheme"]
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), solution.history["largest_eigenvalue"])
+    np.testing.assert_array_equal(above.lines[1].get_ydata(), solution.history["stability_limit"])
+    assert above.get_ylabel()
+    assert (below.get_xlabel(), below.get_ylabel()) == ("step", "energy $E$")
+    plain = gf.solve(Quadratic(), gf.GradientDescent(), np.ones(1), dt=0.1, steps=2)
+    with pytest.raises(ValueError, match="largest_eigenvalue must have been recorded"):
+        plot_edge_of_stability(plain)
+    with pytest.raises(ValueError, match="solution must be a Solution"):
+        plot_edge_of_stability(None)

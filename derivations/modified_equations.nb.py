@@ -131,7 +131,7 @@ half, third, twelfth = sp.Rational(1, 2), sp.Rational(1, 3), sp.Rational(1, 12)
 
 
 # %%
-@check("identity", "every smooth energy of one to three variables; " + EVERY)
+@check("identity", "every smooth energy of one to three variables; " + EVERY, proves=("C003-12",))
 def gradient_descent_to_first_order():
     """f_2 = -Hg/2 = -grad |g|^2 / 4: to first order gradient descent follows the flow of E + dt |g|^2 / 4."""
     for n in (1, 2, 3):
@@ -184,7 +184,11 @@ def gradient_descent_to_second_order():
     assert not is_small(new - series + dt**3 * H(H(g)) / 12, dt, 4)
 
 
-@check("counterexample", "every smooth energy of two variables, where a printed identity is general; n = 2")
+@check(
+    "counterexample",
+    "every smooth energy of two variables, where a printed identity is general; n = 2",
+    refutes=("C003-18", "C003-19", "C003-20", "C003-21", "C003-22", "C003-23"),
+)
 def printed_second_order_fails():
     """(2.14), (2.15), (2.16), (2.17b), (2.18) as printed: none is the second order, none of the identities holds."""
     (f1, f2, f3), at, _ = found(GradientDescent(), 3)
@@ -218,7 +222,9 @@ def terms_of_a_loss_have_its_units():
     assert degrees(at.algebra, wrong) == {(4, 7)}
 
 
-@check("counterexample", "E = x^2/2 + y^2 + x^2 y/2 at (1, 1); every smooth energy of two variables")
+@check(
+    "counterexample", "E = x^2/2 + y^2 + x^2 y/2 at (1, 1); every smooth energy of two variables", refutes=("C003-14",)
+)
 def gradient_descent_has_no_loss_at_second_order():
     """The curl of f_3 is -5/12 at (1, 1) for E = x^2/2 + y^2 + x^2 y/2; f_3 = -grad (g, Hg)/12 - H^2 g/6 in general."""
     x, y = sp.symbols("x y")
@@ -252,7 +258,7 @@ def bernoulli_numbers_give_the_modified_field():
         assert len(fields) == order
 
 
-@check("identity", "formal power series, to order 9")
+@check("identity", "formal power series, to order 9", proves=("C003-04",), refutes=("C003-05", "C003-06"))
 def bernoulli_generating_function():
     """z / (e^z - 1) has the coefficients 1, -1/2, 1/12, 0, -1/720, ...; D / (e^(dt D) - I), as in (2.9), has them divided by dt."""
     series = sp.series(z / (sp.exp(z) - 1), z, 0, 10).removeO()
@@ -286,7 +292,11 @@ def one_iteration_is_not_enough():
 
 
 # %%
-@check("identity", "every smooth energy of two variables, to sixth order; GradientDescent on E = k theta^2/2, dt k < 1")
+@check(
+    "identity",
+    "every smooth energy of two variables, to sixth order; GradientDescent on E = k theta^2/2, dt k < 1",
+    proves=("C003-25",),
+)
 def hessian_of_the_loss_at_a_critical_point():
     """At g = 0 the derivative of f_n is -H^n/n: the modified Hessian is -log(I - dt H)/dt = H + dt H^2/2 + dt^2 H^3/3 + ..."""
     fields, at, _ = found(GradientDescent(), 6)
@@ -602,7 +612,7 @@ def slow_root_of_a_quadratic():
         assert not is_small(root**2 - p * root + q, z, 5)
 
 
-@check("counterexample", "E = theta^2/2, beta = 9/10, h = 1/500")
+@check("counterexample", "E = theta^2/2, beta = 9/10, h = 1/500", refutes=("C003-69",))
 def printed_momentum_loss_fails():
     """Modified eigenvalue for beta = 9/10, h = 1/500, k = 1: the slow root has 1.019757, the first order 1.019, the printed (5.11) 1.001."""
     b, h = sp.Rational(9, 10), sp.Rational(1, 500)
@@ -614,7 +624,7 @@ def printed_momentum_loss_fails():
     assert sp.Rational("1.001") < 1 + h / 2 + b * h**2 / 4 < sp.Rational("1.0011")
 
 
-@check("identity", "E = k theta^2/2, every k, h and beta")
+@check("identity", "E = k theta^2/2, every k, h and beta", refutes=("C003-68",))
 def printed_momentum_equation_fails():
     """(5.10), theta'' + a theta' + k theta = 0 with a = (1 - beta)/h, has the slow rate k/a, which vanishes with h; with a (theta' + k theta) in (5.9) the rate is k, and its first order is 1/(1 - beta), not (1 + beta)/(2 (1 - beta))."""
     s, k, h = sp.symbols("s k h", positive=True)
@@ -674,7 +684,11 @@ def adam_without_memory(problem, theta, step):
     return adam_update(theta, 0 * g, 0 * g, g, 1, dt=step, beta1=0, beta2=0, eps=0, square=square)[0]
 
 
-@check("counterexample", "every smooth energy of two variables; g/sqrt(g^2 + C), entry by entry, every C > 0")
+@check(
+    "counterexample",
+    "every smooth energy of two variables; g/sqrt(g^2 + C), entry by entry, every C > 0",
+    refutes=("C003-59",),
+)
 def a_preconditioner_that_depends_on_theta_adds_a_term():
     """With P = diag (g_i^2 + C)^(-1/2), f_2 = -PHPg/2 - (dP[Pg]) g/2; the printed dt (g, Pg)/4 lacks the last term and fails."""
     for n in (1, 2):

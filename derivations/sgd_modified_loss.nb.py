@@ -101,7 +101,7 @@ def without_replacement():
         assert not is_gradient_of(a, f2, (quarter, whole), (2 * quarter, spread))
 
 
-@check("identity", TWO + "; 2 and 3 batches, all 4 and 27 sequences")
+@check("identity", TWO + "; 2 and 3 batches, all 4 and 27 sequences", refutes=("C003-43",))
 def with_replacement():
     """E + dt |g|^2/4, as without batches: the mean over all sequences of m batches has no term in the variance of the gradients."""
     for m in (2, 3):
@@ -141,7 +141,11 @@ def over_the_composition_of_the_batches():
         assert not is_gradient_of(a, f2, (quarter, whole), (printed, trace))
 
 
-@check("counterexample", "N = 4 samples, batches of B = 2, dt = 1/10, l_i = h_i (theta - c_i)^2/2 at theta = 1")
+@check(
+    "counterexample",
+    "N = 4 samples, batches of B = 2, dt = 1/10, l_i = h_i (theta - c_i)^2/2 at theta = 1",
+    refutes=("C003-43",),
+)
 def printed_coefficient_in_numbers():
     """N = 4, B = 2, one epoch: the mean of theta differs from gradient descent with E + dt |g|^2/4 by what dt/12 Tr Sigma makes; the printed dt/4 is 3 times as much."""
     h, c, size = [Fraction(1), Fraction(2), Fraction(3), Fraction(5)], [Fraction(n) for n in (0, 1, -1, 2)], 2
@@ -251,7 +255,7 @@ def stationary_density_of_the_diffusion():
         assert not is_zero((slope - mode(sp.Rational(1, 2))).subs(d, more))
 
 
-@check("arithmetic", "the numbers of the source")
+@check("arithmetic", "the numbers of the source", refutes=("C003-46", "C003-47"))
 def numbers_of_the_source():
     """0.1/32 is 160 times 0.01/512, not 16 times; gamma sigma^2 d/(2B) is 1.5625 and with the coefficient 1/4 0.78125; a constant has no gradient."""
     assert (Fraction(1, 10) / 32) / (Fraction(1, 100) / 512) == 160

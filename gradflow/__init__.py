@@ -18,6 +18,7 @@ from .curvature.stationarity import stationarity
 from .energies.dense import DenseLeastSquares
 from .energies.derivative_check import check_derivatives
 from .energies.function import FunctionProblem
+from .energies.gradient_regularized import GradientRegularized
 from .energies.linear import Diagonal, LinearPart, Matrix, Operator, Shift, Zero
 from .energies.protocols import LeastSquares, Linearization, Problem
 from .energies.robust import Cauchy, Huber, SoftL1
@@ -98,6 +99,7 @@ __all__ = [
     "FunctionProblem",
     "GaussNewton",
     "GradientDescent",
+    "GradientRegularized",
     "HeavyBall",
     "Huber",
     "ImplicitEuler",
@@ -136,6 +138,7 @@ __all__ = [
     "TwoLayerNet",
     "Zero",
     "__version__",
+    "certify",
     "check_derivatives",
     "curvature",
     "datasets",
@@ -150,4 +153,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ("backward_error", "experiments", "plotting"):  # loaded on first use
         return import_module(f".{name}", __name__)
+    if name == "certify":
+        return import_module(".certificates", __name__).certify
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,6 +19,7 @@ from gradflow import (
     ExpSAV,
     GradientDescent,
     HeavyBall,
+    ImplicitEuler,
     Nesterov,
     Restart,
     RungeKutta4,
@@ -145,7 +146,8 @@ def test_explicit_euler_has_the_known_coefficients(n):
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_implicit_euler_is_the_adjoint(n):
     """Its coefficients are those of explicit Euler for an odd number of nodes, and minus those for an even number."""
-    found = jet_field(implicit_euler(4), 4, variables=n)
+    found = jet_field(ImplicitEuler(), 4, variables=n)
+    assert found.field == jet_field(implicit_euler(4), 4, variables=n).field
     for k, f in enumerate(found.field, 1):
         assert f == combination(found.algebra, {t: (-1) ** (k + 1) * c for t, c in of_size(k).items()}, n)
 
@@ -212,18 +214,19 @@ def test_random_polynomials_of_degree_six(seed):
         W[1, n] = total
     found = jet_field(GradientDescent(), 5)
     at = {x[0]: sp.Rational(2, 3), x[1]: sp.Rational(-5, 7)}
+    jets = values(found.algebra, energy, x, at)
     for wanted, got in zip(f, found.field, strict=True):
         for p, q in zip(wanted, got, strict=True):
-            assert p(*at.values()) == value(found.algebra, q, energy, x, at)
+            assert p(*at.values()) == q.as_expr().subs(jets)
 
 
-def value(algebra, p, energy, x, at):
-    """Return an element for an energy at a point."""
+def values(algebra, energy, x, at):
+    """Return the jets of an energy at a point."""
     jets = {}
     for symbol, (_, alpha) in algebra.record.jets.items():
         orders = [(v, k) for v, k in zip(x, alpha, strict=True) if k]
         jets[symbol] = (sp.diff(energy, *orders) if orders else energy).subs(at)
-    return p.as_expr().subs(jets)
+    return jets
 
 
 def test_at_is_the_value_for_an_energy():
@@ -231,9 +234,10 @@ def test_at_is_the_value_for_an_energy():
     energy = random_polynomial(x, 4, np.random.default_rng(5)) ** 2 + 1
     point = {x[0]: sp.Rational(1, 2), x[1]: sp.Rational(1, 3)}
     found = jet_field(Restart(configured(SAV, C=C)), 2)
+    jets = values(found.algebra, energy, x, point)
     for p in found.field[1]:
         w = 1 / (energy.subs(point) + 5)
-        direct = value(found.algebra, p, energy, x, point).subs({"w0": w, C: 5})
+        direct = p.as_expr().subs(jets).subs({"w0": w, C: 5})
         assert found.algebra.at(p, energy, x, {C: 5}).subs(point) == direct
 
 
@@ -268,6 +272,53 @@ def test_on_quadratics_the_field_is_a_logarithm(name):
         wanted = series.coeff_monomial(z**n) * H**n * theta
         got = sp.Matrix([found.algebra.at(p, (theta.T * H * theta)[0] / 2, x) for p in f])
         assert (wanted - got).expand() == sp.zeros(2, 1)
+
+
+t = sp.Symbol("dt", positive=True)
+FACTORS = {  # R and log R, which is the field for theta_new = R theta
+    "root": ((1 + t + 3 * t**2) ** sp.Rational(-3, 2), -sp.Rational(3, 2) * sp.log(1 + t + 3 * t**2)),
+    "cube root": (t + (1 + t) ** sp.Rational(2, 3), sp.log(t + (1 + t) ** sp.Rational(2, 3))),
+    "exponential": (sp.exp(t - 2 * t**2) ** 2, 2 * t - 4 * t**2),
+    "logarithm": (1 - sp.log(1 + t + t**2), sp.log(1 - sp.log(1 + t + t**2))),
+    "quotient": ((t + t**2) / (t + 5 * t**3), sp.log((1 + t) / (1 + 5 * t**2))),
+    "cube": ((1 + t - t**2) ** 3, 3 * sp.log(1 + t - t**2)),
+}
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_series_of_functions_of_dt(name):
+    R, logarithm = FACTORS[name]
+    found = jet_field(lambda problem, theta, dt: theta * R, 6, variables=1)
+    (x,) = found.algebra.record.theta
+    series = sp.series(logarithm, t, 0, 7).removeO()
+    for n, (f,) in enumerate(found.field, 1):
+        assert f.as_expr() == series.coeff(t, n) * x
+
+
+def test_differences_of_gradients():
+    """theta - (g(theta + dt g) - g(theta)) has d_1 = -Hg: all terms are there, and none is left out silently."""
+    found = jet_field(lambda p, t, dt: t - slope(p, t + dt * slope(p, t)) + slope(p, t), 4, variables=1)
+    g = found.algebra.jet(0)
+    for n, (d,) in enumerate(found.taylor, 1):
+        assert d == -found.algebra.jet(*(n + 1) * [0]) * g**n / math.factorial(n)
+
+
+def slope(problem, theta):
+    return problem.energy_and_gradient(theta)[1]
+
+
+def test_series_of_functions_of_the_energy():
+    """theta_new = theta + dt/(1 + dt a + dt^2 b)^(1/2) with a, b from the energy: d_n are the Taylor coefficients."""
+
+    def step(problem, theta, dt):
+        E, g = problem.energy_and_gradient(theta)
+        return theta + dt * sp.sqrt(E) / sp.sqrt(E + dt * g[0] + dt**2 * E**2) + dt * sp.exp(-E + dt * g[0])
+
+    found = jet_field(step, 5, variables=1)
+    E, g = (found.algebra.jet(*k).as_expr() for k in ((), (0,)))
+    series = sp.series(1 / sp.sqrt(1 + t * g / E + t**2 * E) + sp.exp(-E) * sp.exp(t * g), t, 0, 5).removeO()
+    for n, (d,) in enumerate(found.taylor, 1):
+        assert found.algebra.is_zero(d - found.algebra.element(sp.expand(series.coeff(t, n - 1))))
 
 
 # %% memory
@@ -463,6 +514,9 @@ def theta_of(problem, theta, dt):
         (lambda p, t, dt: theta_of(p, t + 1, dt), "with dt = 0"),
         (lambda p, t, dt: t - dt * sp.sin(p.energy(t)), "made of sums"),
         (lambda p, t, dt: t - dt * sp.log(p.energy(t)), "logarithms"),
+        (lambda p, t, dt: t - dt**2 / (p.energy(t + dt**9) - p.energy(t)), "divides by"),
+        (lambda p, t, dt: t - p.energy(t) / dt, "not smooth at dt = 0"),
+        (lambda p, t, dt: t - (theta_of(p, t + dt * t, dt) - theta_of(p, t, dt)) / dt**2, "more terms"),
         (lambda p, t, dt: t - dt * sp.sqrt(2) * t, "irrational"),
         (lambda p, t, dt: theta_of(p, t[:1], dt), "shape"),
         (lambda p, t, dt: t - dt * p.linearize(t).vjp(p.linearize(t).residual), "residual"),

@@ -116,8 +116,9 @@ def test_the_routes_agree(name):
 
 @pytest.mark.parametrize(("scheme", "n", "residuals"), [(IEQ(), 1, 2), (IEQ(), 2, 1), (IEQ(stabilization=0.5), 1, 1)])
 def test_the_routes_agree_for_residuals(scheme, n, residuals):
-    trees = modified_field(Restart(scheme), 3)
-    jets = jet_field(Restart(scheme), 3, variables=n, residuals=residuals)
+    order = 2 if scheme.stabilization else 3
+    trees = modified_field(Restart(scheme), order)
+    jets = jet_field(Restart(scheme), order, variables=n, residuals=residuals)
     at = Evaluated(jets.algebra, n, residuals)
     for ours, theirs in zip(jets.field, trees.fields, strict=True):
         assert at.algebra.is_zero(*(p - q for p, q in zip(ours, at.field(theirs), strict=True)))

@@ -69,7 +69,7 @@ class JetRecord:
             self.points.append(entries)
         at = self.points.index(entries)
         total = self.jet(name, alpha)
-        for k in range(1, self.order + 1):
+        for k in range(1, self.order + 2):  # the last one stands for what is left out
             symbol = sp.Symbol(f"{self.jet(name, alpha)}@{at}.{k}", real=True)
             self.expansions[symbol] = at, name, alpha, k
             total += self.dt**k * symbol
@@ -77,10 +77,8 @@ class JetRecord:
 
 
 def orders_of(n: int, most: int) -> list[Order]:
-    """Return the multi-indices of n entries with a sum of at most `most`, smaller sums first."""
-    return sorted(
-        (a for a in itertools.product(range(most + 1), repeat=n) if sum(a) <= most), key=lambda a: (sum(a), a[::-1])
-    )
+    """Return the multi-indices of n entries with a sum of at most `most`."""
+    return [a for a in itertools.product(range(most + 1), repeat=n) if sum(a) <= most]
 
 
 class JetLinearization:
@@ -588,7 +586,7 @@ class JetExpansion:
     def _first(self, e: sp.Expr) -> int:
         """Return the lowest power of dt in e."""
         start = self.valuation(e)
-        for power in range(start, start + self.record.order + 3):
+        for power in range(start, start + self.record.order + 1):
             if not self.algebra.is_zero(*self.laurent(e, power)):
                 return power
         raise ValueError(f"the step divides by zero, or by a high power of dt: {e}")
@@ -669,6 +667,8 @@ class JetExpansion:
     def _coefficient(self, symbol: sp.Symbol) -> Element:
         """Return the coefficient that a symbol of an evaluation near theta stands for."""
         at, name, alpha, k = self.record.expansions[symbol]
+        if k > self.record.order:
+            raise ValueError("the step divides by dt, so that its terms need more terms of the energy than there are")
         known = self._values.get((at, name, alpha), [])
         if k >= len(known):
             moved = self.moved([(e, x) for e, x in zip(self.record.points[at], self.record.theta, strict=True)], k)

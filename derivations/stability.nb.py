@@ -307,7 +307,7 @@ def rmsprop_ends_in_a_cycle():
 
 
 # %%
-@check("identity, decision procedure", ONE)
+@check("identity, decision procedure, run", ONE)
 def implicit_euler_is_stable_for_every_step():
     """Implicit Euler and restarted IEQ on a linear residual multiply by 1 / (1 + z): stable, with a real modified flow, for every z."""
     new, _ = stepped(Restart(IEQ()), Quadratic(k, e), t, None)

@@ -53,8 +53,9 @@ from gradflow.backward_error.linear_stability import (
 )
 from gradflow.proofs import check, follows
 from gradflow.schemes.adam import AdamState
+from gradflow.schemes.rmsprop import SquaresState
 from gradflow.schemes.state import AuxState
-from gradflow.symbolic import configured, is_zero
+from gradflow.symbolic import Space, configured, is_zero
 
 dt, k, C, e, kappa, lam, r, t, u, z = sp.symbols("dt k C e kappa lambda r t u z", positive=True)
 beta = sp.Symbol("beta", nonnegative=True)
@@ -99,6 +100,38 @@ def scalar_auxiliary_variables_have_the_threshold_of_gradient_descent():
     for scheme in (GradientDescent(), *bases, *map(Restart, bases)):
         assert is_zero(multiplier(scheme, energy) - (1 - z))
     stable_exactly(1 - z, z < 2)
+
+
+class Bowl:
+    """E = (theta, H theta) / 2 + e on an abstract space, H of any sign."""
+
+    def __init__(self):
+        self.space = Space()
+        self.H, self.inner = self.space.operator("H", positive=False), self.space.inner
+
+    def energy(self, theta):
+        """Return E."""
+        return self.inner(theta, self.H(theta)) / 2 + e
+
+    def energy_and_gradient(self, theta):
+        """Return E and H theta."""
+        return self.energy(theta), self.H(theta)
+
+
+@check("identity", "every dimension, inner product and Hessian H")
+def in_every_dimension():
+    """Restarted SAV and ExpSAV step by -eta H theta with eta -> dt as theta -> 0: the derivative at the minimum is I - dt H."""
+    bowl = Bowl()
+    theta, size = bowl.space.vector("theta"), sp.Symbol("size", positive=True)
+    square, E = bowl.inner(bowl.H(theta), bowl.H(theta)), bowl.energy(theta) - e
+    for base, eta in (
+        (configured(SAV, C=C), dt / (1 + dt * square / (2 * (E + e + C)))),
+        (configured(ExpSAV, scale=kappa), dt / (1 + dt * square / kappa)),
+    ):
+        new = Restart(base).step(bowl, AuxState(theta, None), dt).theta
+        assert is_zero(new - theta + eta * bowl.H(theta))
+        near = eta.subs({entry: size**2 * entry for entry in eta.free_symbols - {dt, C, e, kappa}}, simultaneous=True)
+        assert is_zero(sp.limit(near, size, 0) - dt)
 
 
 @check("decision procedure", ONE + ", every C, kappa, e, lambda and s >= 0")
@@ -244,13 +277,37 @@ def adam():
         assert is_zero(multiplier(other, Quadratic(k)) - (1 - z / eps))
 
 
+@check(
+    "identity, decision procedure", "one dimension, every epsilon, lambda and alpha in (0, 1), dt lambda > 2 epsilon"
+)
+def rmsprop_ends_in_a_cycle():
+    """Beyond its threshold RMSProp has the cycle theta, -theta with theta = dt/2 - epsilon/lambda > 0, stable for every dt; its multipliers have product alpha^2."""
+    eps, a, v = sp.symbols("eps a v", positive=True)
+    size = 2 * (t + eps / k)  # dt, for a cycle of +-t
+    state = SquaresState(np.array([t], dtype=object), np.array([v], dtype=object))
+    new = configured(RMSProp, decay=a, eps=eps).step(Quadratic(k), state, dt)
+    half = (-new.theta[0], new.v[0])  # the step is odd in theta: two steps are two of this map
+
+    def at_cycle(expression):
+        found = expression.subs({v: k**2 * t**2, dt: size}, simultaneous=True)
+        return sp.cancel(
+            found.replace(lambda x: x.is_Pow and not x.exp.is_Integer, lambda x: sp.expand(x.base) ** x.exp)
+        )
+
+    assert is_zero(at_cycle(half[0]) - t)
+    assert is_zero(at_cycle(half[1]) - k**2 * t**2)
+    M = sp.Matrix([[at_cycle(sp.diff(one, x)) for x in (t, v)] for one in half])
+    assert is_zero(M.det() - a)
+    assert follows(jury(M), [a < 1])
+
+
 # %% [markdown]
 # **Implicit schemes.** `ImplicitEuler` minimises, so that its step is known by its equation: $\theta^{n+1}(1 + z) = \theta^n$.
 # Restarted `IEQ` on a linear residual has the same step. On a curved residual it has not.
 
 
 # %%
-@check("identity, decision procedure", ONE)
+@check("identity, decision procedure, run", ONE)
 def implicit_euler_is_stable_for_every_step():
     """Implicit Euler and restarted IEQ on a linear residual multiply by 1 / (1 + z): stable, with a real modified flow, for every z."""
     new, _ = stepped(Restart(IEQ()), Quadratic(k, e), t, None)

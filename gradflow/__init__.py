@@ -138,6 +138,7 @@ __all__ = [
     "TwoLayerNet",
     "Zero",
     "__version__",
+    "certify",
     "check_derivatives",
     "curvature",
     "datasets",
@@ -152,4 +153,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ("backward_error", "experiments", "plotting"):  # loaded on first use
         return import_module(f".{name}", __name__)
+    if name == "certify":
+        return import_module(".certificates", __name__).certify
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,12 +11,12 @@ rest at the minimum. A step is a map Phi of x, with the derivative
 .. math:: A(z) = D\Phi_{\Delta t}(x^*).                                                                  \tag{2}
 
 **Which variables matter.** Only those on which theta depends, directly or through others, by a nonzero entry of A. The others
-are dropped. Without them the minimum is asymptotically stable if the spectral radius satisfies
+are dropped. The minimum is then asymptotically stable if the spectral radius of the rest satisfies
 
 .. math:: \rho(A(z)) < 1,                                                                                \tag{3}
 
-and not if it exceeds 1. A variable that is dropped and whose own diagonal entry is 1 is *carried*: `SAV` keeps any r > 0 at
-the minimum, and Adagrad any v. Such a scheme has a continuum of fixed points, and (3) is said of one of them, that with the
+and not if it exceeds 1. A variable that is dropped, has the diagonal entry 1 and is felt by steps away from the minimum is *carried*:
+`SAV` keeps any r > 0 at the minimum, and Adagrad any v. Such a scheme has a continuum of fixed points, and (3) is said of one of them, that with the
 auxiliary variable equal to its definition. Others have other thresholds: with ``R = sqrt(e + C)`` vanilla SAV multiplies theta
 by ``1 - z r / R``. The orbit chooses its r, so that such a scheme may settle at a step size beyond the threshold.
 
@@ -41,6 +41,7 @@ Kolter & Talwalkar, ICLR 2021, for the edge of stability.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, isfinite, log, nan
 from typing import Any, NamedTuple
@@ -331,22 +332,29 @@ class _Linearized(NamedTuple):
     variables: tuple[str, ...]
     """Their names."""
     carried: tuple[str, ...]
-    """The variables that are dropped and keep their value."""
+    """The variables that are dropped, keep their value, and are felt away from the minimum."""
     places: tuple[int, ...]
     """The places of the variables among all."""
+    forgets: bool
+    """Whether no variable that is dropped keeps its value."""
 
 
 def _columns(scheme: Any, problem: Quadratic, dt: float, rest: Any, places: Sequence[int]) -> Any:
     """Return the columns of A at some places, (all variables, places)."""
     x = np.array(_values(rest), dtype=np.float64)
     columns = np.zeros((x.size, len(places)))
+
+    def moved(i: int, h: float) -> Any:
+        y = x.copy()
+        y[i] += h
+        return np.array(_values(scheme.step(problem, _with(rest, iter(y)), dt)), dtype=np.float64)
+
     for k, i in enumerate(places):
-        ends = []
-        for h in (SMALL,) if x[i] == 0 else (-(2.0**-20) * x[i], 2.0**-20 * x[i]):
-            y = x.copy()
-            y[i] += h
-            ends.append(np.array(_values(scheme.step(problem, _with(rest, iter(y)), dt)), dtype=np.float64))
-        columns[:, k] = (ends[0] - x) / SMALL if len(ends) == 1 else (ends[1] - ends[0]) / (2.0**-19 * x[i])
+        if x[i] == 0:
+            columns[:, k] = (moved(i, SMALL) - x) / SMALL
+        else:
+            with suppress(ValueError):  # a constant of the state, of which the scheme refuses other values
+                columns[:, k] = (moved(i, 2.0**-20 * x[i]) - moved(i, -(2.0**-20) * x[i])) / (2.0**-19 * x[i])
     return columns
 
 
@@ -363,8 +371,21 @@ def _that_matter(scheme: Any, problem: Quadratic, dts: Sequence[float]) -> _Line
         J[:, places] = _columns(scheme, problem, dt, rest, places)
         matters = _closure(matters, (J != 0).tolist())
     order = tuple(sorted(matters))
-    carried = tuple(names[i] for i in range(len(x)) if i not in matters and J[i, i] == 1)
-    return _Linearized(J[np.ix_(order, order)], tuple(names[i] for i in order), carried, order)
+    kept = [i for i in range(len(x)) if i not in matters and J[i, i] == 1]
+    carried = tuple(names[i] for i in kept if _is_felt(scheme, problem, dt, rest, i))
+    return _Linearized(J[np.ix_(order, order)], tuple(names[i] for i in order), carried, order, not kept)
+
+
+def _is_felt(scheme: Any, problem: Quadratic, dt: float, rest: Any, i: int) -> bool:
+    """Return whether a step from near the minimum depends on variable i."""
+    x = np.array(_values(rest), dtype=np.float64)
+    x[: problem.curvature.size] = SMALL
+    other = x.copy()
+    other[i] += 0.125 * (abs(x[i]) or 1.0)
+    with suppress(ValueError):
+        one, two = (scheme.step(problem, _with(rest, iter(y)), dt).theta for y in (x, other))
+        return bool(np.max(np.abs(one - two)) > 1e-9 * SMALL)
+    return False
 
 
 def _closure(start: set[int], depends: Sequence[Sequence[bool]]) -> set[int]:
@@ -377,6 +398,16 @@ def _closure(start: set[int], depends: Sequence[Sequence[bool]]) -> set[int]:
     return reached
 
 
+def _is_defined_at_the_minimum(scheme: Any, problem: Quadratic) -> bool:
+    """Return whether the scheme starts at the minimum, as SAV does not for C = e = 0; what it refuses close to it is an error."""
+    try:
+        scheme.init(problem, 0 * problem.curvature)
+    except ValueError:
+        scheme.init(problem, PERTURBATION + 0 * problem.curvature)
+        return False
+    return True
+
+
 class _Map:
     """The matrix A of a scheme as a function of z."""
 
@@ -387,12 +418,11 @@ class _Map:
         self._known: dict[float, Any] = {}
         self._rest: Any = None
         with quiet():
-            try:
+            if _is_defined_at_the_minimum(scheme, problem):
                 self.linear = _that_matter(scheme, problem, [z / problem.largest for z in PROBES])
                 self.at_rest = self.linear is not None
                 self.decides = self.at_rest and all(map(self._is_followed, PROBES))
-            except ValueError:  # the scheme is not defined at the minimum, as SAV is not for C = e = 0
-                scheme.init(problem, PERTURBATION + 0 * problem.curvature)  # refused too: the error is the caller's
+            else:
                 self.at_rest = True
                 self.decides = all(map(self._is_homogeneous, PROBES))
         if self.linear is not None and self.decides:
@@ -609,11 +639,12 @@ def _cycle_multiplier(scheme: Any, problem: Quadratic, dt: float, state: Any, p:
     for i in places:
         h = 2.0**-18 * (abs(x[i]) or 2.0**-10 * size)
         ends = []
-        for sign in (-1, 1):
-            y = x.copy()
-            y[i] += sign * h
-            ends.append(_moved(scheme, problem, dt, _with(state, iter(y)), p))
-        J[:, i] = (ends[1] - ends[0]) / (2 * h)
+        with suppress(ValueError):  # a constant of the state, of which the scheme refuses other values
+            for sign in (-1, 1):
+                y = x.copy()
+                y[i] += sign * h
+                ends.append(_moved(scheme, problem, dt, _with(state, iter(y)), p))
+            J[:, i] = (ends[1] - ends[0]) / (2 * h)
     if not np.isfinite(J[np.ix_(places, places)]).all():
         return nan
     noise = 1e-8 * np.max(np.abs(J[places]))
@@ -682,7 +713,8 @@ class Stability:
     variables: tuple[str, ...]
     """The variables of the state that matter."""
     carried: tuple[str, ...]
-    """The variables that keep any value at the minimum: the scheme has a continuum of fixed points."""
+    """The variables that keep any value at the minimum, and on which the multiplier depends: a continuum of fixed points, each with a
+    threshold of its own."""
     conserved: int
     """The number of quantities that A conserves, such as the inconsistency of a carried residual; their eigenvalue 1 is left out."""
     threshold: float
@@ -809,8 +841,8 @@ def stability(scheme: Any, energy: Quadratic | None = None, *, exact: bool = Fal
     multiples = [m * threshold for m in BEYOND] if 0 < threshold < inf else WITHOUT_END
     fates = [fate(scheme, z, problem, steps=steps) for z in multiples]
     if (
-        at.decides and at.linear is not None and not at.linear.carried and not at.conserved
-    ):  # no variable can stop the growth
+        at.decides and at.linear is not None and at.linear.forgets and not at.conserved
+    ):  # nothing stops the growth for good
         fates = [end._replace(kind="decays") if end.kind == "converges" and end.z > threshold else end for end in fates]
     return Stability(
         scheme=repr(scheme),

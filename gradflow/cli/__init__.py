@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-from . import experiments, proofs
+from . import certificates, experiments, proofs
 
 __all__ = ["app"]
 
@@ -44,5 +44,5 @@ def info() -> None:
         typer.echo(f"{label.ljust(width)}  {value}")
 
 
-for name, command in {**experiments.COMMANDS, "info": info, **proofs.COMMANDS}.items():
+for name, command in {**experiments.COMMANDS, "info": info, **proofs.COMMANDS, **certificates.COMMANDS}.items():
     app.command(name)(command)

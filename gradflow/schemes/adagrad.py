@@ -34,6 +34,7 @@ constraint; their delta is epsilon, outside the root. The default 1e-10 is PyTor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
@@ -67,6 +68,7 @@ class Adagrad:
     """
 
     eps: float = 1e-10
+    speed: ClassVar[None] = None  # its flow is that of a normalised gradient, in another time
 
     def __post_init__(self) -> None:
         plain_numbers(self)

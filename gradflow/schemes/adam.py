@@ -52,7 +52,7 @@ Shen, J. Comput. Phys. 505 (2024) 112911, eqs. (3)-(4).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
@@ -126,6 +126,7 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
+    speed: ClassVar[None] = None  # its flow is that of a normalised gradient
 
     def __post_init__(self) -> None:
         plain_numbers(self)

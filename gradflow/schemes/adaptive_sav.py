@@ -48,7 +48,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ..energies.linear import LinearPart, Scalar, as_linear_part
 from ..energies.protocols import Problem, problem_ability
@@ -127,6 +127,7 @@ class AdaptiveSAV:
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
+    speed: ClassVar[None] = None  # its flow is that of a normalised gradient
 
     def __post_init__(self) -> None:
         plain_numbers(self)

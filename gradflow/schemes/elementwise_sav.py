@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..energies.linear import LinearPart, Scalar, Zero, as_linear_part, dissipation
 from ..energies.protocols import Problem, problem_ability
@@ -90,6 +91,7 @@ class ElementwiseSAV:
 
     C: float = 1.0
     stabilization: float | LinearPart = 0.0
+    speed: ClassVar[None] = None  # each coordinate falls behind by its own r_i; restarted, it is the gradient flow
 
     def __post_init__(self) -> None:
         plain_numbers(self)

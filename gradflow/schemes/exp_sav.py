@@ -191,6 +191,11 @@ class ExpSAV:
         """The budgets that `Relaxed` accepts: only ``dissipation`` for forms that relax within the decrease of r."""
         return BUDGETS if self.form == "explicit" else ("dissipation",)
 
+    @property
+    def speed(self) -> float | None:
+        """The c of the flow theta' = -c grad E: 1, and None for form (5), whose c falls with the energy."""
+        return None if self.form == "theorem_2.2" else 1.0
+
     def _energy_part(self, problem: Problem) -> LinearPart:
         return linear_part(problem) if self.form_on(problem) == "explicit" else Zero()
 

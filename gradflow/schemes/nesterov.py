@@ -93,6 +93,11 @@ class Nesterov:
         plain_numbers(self)
         real_number("momentum", self.momentum, 0, 1, open_high=True)
 
+    @property
+    def speed(self) -> float:
+        """The c of the flow theta' = -c grad E that the scheme follows: 1 / (1 - beta)."""
+        return 1 / (1 - self.momentum)
+
     def init(self, problem: Problem, theta: Array) -> MomentumState:
         """Return the state at rest."""
         return MomentumState(theta, array_namespace(theta).zeros_like(theta))

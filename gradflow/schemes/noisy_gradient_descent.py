@@ -50,7 +50,7 @@ no. 2, 11, Algorithm 2 (PSGD), where zeta is normal with ``E |zeta|^2 = sigma^2`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem, norm
@@ -108,6 +108,7 @@ class NoisyGradientDescent:
 
     sigma: float = 1e-3
     seed: int = 0
+    speed: ClassVar[None] = None  # the noise is not that of a flow
 
     def __post_init__(self) -> None:
         plain_numbers(self)

@@ -113,6 +113,11 @@ class SchemeAbilities:
     """Maps a state and a vector v, (P,), to ``D^{1/2} v`` for the metric D in which the scheme measures steps; None without one."""
     records: ClassVar[tuple[str, ...]] = ()
     """Fields of the state, numbers or 0-d arrays, that ``solve(record=...)`` takes by name."""
+    speed: float | None = 1.0
+    """The c of the flow ``theta' = -c grad E`` that the scheme claims to follow as dt tends to 0, dimensionless; None if it
+    claims none. `gradflow.certify` compares it with the steps."""
+    order: ClassVar[int] = 1
+    """The order with which theta, and the auxiliary variable, are claimed to follow that flow."""
 
     def undefined(self, problem: Problem, theta: Array) -> str:
         """Return why the auxiliary variable is not defined at theta, "" if it is defined.

@@ -102,6 +102,17 @@ class Relaxed:
         """Whether the auxiliary variable of the base scheme has one entry per residual."""
         return bool(scheme_ability(self.base, "per_sample_auxiliary"))
 
+    @property
+    def speed(self) -> float | None:
+        """The c of the flow theta' = -c grad E that the base scheme claims to follow; None if it claims none."""
+        declared: float | None = scheme_ability(self.base, "speed")
+        return declared
+
+    @property
+    def order(self) -> int:
+        """The order that the base scheme claims."""
+        return int(scheme_ability(self.base, "order"))
+
     def init(self, problem: Problem, theta: Array) -> RelaxedState:
         """Return the state with a consistent auxiliary variable and xi_0 = 0."""
         base = self.base.init(problem, theta)

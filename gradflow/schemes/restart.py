@@ -68,6 +68,17 @@ class Restart:
         """Fields of the base scheme's state that may be recorded."""
         return tuple(scheme_ability(self.base, "records"))
 
+    @property
+    def speed(self) -> float | None:
+        """The c of the flow theta' = -c grad E that the base scheme claims to follow; None if it claims none."""
+        declared: float | None = scheme_ability(self.base, "speed")
+        return declared
+
+    @property
+    def order(self) -> int:
+        """The order that the base scheme claims."""
+        return int(scheme_ability(self.base, "order"))
+
     def init(self, problem: Problem, theta: Array) -> Any:
         """Return the base scheme's state."""
         return self.base.init(problem, theta)

@@ -34,7 +34,7 @@ Source: Tieleman & Hinton, Lecture 6.5, Neural Networks for Machine Learning, CO
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
@@ -79,6 +79,7 @@ class RMSProp:
 
     decay: float = 0.9
     eps: float = 1e-8
+    speed: ClassVar[None] = None  # its flow is that of a normalised gradient
 
     def __post_init__(self) -> None:
         plain_numbers(self)

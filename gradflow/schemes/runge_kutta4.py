@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..energies.linear import Scalar
 from ..energies.protocols import Problem
@@ -55,6 +56,8 @@ def runge_kutta4_update(theta: Array, *, dt: Scalar, velocity: Callable[[Array],
 @dataclass(frozen=True, kw_only=True)
 class RungeKutta4:
     """The classical Runge-Kutta method, equations (1) to (3)."""
+
+    order: ClassVar[int] = 4
 
     def init(self, problem: Problem, theta: Array) -> FlowState:
         """Return the state (theta,)."""

@@ -1,0 +1,118 @@
+"""The datasheet of a scheme, made by running its own ``init`` and ``step`` on symbols and on numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from ..description import as_call, describe, found
+from ..refusals import real_number, whole_number
+from ..schemes.protocols import scheme_ability
+from .certificate import Certificate, Entry
+from .consistency import measured_consistency
+from .cost import counted_cost
+from .functions import as_a_function
+from .measured_law import measured_law
+from .solvability import measured_solvability
+
+__all__ = ["certify"]
+
+
+def certify(
+    scheme: Any, *, proofs: bool = True, quick: bool = False, progress: Callable[[str], None] | None = None
+) -> Certificate:
+    """Return the certificate of a scheme: what holds for it, what was proved, what was measured, and what is false.
+
+    The scheme is run on abstract vectors, where a claim is proved in every dimension and inner product, and in floating point
+    on random problems. Of an entry that is false the certificate has an instance with numbers. The result is the same in
+    every call.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme, or a class whose constructor needs no arguments. What it claims is read from its `energy_terms` and
+        `modified_energy`, and from ``speed`` and ``order`` of `gradflow.schemes.protocols.SchemeAbilities`.
+    proofs : bool
+        Whether claims are proved where they can be; False measures only, and needs no SymPy.
+    quick : bool
+        Whether fewer problems are tried.
+    progress : callable, optional
+        Takes the title of each part before it is made.
+
+    Raises
+    ------
+    ValueError
+        If the scheme has no methods ``init`` and ``step``, is a class that cannot be made without arguments, or declares a
+        speed that is neither None nor a number > 0, or an order that is no whole number >= 1.
+    ImportError
+        If proofs are asked for and SymPy is not installed.
+
+    Examples
+    --------
+    >>> import gradflow as gf
+    >>> certificate = gf.certify(gf.SAV(C=1.0), proofs=False, quick=True)
+    >>> certificate.holds
+    True
+    >>> print(certificate["cost"].detail)
+    1 gradient, 2 solves with I + dt (L + S), theta and no other vector of P numbers kept
+    """
+    scheme = _instance(scheme)
+    say = progress or (lambda title: None)
+    _check_claims(scheme)
+    proved: Any = _proving() if proofs else None
+    entries: list[Entry] = []
+    say("the step as a function")
+    functions = as_a_function(scheme, quick=quick)
+    parts: tuple[tuple[str, Callable[[], list[Entry]]], ...] = (
+        ("energy law", lambda: measured_law(scheme, quick=quick)),
+        ("consistency", lambda: measured_consistency(scheme, quick=quick)),
+        ("solvability", lambda: measured_solvability(scheme, quick=quick)),
+        ("cost", lambda: counted_cost(scheme)),
+    )
+    for section, measure in parts:
+        say(section)
+        try:
+            entries += measure()
+        except Exception as error:  # what a scheme returns may be anything; `functions` tells the fault
+            if all(entry.status != "false" for entry in functions):
+                raise
+            why = f"not measured, {type(error).__name__}: {error}"
+            entries.append(Entry(section, section, f"the {section} is known", "undecided", detail=why))
+    if proved is not None and all(entry.status != "false" for entry in functions):
+        say("proofs")
+        entries = proved.with_proofs(scheme, entries, quick=quick)
+    return Certificate(as_call(describe(scheme)), (*entries, *functions))
+
+
+def _instance(scheme: Any) -> Any:
+    """Return a scheme, made if it is given as a class, or raise ValueError."""
+    if isinstance(scheme, type):
+        try:
+            scheme = scheme()
+        except TypeError as error:
+            raise ValueError(f"scheme must be an instance of {scheme.__name__}: without arguments, {error}") from error
+    if not (callable(getattr(scheme, "init", None)) and callable(getattr(scheme, "step", None))):
+        raise ValueError(f"scheme must have the methods init and step, got {found(scheme)}")
+    return scheme
+
+
+def _check_claims(scheme: Any) -> None:
+    """Raise ValueError unless the speed and the order that a scheme declares are such numbers."""
+    speed = scheme_ability(scheme, "speed")
+    if speed is not None:
+        real_number("speed", speed, 0, open_low=True)
+    whole_number("order", scheme_ability(scheme, "order"), 1)
+
+
+def _proving() -> Any:
+    """Return the module that proves, or say what it needs."""
+    try:
+        return import_module(".proving", __package__)
+    except ImportError as error:
+        if error.name != "sympy":
+            raise
+        raise ImportError(
+            "the proofs of a certificate need sympy: pip install 'gradflow[proofs]', or certify(scheme, proofs=False)",
+            name="sympy",
+        ) from error

@@ -1,0 +1,160 @@
+"""The step as a function: it returns the same state from the same arguments, changes none of them, and keeps dtypes and shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..namespace import quiet
+from ..schemes.protocols import AuxiliaryScheme
+from .certificate import Entry
+from .measured_law import before
+from .trials import Trial, entries_of, on_numbers, trials
+
+__all__ = ["as_a_function"]
+
+DTYPES = (np.float64, np.float32)
+DT = 0.25
+
+
+def _copied(state: Any) -> Any:
+    return on_numbers(lambda a: a.copy(), state)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two states are the same in every bit."""
+    a, b = list(entries_of(one)), list(entries_of(other))
+    if len(a) != len(b):
+        return False
+    return all(np.array_equal(x, y, equal_nan=_floating(x) and _floating(y)) for x, y in zip(a, b, strict=True))
+
+
+def _floating(x: Any) -> bool:
+    return isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
+
+
+def _shapes(state: Any) -> list[Any]:
+    """Return dtype and shape of every array, and the name of every other type; a number without a dtype has any."""
+    return [(str(x.dtype), x.shape) if hasattr(x, "dtype") else "a number" for x in entries_of(state)]
+
+
+def as_a_function(scheme: Any, *, quick: bool = False) -> list[Entry]:
+    """Return whether the scheme runs at all, whether its step is pure and repeats, and whether it keeps dtypes and shapes.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    quick : bool
+        Whether only float32 is tried, in which a float64 shows.
+    """
+    faults: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    ran = 0
+    for dtype in DTYPES[1:] if quick else DTYPES:
+        for trial in trials(scheme, dtype=dtype):
+            for start in (False, True):
+                try:
+                    with quiet():
+                        state = trial.scheme.init(trial.problem, trial.theta)
+                except ValueError as error:
+                    refused.setdefault(" ".join(str(error).split()), trial.words)
+                    break
+                except Exception as error:
+                    faults.setdefault("runs", f"With {_at(trial)}, init raises {type(error).__name__}: {error}")
+                    break
+                if start:
+                    if "aux" not in getattr(state, "_fields", ()):
+                        break
+                    state = state._replace(aux=None)
+                try:
+                    with quiet():
+                        _judge(trial, state, faults, dtype, compare=not start)
+                except Exception as error:
+                    words = "with aux=None, " if start else ""
+                    faults.setdefault("runs", f"With {_at(trial)}, {words}step raises {type(error).__name__}: {error}")
+                    break
+                ran += 1
+    claims = {
+        "runs": "init refuses by ValueError only, and step runs wherever init did",
+        "purity": "step changes neither its state nor the problem, and repeats to the last bit",
+        "aux left out": "a step from aux=None is the step from the definition of the auxiliary variable",
+        "dtypes and shapes": "the state keeps its type, dtypes and shapes, in float64 and float32; its first field is theta",
+    }
+    scope = f"{ran} starts"
+    entries = []
+    if not isinstance(scheme, AuxiliaryScheme):
+        del claims["aux left out"]
+    for name, claim in claims.items():
+        example = faults.get(name, "")
+        if name == "runs" and not ran and not example:
+            example = "No problem was taken: " + "; ".join(f"{why} ({words})" for why, words in refused.items())
+        detail = "" if example or name != "runs" else _refusals(refused)
+        entries.append(Entry("step", name, claim, "false" if example else "measured", scope, detail, example))
+    return entries
+
+
+def _refusals(refused: dict[str, str]) -> str:
+    return "; ".join(f'refused, "{why}", with {words}' for why, words in refused.items())
+
+
+def _at(trial: Trial) -> str:
+    """Return where a step starts, in words."""
+    return f"{trial.words}, theta = ({', '.join(f'{x:.6g}' for x in trial.theta)}), dt = {DT:g}"
+
+
+def _judge(trial: Trial, state: Any, faults: dict[str, str], dtype: Any, *, compare: bool) -> None:
+    """Add to `faults` what is wrong with steps from a state."""
+    kept, theta = _copied(state), trial.theta.copy()
+    first = trial.scheme.step(trial.problem, state, DT)
+    first_kept = _copied(first)
+    trial.scheme.step(trial.problem, state, DT / 2)
+    again = [trial.scheme.step(trial.problem, state, DT) for _ in range(2)]
+    second = trial.scheme.step(trial.problem, again[1], DT)
+    if not _same(state, kept) or not np.array_equal(trial.theta, theta):
+        faults.setdefault("purity", f"With {_at(trial)}, step writes into the state that it was given")
+    elif not _same(first, first_kept):
+        faults.setdefault("purity", f"With {_at(trial)}, step writes into the state that it returned before")
+    elif not all(_same(first_kept, other) for other in again):
+        gap = max(float(np.max(np.abs(other.theta - first_kept.theta))) for other in again)
+        faults.setdefault(
+            "purity",
+            f"With {_at(trial)}, two calls with the same arguments return other states; theta differs by {gap:.4g}",
+        )
+    if isinstance(trial.scheme, AuxiliaryScheme):
+        if not compare:
+            _compare_with_definition(trial, first, faults)
+        trial.scheme.modified_energy(trial.problem, before(trial.scheme, state))
+        trial.scheme.energy_terms(trial.problem, state, first, DT)
+    if getattr(state, "_fields", ("",))[0] != "theta":
+        faults.setdefault(
+            "dtypes and shapes",
+            f"With {_at(trial)}, the first field of the state is {getattr(state, '_fields', ('no field',))[0]}, not theta",
+        )
+    elif first.theta.dtype != dtype or first.theta.shape != theta.shape:
+        faults.setdefault(
+            "dtypes and shapes",
+            f"With {_at(trial)}, theta of {np.dtype(dtype)} and shape {theta.shape} becomes {first.theta.dtype} of shape {first.theta.shape}",
+        )
+    elif type(first) is not type(state) or (
+        compare and "past" not in state._fields and _shapes(first) != _shapes(state)
+    ):
+        faults.setdefault(
+            "dtypes and shapes",
+            f"With {_at(trial)}, a {type(state).__name__} of {_shapes(state)} becomes a {type(first).__name__} of {_shapes(first)}",
+        )
+    elif _shapes(second) != _shapes(first):
+        faults.setdefault(
+            "dtypes and shapes", f"With {_at(trial)}, a state of {_shapes(first)} becomes one of {_shapes(second)}"
+        )
+
+
+def _compare_with_definition(trial: Trial, first: Any, faults: dict[str, str]) -> None:
+    """Add to `faults` if a step from aux=None is not the one from `init`, to rounding."""
+    other = trial.scheme.step(trial.problem, trial.scheme.init(trial.problem, trial.theta), DT)
+    eps = float(np.finfo(first.theta.dtype).eps)
+    for name, a, b in (("theta", first.theta, other.theta), ("aux", first.aux, other.aux)):
+        gap = float(np.max(np.abs(a - b)))
+        if not gap <= 1e4 * eps * (1 + float(np.max(np.abs(b)))):
+            faults.setdefault("aux left out", f"With {_at(trial)}, {name} differs by {gap:.4g}")

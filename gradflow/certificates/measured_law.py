@@ -1,0 +1,370 @@
+r"""The energy law of a scheme in floating point: the residual of its identity, told in units of what rounding explains.
+
+With the terms that the scheme declares, the residual of a step is
+
+.. math:: \rho = \tilde E^{n+1} - \tilde E^n + D + N.                                                  \tag{1}
+
+A change of the states in their last bits changes each of the four terms by some multiple of eps, which is measured: every array
+of both states is multiplied by ``1 + h x`` with random signs x. A residual is explained by rounding if it is at most `MOST` times
+the sum of these changes. So no size of the terms, and no constant that cancels, has to be known of the scheme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..energies.linear import as_linear_part
+from ..energies.protocols import linear_part
+from ..namespace import quiet
+from ..schemes.protocols import AuxiliaryScheme, scheme_ability
+from ..schemes.state import reset
+from .certificate import Entry
+from .trials import Trial, common_facts, on_numbers, trials
+
+__all__ = ["MOST", "Step", "before", "measured_law", "steps"]
+
+MOST = 16
+"""The residual that passes, in units of what a change of the states by eps makes."""
+SIZES = tuple(10.0**k for k in range(-8, 9, 2))
+PROBES = 3
+
+
+class Step(NamedTuple):
+    """A step that was taken, with its energies."""
+
+    trial: Trial
+    """The scheme and the problem."""
+    facts: Mapping[str, str]
+    """The facts of the trial, and those of the step."""
+    dt: float
+    """Its size."""
+    old: Any
+    """The state before."""
+    new: Any
+    """The state after."""
+
+
+def before(scheme: Any, state: Any) -> Any:
+    """Return the state from which a step starts: that of a restarted scheme has no auxiliary variable.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        A scheme with an auxiliary variable.
+    state : NamedTuple
+        A state.
+    """
+    return state if scheme_ability(scheme, "carries_auxiliary") else reset(state)
+
+
+def steps(scheme: Any, *, dtype: Any = np.float64, sizes: tuple[float, ...] = SIZES, most: int = 3) -> Iterator[Step]:
+    """Yield steps of every kind: the first ones of runs, and from an auxiliary variable off its definition.
+
+    A step that raises, or a problem that the scheme refuses, yields nothing; `gradflow.certificates.functions` says so.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    dtype : dtype
+        Of all arrays.
+    sizes : tuple of float
+        The step sizes, taken in turn.
+    most : int
+        Steps of a run.
+    """
+    for n, trial in enumerate(trials(scheme, dtype=dtype)):
+        for off in (False, True):
+            dt = sizes[(2 * n + off) % len(sizes)]
+            per_sample = scheme_ability(trial.scheme, "per_sample_auxiliary")
+            try:
+                with quiet():
+                    state = trial.scheme.init(trial.problem if per_sample else trial.whole, trial.theta)
+            except ValueError:
+                continue
+            if off:
+                if "aux" not in state._fields or state.aux is None:
+                    continue
+                state = _off_definition(state)
+            for k in range(most):
+                try:
+                    with quiet():
+                        new = trial.scheme.step(trial.problem, state, dt)
+                except Exception:  # what a user's code raises is its own affair; it is reported elsewhere
+                    break
+                facts = {
+                    **trial.facts,
+                    "aux": "an auxiliary variable off its definition"
+                    if off or k or trial.problem is not trial.whole
+                    else "a consistent auxiliary variable",
+                    "step": "the first step" if k == 0 else "a later step",
+                    "dt": "dt <= 1e-4" if dt < 1e-3 else "dt >= 1e4" if dt > 1e3 else "dt near 1",
+                }
+                yield Step(trial, facts, dt, state, new)
+                state = new
+
+
+def _off_definition(state: Any) -> Any:
+    """Return a state with another auxiliary variable; a wrapper's base has the same."""
+    if "aux" not in state._fields:
+        return state
+    changed = {"aux": state.aux * state.aux.dtype.type(1.25)}
+    if "base" in state._fields:
+        changed["base"] = _off_definition(state.base)
+    return state._replace(**changed)
+
+
+def _terms(step: Step, old: Any, new: Any) -> tuple[float, float, float, float]:
+    """Return the modified energies before and after, and both terms."""
+    scheme, problem = step.trial.scheme, step.trial.problem
+    with quiet():
+        first = scheme.modified_energy(problem, before(scheme, old))
+        last = scheme.modified_energy(problem, new)
+        D, extra = scheme.energy_terms(problem, old, new, step.dt)
+    return float(first), float(last), float(D), float(extra)
+
+
+def _residual(terms: tuple[float, ...]) -> float:
+    first, last, D, extra = terms
+    return (last - first) + (D + extra)
+
+
+def _explained(step: Step, terms: tuple[float, ...], rng: np.random.Generator, eps: float) -> float:
+    """Return the size of a residual that a relative change of both states by eps makes."""
+    h = 64 * eps
+    moved = 0.0
+    for _ in range(PROBES):
+
+        def shaken(a: Any) -> Any:
+            if a.dtype.kind != "f":
+                return a
+            signs = rng.choice([-1.0, 1.0], size=np.shape(a)).astype(a.dtype)
+            return a * (1 + a.dtype.type(h) * signs)
+
+        others = _terms(step, on_numbers(shaken, step.old), on_numbers(shaken, step.new))
+        moved = max(moved, sum(abs(a - b) for a, b in zip(others, terms, strict=True)) / 64)
+    return moved + 4 * eps * max(map(abs, terms))
+
+
+class Judged(NamedTuple):
+    """The residual of a step."""
+
+    step: Step
+    terms: tuple[float, float, float, float]
+    residual: float
+    units: float
+    """In units of what rounding explains."""
+
+
+def _judged(scheme: Any, dtype: Any, seed: int = 0) -> list[Judged]:
+    rng, eps = np.random.default_rng(seed), float(np.finfo(dtype).eps)
+    found = []
+    for step in steps(scheme, dtype=dtype):
+        terms = _terms(step, step.old, step.new)
+        with quiet():
+            explained = _explained(step, terms, rng, eps)
+            residual = _residual(terms)
+            units = abs(residual) / explained if explained > 0 else (0.0 if residual == 0 else np.inf)
+        found.append(Judged(step, terms, residual, float(units)))
+    return found
+
+
+def measured_law(scheme: Any, *, quick: bool = False) -> list[Entry]:
+    """Return what is measured of the energy law of a scheme: its identity, the signs of its terms, its modified energy.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    quick : bool
+        Whether float32 is left out.
+    """
+    claim = "the modified energy falls by exactly the declared dissipation and numerical dissipation"
+    if not isinstance(scheme, AuxiliaryScheme):
+        why = "the scheme declares no energy_terms and no modified_energy: no energy law is guaranteed."
+        return [Entry("energy law", "identity", claim, "not applicable", detail=why)]
+    judged = _judged(scheme, np.float64)
+    single = [] if quick else _judged(scheme, np.float32)
+    return [
+        _identity(claim, judged, single),
+        _decay(judged),
+        *_signs(scheme, judged),
+        _modified_energy(scheme),
+    ]
+
+
+def _usable(judged: list[Judged]) -> list[Judged]:
+    return [one for one in judged if np.isfinite(one.units) and not np.isnan(one.terms[2])]
+
+
+def _identity(claim: str, judged: list[Judged], single: list[Judged]) -> Entry:
+    usable = _usable(judged)
+    if not usable:
+        detail = "energy_terms is not finite in any step"
+        return Entry(
+            "energy law",
+            "identity",
+            claim,
+            "false",
+            detail=detail,
+            counterexample=_numbers(judged[0]) if judged else "",
+        )
+    scope = f"{len(usable)} steps in float64, {len(_usable(single))} in float32, dt from 1e-8 to 1e8"
+    table = _table(judged, single)
+    for kind, precision in ((usable, ""), (_usable(single), " in float32")):
+        failed = [one for one in kind if one.units > MOST]
+        if failed:
+            passed = [one.step.facts for one in kind if one.units <= MOST]
+            where = common_facts([one.step.facts for one in failed], passed)
+            detail = f"the identity fails in {len(failed)} of {len(kind)} steps{precision}"
+            detail += (f", {'; '.join(where)}" if where else "") + _what_is_missing(kind)
+            worst_step = max(
+                failed, key=lambda one: abs(one.residual) / (abs(one.terms[0]) + abs(one.terms[2]) + 1e-300)
+            )
+            return Entry("energy law", "identity", claim, "false", scope, detail, _numbers(worst_step), table)
+    worst = max(one.units for one in usable)
+    detail = f"the residual is at most {_rounded_up(worst)} times what a change of the states by eps makes"
+    missing = len(judged) - len(usable)
+    detail += f"; {missing} steps have terms that are not finite, and are left out" if missing else ""
+    return Entry("energy law", "identity", claim, "measured", scope, detail, table=table)
+
+
+def _rounded_up(value: float) -> int:
+    """Return the next power of 2, so that another machine's rounding leaves a stored certificate as it is."""
+    return int(2 ** max(0, np.ceil(np.log2(max(value, 1e-9)))))
+
+
+def _table(judged: list[Judged], single: list[Judged]) -> tuple[tuple[str, ...], ...]:
+    """Return the largest residual, in units of what eps makes, by step size and precision."""
+    rows = [("dt", "float64", "float32")[: 3 if single else 2]]
+    for dt in SIZES:
+        cells = []
+        for kind in (judged, single) if single else (judged,):
+            units = [one.units for one in _usable(kind) if one.step.dt == dt]
+            cells.append(f"{_rounded_up(max(units))}" if units else "")
+        rows.append((f"{dt:.0e}", *cells))
+    return tuple(rows)
+
+
+def _numbers(one: Judged) -> str:
+    """Return an instance with its numbers."""
+    first, last, D, extra = one.terms
+    theta = ", ".join(f"{x:.6g}" for x in one.step.old.theta)
+    return (
+        f"With {one.step.trial.words}, {one.step.facts['step']}, theta = ({theta}), dt = {one.step.dt:g}: the modified energy "
+        f"goes from {first:.10g} to {last:.10g}, a change of {last - first:.6g}; "
+        f"-dissipation - numerical = {-D - extra:.6g}; they differ by {one.residual:.6g}"
+    )
+
+
+def _candidates(step: Step) -> dict[str, float]:
+    """Return terms that an identity may lack, each with its value in a step."""
+    scheme, problem = step.trial.scheme, step.trial.problem
+    base = scheme_ability(scheme, "base") or scheme
+    S, L = as_linear_part(scheme_ability(base, "stabilization"), "stabilization"), linear_part(problem)
+    d = step.new.theta - step.old.theta
+    start = before(scheme, step.old)
+    aux = scheme.auxiliary(problem, start.theta) if start.aux is None else start.aux
+    change = np.ravel(step.new.aux - aux)
+    return {
+        "|d|_M^2 / dt": float(problem.inner(d, d / step.dt)),
+        "(S d, d)_M": float(problem.inner(S.apply(d), d)),
+        "(L d, d)_M": float(problem.inner(L.apply(d), d)),
+        "|aux_new - aux|^2": float(change @ change),
+        "(|aux_new|^2 - |aux|^2)": float(
+            np.ravel(step.new.aux) @ np.ravel(step.new.aux) - np.ravel(aux) @ np.ravel(aux)
+        ),
+    }
+
+
+def _what_is_missing(judged: list[Judged]) -> str:
+    """Return by which multiples of usual terms the identity fails, if they account for the residual in every step."""
+    near = [one for one in judged if 1e-5 < one.step.dt < 1e5]
+    if len(near) < 12:
+        return ""
+    with quiet():
+        rows = [_candidates(one.step) for one in near]
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    A = np.array([[row[name] for name in names] for row in rows])
+    b = np.array([one.residual for one in near])
+    scale = np.array([max(map(abs, one.terms)) for one in near])
+    for n in (1, 2):  # the fewest terms that do
+        for chosen in combinations(range(len(names)), n):
+            part = A[:, chosen]
+            weights = 1 / (np.abs(part).max(axis=1) + 1e-6 * scale + 1e-300)
+            x = np.linalg.lstsq(part * weights[:, None], b * weights)[0]
+            if np.max(np.abs(part @ x - b) * weights) < 1e-6 and np.min(np.abs(x)) > 1e-3:
+                parts = [f"{_fraction(c)} {names[k]}" for c, k in zip(x, chosen, strict=True)]
+                return f"; in every step change + dissipation + numerical is {' + '.join(parts)} and not 0"
+    return ""
+
+
+def _fraction(c: float) -> str:
+    """Return a number as a fraction if it is near one with a small denominator."""
+    near = Fraction(float(c)).limit_denominator(12)
+    return str(near) if abs(float(near) - c) < 1e-5 else f"{c:.4g}"
+
+
+def _signs(scheme: Any, judged: list[Judged]) -> list[Entry]:
+    """Return the signs of both terms; a wrapper may subtract from the first what it spends of both."""
+    numerical = _sign(
+        judged, "numerical dissipation", "the numerical dissipation is never negative", lambda terms: terms[3]
+    )
+    if scheme_ability(scheme, "base") is not None:
+        return [numerical]
+    return [_sign(judged, "dissipation", "the dissipation is never negative", lambda terms: terms[2]), numerical]
+
+
+def _decay(judged: list[Judged]) -> Entry:
+    claim = "the modified energy never rises: dissipation + numerical dissipation is never negative"
+    return _sign(judged, "decay", claim, lambda terms: terms[2] + terms[3])
+
+
+def _sign(judged: list[Judged], name: str, claim: str, of: Callable[[tuple[float, ...]], float]) -> Entry:
+    usable = _usable(judged)
+    negative = [of(one.terms) < -1e-9 * max(map(abs, one.terms)) for one in usable]
+    failed = [one for one, bad in zip(usable, negative, strict=True) if bad]
+    scope = f"{len(usable)} steps in float64, dt from 1e-8 to 1e8"
+    if not failed:
+        return Entry("energy law", name, claim, "measured", scope)
+    worst = min(failed, key=lambda one: of(one.terms) / max(map(abs, one.terms)))
+    detail = f"it is negative in {len(failed)} of {len(usable)} steps"
+    passed = [one.step.facts for one, bad in zip(usable, negative, strict=True) if not bad]
+    where = common_facts([one.step.facts for one in failed], passed)
+    detail += f", {'; '.join(where)}" if where else ""
+    theta = ", ".join(f"{x:.6g}" for x in worst.step.old.theta)
+    example = f"With {worst.step.trial.words}, theta = ({theta}), dt = {worst.step.dt:g} it is {of(worst.terms):.6g}"
+    return Entry("energy law", name, claim, "false", scope, detail, example)
+
+
+def _modified_energy(scheme: Any) -> Entry:
+    """Return whether the modified energy of a consistent state is the energy."""
+    claim = "the modified energy equals E where the auxiliary variable is consistent"
+    tried = 0
+    for trial in trials(scheme):
+        for left_out in (False, True):
+            try:
+                with quiet():
+                    state = trial.scheme.init(trial.problem, trial.theta)
+                    state = reset(state) if left_out else state
+                    E, modified = (
+                        float(trial.problem.energy(trial.theta)),
+                        float(trial.scheme.modified_energy(trial.problem, state)),
+                    )
+            except ValueError:
+                continue
+            tried += 1
+            with quiet():
+                moved = trial.scheme.modified_energy(trial.problem, on_numbers(lambda a: a * (1 + 2.0**-40), state))
+            if not abs(modified - E) <= 1e-12 * (1 + abs(E)) + MOST * 2.0**-12 * abs(float(moved) - modified):
+                theta = ", ".join(f"{x:.6g}" for x in trial.theta)
+                start = "with the auxiliary variable left out" if left_out else "from init"
+                example = f"With {trial.words}, theta = ({theta}), {start}: E = {E:.10g}, the modified energy is {modified:.10g}"
+                detail = f"they differ by {modified - E:.6g}"
+                return Entry("energy law", "modified energy", claim, "false", f"{tried} states", detail, example)
+    return Entry("energy law", "modified energy", claim, "measured", f"{tried} states in float64")

@@ -1,0 +1,63 @@
+"""The modified equation of a scheme to second order: its field, whether it has a modified loss, how it regularizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backward_error.modified import ModifiedField, modified_field
+from ..schemes.protocols import scheme_ability
+from .certificate import Entry
+
+__all__ = ["modified_equation"]
+
+ORDER = 2
+LONGEST = 400
+"""Characters of a formula that is printed."""
+EVERY = "every dimension and inner product, every energy with three derivatives, these parameters"
+
+
+def modified_equation(scheme: Any) -> list[Entry]:
+    """Return the modified field of a scheme to second order, and what follows from it.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+
+    Raises
+    ------
+    ValueError
+        If the step has no expansion on abstract vectors.
+    """
+    section = "modified equation"
+    found = modified_field(scheme, ORDER)
+    terms = ", ".join(f"{tree}: {c}" for tree, c in found.coefficients.items())
+    claim = "one step is the flow of the modified field at the time dt, modulo dt^3"
+    if len(terms) > LONGEST:
+        terms = f"the coefficients have {len(terms)} characters; gradflow.backward_error.modified_field returns them"
+    words = "coefficients of o = -grad E and [o] = (-grad E)'(-grad E), a tree of n nodes times dt^(n - 1): "
+    entries = [Entry(section, "modified field", claim, "proved", EVERY, words + terms)]
+    return [*entries, _loss(found), *_regularization(found, scheme)]
+
+
+def _loss(found: ModifiedField) -> Entry:
+    section, name = "modified equation", "modified loss"
+    if found.is_gradient(ORDER):
+        return Entry(section, name, "to second order the modified field is minus the gradient of a loss", "proved", EVERY,
+                     f"the loss is {found.loss(ORDER)}, (o, o) = |grad E|_M^2")  # fmt: skip
+    claim = "to second order the modified field is not, for every energy, the gradient of a loss"
+    return Entry(section, name, claim, "proved", EVERY)
+
+
+def _regularization(found: ModifiedField, scheme: Any) -> list[Entry]:
+    c = found.regularization
+    if c is None or len(str(c)) > LONGEST:
+        return []
+    effect = "no implicit regularization by the gradient to this order" if c == 0 else ""
+    if c != 0 and c.is_number:
+        effect = "small gradients are preferred" if c > 0 else "large gradients are preferred"
+    claim = f"up to a change of time, a step is the gradient flow of E + c dt |grad E|_M^2 modulo dt^3, with c = {c}"
+    start = (
+        " with aux the auxiliary variable" if scheme_ability(scheme, "carries_auxiliary") and "aux" in str(c) else ""
+    )
+    return [Entry("modified equation", "regularization", claim + start, "proved", EVERY, effect)]

@@ -1,0 +1,494 @@
+"""What a certificate proves, by running ``init`` and ``step`` of the scheme on symbols.
+
+First on abstract vectors, with every kind of energy part and stabilization: a result then holds in every dimension and every
+inner product. A scheme that needs coordinates runs on arrays of symbols, for sizes 1 to 3 and a diagonal inner product. The
+numbers among the parameters of the scheme are positive symbols first, and the numbers that they are if that proves nothing.
+What is not proved so stays as it was measured, with the reason.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+import sympy as sp
+
+from ..energies.linear import Diagonal, Shift, Zero, as_linear_part
+from ..energies.protocols import linear_part
+from ..proofs.linear_kinds import PAIRS, linear_kinds
+from ..proofs.mutants import Timeout, limited
+from ..schemes.protocols import AuxiliaryScheme, scheme_ability
+from ..schemes.state import reset
+from ..symbolic import AbstractEnergy, Undecided, Vector, branches, entries, is_small, is_zero, symbols
+from ..symbolic.taylor import SmoothEnergy
+from .certificate import Entry
+from .measured_law import before
+from .modified_equation import modified_equation
+from .trials import takes_stabilization
+
+__all__ = ["CoordinateEnergy", "with_proofs"]
+
+dt = sp.Symbol("dt", positive=True)
+LIMIT = 15
+"""Seconds of processor time for one proof."""
+LARGEST = 4000
+"""Operations in an expression whose sign is sought."""
+OPERATORS = (("operator", "operator"), ("none", "operator"), ("none", "none"))
+EVERY = "every dimension, inner product and energy"
+COORDINATES = "sizes 1 to 3, every diagonal inner product and energy, L = 0"
+SIZES = (1, 2, 3)
+
+
+class CoordinateEnergy:
+    """Any energy in n coordinates and a diagonal inner product: new symbols for E and its gradient at every theta.
+
+    Parameters
+    ----------
+    n : int
+        The number of coordinates.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n, self.mass = n, symbols("m", n, positive=True)
+        self._seen: list[tuple[Any, Any, Any]] = []
+
+    def inner(self, u: Any, v: Any) -> Any:
+        """Return ``sum(mass * u * v)``, 0-d."""
+        return (self.mass * u) @ v
+
+    def energy(self, theta: Any) -> Any:
+        """Return E, 0-d."""
+        return self.energy_and_gradient(theta)[0]
+
+    def energy_and_gradient(self, theta: Any) -> tuple[Any, Any]:
+        """Return E, 0-d, and its gradient, (n,)."""
+        for seen, E, g in self._seen:
+            if is_zero(theta - seen):
+                return E, g
+        k = len(self._seen)
+        E, g = sp.Symbol(f"E{k}", positive=True), symbols(f"g{k}", self.n)
+        self._seen.append((theta, E, g))
+        return E, g
+
+
+class _Instance(NamedTuple):
+    """A step on symbols."""
+
+    scheme: Any
+    problem: Any
+    old: Any
+    new: Any
+    consistent: bool
+
+
+class NotShown(Exception):
+    """What was asked is not shown, for the reason given."""
+
+
+class Refuted(NotShown):
+    """What was asked is false on symbols."""
+
+
+def _symbolic(scheme: Any, *, exact: bool, S: Any = None) -> Any:
+    """Return a scheme whose numbers are symbols, or rational numbers, and whose stabilization is another one."""
+    one = copy.copy(scheme)
+    for name, value in vars(scheme).items():
+        if name == "stabilization":
+            value = S if S is not None else value
+        elif name == "base":
+            value = _symbolic(value, exact=exact, S=S)
+        elif isinstance(value, float):
+            value = sp.Rational(value) if exact else sp.Symbol(name, positive=True)
+        object.__setattr__(one, name, value)
+    return one
+
+
+def _parameters(scheme: Any) -> list[str]:
+    names = [name for name, value in vars(scheme).items() if isinstance(value, float) and name != "stabilization"]
+    return names + (_parameters(scheme.base) if "base" in vars(scheme) else [])
+
+
+def _abstract(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield scheme, problem and theta on abstract vectors, for each kind of L and S."""
+    some = takes_stabilization(scheme)
+    pairs = PAIRS if some else tuple((L, "none") for L in ("operator", "number", "diagonal", "none"))
+    if quick or scheme_ability(scheme, "base") is not None:  # the other kinds are the affair of the scheme within
+        pairs = OPERATORS if some else pairs[::3]
+    for kind in linear_kinds(pairs):
+        problem = AbstractEnergy(kind.space, kind.L)
+        yield _symbolic(scheme, exact=exact, S=kind.S if some else None), problem, kind.theta
+
+
+def _in_coordinates(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield scheme, problem and theta in coordinates, for sizes 1 to 3, without L, for every diagonal S."""
+    some = takes_stabilization(scheme)
+    for n in SIZES[: 2 if quick else 3]:
+        number: Any = sp.Symbol("lambda", positive=True)
+        diagonal: Any = symbols("s", n, nonnegative=True)
+        for S in (Diagonal(diagonal), *((Shift(number), Zero()) if n == 1 else ())) if some else (None,):
+            yield _symbolic(scheme, exact=exact, S=S), CoordinateEnergy(n), symbols("t", n)
+
+
+def _any_auxiliary(state: Any) -> Any:
+    """Return a state with any auxiliary variable, or None if it has none of a known kind."""
+    aux = state.aux if "aux" in state._fields else None
+    if isinstance(aux, sp.Expr):
+        value: Any = sp.Symbol("r", real=True)
+    elif isinstance(aux, Vector):
+        value = aux.space.vector("r")
+    elif isinstance(aux, np.ndarray) and aux.ndim == 1:
+        value = symbols("r", aux.shape[0])
+    else:
+        return None
+    changed = {"aux": value}
+    if "base" in state._fields:
+        changed["base"] = state.base._replace(aux=value)
+    return state._replace(**changed)
+
+
+def _starts(one: Any, problem: Any, theta: Any) -> Iterator[tuple[Any, bool]]:
+    """Yield states to start from, each with whether its auxiliary variable is consistent.
+
+    Where any auxiliary variable can be put in, the consistent one is among them.
+    """
+    start = one.init(problem, theta)
+    other = None
+    if isinstance(one, AuxiliaryScheme):
+        yield reset(start), True
+        other = _any_auxiliary(start) if scheme_ability(one, "carries_auxiliary") else None
+    yield (start, True) if other is None else (other, False)
+
+
+def _any_state(state: Any, names: Iterator[str]) -> Any:
+    """Return a state with new symbols in the place of its vectors and numbers, of which the signs are kept; dt and whole numbers stay."""
+    if isinstance(state, tuple):
+        parts = [_any_state(part, names) for part in state]
+        return type(state)._make(parts) if hasattr(state, "_make") else tuple(parts)
+    if isinstance(state, Vector):
+        return state.space.vector(next(names))
+    if isinstance(state, np.ndarray) and state.ndim:
+        signs = {"nonnegative": True} if all(entry.is_nonnegative for entry in state) else {}
+        return symbols(next(names), state.shape[0], **signs)
+    if isinstance(state, sp.Expr) and not state.is_number and state != dt:
+        return sp.Symbol(next(names), real=True, positive=True if state.is_nonnegative else None)
+    return state
+
+
+def _keeps_more(scheme: Any, state: Any) -> bool:
+    """Return whether a state has more than theta, an auxiliary variable and what is recorded."""
+    if "base" in state._fields:
+        return _keeps_more(scheme.base, state.base)
+    return bool(set(state._fields) - {"theta", "aux", *scheme_ability(scheme, "records")})
+
+
+Setting = Callable[..., Iterator[tuple[Any, Any, Any]]]
+
+
+def _steps(scheme: Any, setting: Setting, *, exact: bool, quick: bool) -> Iterator[list[_Instance]]:
+    """Yield the steps from each start, all branches of each.
+
+    Of a scheme that keeps more than theta and an auxiliary variable, the second step starts from any such state: what the
+    first step has returned, with symbols for all that it is made of.
+    """
+    for one, problem, theta in setting(scheme, exact=exact, quick=quick):
+        for old, consistent in _starts(one, problem, theta):
+            news = [way.value for way in branches(partial(one.step, problem, old, dt))]
+            found = [_Instance(one, problem, old, new, consistent) for new in news]
+            if _keeps_more(one, old) and len(news) == 1:
+                start = _any_state(news[0], (f"x{k}" for k in count()))._replace(theta=theta)
+                later = [way.value for way in branches(partial(one.step, problem, start, dt))]
+                found += [_Instance(one, problem, start, new, False) for new in later]
+            yield found
+
+
+def with_proofs(scheme: Any, measured: list[Entry], *, quick: bool = False) -> list[Entry]:
+    """Return the entries of a certificate with what could be proved.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    measured : list of Entry
+        What was measured. An entry that is false stays.
+    quick : bool
+        Whether only some kinds of L and S are tried.
+
+    Returns
+    -------
+    list of Entry
+        The entries, of status "proved" where they are, with another one for a single step and for its denominators.
+    """
+    entries = {entry.name: entry for entry in measured}
+    added: list[Entry] = []
+    runs = _Runs(scheme, quick=quick)
+    if entries["identity"].status in ("measured", "undecided"):
+        for name, prove in (("identity", _law), ("modified energy", _modified), ("dissipation", _dissipation),
+                            ("numerical dissipation", _numerical)):  # fmt: skip
+            if name in entries and entries[name].status == "measured":
+                entries[name] = _tried(runs, entries[name], prove)
+        signs = [entries[name] for name in ("dissipation", "numerical dissipation") if name in entries]
+        if len(signs) == 2 and all(one.status == "proved" for one in signs) and entries["decay"].status == "measured":
+            detail = f"both terms are nonnegative; measured: {entries['decay'].scope}"
+            entries["decay"] = replace(entries["decay"], status="proved", scope=signs[0].scope, detail=detail)
+    if entries["limit flow"].status == "measured" and scheme_ability(scheme, "speed") is not None:
+        added.append(_single_step(scheme))
+    if scheme_ability(scheme, "usual_dt") is None:
+        added.append(_denominators(runs))
+    if scheme_ability(scheme, "usual_dt") is None:
+        added += _modified_equation(scheme)
+    return [
+        *entries.values(),
+        *(entry for entry in added if entry.status != "undecided" or entry.name == "modified field"),
+    ]
+
+
+def _modified_equation(scheme: Any) -> list[Entry]:
+    try:
+        with _time():
+            return modified_equation(scheme)
+    except Timeout:
+        reason = f"no result in {LIMIT} s"
+    except Exception as error:  # a user's step may raise anything on symbols
+        reason = " ".join(str(error).split())[:200]
+    claim = "one step is the flow of a modified field"
+    return [Entry("modified equation", "modified field", claim, "undecided", detail=reason)]
+
+
+def _time() -> AbstractContextManager[None]:
+    """Return the limit of one proof; signals reach the main thread only."""
+    return limited(LIMIT) if threading.current_thread() is threading.main_thread() else nullcontext()
+
+
+class _Runs:
+    """The steps of a scheme on symbols, taken once in each setting."""
+
+    def __init__(self, scheme: Any, *, quick: bool) -> None:
+        self.scheme, self.quick = scheme, quick
+        self._taken: dict[tuple[Setting, bool], list[list[_Instance]] | Exception | Timeout] = {}
+
+    def steps(self, setting: Setting, *, exact: bool) -> list[list[_Instance]]:
+        """Return the steps, or raise what the first attempt raised."""
+        key = setting, exact
+        if key not in self._taken:
+            try:
+                self._taken[key] = list(_steps(self.scheme, setting, exact=exact, quick=self.quick))
+            except (Exception, Timeout) as error:  # a user's step may raise anything on symbols
+                self._taken[key] = error
+        taken = self._taken[key]
+        if isinstance(taken, BaseException):
+            raise taken
+        return taken
+
+    def shown(self, show: Callable[[list[list[_Instance]]], None]) -> tuple[str, str]:
+        """Return the scope for which a function shows what it has to, or "" and the first reason why it does not.
+
+        Raises
+        ------
+        Refuted
+            If it is false for the parameters that the scheme has.
+        """
+        reason = ""
+        for setting, scope in BOTH:
+            for exact in (False, True) if _parameters(self.scheme) else (True,):
+                try:
+                    with _time():
+                        show(self.steps(setting, exact=exact))
+                except Refuted:
+                    if exact:
+                        raise
+                except NotShown as error:
+                    reason = reason or str(error)
+                except Timeout:
+                    return "", f"no proof in {LIMIT} s"
+                except Exception as error:
+                    reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+                else:
+                    return _scope(self.scheme, scope, exact=exact), ""
+        return "", reason
+
+
+BOTH: tuple[tuple[Setting, str], ...] = (
+    (_abstract, EVERY),
+    (_in_coordinates, COORDINATES),
+)
+
+
+def _scope(scheme: Any, scope: str, *, exact: bool) -> str:
+    """Return the scope with the parameters, and the operators, for which something is shown."""
+    names = sorted(set(_parameters(scheme)))
+    operators = {
+        (True, False): "every L and S",
+        (False, False): "every L",
+        (True, True): "every diagonal S",
+        (False, True): "",
+    }
+    parts = [scope, operators[takes_stabilization(scheme), scope == COORDINATES], "every dt"]
+    if names:
+        parts.append("these parameters" if exact else f"every {' and '.join(names)} > 0")
+    return ", ".join(filter(None, parts))
+
+
+def _tried(runs: _Runs, entry: Entry, show: Callable[[list[list[_Instance]]], None]) -> Entry:
+    try:
+        scope, reason = runs.shown(show)
+    except Refuted as error:
+        return replace(entry, status="undecided", detail=f"it holds in floating point, but {error}; {entry.detail}")
+    if scope:
+        measured = f"measured: {entry.detail or entry.scope}"
+        return replace(entry, status="proved", scope=scope, detail=measured)
+    return replace(entry, detail="; ".join(filter(None, (entry.detail, f"not proved: {reason}"))))
+
+
+def _require(zero: Any, what: str) -> None:
+    try:
+        shown = is_zero(zero)
+    except Undecided as error:
+        raise NotShown(f"{what} is undecided, {error}") from error
+    if not shown:
+        raise Refuted(f"{what} does not vanish on symbols")
+
+
+def _energies(one: _Instance) -> tuple[Any, Any, Any]:
+    return (
+        one.scheme.modified_energy(one.problem, before(one.scheme, one.old)),
+        one.scheme.modified_energy(one.problem, one.new),
+        one.scheme.energy_terms(one.problem, one.old, one.new, dt),
+    )
+
+
+def _law(steps: list[list[_Instance]]) -> None:
+    for instances in steps:
+        for one in instances:
+            first, last, (D, extra) = _energies(one)
+            _require(last - first + D + extra, "the residual of the identity")
+
+
+def _modified(steps: list[list[_Instance]]) -> None:
+    for instances in steps:
+        for one in instances:
+            if one.consistent:
+                E = one.problem.energy(one.old.theta)
+                for state in (one.old, one.scheme.init(one.problem, one.old.theta)):
+                    _require(one.scheme.modified_energy(one.problem, state) - E, "the modified energy less E")
+
+
+def _dissipation(steps: list[list[_Instance]]) -> None:
+    for instances in steps:
+        for one in instances:
+            D = _energies(one)[2].dissipation
+            rest = sp.sympify(D - _of_the_flow(one))
+            if rest != 0 and not _nonnegative(D):
+                if rest.count_ops() > LARGEST:
+                    raise NotShown("its sign is not decided")
+                if not is_zero(rest):
+                    raise NotShown("it is not |d|^2/dt + (S d, d) + (L d, d)/2, and its sign is not decided")
+
+
+def _of_the_flow(one: _Instance) -> Any:
+    """Return ``|d|^2/dt + (S d, d) + (L d, d)/2`` for the S and L of a step, which is nonnegative."""
+    base = scheme_ability(one.scheme, "base") or one.scheme
+    S, L = as_linear_part(scheme_ability(base, "stabilization"), "stabilization"), linear_part(one.problem)
+    d, inner = one.new.theta - one.old.theta, one.problem.inner
+    return inner(d, d) / dt + inner(S.apply(d), d) + inner(L.apply(d), d) / 2
+
+
+def _numerical(steps: list[list[_Instance]]) -> None:
+    for instances in steps:
+        for one in instances:
+            if not _nonnegative(_energies(one)[2].numerical):
+                raise NotShown("its sign is not decided")
+
+
+def _nonnegative(value: Any) -> bool:
+    """Return whether SymPy knows that a number is nonnegative, as it stands or multiplied out."""
+    value = sp.sympify(value)
+    if value.count_ops() > LARGEST:
+        return False
+    try:
+        return bool(value.is_nonnegative) or (value.count_ops() < 200 and bool(sp.expand(value).is_nonnegative))
+    except TypeError:  # SymPy finds no number
+        return False
+
+
+def _single_step(scheme: Any) -> Entry:
+    """Return whether one step from a consistent state is the flow modulo the declared order."""
+    p, speed = int(scheme_ability(scheme, "order")), scheme_ability(scheme, "speed")
+    name = "single step"
+    claim = f"from a consistent state, theta_new is the solution of the flow modulo dt^{p + 1}"
+    auxiliary = isinstance(scheme, AuxiliaryScheme) and scheme_ability(scheme, "carries_auxiliary")
+    if auxiliary:
+        claim += ", and the auxiliary variable its definition there"
+    some = takes_stabilization(scheme)
+    pairs = (
+        ("none", "none"),
+        ("operator", "none"),
+        *((("none", "operator"), ("operator", "operator")) if some else ()),
+    )
+    reason = ""
+    for exact in (False, True) if _parameters(scheme) else (True,):
+        try:
+            with _time():
+                for kind in linear_kinds(pairs):
+                    theta = kind.space.vector("theta")
+                    problem = SmoothEnergy(kind.space, theta, dt, p, kind.L)
+                    one = _symbolic(scheme, exact=exact, S=kind.S if some else None)
+                    old = one.init(problem, theta)
+                    if _keeps_more(one, old):
+                        raise NotShown("the scheme has a memory")
+                    at = problem.flow(sp.nsimplify(speed))
+                    for way in branches(partial(one.step, problem, old, dt)):
+                        if not is_small(way.value.theta - at, dt, p + 1):
+                            raise NotShown("theta_new is another one on symbols")
+                        if auxiliary and not is_small(way.value.aux - one.auxiliary(problem, at), dt, p + 1):
+                            raise NotShown("the auxiliary variable is another one on symbols")
+        except NotShown as error:
+            reason = reason or str(error)
+        except Timeout:
+            reason = reason or f"no proof in {LIMIT} s"
+        except Exception as error:  # a user's step may raise anything on symbols
+            reason = reason or f"{type(error).__name__}: {error}"
+        else:
+            scope = f"every dimension and inner product, every energy with {p + 1} derivatives"
+            return Entry("consistency", name, claim, "proved", _scope(scheme, scope, exact=exact))
+    return Entry("consistency", name, claim, "undecided", detail=reason)
+
+
+def _denominators(runs: _Runs) -> Entry:
+    """Return whether all that a step divides by is positive."""
+    name, claim = "denominators", "all that a step divides by is positive: it exists for every dt"
+    found: set[str] = set()
+
+    def show(steps: list[list[_Instance]]) -> None:
+        found.clear()
+        for instances in steps:
+            for one in instances:
+                for value in _coefficients(one.new):
+                    _, below = sp.fraction(sp.together(value))
+                    if not (below.is_positive or sp.expand(below).is_positive):
+                        raise NotShown(f"the sign of {below} is not decided")
+                    if below.free_symbols:
+                        found.add("divided")
+
+    scope, reason = runs.shown(show)
+    if not scope:
+        return Entry("solvability", name, claim, "undecided", detail=reason)
+    detail = "" if found else "the step divides by nothing that depends on theta or dt"
+    return Entry("solvability", name, claim, "proved", scope, detail)
+
+
+def _coefficients(state: Any) -> Iterator[sp.Expr]:
+    """Yield the numbers that a state is made of: entries of arrays, coefficients of vectors."""
+    for part in state:
+        if isinstance(part, tuple):
+            yield from _coefficients(part)
+        elif isinstance(part, (Vector, np.ndarray)):
+            yield from map(sp.sympify, entries(part))
+        elif isinstance(part, sp.Expr):
+            yield part

@@ -1,0 +1,240 @@
+"""Random problems on which a certificate runs a scheme, each with the facts that a failure is told by.
+
+The energy is a sum of squares, ``|sin(J theta) - b|^2 / 2``: bounded, nonconvex, with a gradient that is bounded, and with
+second derivatives; with or without an energy part L and a stabilization S, in the dot product and in others, on all samples
+and on a part of them. A failure that occurs with one fact only is told by it: "only with an inner product that is not the
+dot product".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..energies.dense import DenseLeastSquares
+from ..energies.function import FunctionProblem
+from ..energies.linear import Diagonal
+
+__all__ = [
+    "Sampled",
+    "Trial",
+    "common_facts",
+    "entries_of",
+    "on_numbers",
+    "stabilized",
+    "takes_stabilization",
+    "trials",
+]
+
+P, N = 5, 8
+MASSES: dict[str, Any] = {
+    "the dot product": None,
+    "a multiple of the dot product": 0.25,
+    "a diagonal inner product": np.array([0.3, 2.0, 0.7, 1.4, 0.1]),
+}
+LINEAR_PARTS: dict[str, Any] = {
+    "no energy part L": 0.0,
+    "L a number": 1.5,
+    "L a diagonal": np.array([0.0, 0.4, 1.9, 1.0, 0.2]),
+}
+STABILIZATIONS: dict[str, Any] = {
+    "no stabilization": None,
+    "S a number": 4.0,
+    "S a diagonal": np.array([3.0, 0.5, 0.0, 1.0, 2.0]),
+}
+
+
+class Trial(NamedTuple):
+    """A scheme on a problem."""
+
+    facts: Mapping[str, str]
+    """What distinguishes this trial, by kind."""
+    scheme: Any
+    """The scheme, perhaps with a stabilization."""
+    problem: Any
+    """The energy."""
+    theta: Any
+    """Where the run starts, (P,)."""
+    whole: Any
+    """The problem of all samples, on which the state is initialised; `problem` itself without batches."""
+
+    @property
+    def words(self) -> str:
+        """The facts in one line."""
+        return ", ".join(self.facts.values())
+
+
+class Sampled(DenseLeastSquares):
+    """The mean over n samples of the squares ``(sin(J_i theta) - b_i)^2 / 2``, or that over a batch.
+
+    Parameters
+    ----------
+    J : array (N, P)
+        One row for each sample.
+    b : array (N,)
+        Targets.
+    linear, mass : object
+        As in `DenseLeastSquares`.
+    """
+
+    def __init__(self, J: Any, b: Any, *, linear: Any = 0.0, mass: Any = None) -> None:
+        scale = J.dtype.type(1 / np.sqrt(J.shape[0]))
+
+        def hvp(t: Any, v: Any) -> Any:
+            s, c = np.sin(J @ t), np.cos(J @ t)
+            return scale**2 * (J.T @ ((c * c - s * (s - b)) * (J @ v))) / (1 if mass is None else mass)
+
+        super().__init__(
+            lambda t: scale * (np.sin(J @ t) - b),
+            lambda t: scale * np.cos(J @ t)[:, None] * J,
+            hvp=hvp,
+            linear=linear,
+            mass=mass,
+        )
+        self._rows, self._targets, self._given = J, b, (linear, mass)
+        self.n_samples = J.shape[0]
+
+    def batch(self, indices: Any) -> Sampled:
+        """Return the problem of these samples.
+
+        Parameters
+        ----------
+        indices : array (B,)
+            Their numbers.
+        """
+        linear, mass = self._given
+        return Sampled(self._rows[indices], self._targets[indices], linear=linear, mass=mass)
+
+
+def _full(J: Any, b: Any, linear: float) -> FunctionProblem:
+    """Return the energy of `Sampled` in an inner product that is not diagonal."""
+    M = np.diag(MASSES["a diagonal inner product"]) + 0.05 * np.ones((P, P))
+    M = M.astype(J.dtype)
+    plain = Sampled(J, b)
+    return FunctionProblem(
+        plain.energy,
+        lambda t: np.linalg.solve(M, plain.energy_and_gradient(t)[1]).astype(t.dtype),
+        lambda t, v: np.linalg.solve(M, plain.hvp(t, v)).astype(t.dtype),
+        inner=lambda u, v: u @ (M @ v),
+        linear=linear,
+    )
+
+
+def takes_stabilization(scheme: Any) -> bool:
+    """Return whether a scheme, or the one that it wraps, has a field ``stabilization``."""
+    names = {f.name for f in fields(scheme)} if is_dataclass(scheme) else set()
+    return "stabilization" in names or ("base" in names and takes_stabilization(scheme.base))
+
+
+def stabilized(scheme: Any, S: Any) -> Any:
+    """Return a scheme with another stabilization, in a wrapper that of the scheme within.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        A dataclass with a field ``stabilization``, or one around it.
+    S : float or LinearPart
+        The stabilization.
+    """
+    if "stabilization" in {f.name for f in fields(scheme)}:
+        return replace(scheme, stabilization=S)
+    return replace(scheme, base=stabilized(scheme.base, S))
+
+
+def trials(scheme: Any, *, dtype: Any = np.float64, scale: float = 1.0, seed: int = 0) -> Iterator[Trial]:
+    """Yield a scheme on problems of every kind that it takes.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    dtype : dtype
+        Of all arrays.
+    scale : float
+        The size of the rows of J; the curvature is its square.
+    seed : int
+        Of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    stabilizations = STABILIZATIONS if takes_stabilization(scheme) else {"no stabilization": None}
+    for name_S, S in stabilizations.items():
+        one = scheme if S is None else stabilized(scheme, Diagonal(S.astype(dtype)) if np.ndim(S) else S)
+        for name_L, L in LINEAR_PARTS.items():
+            for name_M, mass in MASSES.items():
+                for samples in ("all samples", "a batch"):
+                    if samples == "a batch" and (name_M == "a multiple of the dot product" or np.ndim(L)):
+                        continue
+                    J = (scale * rng.standard_normal((N, P))).astype(dtype)
+                    b, theta = (rng.standard_normal(n).astype(dtype) for n in (N, P))
+                    linear = Diagonal(L.astype(dtype)) if np.ndim(L) else L
+                    m = mass.astype(dtype) if np.ndim(mass) else mass
+                    whole = Sampled(J, b, linear=linear, mass=m)
+                    problem = whole.batch(np.array([0, 2, 3, 6, 7])) if samples == "a batch" else whole
+                    facts = {"S": name_S, "L": name_L, "inner": name_M, "samples": samples}
+                    yield Trial(facts, one, problem, theta, whole)
+        for name_L, L in (("no energy part L", 0.0), ("L a number", 1.5)):
+            if isinstance(S, np.ndarray):
+                continue  # a diagonal is not self-adjoint in this inner product
+            J = (scale * rng.standard_normal((N, P))).astype(dtype)
+            b, theta = (rng.standard_normal(n).astype(dtype) for n in (N, P))
+            full: Any = _full(J, b, L)
+            facts = {
+                "S": name_S,
+                "L": name_L,
+                "inner": "an inner product that is not diagonal",
+                "samples": "all samples",
+            }
+            yield Trial(facts, one, full, theta, full)
+
+
+def common_facts(failed: Iterable[Mapping[str, str]], passed: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return what all failures have and what no success has, as words.
+
+    Parameters
+    ----------
+    failed, passed : iterable of mapping
+        The facts of the instances that failed and of those that did not.
+    """
+    failed, passed = list(failed), list(passed)
+    words = []
+    for kind in failed[0] if failed else ():
+        bad, good = {facts[kind] for facts in failed}, {facts[kind] for facts in passed}
+        if good and not bad & good:
+            words.append(f"in every case with {' or '.join(sorted(bad))}, in none with {' or '.join(sorted(good))}")
+        elif good - bad:
+            words.append(f"in no case with {' or '.join(sorted(good - bad))}")
+    return words
+
+
+def entries_of(state: Any) -> Iterator[Any]:
+    """Yield the arrays and numbers in a state, those of states within it too.
+
+    Parameters
+    ----------
+    state : NamedTuple
+        A state.
+    """
+    if isinstance(state, tuple):
+        for part in state:
+            yield from entries_of(part)
+    elif state is not None:
+        yield state
+
+
+def on_numbers(function: Any, state: Any) -> Any:
+    """Return a state with a function applied to its arrays, those without axes too.
+
+    Parameters
+    ----------
+    function : callable
+        Maps an array to an array of its shape.
+    state : NamedTuple
+        A state.
+    """
+    if isinstance(state, tuple):
+        parts = [on_numbers(function, part) for part in state]
+        return type(state)._make(parts) if hasattr(state, "_make") else tuple(parts)
+    return function(state) if hasattr(state, "dtype") else state

@@ -1,0 +1,513 @@
+"""Schemes as users write them: a few that are right, and many with one mistake each, which their certificate has to name.
+
+`MISTAKES` maps the name of a class to the entry that is false and to words that its sentence has.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from gradflow.energies.linear import Zero, add, as_linear_part, dissipation
+from gradflow.energies.protocols import linear_part, nonlinear_energy, nonlinear_energy_and_gradient
+from gradflow.schemes.protocols import EnergyTerms
+from gradflow.schemes.relaxation import Quadratic
+from gradflow.schemes.state import AuxState, FlowState, MultiStepState, Past
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplicitMidpoint:
+    """Right: theta - dt grad E(theta - dt grad E / 2)."""
+
+    order: ClassVar[int] = 2
+
+    def init(self, problem, theta):
+        return FlowState(theta)
+
+    def gradient(self, problem, theta):
+        return problem.energy_and_gradient(theta)[1]
+
+    def step(self, problem, state, dt):
+        half = state.theta - dt / 2 * self.gradient(problem, state.theta)
+        return FlowState(state.theta - dt * self.gradient(problem, half))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MySAV:
+    """Right: the scalar auxiliary variable r = sqrt(F + C), by its two equations, with L and S implicit."""
+
+    C: float = 2.0
+    stabilization: float = 0.0
+
+    def init(self, problem, theta):
+        return AuxState(theta, self.auxiliary(problem, theta))
+
+    def auxiliary(self, problem, theta):
+        return (nonlinear_energy(problem, theta) + self.C) ** 0.5
+
+    def operators(self, problem):
+        return linear_part(problem), as_linear_part(self.stabilization, "stabilization")
+
+    def inner(self, problem, u, v):
+        return problem.inner(u, v)
+
+    def solver(self, problem, dt):
+        A = add(*self.operators(problem))
+        return lambda u: A.solve_shifted(u, dt)
+
+    def evaluated(self, problem, theta):
+        return nonlinear_energy_and_gradient(problem, theta)
+
+    def aux_step(self, problem, r, R, g, d):
+        return r + self.inner(problem, g, d) / (2 * R)
+
+    def step(self, problem, state, dt):
+        theta = state.theta
+        F, g = self.evaluated(problem, theta)
+        R = (F + self.C) ** 0.5
+        r = R if state.aux is None else state.aux
+        solve = self.solver(problem, dt)
+        L, _ = self.operators(problem)
+        p, q = solve(g), solve(L.apply(theta))
+        r_new = (r - dt * self.inner(problem, g, q) / (2 * R)) / (1 + dt * self.inner(problem, g, p) / (2 * R**2))
+        return AuxState(theta - dt * (q + (r_new / R) * p), r_new)
+
+    def modified_energy(self, problem, state):
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        L, _ = self.operators(problem)
+        return r**2 - self.C + problem.inner(state.theta, L.apply(state.theta)) / 2
+
+    def law(self, problem, state):
+        return Quadratic(1.0)
+
+    def energy_terms(self, problem, state, new, dt):
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        L, S = self.operators(problem)
+        return EnergyTerms(dissipation(problem.inner, L, S, new.theta - state.theta, dt), (new.aux - r) ** 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MyBDF2SAV(MySAV):
+    """Right: SAV of second order by the backward differentiation formula, its first step by the midpoint; no S."""
+
+    order: ClassVar[int] = 2
+    stabilization: ClassVar[float] = 0.0
+
+    def init(self, problem, theta):
+        return MultiStepState(theta, self.auxiliary(problem, theta), ())
+
+    def ahead(self, theta, before):
+        return 2 * theta - before.theta
+
+    def next_r(self, r, before, tau, share, stiff):
+        """Return the solution of r_new = (4 r - r_before) / 3 - tau (stiff + share r_new)."""
+        return ((4 * r - before.aux) / 3 - tau * stiff) / (1 + tau * share)
+
+    def step(self, problem, state, dt):
+        theta = state.theta
+        r = self.auxiliary(problem, theta) if state.aux is None else state.aux
+        L, _ = self.operators(problem)
+        if not state.past:  # Crank-Nicolson about an explicit midpoint
+            half = theta - dt / 2 * problem.energy_and_gradient(theta)[1]
+            F, g = nonlinear_energy_and_gradient(problem, half)
+            R = (F + self.C) ** 0.5
+            p, q = L.solve_shifted(g, dt / 2), L.solve_shifted(L.apply(theta), dt / 2)
+            mean = (r - dt / 2 * problem.inner(g, q) / (2 * R)) / (1 + dt / 2 * problem.inner(g, p) / (2 * R**2))
+            new, r_new = theta - dt * (q + mean / R * p), 2 * mean - r
+        else:
+            before = state.past[0]
+            F, g = nonlinear_energy_and_gradient(problem, self.ahead(theta, before))
+            R, tau = (F + self.C) ** 0.5, 2 * dt / 3
+            base = (4 * theta - before.theta) / 3
+            p, q = L.solve_shifted(g, tau), L.solve_shifted(L.apply(base), tau)
+            r_new = self.next_r(r, before, tau, problem.inner(g, p) / (2 * R**2), problem.inner(g, q) / (2 * R))
+            new = base - tau * (q + r_new / R * p)
+        return MultiStepState(new, r_new, (Past(theta, r, dt),))
+
+    def modified_energy(self, problem, state):
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        L, theta = linear_part(problem), state.theta
+        if not state.past:
+            return r**2 - self.C + problem.inner(theta, L.apply(theta)) / 2
+        before = state.past[0]
+        ahead = 2 * theta - before.theta
+        L_terms = problem.inner(theta, L.apply(theta)) + problem.inner(ahead, L.apply(ahead))
+        return L_terms / 4 + (r**2 + (2 * r - before.aux) ** 2) / 2 - self.C
+
+    def law(self, problem, state):
+        return Quadratic(5 / 2, 2 / 5 * state.past[0].aux) if state.past else Quadratic(1.0)
+
+    def energy_terms(self, problem, state, new, dt):
+        nothing = 0 * new.aux
+        if not state.past:  # its law is of another form
+            return EnergyTerms(nothing + np.nan, nothing + np.nan)
+        L, before = linear_part(problem), state.past[0]
+        d = new.theta - state.theta
+        second, second_r = d - (state.theta - before.theta), (new.aux - state.aux) - (state.aux - before.aux)
+        w = 2 * d + second
+        D = problem.inner(w, w / (4 * dt)) + problem.inner(second, L.apply(second)) / 4
+        return EnergyTerms(D, second_r**2 / 2)
+
+
+RIGHT = ("ExplicitMidpoint", "MySAV", "MyBDF2SAV")
+MISTAKES = {}
+
+
+def mistake(entry, *words):
+    """Register a class with the entry that is false, and with words that its sentence has."""
+
+    def register(kind):
+        MISTAKES[kind.__name__] = (entry, words)
+        return kind
+
+    return register
+
+
+# Baselines without an energy law.
+
+
+@mistake("limit flow", "-0.5 grad E")
+class WrongFactor(ExplicitMidpoint):
+    """A half step along the gradient."""
+
+    order: ClassVar[int] = 1
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt / 2 * self.gradient(problem, state.theta))
+
+
+@mistake("limit flow", "ascends")
+class Ascent(ExplicitMidpoint):
+    def gradient(self, problem, theta):
+        return -super().gradient(problem, theta)
+
+
+@mistake("order", "observed order is 1", "declared is 2")
+class FirstOrderOnly(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * self.gradient(problem, state.theta))
+
+
+@mistake("limit flow", "the step does not vanish with dt")
+class NoDt(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - self.gradient(problem, state.theta))
+
+
+@mistake("limit flow", "no energy part L")
+class ForgetsL(ExplicitMidpoint):
+    """The gradient of F in the place of that of E."""
+
+    def gradient(self, problem, theta):
+        return nonlinear_energy_and_gradient(problem, theta)[1]
+
+
+@mistake("limit flow", "dot product")
+class MassTwice(ExplicitMidpoint):
+    """Divides by the mass although the gradient has been divided by it."""
+
+    def gradient(self, problem, theta):
+        mass = getattr(problem, "mass", None)
+        return super().gradient(problem, theta) / (1.0 if mass is None else mass)
+
+
+@mistake("limit flow", "a batch")
+class BatchScaling(ExplicitMidpoint):
+    """Scales the gradient by the share of the samples of which it was computed."""
+
+    def gradient(self, problem, theta):
+        return super().gradient(problem, theta) * (getattr(problem, "n_samples", 8) / 8)
+
+
+@mistake("purity", "writes into the state")
+class Mutates(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        theta = state.theta
+        theta -= dt * self.gradient(problem, theta)
+        return FlowState(theta)
+
+
+@mistake("purity", "two calls with the same arguments")
+class GlobalCounter(ExplicitMidpoint):
+    calls: ClassVar[list] = []
+
+    def step(self, problem, state, dt):
+        self.calls.append(dt)
+        return FlowState(state.theta - dt * (1 + 1 / len(self.calls)) * self.gradient(problem, state.theta))
+
+
+@mistake("purity", "two calls with the same arguments")
+class HiddenNoise(ExplicitMidpoint):
+    generator: ClassVar = np.random.default_rng(0)
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return FlowState(new.theta + dt**2 * self.generator.standard_normal(new.theta.shape).astype(new.theta.dtype))
+
+
+@mistake("dtypes and shapes", "float32", "becomes float64")
+class HardCodedFloat64(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - np.float64(dt) * self.gradient(problem, state.theta))
+
+
+@mistake("runs", "step raises", "(5, 1)")
+class ColumnVector(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        return FlowState(super().step(problem, state, dt).theta[:, None])
+
+
+@mistake("runs", "step raises", "ValueError")
+class RefusesLate(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        if linear_part(problem).scalar != 0:
+            raise ValueError("no energy part, please")
+        return super().step(problem, state, dt)
+
+
+@mistake("stationary points", "theta moves")
+class Drifts(ExplicitMidpoint):
+    """Weight decay of its own: at a stationary point of E it moves on."""
+
+    def step(self, problem, state, dt):
+        return FlowState(super().step(problem, state, dt).theta + dt**2)
+
+
+@mistake("finite steps", "dt >= 1e2")
+class NaNForLargeDt(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return new if dt < 50 else FlowState(new.theta * np.nan)
+
+
+# Schemes with an auxiliary variable.
+
+
+@mistake("identity", "|aux_new - aux|^2")
+class DropsNumericalDissipation(MySAV):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(terms.dissipation, 0 * terms.numerical)
+
+
+@mistake("identity", "1/2 |d|_M^2 / dt")
+class HalfTheDissipation(MySAV):
+    stabilization: ClassVar[float] = 0.0
+
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        d = new.theta - state.theta
+        return EnergyTerms(terms.dissipation + problem.inner(d, d / (2 * dt)), terms.numerical)
+
+
+@mistake("identity", "(S d, d)_M", "no stabilization")
+class DropsSInTheLaw(MySAV):
+    def energy_terms(self, problem, state, new, dt):
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        L, _ = self.operators(problem)
+        return EnergyTerms(dissipation(problem.inner, L, Zero(), new.theta - state.theta, dt), (new.aux - r) ** 2)
+
+
+@mistake("identity", "1/2 (L d, d)_M")
+class WrongFactorOfL(MySAV):
+    def energy_terms(self, problem, state, new, dt):
+        terms, d = super().energy_terms(problem, state, new, dt), new.theta - state.theta
+        return EnergyTerms(
+            terms.dissipation + problem.inner(self.operators(problem)[0].apply(d), d) / 2, terms.numerical
+        )
+
+
+@mistake("identity", "the dot product")
+class PlainDotProduct(MySAV):
+    """r moves by the dot product while theta moves along the gradient of another one."""
+
+    def inner(self, problem, u, v):
+        return u @ v
+
+
+@mistake("identity", "the identity fails")
+class FactorTwoInR(MySAV):
+    """r_new = r + (g, d) / R: a factor 1/2 is missing."""
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        return AuxState(new.theta, r + 2 * (new.aux - r))
+
+
+@mistake("limit flow", "no stabilization")
+class StabilizationOnlyImplicit(MySAV):
+    """S theta_new is added and S theta not subtracted: S is an energy part of its own."""
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        _, S = self.operators(problem)
+        return AuxState(new.theta - dt * self.solver(problem, dt)(S.apply(state.theta)), new.aux)
+
+
+@mistake("limit flow", "no stabilization")
+class StabilizationOnlyExplicit(MySAV):
+    """S theta is subtracted, and S theta_new not added."""
+
+    def solver(self, problem, dt):
+        L, _ = self.operators(problem)
+        return lambda u: L.solve_shifted(u, dt)
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        _, S = self.operators(problem)
+        return AuxState(new.theta + dt * S.apply(state.theta), new.aux)
+
+
+@mistake("identity", "in no case with no stabilization")
+class WrongSignOfS(MySAV):
+    """I - dt S in the place of I + dt S."""
+
+    def solver(self, problem, dt):
+        L, S = self.operators(problem)
+        return lambda u: L.solve_shifted(u, dt) / (1 - dt * S.apply(1 + 0 * u))
+
+
+@mistake("modified energy", "they differ by 2")
+class ConstantLeftIn(MySAV):
+    def modified_energy(self, problem, state):
+        return super().modified_energy(problem, state) + self.C
+
+
+@mistake("modified energy", "they differ")
+class ForgetsLInTheEnergy(MySAV):
+    def modified_energy(self, problem, state):
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        return r**2 - self.C
+
+
+@mistake("modified energy", "they differ", "L a number")
+class EInPlaceOfF(MySAV):
+    """r^2 = E + C, while L is treated by itself as well: it counts twice."""
+
+    def auxiliary(self, problem, theta):
+        return (problem.energy(theta) + self.C) ** 0.5
+
+    def evaluated(self, problem, theta):
+        return problem.energy(theta), nonlinear_energy_and_gradient(problem, theta)[1]
+
+
+@mistake("identity", "the identity fails")
+class RootOfTheWrongArgument(MySAV):
+    """R = sqrt(F) + C in the step."""
+
+    def step(self, problem, state, dt):
+        F, g = self.evaluated(problem, state.theta)
+        R = F**0.5 + self.C
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        new = super().step(problem, state, dt)
+        return AuxState(new.theta, r + self.inner(problem, g, new.theta - state.theta) / (2 * R))
+
+
+@mistake("identity", "in no case with a consistent auxiliary variable")
+class NeverUsesR(MySAV):
+    """Each step starts from R, and the law is that of r."""
+
+    def step(self, problem, state, dt):
+        return super().step(problem, state._replace(aux=None), dt)
+
+
+@mistake("dissipation", "negative")
+class NegativeDissipation(MySAV):
+    """The terms add up to the change of the energy, and are exchanged and shifted."""
+
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(-terms.numerical, terms.dissipation + 2 * terms.numerical)
+
+
+@mistake("numerical dissipation", "negative")
+class NegativeNumericalDissipation(MySAV):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(terms.dissipation + 2 * terms.numerical, -terms.numerical)
+
+
+@mistake("limit flow", "ascends")
+class AscentWithALaw(MySAV):
+    """The vanilla law holds for gradient ascent as well: r rises as F does."""
+
+    def evaluated(self, problem, theta):
+        F, g = super().evaluated(problem, theta)
+        return F, -g
+
+    def operators(self, problem):
+        return Zero(), as_linear_part(self.stabilization, "stabilization")
+
+    def init(self, problem, theta):
+        if linear_part(problem).scalar != 0:
+            raise ValueError("an energy without an energy part is needed")
+        return super().init(problem, theta)
+
+
+@mistake("aux left out", "theta differs")
+class AnotherDefinition(MySAV):
+    """aux=None means the definition, and the step takes 1 for it."""
+
+    def step(self, problem, state, dt):
+        return super().step(problem, state if state.aux is not None else state._replace(aux=1 + 0 * state.theta[0]), dt)
+
+
+@mistake("purity", "writes into the state that it returned before")
+class ReusesItsArray(ExplicitMidpoint):
+    store: ClassVar[dict] = {}
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt).theta
+        buffer = self.store.setdefault((new.dtype.str, new.shape), np.empty_like(new))
+        buffer[:] = new
+        return FlowState(buffer)
+
+
+@mistake("order", "observed order is 1", "declared is 2")
+class FirstOrderExtrapolation(MyBDF2SAV):
+    """BDF2 with the gradient at theta, not ahead."""
+
+    def ahead(self, theta, before):
+        return theta
+
+
+@mistake("order of the auxiliary variable", "observed order is 1", "declared is 2")
+class FirstOrderR(MyBDF2SAV):
+    """BDF2 for theta, and the implicit Euler method for r."""
+
+    def next_r(self, r, before, tau, share, stiff):
+        dt = before.dt
+        return (r - dt * stiff) / (1 + dt * share)
+
+    def energy_terms(self, problem, state, new, dt):
+        nothing = 0 * new.aux
+        return EnergyTerms(nothing + np.nan, nothing + np.nan)
+
+
+@mistake("identity", "not finite in any step")
+class NoTermsAtAll(MySAV):
+    def energy_terms(self, problem, state, new, dt):
+        return EnergyTerms(0 * new.aux + np.nan, 0 * new.aux + np.nan)
+
+
+class ForgetfulState(NamedTuple):
+    velocity: object
+    theta: object
+
+
+@mistake("dtypes and shapes", "first field")
+class ThetaSecond(ExplicitMidpoint):
+    def init(self, problem, theta):
+        return ForgetfulState(0 * theta, theta)
+
+    def step(self, problem, state, dt):
+        return ForgetfulState(state.velocity, super().step(problem, state, dt).theta)
+
+
+@mistake("limit flow", "no multiple of the gradient")
+class SignDescent(ExplicitMidpoint):
+    """The sign of the gradient, while the gradient flow is claimed."""
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * np.sign(self.gradient(problem, state.theta)))

@@ -1,0 +1,303 @@
+"""Certificates: each broken scheme is told what is wrong with it, right ones hold, the stored datasheets are what comes out now."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import broken_schemes
+import gradflow as gf
+from gradflow.certificates import Certificate, Entry
+from gradflow.certificates.certificate import SECTIONS, STATUSES
+from gradflow.certificates.trials import common_facts, stabilized, takes_stabilization, trials
+from gradflow.cli import app
+from gradflow.cli.certificates import library
+from gradflow.description import as_call, describe
+from gradflow.schemes import REGISTRY
+
+FILE = Path(broken_schemes.__file__)
+SHEETS = FILE.parent.parent / "docs" / "datasheets"
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["certify", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("name", broken_schemes.MISTAKES)
+def test_the_certificate_of_a_broken_scheme_names_what_is_wrong(name):
+    entry, words = broken_schemes.MISTAKES[name]
+    certificate = gf.certify(getattr(broken_schemes, name), proofs=False, quick=True)
+    assert not certificate.holds
+    assert certificate[entry].status == "false"
+    (sentence,) = [text for text in certificate.failures if text.startswith(f"{entry}: ")]
+    for word in words:
+        assert word in sentence
+    assert re.search(r"\d", certificate[entry].counterexample)
+
+
+def test_there_are_many_mistakes():
+    assert len(broken_schemes.MISTAKES) >= 35
+    assert len({entry for entry, _ in broken_schemes.MISTAKES.values()}) >= 10
+
+
+@pytest.mark.parametrize("name", broken_schemes.RIGHT)
+def test_the_certificate_of_a_right_scheme_holds(name):
+    certificate = gf.certify(getattr(broken_schemes, name), proofs=False)
+    assert certificate.failures == ()
+    assert certificate.holds
+    statuses = {entry.name: entry.status for entry in certificate.entries}
+    assert statuses["order"] == statuses["finite steps"] == statuses["purity"] == "measured"
+
+
+def test_a_law_of_a_user_is_proved_in_every_dimension():
+    certificate = gf.certify(broken_schemes.MySAV(), quick=True)
+    for name in ("identity", "dissipation", "numerical dissipation", "modified energy", "single step", "denominators"):
+        assert certificate[name].status == "proved", certificate[name]
+        assert "every dimension" in certificate[name].scope
+    assert "every C > 0" in certificate["identity"].scope
+
+
+def test_no_proof_is_found_of_what_is_false():
+    """The prover is asked about laws that are false, as if nothing had been measured."""
+    from gradflow.certificates import proving
+
+    for name in ("DropsNumericalDissipation", "WrongFactorOfL", "ConstantLeftIn", "AscentWithALaw"):
+        scheme = getattr(broken_schemes, name)()
+        measured = [
+            Entry("energy law", name, "", "measured")
+            for name in ("identity", "decay", "modified energy", "dissipation", "numerical dissipation")
+        ] + [Entry("consistency", "limit flow", "", "measured")]
+        found = {entry.name: entry.status for entry in proving.with_proofs(scheme, measured, quick=True)}
+        entry = {"AscentWithALaw": "single step"}.get(name, broken_schemes.MISTAKES[name][0])
+        assert found.get(entry, "undecided") != "proved"
+
+
+@pytest.mark.parametrize("name", ["GradientDescent", "RungeKutta4", "ExpSAV"])
+def test_a_certificate_is_the_same_in_every_call(name):
+    first, second = (gf.certify(library(name), quick=True) for _ in range(2))
+    assert first == second
+    assert first.to_json() == second.to_json()
+
+
+def test_momentum_changes_the_time_and_is_measured_by_its_factor():
+    certificate = gf.certify(gf.HeavyBall(momentum=0.75), proofs=False, quick=True)
+    assert certificate.holds
+    assert certificate["limit flow"].claim == "as dt tends to 0 the scheme follows theta' = -4 grad E"
+    assert gf.certify(gf.Adam(), proofs=False, quick=True)["limit flow"].detail.count("4^0.00") == 1  # as for signs
+
+
+def test_printed_formulas_that_are_no_scheme_for_the_energy_are_told():
+    certificate = gf.certify(gf.ExpSAV(form="section_2.2.4"), proofs=False, quick=True)
+    assert [text.partition(":")[0] for text in certificate.failures] == [
+        "modified energy",
+        "order of the auxiliary variable",
+    ]
+    assert certificate["identity"].status == "measured"
+
+
+def test_json_and_text_hold_every_entry():
+    certificate = gf.certify(gf.SAV(), proofs=False, quick=True)
+    assert Certificate.from_json(certificate.to_json()) == certificate
+    text, page = str(certificate), certificate.to_markdown(level=2)
+    assert text.startswith("SAV(C=1.0, stabilization=0.0)\nholds: ")
+    assert page.startswith("## SAV\n")
+    for entry in certificate.entries:
+        assert f"{entry.name}: {entry.claim}" in text
+        assert f"**{entry.name}**, {entry.status}" in page
+        assert entry.section in SECTIONS
+        assert entry.status in STATUSES
+    with pytest.raises(ValueError, match="no entry is called 'x'"):
+        certificate["x"]
+    with pytest.raises(ValueError, match="level must be"):
+        certificate.to_markdown(level=6)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}', '{"format": 1, "scheme": "x", "entries": [{"x": 1}]}'])
+def test_other_json_is_refused(text):
+    with pytest.raises(ValueError, match="certificate"):
+        Certificate.from_json(text)
+
+
+def test_unknown_words_are_refused():
+    with pytest.raises(ValueError, match="status must be one of"):
+        Certificate("x", (Entry("cost", "x", "x", "good"),))
+    with pytest.raises(ValueError, match="section must be one of"):
+        Certificate("x", (Entry("x", "x", "x", "false"),))
+
+
+@pytest.mark.parametrize("scheme", [None, 3, np.zeros(2), object(), "SAV"])
+def test_what_is_no_scheme_is_refused(scheme):
+    with pytest.raises(ValueError, match="must have the methods init and step"):
+        gf.certify(scheme)
+
+
+@pytest.mark.parametrize(("name", "value"), [("speed", 0.0), ("speed", "fast"), ("order", 0), ("order", 1.5)])
+def test_claims_that_are_no_such_numbers_are_refused(name, value):
+    kind = type("Mine", (broken_schemes.ExplicitMidpoint,), {name: value})
+    with pytest.raises(ValueError, match=name):
+        gf.certify(kind(), proofs=False)
+
+
+def test_a_stabilized_scheme_is_followed_until_dt_is_small_against_it():
+    """With S = 300 a step of 1/160 is not small: the run is shorter."""
+    for S in (10.0, 300.0):
+        assert gf.certify(gf.SAV(C=0.5, stabilization=S), proofs=False).failures == ()
+
+
+def test_large_constants_and_long_memories_are_no_failures():
+    for scheme in (gf.SAV(C=1e6), gf.ExpSAV(scale=1e3), gf.HeavyBall(momentum=0.99)):
+        assert gf.certify(scheme, proofs=False, quick=True).failures == ()
+    assert gf.certify(gf.HeavyBall(momentum=0.9999), proofs=False, quick=True)["limit flow"].status == "undecided"
+
+
+def test_what_relaxation_spends_is_judged_with_both_terms():
+    certificate = gf.certify(gf.Relaxed(gf.IEQ(), budget="numerical"), proofs=False, quick=True)
+    assert certificate.holds
+    assert certificate["decay"].status == "measured"
+
+
+def test_a_class_that_needs_arguments_is_refused():
+    with pytest.raises(ValueError, match="must be an instance of Restart"):
+        gf.certify(gf.Restart)
+
+
+def test_without_sympy_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['sympy'] = None; import gradflow as gf\n"
+        "assert gf.certify(gf.GradientDescent(), proofs=False, quick=True).holds\n"
+        "try: gf.certify(gf.GradientDescent())\n"
+        "except ImportError as error: print(error)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "gradflow[proofs]" in out.stdout
+
+
+def test_the_trials_differ_in_every_fact_and_keep_the_dtype():
+    kinds = {}
+    for trial in trials(gf.SAV(), dtype=np.float32):
+        assert trial.theta.dtype == trial.problem.energy_and_gradient(trial.theta)[1].dtype == np.float32
+        for kind, fact in trial.facts.items():
+            kinds.setdefault(kind, set()).add(fact)
+    assert {kind: len(facts) for kind, facts in kinds.items()} == {"S": 3, "L": 3, "inner": 4, "samples": 2}
+
+
+def test_derivatives_of_the_trials_are_right():
+    for trial in trials(gf.GradientDescent()):
+        gf.check_derivatives(trial.problem, trial.theta)
+
+
+def test_the_stabilization_of_a_wrapped_scheme_is_found():
+    scheme = gf.Restart(gf.SAV(C=3.0))
+    assert takes_stabilization(scheme)
+    assert not takes_stabilization(gf.Adam())
+    assert stabilized(scheme, 2.0) == gf.Restart(gf.SAV(C=3.0, stabilization=2.0))
+
+
+def test_common_facts_tell_what_only_failures_have():
+    a, b, c = {"x": "1", "y": "1"}, {"x": "2", "y": "1"}, {"x": "3", "y": "2"}
+    assert common_facts([a], [b, c]) == ["in every case with 1, in none with 2 or 3", "in no case with 2"]
+    assert common_facts([a, b], [a, c]) == ["in no case with 3", "in no case with 2"]
+    assert common_facts([], [a]) == []
+
+
+def test_the_command_tells_by_its_exit_code():
+    right = call(f"{FILE}:ExplicitMidpoint", "--no-proofs", "--quick")
+    assert right.exit_code == 0
+    assert "holds: " in right.stdout
+    wrong = call(f"{FILE}:WrongFactor", "--no-proofs", "--quick")
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith("gradflow: WrongFactor: limit flow: ")
+    assert json.loads(call("GradientDescent", "--no-proofs", "--quick", "--format", "json").stdout)["holds"] is True
+    assert call("GradientDescent", "--no-proofs", "--quick", "--format", "markdown").stdout.startswith(
+        "# GradientDescent"
+    )
+
+
+def test_the_command_certifies_every_scheme_in_a_file(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import gradflow as gf\n"
+        "class Mine:\n"
+        "    init = gf.GradientDescent().init\n"
+        "    step = gf.GradientDescent().step\n"
+        "made = gf.RungeKutta4()\n"
+    )
+    result = call(tmp_path / "mine.py", "--no-proofs", "--quick", "--out", tmp_path / "sheets")
+    assert result.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["Mine.json", "Mine.md"]
+    result = call(f"{tmp_path / 'mine.py'}:made", "--no-proofs", "--quick")
+    assert "RungeKutta4()" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["SAW"], ["no scheme is called 'SAW'", "SAV"]),
+        (["nowhere.py"], ["there is no file nowhere.py"]),
+        ([f"{FILE}:Nothing"], ["has no 'Nothing'", "ExplicitMidpoint"]),
+        ([f"{FILE}:MISTAKES"], ["must have the methods init and step"]),
+        (["SAV", "--format", "pdf"], ["--format must be one of", "pdf"]),
+        ([f"{Path(__file__).parent / 'cases.py'}"], ["has no class with the methods init and step"]),
+    ],
+)
+def test_mistakes_of_the_caller_end_with_2(arguments, words):
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("gradflow: ")
+    for word in words:
+        assert word in result.stderr
+
+
+def test_a_file_that_cannot_be_executed_ends_with_2(tmp_path):
+    (tmp_path / "bad.py").write_text("1 / 0\n")
+    result = call(tmp_path / "bad.py")
+    assert result.exit_code == 2
+    assert "ZeroDivisionError" in result.stderr
+
+
+# The stored datasheets.
+
+
+def stored(name):
+    return Certificate.from_json((SHEETS / f"{name}.json").read_text())
+
+
+def told(entry):
+    """Return what an entry says but for its numbers; what is proved is measured as well."""
+    status = "measured" if entry.status == "proved" else entry.status
+    return entry.name, re.sub(r"-?\d[\d.e+-]*", "#", entry.claim), status
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_the_stored_datasheet_is_of_this_scheme_and_holds(name):
+    sheet = stored(name)
+    assert sheet.scheme == as_call(describe(library(name)))
+    assert sheet.failures == ()
+    assert (SHEETS / f"{name}.md").read_text() == sheet.to_markdown()
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_the_stored_datasheet_says_what_is_measured_now(name):
+    now, sheet = gf.certify(library(name), proofs=False, quick=True), stored(name)
+    kept = [entry for entry in sheet.entries if entry.name in {entry.name for entry in now.entries}]
+    assert list(map(told, now.entries)) == list(map(told, kept))
+    assert now["cost"] == sheet["cost"]
+
+
+@pytest.mark.parametrize("name", ["GradientDescent", "ExpSAV", "ElementwiseSAV"])
+def test_the_stored_datasheet_says_what_is_proved_now(name):
+    now, sheet = gf.certify(library(name)), stored(name)
+    assert [(entry.name, entry.claim, entry.status) for entry in now.entries] == [
+        (entry.name, entry.claim, entry.status) for entry in sheet.entries
+    ]
+
+
+def test_there_is_a_datasheet_for_every_scheme_and_no_other():
+    assert {path.stem for path in SHEETS.glob("*.json")} == set(REGISTRY)
+    page = (SHEETS / "index.md").read_text()
+    for name in REGISTRY:
+        assert re.search(rf"^{name}$", page, re.M)

@@ -159,9 +159,8 @@ def test_observed_orders(scheme, problem):
     """Order 1, 2, 3 as terms are added; the residual's second derivatives alone are found by differences."""
     E, theta = PROBLEMS[problem]()
     missing = "differences" if scheme == "restarted IEQ" else "refuse"
-    steps = (
-        (30, 60) if scheme in ("rk4", "restarted IEQ") else (60, 120)
-    )  # before rounding counts, or a step costs more
+    few = scheme in ("rk4", "restarted IEQ")  # rounding soon counts, and a step costs most
+    steps = (30, 60) if few else (60, 120)
     table = order_table(E, SCHEMES[scheme], theta, [0.6 / n for n in steps], 0.6, field=field(scheme), missing=missing)
     wanted = EXPECTED.get(scheme, (1, 2, 3))
     np.testing.assert_allclose(table.orders[:, 0], wanted, atol=0.15)

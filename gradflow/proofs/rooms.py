@@ -60,7 +60,18 @@ ROOMS = {
     "energies": Room(
         ("energies",),
         ("linear_parts", "network", "linear_algebra"),
-        ("terms", "problem", "linear_parts", "contract", "shifted_spaces", "robust_fits", "thresholds", "refusals"),
+        (
+            "terms",
+            "third_derivatives",
+            "gradient_regularized",
+            "problem",
+            "linear_parts",
+            "contract",
+            "shifted_spaces",
+            "robust_fits",
+            "thresholds",
+            "refusals",
+        ),
     ),
     "damped_step": Room(
         ("curvature/damped_step",),

@@ -56,6 +56,8 @@ from gradflow.backward_error.bseries import (
     scaled,
     substituted,
 )
+from gradflow.backward_error.expansion import ENERGY, invariant, leaf, node
+from gradflow.backward_error.taylor_fields import DT
 from gradflow.backward_error.trees import (
     free_symmetry,
     free_tree,
@@ -75,6 +77,7 @@ beta = sp.Symbol("beta")
 half, third, sixth = Fraction(1, 2), Fraction(1, 3), Fraction(1, 6)
 RK4 = [[0, 0, 0, 0], [half, 0, 0, 0], [0, half, 0, 0], [0, 0, 1, 0]], [sixth, third, third, sixth]
 EULER = [[0]], [1]
+C2_IS_A_THIRD = [[0, 0], [third, 0]], [-half, Fraction(3, 2)]
 
 
 def up_to(n):
@@ -160,6 +163,16 @@ def two_routes_to_the_modified_equation_agree():
         found, field = modified_field(scheme, n, symbols=given), modified_equation(series)
         assert from_coefficients(found.coefficients, n) == field
         assert [found.is_gradient(k) for k in range(1, n + 1)] == [is_gradient(field, k) for k in range(1, n + 1)]
+
+    def c2_is_a_third(problem, theta, dt):
+        _, g = problem.energy_and_gradient(theta)
+        _, ahead = problem.energy_and_gradient(theta - dt * g / 3)
+        return theta + dt * g / 2 - 3 * dt * ahead / 2
+
+    found, field = modified_field(c2_is_a_third, 4), modified_equation(runge_kutta(*C2_IS_A_THIRD, order=4))
+    assert from_coefficients(found.coefficients, 4) == field
+    # (9): E([o,o]) = (g, Hg) = -(f, f'f)
+    assert is_zero(found.loss(3) - ENERGY + loss(field, 3)["[o,o]"] * DT**2 * invariant(leaf, node(leaf)))
 
 
 # %% [markdown]
@@ -468,7 +481,7 @@ def two_stages_of_second_order():
     assert field["[o]"] == 0
     assert field["[[o]]"] == Fraction(-1, 6)
     assert is_zero(field["[o,o]"] - field["[[o]]"] - (c2 - sp.Rational(1, 3)) / 2)
-    at_a_third = modified_equation(runge_kutta([[0, 0], [third, 0]], [-half, Fraction(3, 2)], 4))
+    at_a_third = modified_equation(runge_kutta(*C2_IS_A_THIRD, order=4))
     assert loss(at_a_third, order=3) == {"o": 1, "[o]": 0, "[o,o]": Fraction(-1, 12)}
     assert gradient_violation(at_a_third) == ("[o,o,o]", "[[o,o]]")
 

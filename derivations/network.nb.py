@@ -21,20 +21,30 @@
 #
 # Every factor of (1) is shown on the functions that run. The kernels are those of `gradflow.kernels.reference`; the loops that
 # are compiled are run as they are written, by `py_func`. The arrays hold symbols: weights, data, directions, the mass $\mu$, the
-# factor $\kappa$ of the network and the factor c of the residual. The activation is *any* twice differentiable function:
-# $\sigma(z), \sigma'(z), \sigma''(z)$ are independent symbols for each z. Away from its kink a piecewise linear function is one.
+# factor $\kappa$ of the network and the factor c of the residual. The activation is *any* function with three derivatives:
+# $\sigma(z), \sigma'(z), \sigma''(z), \sigma'''(z)$ are independent symbols for each z. Away from its kink a piecewise linear function is one.
 
 # %%
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
 import sympy as sp
 
-from gradflow import Classification, Diagonal, FunctionProblem, Regression, SumOfEnergies, TwoLayerNet, symbolic
+from gradflow import (
+    Classification,
+    Diagonal,
+    FunctionProblem,
+    GradientRegularized,
+    Regression,
+    SumOfEnergies,
+    TwoLayerNet,
+    symbolic,
+)
 from gradflow.curvature import GaussNewton, Hessian
 from gradflow.energies.dense import DenseLeastSquares
 from gradflow.energies.linear import Shift, Zero
@@ -46,10 +56,10 @@ from gradflow.models.losses import CrossEntropy, ScaledResidual
 from gradflow.proofs import check
 from gradflow.symbolic import branches, is_zero, symbols
 
-mu, kappa, c, decay, eps = sp.symbols("mu kappa c lambda epsilon", positive=True)
+mu, kappa, c, decay = sp.symbols("mu kappa c lambda", positive=True)
 SIZES = ((1, 1, 1, 1), (1, 2, 2, 1), (2, 1, 2, 2), (1, 2, 1, 2))
 """Inputs D, neurons m, samples N, outputs k."""
-EVERY = "D, m, N, k in {1, 2}; every mass, scale, weight, datum and twice differentiable activation"
+EVERY = "D, m, N, k in {1, 2}; every mass, scale, weight, datum and smooth activation"
 
 
 class Unknown(sp.Function):
@@ -66,7 +76,7 @@ def unknown(name, *orders):
     return type(f"{name}{orders}", (Unknown,), {"fdiff": fdiff})
 
 
-ANY = Activation("any", *(np.frompyfunc(unknown("sigma", n), 1, 1) for n in (0, 1, 2)))
+ANY = Activation("any", *(np.frompyfunc(unknown("sigma", n), 1, 1) for n in (0, 1, 2, 3)))
 
 
 def array(name, *shape):
@@ -87,6 +97,7 @@ def vanishes(*arrays):
 
 def along(function, theta, v):
     """Return the derivative of a function along v, entry by entry."""
+    eps = sp.Dummy("epsilon", positive=True)  # another one in each derivative of a derivative
     image = np.asarray(function(theta + eps * v), dtype=object)
     return np.frompyfunc(lambda e: sp.diff(e, eps).subs(eps, 0), 1, 1)(image)
 
@@ -138,6 +149,13 @@ class AnyLoss:
         H = np.array([[self._each(f, *self._orders(o, p)) for p in each] for o in each], dtype=object)
         return np.array([H[:, :, n] @ row for n, row in enumerate(v)], dtype=object)
 
+    def third_derivative(self, f, u, v):
+        """Return the third derivative along u and v."""
+        each = range(self.k)
+        T = np.array([[[self._each(f, *self._orders(*o, p)) for p in each] for o in rows] for rows in
+                      [[(o, q) for q in each] for o in each]], dtype=object)  # fmt: skip
+        return np.array([np.tensordot(T[..., n] @ v[n], u[n], axes=(1, 0)) for n in range(len(f))], dtype=object)
+
 
 def regression(D, m, N, k, **changes):
     """Return a regression of symbols with the loss c (f - y), and parameters and a direction."""
@@ -182,6 +200,18 @@ def second_derivatives():
                 continue
             u = symbols("u", len(v))
             assert vanishes(problem.inner(H_v, u) - problem.inner(v, problem.nonlinear_hvp(theta, u)))
+
+
+@check("identity", EVERY)
+def third_derivatives():
+    """`third_derivative` is the derivative of `hvp`, two directions or one: so (D^3 E[u, v], w)_M is symmetric in u, v and w."""
+    for D, m, N, k in SIZES:
+        for changes in ({}, {"_loss": AnyLoss(range(N), k)}):
+            problem, theta, u = regression(D, m, N, k, **changes)
+            v = symbols("w", len(u))
+            D3 = problem.third_derivative(theta, u, v)
+            assert vanishes(D3 - along(lambda t, problem=problem, u=u: problem.nonlinear_hvp(t, u), theta, v))
+            assert vanishes(problem.third_derivative(theta, u, u) - problem.third_derivative(theta, u, u + 0 * v))
 
 
 @check("identity", EVERY + "; L = lambda I and every diagonal L >= 0")
@@ -443,19 +473,22 @@ def a_batch_of_classes_is_its_share():
 
 # %%
 def follows_from(loss, f, v, reading):
-    """Assert, in every branch, that slope and curvature of a loss are the derivatives of its energy and of its slope."""
-    for branch in branches(lambda: (loss.energy(f), *loss.energy_and_slope(f), loss.curvature(f, v))):
-        E, same, slope, H_v = branch.value
+    """Assert, in every branch, that slope, curvature and third derivative of a loss are the derivatives of energy, slope and curvature."""
+    u = array("u", *f.shape)
+    along_both = lambda: (loss.curvature(f, v), loss.third_derivative(f, u, v))  # noqa: E731
+    for branch in branches(lambda: (loss.energy(f), *loss.energy_and_slope(f), *along_both())):
+        E, same, slope, H_v, D3 = branch.value
         assert vanishes(E - same)
         assert vanishes(slope - partials(E, np.ravel(f)).reshape(f.shape))
         H = jacobian_of(np.ravel(slope), np.ravel(f))
         assert vanishes(np.ravel(H_v) - H @ np.ravel(v))
+        assert vanishes(np.ravel(D3) - jacobian_of(np.ravel(H_v), np.ravel(f)) @ np.ravel(u))
         reading(E)
 
 
 @check("identity", "N, k in {1, 2}, k = 3 for one sample; every output, scale and weight")
 def slopes_and_curvatures_of_losses():
-    """(1) to (4) of `losses`: E is c^2 |f - y|^2 / 2, or w sum_i log(sum_j exp(f_j) / exp(f_l)); the slope is its derivative, the curvature that of the slope along v."""
+    """(1) to (4) and (6) of `losses`: E is c^2 |f - y|^2 / 2, or w sum_i log(sum_j exp(f_j) / exp(f_l)); the slope is its derivative, the curvature that of the slope along v, and the third derivative that of the curvature."""
     weight = sp.Symbol("w", positive=True)
     for N, k in ((1, 2), (2, 1), (2, 2)):
         f, y, v = array("f", N, k), array("y", N, k), array("v", N, k)
@@ -480,14 +513,15 @@ def slopes_and_curvatures_of_losses():
     "identity", "every z != 0; z = 0 for the functions with a kink. Without gelu and erf, whose constants are rounded"
 )
 def derivatives_of_activations():
-    """s' and s'' are the derivatives of tanh, sigmoid, softplus, silu, sin and the identity, and of relu and leaky relu away from 0."""
+    """s', s'' and s''' are the derivatives of tanh, sigmoid, softplus, silu, sin and the identity, and of relu and leaky relu away from 0."""
     for z in (sp.Symbol("z", positive=True), sp.Symbol("z", negative=True)):
         at = np.array([z], dtype=object)
         for name, s in ACTIVATIONS.items():
             if name in ("gelu", "erf"):
                 continue
-            (value,), (first,), (second,) = s.value(at.copy()), s.first(at.copy()), s.second(at.copy())
-            for found in (sp.diff(value, z) - first, sp.diff(first, z) - second):
+            chain = [f(at.copy())[0] for f in (s.value, s.first, s.second, s.third)]
+            value, first = chain[:2]
+            for found in (sp.diff(before, z) - after for before, after in pairwise(chain)):
                 assert found == 0 or vanishes(found)
             assert vanishes(*(a - b for a, b in zip(s.value_and_first(at.copy()), ([value], [first]), strict=True)))
             if s.leak is not None:
@@ -520,6 +554,7 @@ def compiled_loops_are_the_reference():
             S, slope, curved = array("s", N, m), array("t", N, m), array("r", N, m)
             delta, delta_dot, b = array("d", N, k), array("e", N, k), array("b", m, k)
             theta, rows = symbols("theta", (2 + k) * m), array("new", 2, k)
+            deltas = (delta, delta_dot, array("k", N, k), array("l", N, k))
             for name, arguments in (
                 ("unpack", (theta, 2, m, k)),
                 ("hidden", (X, W, ANY)),
@@ -531,6 +566,11 @@ def compiled_loops_are_the_reference():
                 ("tangent", (X, W, slope)),
                 ("tangent_sensitivity", (delta, delta_dot, a, b, slope, curved)),
                 ("tangent_sensitivity", (delta, delta_dot, a, b, slope, None)),
+                (
+                    "second_tangent_sensitivity",
+                    (deltas, (a, b, array("h", m, k)), (slope, curved, S, array("z", N, m))),
+                ),
+                ("second_tangent_sensitivity", (deltas, (a, b, array("h", m, k)), (slope, None, None, None))),
                 ("tangent_gradient", (X, curved, S, slope, delta, delta_dot)),
                 ("jacobian", (X, S, slope, a, c)),
                 ("gram", (X, S, slope, a, c)),
@@ -670,6 +710,43 @@ def sum_of_energies():
         F_i, g_i = total.term_energies_and_gradients(theta)
         assert vanishes(F_i - total.term_energies(theta), np.sum(F_i) - total.nonlinear_energy(theta))
         assert vanishes(*(mass * g_i[i] - partials(F_i[i], theta) for i in (0, 1)))
+
+
+@check(
+    "identity",
+    "smooth energies of 2 parameters, a mass and every inner product that a matrix gives; L zero, a number, diagonal; mu = 1/4, -2",
+)
+def gradient_regularization():
+    """`GradientRegularized`: E + mu |g|_M^2 of the whole gradient, its gradient g + 2 mu H g in (., .)_M, and `hvp`; sums have the third derivative of E."""
+    theta, v, u = symbols("theta", 2), symbols("v", 2), symbols("u", 2)
+    a, b, d = symbols("a", 3)
+    A, inverse = np.array([[a, b], [b, d]]), np.array([[d, -b], [-b, a]]) / (a * d - b**2)
+    for options, back in (
+        ({"mass": 0.25}, lambda s: s * 4),
+        ({"mass": symbols("m", 2, positive=True)}, lambda s: s / symbols("m", 2, positive=True)),
+        ({"inner": lambda u, w: u @ (A @ w)}, lambda s: inverse @ s),
+    ):
+        F, gradient, hvp = functions("F", back)
+        third = lambda t, u, v, hvp=hvp: along(lambda x: hvp(x, u), t, v)  # noqa: E731
+        for L in (Zero(), Shift(0.5), Diagonal(symbols("l", 2, nonnegative=True))):
+            if "inner" in options and isinstance(L, Diagonal):
+                continue  # not self-adjoint there
+            E = FunctionProblem(F, gradient, hvp, third_derivative=third, linear=L, **options)
+            D3 = along(lambda t, E=E: E.hvp(t, u), theta, v)
+            assert vanishes(E.third_derivative(theta, u, v) - D3)
+            if isinstance(E.mass, float):
+                twice = SumOfEnergies([E, E], [2.0, 0.25])
+                assert vanishes(twice.third_derivative(theta, u, v) - sp.Rational(9, 4) * D3)
+            for times in (0.25, -2.0):
+                problem, factor = GradientRegularized(E, times), sp.Rational(times)
+                energy, g = E.energy_and_gradient(theta)
+                total, slope = problem.energy_and_gradient(theta)
+                assert vanishes(problem.energy(theta) - total, total - energy - factor * problem.inner(g, g))
+                assert vanishes(problem.inner(slope, v) - along(problem.energy, theta, v))
+                if "inner" not in options:
+                    assert vanishes(
+                        problem.hvp(theta, v) - along(gradient_of(problem, "energy_and_gradient"), theta, v)
+                    )
 
 
 # %% [markdown]

@@ -78,7 +78,9 @@ def particle_velocity():
     """In the product (1/m) sum u v the output weights move with -mean((f - f*) sigma(w.x)); in the Euclidean one with 1/m of it."""
     values = {}
     value = lambda z: values.setdefault(sp.expand(z), sp.Dummy("sigma", real=True))  # noqa: E731
-    any_function = Activation("any", *(np.frompyfunc(f, 1, 1) for f in (value, lambda z: ONE, lambda z: ONE)))
+    any_function = Activation(
+        "any", *(np.frompyfunc(f, 1, 1) for f in (value, lambda z: ONE, lambda z: ONE, lambda z: ONE))
+    )
     for D, m, N in ((1, 1, 2), (1, 2, 1), (2, 2, 2)):
         net = TwoLayerNet(D, m, 1, activation="tanh", kernels="reference")
         x, y = symbols("x", N * D).reshape(N, D), symbols("y", N)[:, None]

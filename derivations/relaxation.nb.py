@@ -654,7 +654,13 @@ def quadratic_law():
             whole += x == 0
         assert seen >= 3
         assert whole >= 1
-    # a number in the place of the centre, 0 among them, is no case of its own
+
+
+@check("identity", "scalars of either sign, every weight and slack, the centres 0, 2 and -1/2")
+def centre_that_is_a_number():
+    """A number in the place of the centre c, 0 among them, is no case of its own: `relax` of q + c is c + `relax_quadratic` of q."""
+    p, q = sp.symbols("p q", real=True)
+    weight = sp.Symbol("w", positive=True)
     plain = {b.conditions: b.value for b in reached(branches(lambda: relax_quadratic(p, q, B)))}
     for number in (0, 2, -0.5):
         law = Quadratic(weight, number)

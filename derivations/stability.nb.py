@@ -53,6 +53,7 @@ from gradflow.backward_error.linear_stability import (
 )
 from gradflow.proofs import check, follows
 from gradflow.schemes.adam import AdamState
+from gradflow.schemes.rmsprop import SquaresState
 from gradflow.schemes.state import AuxState
 from gradflow.symbolic import Space, configured, is_zero
 
@@ -276,13 +277,37 @@ def adam():
         assert is_zero(multiplier(other, Quadratic(k)) - (1 - z / eps))
 
 
+@check(
+    "identity, decision procedure", "one dimension, every epsilon, lambda and alpha in (0, 1), dt lambda > 2 epsilon"
+)
+def rmsprop_ends_in_a_cycle():
+    """Beyond its threshold RMSProp has the cycle theta, -theta with theta = dt/2 - epsilon/lambda > 0, stable for every dt; its multipliers have product alpha^2."""
+    eps, a, v = sp.symbols("eps a v", positive=True)
+    size = 2 * (t + eps / k)  # dt, for a cycle of +-t
+    state = SquaresState(np.array([t], dtype=object), np.array([v], dtype=object))
+    new = configured(RMSProp, decay=a, eps=eps).step(Quadratic(k), state, dt)
+    half = (-new.theta[0], new.v[0])  # the step is odd in theta: two steps are two of this map
+
+    def at_cycle(expression):
+        found = expression.subs({v: k**2 * t**2, dt: size}, simultaneous=True)
+        return sp.cancel(
+            found.replace(lambda x: x.is_Pow and not x.exp.is_Integer, lambda x: sp.expand(x.base) ** x.exp)
+        )
+
+    assert is_zero(at_cycle(half[0]) - t)
+    assert is_zero(at_cycle(half[1]) - k**2 * t**2)
+    M = sp.Matrix([[at_cycle(sp.diff(one, x)) for x in (t, v)] for one in half])
+    assert is_zero(M.det() - a)
+    assert follows(jury(M), [a < 1])
+
+
 # %% [markdown]
 # **Implicit schemes.** `ImplicitEuler` minimises, so that its step is known by its equation: $\theta^{n+1}(1 + z) = \theta^n$.
 # Restarted `IEQ` on a linear residual has the same step. On a curved residual it has not.
 
 
 # %%
-@check("identity, decision procedure", ONE)
+@check("identity, decision procedure, run", ONE)
 def implicit_euler_is_stable_for_every_step():
     """Implicit Euler and restarted IEQ on a linear residual multiply by 1 / (1 + z): stable, with a real modified flow, for every z."""
     new, _ = stepped(Restart(IEQ()), Quadratic(k, e), t, None)

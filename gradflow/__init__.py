@@ -18,6 +18,7 @@ from .curvature.stationarity import stationarity
 from .energies.dense import DenseLeastSquares
 from .energies.derivative_check import check_derivatives
 from .energies.function import FunctionProblem
+from .energies.gradient_regularized import GradientRegularized
 from .energies.linear import Diagonal, LinearPart, Matrix, Operator, Shift, Zero
 from .energies.protocols import LeastSquares, Linearization, Problem
 from .energies.robust import Cauchy, Huber, SoftL1
@@ -98,6 +99,7 @@ __all__ = [
     "FunctionProblem",
     "GaussNewton",
     "GradientDescent",
+    "GradientRegularized",
     "HeavyBall",
     "Huber",
     "ImplicitEuler",

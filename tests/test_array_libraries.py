@@ -129,6 +129,7 @@ def test_a_network_problem(array, activation, k, loss):
     assert_same(problem.energy(theta), wanted.energy(x), theta)
     assert_same(problem.energy_and_gradient(theta), wanted.energy_and_gradient(x), theta)
     assert_same(problem.hvp(theta, theta), wanted.hvp(x, x), theta)
+    assert_same(problem.third_derivative(theta, theta, theta), wanted.third_derivative(x, x, x), theta)
     assert_same(problem.net(theta, problem.x), wanted.net(x, wanted.x), theta)
     if loss == "cross_entropy":
         return

@@ -487,6 +487,7 @@ def test_the_two_conventions():
     assert from_coefficients({"[ o, [o] ]": 2}, 5)["[[o],o]"] == 2
     assert from_coefficients({"[o,o]": 1}, 2) == from_coefficients({}, 2)  # larger trees are left out
     assert from_coefficients({"[o,o]": 1}, 2, empty=1) == identity_map(2)
+    assert from_coefficients({}).order == 1
     for one in (series, identity_map(2), applied(exact_flow(2)), half * exact_flow(2)):
         assert all(isinstance(b, Q) for b in (one.empty, *one.values.values()))
     assert (beta * exact_flow(2)).empty == beta
@@ -577,8 +578,10 @@ def test_wrong_arguments_are_refused():
         (lambda: BSeries({(): 1, ((),): 1, "[[o]]": 1}), r"all trees up to order 3, \[o,o\] is missing"),
         (lambda: BSeries({(): 1, "o": 1}), "values must have each tree once"),
         (lambda: BSeries([1]), "values must be a mapping"),
+        (lambda: BSeries({}), "all trees up to order 1, o is missing"),
         (lambda: from_coefficients({"[o,[o]]": 1, "[[o],o]": 1}), "is there twice"),
         (lambda: runge_kutta([[0, 0]], [1], 2), "A must be s x s and weights of length s >= 1"),
+        (lambda: runge_kutta([[0, 0]] * 3, [1, 1], 2), "A must be s x s and weights of length s >= 1"),
         (lambda: runge_kutta([], [], 2), "A must be s x s and weights of length s >= 1"),
         (lambda: runge_kutta([[0, 0], [1]], [1, 1], 2), "A must be s x s and weights of length s >= 1"),
     ):

@@ -101,6 +101,7 @@ def test_whole_problems_run_on_strict_arrays(activation, k, loss, dtype):
         for actual, wanted in zip(part.energy_and_gradient(theta), other.energy_and_gradient(case.theta), strict=True):
             same(actual, wanted)
         same(part.hvp(theta, theta), other.hvp(case.theta, case.theta))
+        same(part.third_derivative(theta, theta, theta), other.third_derivative(*3 * [case.theta]))
         same(part.net(theta, part.x), other.net(case.theta, other.x))
         if loss == "cross_entropy":
             assert part.accuracy(theta) == other.accuracy(case.theta)
@@ -149,7 +150,18 @@ def test_read_only_arguments_compile_nothing(activation, k):
         at = problem.linearize(theta)
         u = read_only(at.residual) if not theta.flags.writeable else at.residual
         E, g = problem.energy_and_gradient(theta)
-        return E, g, problem.hvp(theta, v), at.jvp(v), at.vjp(u), at.jacobian(), at.gram(), problem.net(theta, case.x)
+        D3 = problem.third_derivative(theta, theta, v)
+        return (
+            E,
+            g,
+            D3,
+            problem.hvp(theta, v),
+            at.jvp(v),
+            at.vjp(u),
+            at.jacobian(),
+            at.gram(),
+            problem.net(theta, case.x),
+        )
 
     free = evaluations(case.theta, v)
     compiled = [len(loop.signatures) for loop in loops]

@@ -20,6 +20,7 @@ import scipy.sparse
 
 import gradflow as gf
 from gradflow import datasets, kernels, plotting
+from gradflow.energies.protocols import problem_ability
 from gradflow.refusals import evaluate
 
 
@@ -109,6 +110,7 @@ def own(**changes):
         "energy": lambda t: t @ t / 2,
         "gradient": lambda t: 1 * t,
         "hvp": lambda t, v: 1 * v,
+        "third_derivative": lambda t, u, v: 0 * v,
         "inner": lambda u, v: u @ v,
     }
     return gf.FunctionProblem(**functions | changes)
@@ -149,15 +151,23 @@ def of_constructors():
     yield "Burgers", gf.Burgers, {"net": TANH, **POINTS}, points | rest
     particles = {"problem": OBJECT, "h": NONNEGATIVE, "draws": COUNT, "seed": WHOLE}
     yield "SmoothedParticles", gf.SmoothedParticles, {"problem": REGRESSION}, particles
-    functions = {"energy": CALLABLE, "gradient": CALLABLE, "hvp": CALLABLE | NONE, "inner": CALLABLE | NONE}
+    functions = {"energy": CALLABLE, "gradient": CALLABLE}
+    functions |= dict.fromkeys(("hvp", "third_derivative", "inner"), CALLABLE | NONE)
     yield "FunctionProblem", own, {}, functions | {"linear": NONNEGATIVE}
     mass = {"mass": FREE | DOUBLES | POSITIVE | NONE}
     yield "FunctionProblem, mass", lambda mass: own(inner=None, mass=mass), {"mass": T3}, mass
-    functions = {"residual": CALLABLE, "jacobian": CALLABLE | NONE, "hvp": CALLABLE | NONE, "linear": NONNEGATIVE}
+    functions = {"residual": CALLABLE, "linear": NONNEGATIVE}
+    functions |= dict.fromkeys(("jacobian", "hvp", "third_derivative"), CALLABLE | NONE)
     yield "DenseLeastSquares", dense, {"mass": T3}, functions | mass
     weighted = {"weights": FREE | DOUBLES | NONE | {"truth values"}, "loss": NONE, "names": NONE}
     yield "DenseLeastSquares, weights", dense, {"weights": T3}, weighted
     yield "SumOfEnergies", gf.SumOfEnergies, {"terms": [own()]}, {"terms": OBJECT, "weights": NONE | {"[0.5]"}}
+    yield (
+        "GradientRegularized",
+        gf.GradientRegularized,
+        {"problem": own(), "mu": 1.0},
+        {"problem": OBJECT, "mu": FINITE},
+    )
     for loss in (gf.Cauchy, gf.Huber, gf.SoftL1):
         yield loss.__name__, loss, {"scale": 1.0}, {"scale": POSITIVE}
     yield "Diagonal", gf.Diagonal, {"diagonal": T3}, {"diagonal": FREE | DOUBLES}
@@ -446,6 +456,9 @@ def of_methods():
                 yield f"{method} of {name}", getattr(problem, method), {"theta": theta}, {"theta": ANY | free}
         if name != "DenseLeastSquares":
             yield f"hvp of {name}", problem.hvp, {"theta": theta, "v": theta}, {"theta": ANY, "v": ANY}
+        if problem_ability(problem, "has_third_derivative"):
+            three, right = {"theta": theta, "u": theta, "v": 2 * theta}, {"theta": ANY, "u": ANY, "v": ANY}
+            yield f"third_derivative of {name}", problem.third_derivative, three, right
         yield f"inner of {name}", problem.inner, {"u": theta, "v": 2 * theta}, {"u": ANY, "v": ANY}
         rows = np.array([0, 2, 1])
         if hasattr(problem, "batch"):
@@ -468,6 +481,9 @@ RETURNED = {
     "energy": Call(lambda value: own(energy=lambda t: value).energy(T3), {}, NUMBER),
     "gradient": Call(lambda value: own(gradient=lambda t: value).energy_and_gradient(T3), T3, ANY),
     "hvp": Call(lambda value: own(hvp=lambda t, v: value).hvp(T3, T3), T3, ANY),
+    "third_derivative": Call(
+        lambda value: own(third_derivative=lambda t, u, v: value).third_derivative(T3, T3, T3), T3, ANY
+    ),
     "inner": Call(lambda value: own(inner=lambda u, v: value).inner(T3, T3), {}, POSITIVE | ANY | {"0-d array"}),
     "residual": Call(lambda value: dense(residual=lambda t: value).linearize(T3), T3, ANY),
     "jacobian": Call(
@@ -478,7 +494,7 @@ RETURNED = {
 NAMES = {
     "name": "kernels",  # as a model calls it
     "theta0": "theta0?",
-    "theta": "theta|v",  # of two vectors that do not fit the message names one
+    "theta": "theta|u|v",  # of two vectors that do not fit the message names one
     "u": "u|v",
     "x": "x|y|labels",
     "residual": "residual|jacobian",

@@ -25,6 +25,7 @@ from gradflow.backward_error.linear_stability import (
 )
 from gradflow.plotting.edges import plot_edge_of_stability
 from gradflow.schemes import REGISTRY
+from gradflow.symbolic import configured
 
 Z, BETA = sp.Symbol("z", positive=True), sp.Symbol("beta", nonnegative=True)
 PAGE = (Path(__file__).parents[1] / "docs" / "theory" / "stability.md").read_text(encoding="utf-8")
@@ -161,7 +162,7 @@ def test_exact_and_numerical_thresholds_agree(scheme):
 
 
 def test_exact_thresholds_keep_symbols():
-    found = exact_stability(gf.symbolic.configured(gf.Nesterov, momentum=BETA), at={BETA: sp.Rational(1, 3)})
+    found = exact_stability(configured(gf.Nesterov, momentum=BETA), at={BETA: sp.Rational(1, 3)})
     assert sp.simplify(found.threshold - 2 * (1 + BETA) / (1 + 2 * BETA)) == 0
     assert exact_stability(gf.SAV(), Quadratic(sp.Symbol("k", positive=True))).threshold == 2
     assert exact_stability(gf.IEQ()).polynomial.free_symbols == {
@@ -169,6 +170,11 @@ def test_exact_thresholds_keep_symbols():
         sp.Symbol("x"),
     }  # the conserved quantity is left out
     assert exact_stability(gf.Restart(gf.IEQ(stabilization=0.5)), CurvedResidual(3.0, 1.0, 1.0)).threshold == 8
+    many = Quadratic([2.0, 1.0], offset=0.5)
+    A, _ = amplification_matrix(gf.Restart(gf.IEQ()), Z, many)
+    numbers, _ = amplification_matrix(gf.Restart(gf.IEQ()), 3.0, many)
+    assert A.subs(Z, 3) == sp.diag(sp.Rational(1, 4), sp.Rational(2, 5))
+    np.testing.assert_allclose(numbers, np.diag([0.25, 0.4]), atol=1e-12)
     assert stability(gf.ImplicitEuler(), exact=True, steps=64).exact is None  # its solver is one for numbers
 
 
@@ -216,6 +222,15 @@ def test_exponential_sav_has_positive_lyapunov_exponents(z):
         total += math.log(abs(z * (1 - x * x) / (1 + x * x) ** 2 - 1))
         x *= z / (1 + x * x) - 1
     assert end.lyapunov == ALMOST(total / 20000, abs=0.08)
+
+
+@pytest.mark.parametrize(("z", "decay"), [(4e-8, 0.9), (1e-6, 0.9), (1e-6, 0.5)])
+def test_the_cycle_of_rmsprop(z, decay):
+    end = fate(gf.RMSProp(decay=decay), z, steps=2000)
+    assert (end.kind, end.period) == ("cycle", 2)
+    assert end.amplitude == ALMOST(z / 2 - 1e-8, rel=1e-9)
+    M = np.array([[1 - 2 * (1 - decay) * (1 - 2e-8 / z), -2 * decay / z], [(1 - decay) * (z - 2e-8), decay]])
+    assert abs(end.multiplier) == ALMOST(np.abs(np.linalg.eigvals(M @ M)).max(), rel=1e-6)
 
 
 def test_a_carried_r_settles_beyond_the_threshold():

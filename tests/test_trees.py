@@ -151,8 +151,9 @@ def test_what_is_too_large_is_refused():
     with pytest.raises(ValueError, match="200 nodes above one another"):
         tree(deep)
     assert order("[" * 199 + "o" + "]" * 199) == 200
-    with pytest.raises(ValueError, match="10000 characters"):
-        tree("[" + "o," * 5000 + "o]")
+    assert order("[" + "o," * 4998 + "o]") == 5000
+    with pytest.raises(ValueError, match="9999 characters, got 10001"):
+        tree("[" + "o," * 4999 + "o]")
     for n in (0, -1, LARGEST + 1, 2.0, True, "3"):
         with pytest.raises(ValueError, match="n must be a whole number from 1 to"):
             trees(n)

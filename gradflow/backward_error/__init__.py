@@ -13,12 +13,15 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
+    "Differentials": "differentials",
     "ModifiedField": "modified",
     "Stability": "linear_stability",
     "edge_of_stability": "linear_stability",
-    "modified_field": "modified",
     "jet_field": "lie",
     "mean_epoch": "epochs",
+    "modified_field": "modified",
+    "modified_flow": "flow",
+    "order_table": "flow",
     "stability": "linear_stability",
 }
 __all__ = list(_PLACES)  # loaded on first use

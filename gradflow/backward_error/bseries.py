@@ -752,6 +752,9 @@ def gradient_violation(
 ) -> tuple[str, str] | None:
     """Return the first pair of trees that violates the gradient criterion (8).
 
+    The numbers are constants. Numbers that depend on theta, such as those of schemes with an auxiliary variable, are
+    decided by `gradflow.backward_error.ModifiedField.is_gradient`.
+
     Parameters
     ----------
     coefficients : BSeries or mapping of str to number

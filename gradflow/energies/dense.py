@@ -138,6 +138,9 @@ class DenseLeastSquares(SplitEnergy):
     hvp : callable, optional
         Maps theta and v, both (P,), to the derivative of the gradient of F along v, (P,), with respect to `inner`. Without it,
         (2) with differences of J is taken; `second_derivative` says which. Schemes without second derivatives never call it.
+    third_derivative : callable, optional
+        Maps theta, u and v, all (P,), to the derivative of ``hvp(theta, u)`` along v, (P,), symmetric in u and v. There is no
+        other source of it: differences of differences of J have few digits.
     weights : array (N,), optional
         Factors >= 0 of the squares, one of them > 0; or truth values, True for a row that counts. Rows of weight 0 are left
         out, and may be NaN: a residual then has as many entries as there are weights > 0. Copied.
@@ -175,6 +178,7 @@ class DenseLeastSquares(SplitEnergy):
         jacobian: Callable[[Array], Array] | None = None,
         *,
         hvp: Callable[[Array, Array], Array] | None = None,
+        third_derivative: Callable[[Array, Array, Array], Array] | None = None,
         weights: Array | None = None,
         loss: RobustLoss | None = None,
         linear: LinearPart | float = 0.0,
@@ -186,6 +190,9 @@ class DenseLeastSquares(SplitEnergy):
         if jacobian is not None:
             self._jacobian = instance("jacobian", jacobian, Callable, "a function of theta")
         self._hvp = instance("hvp", hvp, (Callable, type(None)), "a function of two vectors or None")
+        self._third = instance(
+            "third_derivative", third_derivative, (Callable, type(None)), "a function of three vectors or None"
+        )
         self.weights, self.loss = weights_of(weights), loss
         if loss is not None and (isinstance(loss, type) or not isinstance(loss, RobustLoss)):
             raise ValueError(
@@ -211,6 +218,11 @@ class DenseLeastSquares(SplitEnergy):
     def hvp_given(self) -> bool:
         """Whether `hvp` was given."""
         return self._hvp is not None
+
+    @property
+    def has_third_derivative(self) -> bool:
+        """Whether `third_derivative` was given."""
+        return self._third is not None
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v)_M, a 0-d array."""
@@ -353,9 +365,40 @@ class DenseLeastSquares(SplitEnergy):
             return first
         return first + differences(lambda t: self.linearize(t).vjp(q), theta, v)  # (2)
 
+    def third_derivative(self, theta: Array, u: Array, v: Array) -> Array:
+        """Return D^3 E[u, v], (P,), as it was given; the energy part has none.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+        u, v : array (P,)
+            Directions.
+
+        Raises
+        ------
+        ValueError
+            If `third_derivative` was not given, or does not return an array of the shape and the dtype of theta.
+        """
+        if self._third is None:
+            raise ValueError(
+                "this problem was given no third derivatives: pass DenseLeastSquares(..., third_derivative=...)"
+            )
+        P = real_array("theta", theta, {"P": None}).shape[0]
+        for name, w in (("u", u), ("v", v)):
+            real_array(name, w, {"P": P}, theta.dtype, of="theta")
+        value = evaluate("third_derivative", self._third, theta, u, v)
+        return copied(real_array("third_derivative(theta, u, v)", value, {"P": P}, theta.dtype, of="theta"))
+
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""
-        options = (("hvp", self._hvp), ("weights", self.weights), ("loss", self.loss), ("names", self.names))
+        options = (
+            ("hvp", self._hvp),
+            ("third_derivative", self._third),
+            ("weights", self.weights),
+            ("loss", self.loss),
+            ("names", self.names),
+        )
         given = {name: value for name, value in options if value is not None}
         return {
             "problem": "DenseLeastSquares",

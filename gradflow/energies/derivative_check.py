@@ -16,7 +16,7 @@ compared too, with the tolerance of differences:
 .. math::
    Jv &= \texttt{jvp}(v), \qquad (\texttt{vjp}(u), v)_M = u \cdot Jv, \qquad J J^* u = \texttt{gram}\,u,        \tag{2} \\
    (u, v)_M &= \textstyle\sum_j \texttt{mass}_j\, u_j v_j, \qquad (g, v)_M = E'(\theta)\,v, \qquad
-   (Hu, v)_M = (u, Hv)_M.                                                                        \tag{3}
+   (Hu, v)_M = (u, Hv)_M, \qquad (D^3E[u, v], v)_M = (D^3E[v, v], u)_M.                             \tag{3}
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class DerivativeCheck(NamedTuple):
     worst: tuple[int, ...]
     """Index of the entry with the largest error: (residual, parameter) or (parameter,); (), where one number is compared."""
     quantity: str
-    """What has that error: the first of jacobian or gradient, jvp, vjp, gram, hvp, mass that failed, or the one with the largest error."""
+    """What has that error: the first of jacobian or gradient, jvp, vjp, gram, hvp, third_derivative, mass that failed, or the one with the largest error."""
 
     def __bool__(self) -> bool:
         return self.passed
@@ -131,6 +131,12 @@ def _errors(problem: Any, theta: Array) -> Iterator[tuple[str, float, tuple[int,
             yield "hvp", error, (row,)
             size = norm(inner, H_u) * norm(inner, v) + norm(inner, H_v) * norm(inner, u_s)
             yield "hvp", _apart(inner(H_u, v), inner(u_s, H_v), size + 0 * H_u), ()
+            if problem_ability(problem, "has_third_derivative"):
+                T_uv, T_vv = (copied(problem.third_derivative(theta, one, v)) for one in (u_s, v))
+                error, (row, _) = _entries(T_uv[:, None], lambda t: problem.hvp(t, u_s), theta, [v])
+                yield "third_derivative", error, (row,)
+                size = norm(inner, T_uv) * norm(inner, v) + norm(inner, T_vv) * norm(inner, u_s)
+                yield "third_derivative", _apart(inner(T_uv, v), inner(T_vv, u_s), size + 0 * T_uv), ()
     mass = problem_ability(problem, "mass")
     if mass is not None:
         yield "mass", _apart(xp.sum(mass * u * v), inner(u, v), xp.sum(abs(mass * u * v))), ()

@@ -31,9 +31,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..namespace import Array, array_namespace, copied, is_numpy, quiet, read_only
+from ..refusals import one_of
 from .protocols import problem_ability
 
 __all__ = [
+    "MISSING",
     "STEPS",
     "Difference",
     "basis_vector",
@@ -45,6 +47,7 @@ __all__ = [
     "rounding",
     "rounding_of_squares",
     "sizes",
+    "third_derivative",
     "third_difference",
 ]
 
@@ -52,6 +55,8 @@ Function = Callable[[Array], Array]
 NOISE = 1e4  # multiple of its rounding errors up to which a change of a function says little
 GROWTH = 1e3  # factor by which a step grows
 SHARE = 1e-6  # of the largest column of a Jacobian, below which a column counts less in its test
+MISSING = ("refuse", "differences")
+"""What a function does where a problem lacks a derivative."""
 STEPS = (1.0, 1e-1, 1e-2, 1e-3)  # factors of the step of differences: a strongly nonlinear function needs a shorter one
 
 
@@ -216,6 +221,36 @@ def differences(function: Function, theta: Array, v: Array, factor: float = 1.0)
         A multiple of that step.
     """
     return difference(function, theta, v, factor).slope
+
+
+def third_derivative(problem: Any, theta: Array, u: Array, v: Array, *, missing: str = "refuse") -> Array:
+    """Return the third derivative ``D^3 E[u, v]``, (P,), the derivative of ``hvp(theta, u)`` along v.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    theta, u, v : array (P,)
+        The point and two directions.
+    missing : {"refuse", "differences"}
+        What is done for a problem without the method ``third_derivative``: it is refused, or differences (2) of `hvp` are taken,
+        whose relative error is of the size ``eps^{2/3}``.
+
+    Raises
+    ------
+    ValueError
+        If `missing` is unknown, or the problem has no third derivatives and is refused.
+    """
+    one_of("missing", missing, MISSING)
+    if problem_ability(problem, "has_third_derivative"):
+        exact: Array = problem.third_derivative(theta, u, v)
+        return exact
+    if missing == "refuse":
+        raise ValueError(
+            f"{type(problem).__name__} has no third derivatives: give it a function third_derivative, or pass "
+            'missing="differences" for differences of hvp'
+        )
+    return differences(lambda t: problem.hvp(t, u), theta, v)
 
 
 class Difference(NamedTuple):

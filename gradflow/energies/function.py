@@ -30,6 +30,8 @@ class FunctionProblem(SplitEnergy):
         Maps (theta, v) to the derivative of that gradient along v, (P,). Only schemes that need it require it.
     inner : callable, optional
         Maps (u, v) to (u, v)_M, a number or 0-d, > 0 for u = v != 0. By default the Euclidean dot product.
+    third_derivative : callable, optional
+        Maps (theta, u, v) to the derivative of ``hvp(theta, u)`` along v, (P,), symmetric in u and v.
     linear : LinearPart or float, optional
         The energy part L of equation (2), self-adjoint in `inner`.
     mass : float or array (P,), optional
@@ -57,6 +59,7 @@ class FunctionProblem(SplitEnergy):
         hvp: Callable[[Array, Array], Array] | None = None,
         inner: Callable[[Array, Array], Array] | None = None,
         *,
+        third_derivative: Callable[[Array, Array, Array], Array] | None = None,
         linear: LinearPart | float = 0.0,
         mass: float | Array | None = None,
     ) -> None:
@@ -64,9 +67,13 @@ class FunctionProblem(SplitEnergy):
             raise ValueError("give inner or mass, not both")
         self._energy = instance("energy", energy, Callable, "a function of theta")
         self._gradient = instance("gradient", gradient, Callable, "a function of theta")
-        self._hvp, self._inner = (
-            instance(name, f, (Callable, type(None)), "a function of two vectors or None")
-            for name, f in (("hvp", hvp), ("inner", inner))
+        self._hvp, self._inner, self._third = (
+            instance(name, f, (Callable, type(None)), f"a function of {n} vectors or None")
+            for name, f, n in (
+                ("hvp", hvp, "two"),
+                ("inner", inner, "two"),
+                ("third_derivative", third_derivative, "three"),
+            )
         )
         self.linear = as_linear_part(linear, "linear")
         self.mass: float | Array | None = None if inner is not None else mass_of(mass)
@@ -103,6 +110,11 @@ class FunctionProblem(SplitEnergy):
     def hvp_given(self) -> bool:
         """Whether `hvp` was given."""
         return self._hvp is not None
+
+    @property
+    def has_third_derivative(self) -> bool:
+        """Whether `third_derivative` was given, or a derived class defines the method."""
+        return self._third is not None or type(self).third_derivative is not FunctionProblem.third_derivative
 
     def nonlinear_energy(self, theta: Array) -> Array:
         """Return F(theta), a 0-d array of the dtype of theta.
@@ -143,6 +155,31 @@ class FunctionProblem(SplitEnergy):
         real_array("v", v, {"P": real_array("theta", theta, {"P": None}).shape[0]}, theta.dtype, of="theta")
         return self._vector("hvp(theta, v)", theta, evaluate("hvp", self._hvp, theta, v))
 
+    def third_derivative(self, theta: Array, u: Array, v: Array) -> Array:
+        """Return D^3 E[u, v], the derivative of ``hvp(theta, u)`` along v, shape (P,); the energy part has none.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+        u, v : array (P,)
+            Directions.
+
+        Raises
+        ------
+        ValueError
+            If `third_derivative` was not given, or does not return an array of the shape and the dtype of theta.
+        """
+        if self._third is None:
+            raise ValueError(
+                "this problem was given no third derivatives: pass FunctionProblem(..., third_derivative=...)"
+            )
+        P = real_array("theta", theta, {"P": None}).shape[0]
+        for name, w in (("u", u), ("v", v)):
+            real_array(name, w, {"P": P}, theta.dtype, of="theta")
+        value = evaluate("third_derivative", self._third, theta, u, v)
+        return self._vector("third_derivative(theta, u, v)", theta, value)
+
     def _vector(self, name: str, theta: Array, value: Any) -> Array:
         """Return a copy of the value of a function, (P,), since the function may reuse its array."""
         return copied(real_array(name, value, {"P": theta.shape[0]}, theta.dtype, of="theta"))
@@ -153,6 +190,7 @@ class FunctionProblem(SplitEnergy):
             "problem": "FunctionProblem",
             "energy": describe(self._energy),
             **({} if self._hvp is None else {"hvp": describe(self._hvp)}),
+            **({} if self._third is None else {"third_derivative": describe(self._third)}),
             "inner": describe(self._inner),
             "mass": describe(self.mass),
             "linear": describe(self.linear),

@@ -389,6 +389,11 @@ class ProblemAbilities:
     """The energy part L of equation (2); the ``nonlinear_*`` methods are then those of F."""
     has_hvp: bool = True
     """Whether the method ``hvp`` can be called; schemes that need it refuse a problem where it cannot."""
+    has_third_derivative: bool = False
+    """Whether the method ``third_derivative(theta, u, v)`` can be called.
+
+    It returns ``D^3 E[u, v]``, (P,), the derivative of ``hvp(theta, u)`` along v, with respect to `inner` and symmetric in u
+    and v, for theta, u and v (P,). The energy part has none. `gradflow.energies.derivatives.third_derivative` reads it."""
     hvp_given: bool = False
     """Whether the method ``hvp`` calls a function that was handed over, which only its values identify."""
     mass: Array | float | None = None

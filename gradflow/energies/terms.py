@@ -14,6 +14,7 @@ from typing import Any
 from ..description import describe, found
 from ..namespace import Array, array_namespace
 from ..refusals import real_array, real_number, real_scalar
+from .derivatives import third_derivative
 from .linear import Diagonal, LinearPart, Zero, add, as_linear_part
 from .probes import probe_vectors
 from .protocols import Problem, linear_part, nonlinear_energy, nonlinear_energy_and_gradient, problem_ability
@@ -131,6 +132,31 @@ class SumOfEnergies(SplitEnergy):
             L = linear_part(term)
             H_v = term.hvp(theta, v)
             total = total + w * (H_v if L.scalar == 0 else H_v - L.apply(v))
+        return total
+
+    @property
+    def has_third_derivative(self) -> bool:
+        """Whether all terms have third derivatives."""
+        return all(problem_ability(term, "has_third_derivative") for term in self.terms)
+
+    def third_derivative(self, theta: Array, u: Array, v: Array) -> Array:
+        """Return D^3 E[u, v], (P,), the weighted sum of those of the terms.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Parameters.
+        u, v : array (P,)
+            Directions.
+
+        Raises
+        ------
+        ValueError
+            If a term has no third derivatives.
+        """
+        total = 0 * theta
+        for w, term in zip(self.weights, self.terms, strict=True):
+            total = total + w * third_derivative(term, theta, u, v)
         return total
 
     def describe(self) -> dict[str, Any]:

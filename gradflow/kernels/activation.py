@@ -22,10 +22,12 @@ class Activation:
     """z -> s'(z)."""
     second: Callable[[Array], Array]
     """z -> s''(z)."""
+    third: Callable[[Array], Array]
+    """z -> s'''(z)."""
     both: Callable[[Array], tuple[Array, Array]] | None = None
     """z -> s(z), s'(z), where the two share work."""
     piecewise_linear: bool = False
-    """True where s'' = 0."""
+    """True where s'' = s''' = 0."""
     leak: float | None = None
     """The slope for z <= 0 of a function whose slope for z > 0 is 1, so that kernels may go by the sign; else None."""
 

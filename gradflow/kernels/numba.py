@@ -4,24 +4,25 @@ Products of matrices stay with BLAS. What is fused are the elementwise passes ar
 time through temporaries. Each loop compiles when it is first called (about half a second, then cached on disk), and
 without ``fastmath``: NaN, infinities and the order of sums are those of the source. No loop runs in parallel: a block
 is small, and starting threads would cost what they save. For read-only arguments numba would compile a loop anew, and
-take a microsecond longer to recognise them in each call. Those that may be read-only (a, a_dot, delta) are small, and
-are copied if they are.
+take a microsecond longer to recognise them in each call. Those that may be read-only (a, delta and their changes) are
+small, and are copied if they are.
 
 Time of the reference over the time here, N = 64, m = 1000, 41 rows of W, one core, float32 (float64 within 20 %):
 
-===================  =====  ======  ====================================================
-kernel               k = 1  k = 10  note
-===================  =====  ======  ====================================================
-unpack               4.1    4.1     2 microseconds in every evaluation
-hidden               1.3    1.3     relu, including X W; the pass alone: 10
-hidden and backward  1.5    1.2     relu: a whole gradient except the loss
-slope_times          3.9    1.0
-tangent_sensitivity  8.2    1.0
-gradient             1.1    1.1     products written into the result
-tangent_gradient     1.05   1.05    the same
-jacobian             4.9    2.6
-scatter_rows         11     7       one assignment; 25 and 15 for N = 8000
-===================  =====  ======  ====================================================
+==========================  =====  ======  ====================================================
+kernel                      k = 1  k = 10  note
+==========================  =====  ======  ====================================================
+unpack                      4.1    4.1     2 microseconds in every evaluation
+hidden                      1.3    1.3     relu, including X W; the pass alone: 10
+hidden and backward         1.5    1.2     relu: a whole gradient except the loss
+slope_times                 3.9    1.0
+tangent_sensitivity         8.2    1.0
+second_tangent_sensitivity  11.7   1.0
+gradient                    1.1    1.1     products written into the result
+tangent_gradient            1.05   1.05    the same
+jacobian                    4.9    2.6
+scatter_rows                11     7       one assignment; 25 and 15 for N = 8000
+==========================  =====  ======  ====================================================
 """
 
 # mypy: disable-error-code="no-redef"
@@ -110,6 +111,22 @@ def tangent_sensitivity(
     return G_dot
 
 
+def second_tangent_sensitivity(
+    delta: tuple[Array, Array, Array, Array],
+    a: tuple[Array, Array, Array],
+    slope: tuple[Array, Array | None, Array | None, Array | None],
+) -> Array:
+    """Return the second change of G, shape (N, m); for k > 1 the outer products are BLAS's."""
+    if a[0].shape[1] != 1:
+        return reference.second_tangent_sensitivity(delta, a, slope)
+    s, s_u, s_v, s_uv = slope
+    G, curved = np.empty_like(s), s_uv is not None
+    changes = (s_u, s_v, s_uv) if curved else (s, s, s)
+    arguments: Any = (*map(_writeable, (*delta, *a)), s, *changes, curved, G)
+    _second_tangent_sensitivity(*arguments)
+    return G
+
+
 def gradient(X: Array, G: Array, S: Array, delta: Array) -> Array:
     """Return [X^T G; S^T delta], shape ((D+1) m + m k,), without a copy."""
     (n, m), k = (X.shape[1], G.shape[1]), delta.shape[1]
@@ -191,6 +208,21 @@ def _tangent_sensitivity(
         for h in range(G.shape[1]):
             g = (d_dot * a[h, 0] + d * a_dot[h, 0]) * slope[i, h]
             G[i, h] = g + d * a[h, 0] * slope_dot[i, h] if curved else g
+
+
+@njit(cache=True)
+def _second_tangent_sensitivity(
+    delta: Any, delta_u: Any, delta_v: Any, delta_uv: Any, a: Any, a_u: Any, a_v: Any,
+    slope: Any, slope_u: Any, slope_v: Any, slope_uv: Any, curved: Any, G: Any,
+) -> None:  # fmt: skip
+    for i in range(G.shape[0]):
+        d, d_u, d_v, d_uv = delta[i, 0], delta_u[i, 0], delta_v[i, 0], delta_uv[i, 0]
+        for h in range(G.shape[1]):
+            b, b_u, b_v = a[h, 0], a_u[h, 0], a_v[h, 0]
+            g = (d_uv * b + d_u * b_v + d_v * b_u) * slope[i, h]
+            if curved:
+                g += (d_u * b + d * b_u) * slope_v[i, h] + (d_v * b + d * b_v) * slope_u[i, h] + d * b * slope_uv[i, h]
+            G[i, h] = g
 
 
 @njit(cache=True)

@@ -16,6 +16,7 @@ G                sensitivity of the hidden layer       G                        
 V, b             a direction: change of W, of a        V, a_dot                 (D+1, m), (m, k)
 along (V, b)     change of S, of G, of delta           S_dot, G_dot, delta_dot  (N, m), (N, m), (N, k)
 s''(Z) * (X V)   change of the slopes                  slope_dot                (N, m); None if it vanishes
+along u and v    second changes of slope, of delta     slope_uv, delta_uv       (N, m); (N, k)
 c, c^2           factor of (5), of (6)                 factor                   number
 ===============  ====================================  =======================  ===========================
 
@@ -28,7 +29,11 @@ c, c^2           factor of (5), of (6)                 factor                   
       \qquad A_{(i,o)} = s'(z_i) \circ a_o                                                   \tag{5} \\
    (J J^T)_{(i,o),(j,p)} &= c^2 \bigl[(X X^T)_{ij} (A A^T)_{(i,o),(j,p)}
       + \delta_{op} (S S^T)_{ij}\bigr]                                                       \tag{6} \\
-   \dot g &= [\operatorname{vec}(X^T \dot G);\ \operatorname{vec}(\dot S^T \delta + S^T \dot\delta)]        \tag{7}
+   \dot g &= [\operatorname{vec}(X^T \dot G);\ \operatorname{vec}(\dot S^T \delta + S^T \dot\delta)]        \tag{7} \\
+   G_{uv} &= (\delta_{uv} a^T + \delta_u a_v^T + \delta_v a_u^T) \circ s'(Z) + (\delta_u a^T + \delta a_u^T) \circ s'(Z)_v
+      + (\delta_v a^T + \delta a_v^T) \circ s'(Z)_u + (\delta a^T) \circ s'(Z)_{uv}                      \tag{8}
+
+An index u or v is the derivative along that direction; a itself is linear.
 
 Outputs have the dtype of the inputs. No function assigns to a part of an array, and augmented assignment appears only
 on whole arrays that the same function made: the kernels run where arrays are immutable (JAX) or read-only.
@@ -49,6 +54,7 @@ __all__ = [
     "hidden_and_marks",
     "jacobian",
     "scatter_rows",
+    "second_tangent_sensitivity",
     "slope_of",
     "slope_times",
     "tangent",
@@ -140,6 +146,32 @@ def tangent_sensitivity(
     if slope_dot is not None:
         G_dot += _outer(delta, a) * slope_dot  # (4)
     return G_dot
+
+
+def second_tangent_sensitivity(
+    delta: tuple[Array, Array, Array, Array],
+    a: tuple[Array, Array, Array],
+    slope: tuple[Array, Array | None, Array | None, Array | None],
+) -> Array:
+    """Return (8), the second change of G along u and v, shape (N, m).
+
+    Parameters
+    ----------
+    delta : tuple of array (N, k)
+        The slopes delta, their changes along u and along v, and their second change.
+    a : tuple of array (m, k)
+        The weights a, and their changes along u and along v.
+    slope : tuple of array (N, m)
+        The slopes s'(Z), their changes along u and along v, and their second change; None for each change if all vanish.
+    """
+    (d, d_u, d_v, d_uv), (a, a_u, a_v), (s, s_u, s_v, s_uv) = delta, a, slope
+    G = _outer(d_uv, a) + _outer(d_u, a_v) + _outer(d_v, a_u)
+    G *= s
+    if s_uv is not None:
+        G += (_outer(d_u, a) + _outer(d, a_u)) * s_v
+        G += (_outer(d_v, a) + _outer(d, a_v)) * s_u
+        G += _outer(d, a) * s_uv  # (8)
+    return G
 
 
 def tangent_gradient(X: Array, G_dot: Array, S: Array, S_dot: Array, delta: Array, delta_dot: Array) -> Array:

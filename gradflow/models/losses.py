@@ -37,7 +37,9 @@ and ``M = max g >= 0``, ``e_j = exp(g_j - M)``,
       \qquad r = \sum_{j \ne l} e_j                                                                    \tag{2} \\
    \frac{\partial E}{\partial f_j} &= \frac{p_j - \delta_{jl}}{N}, \qquad p = \frac{e}{r + e_l}, \qquad
    p_l - 1 = -\frac{r}{r + e_l}                                                                        \tag{3} \\
-   \frac{\partial^2 E}{\partial f^2} v &= \frac{p \circ v - p\,(p \cdot v)}{N}                          \tag{4}
+   \frac{\partial^2 E}{\partial f^2} v &= \frac{p \circ v - p\,(p \cdot v)}{N}                          \tag{4} \\
+   \frac{\partial^3 E}{\partial f^3}[u, v] &= \frac{p \circ w - p\,(p \cdot w)}{N}, \qquad
+   w = (u - p \cdot u) \circ (v - p \cdot v)                                                          \tag{6}
 
 A root of (4), ``Q^T Q = (diag(p) - p p^T) / N``, is
 
@@ -157,6 +159,16 @@ class ScaledResidual:
         """Return (d^2 E / df^2) v, shape (N, k)."""
         return (self.c * self.c) * v
 
+    def third_derivative(self, f: Array, u: Array, v: Array) -> Array:
+        """Return (d^3 E / df^3)[u, v], shape (N, k), which vanishes.
+
+        Parameters
+        ----------
+        f, u, v : array (N, k)
+            Outputs, and two directions.
+        """
+        return array_namespace(f).zeros_like(f)
+
     def root(self, f: Array) -> Array:
         """Return c I for each sample, shape (N, k, k)."""
         xp = array_namespace(f)
@@ -217,6 +229,18 @@ class CrossEntropy:
         """Return (d^2 E / df^2) v, shape (N, k)."""
         xp, p = array_namespace(f), self._probabilities(f)
         return self.weight * p * (v - xp.sum(p * v, axis=1, keepdims=True))  # (4)
+
+    def third_derivative(self, f: Array, u: Array, v: Array) -> Array:
+        """Return (d^3 E / df^3)[u, v], shape (N, k).
+
+        Parameters
+        ----------
+        f, u, v : array (N, k)
+            Outputs, and two directions.
+        """
+        xp, p = array_namespace(f), self._probabilities(f)
+        w = (u - xp.sum(p * u, axis=1, keepdims=True)) * (v - xp.sum(p * v, axis=1, keepdims=True))
+        return self.weight * p * (w - xp.sum(p * w, axis=1, keepdims=True))  # (6)
 
     def _scores(self, f: Array) -> tuple[Array, Array]:
         """Return p (N, k), and the scores ``e_y - p`` of all labels y, (N, k, k), to full relative accuracy."""

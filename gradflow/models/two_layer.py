@@ -21,6 +21,18 @@ and along a direction (V, b) the outputs, and with them (2), change by
    \frac{\mathrm{d}}{\mathrm{d}\epsilon}\frac{\partial E}{\partial W} &= \kappa X^T \dot G, \qquad
    \frac{\mathrm{d}}{\mathrm{d}\epsilon}\frac{\partial E}{\partial a} = \kappa (\dot S^T \delta + S^T \dot\delta)  \tag{5}
 
+Along two directions u and v, with an index for the derivative along each,
+
+.. math::
+   S_{uv} &= s''(Z) \circ (X U) \circ (X V), \qquad
+   f_{uv} = \kappa (S_{uv} a + S_u a_v + S_v a_u), \qquad
+   \delta_{uv} = \frac{\partial^2 E}{\partial f^2} f_{uv} + \frac{\partial^3 E}{\partial f^3}[f_u, f_v]  \tag{6} \\
+   \Bigl(\frac{\partial E}{\partial W}\Bigr)_{uv} &= \kappa X^T G_{uv}, \qquad
+   \Bigl(\frac{\partial E}{\partial a}\Bigr)_{uv} = \kappa (S_{uv}^T \delta + S_u^T \delta_v + S_v^T \delta_u + S^T \delta_{uv})
+                                                                                                     \tag{7}
+
+with ``G_uv`` of `gradflow.kernels.reference` (8), which needs the third derivative of s.
+
 =========  ============================  ==============
 symbol     code                          shape
 =========  ============================  ==============
@@ -104,6 +116,41 @@ def second_derivative(
     slope_dot = None if s.piecewise_linear else s.second(Z) * Z_dot
     G_dot = K.tangent_sensitivity(delta, delta_dot, a, b, slope, slope_dot)  # (4)
     return K.tangent_gradient(X, G_dot, S, S_dot, delta, delta_dot)  # (5)
+
+
+def third_derivative(
+    K: Kernels,
+    s: Activation,
+    X: Array,
+    parameters: tuple[Array, Array],
+    u: tuple[Array, Array],
+    v: tuple[Array, Array],
+    loss: Loss,
+    scale: float,
+    factor: float,
+) -> Array:
+    """Return (7) as one vector (P,), with `factor` (kappa over a constant mass) in the place of its outer kappa."""
+    (W, a), (U, a_u), (V, a_v), xp = parameters, u, v, array_namespace(X)
+    Z, Z_u = X @ W, X @ U
+    S, slope = s.value_and_first(Z)
+    S_u = slope * Z_u
+    Z_v = Z_u if v is u else X @ V
+    S_v = S_u if v is u else slope * Z_v
+    slope_u = slope_v = slope_uv = None
+    S_uv = xp.zeros_like(S)
+    if not s.piecewise_linear:
+        second = s.second(Z)
+        slope_u, slope_v = second * Z_u, second * Z_v
+        S_uv, slope_uv = slope_u * Z_v, s.third(Z) * Z_u * Z_v
+    f, f_u, f_v = outputs(S, a, scale), scale * (S_u @ a + S @ a_u), scale * (S_v @ a + S @ a_v)
+    f_uv = scale * (S_uv @ a + S_u @ a_v + S_v @ a_u)  # (6)
+    d, d_u, d_v = loss.energy_and_slope(f)[1], loss.curvature(f, f_u), loss.curvature(f, f_v)
+    d_uv = loss.curvature(f, f_uv) + loss.third_derivative(f, f_u, f_v)  # (6)
+    if factor != 1.0:
+        d, d_u, d_v, d_uv = factor * d, factor * d_u, factor * d_v, factor * d_uv
+    G_uv = K.second_tangent_sensitivity((d, d_u, d_v, d_uv), (a, a_u, a_v), (slope, slope_u, slope_v, slope_uv))
+    of_a = S_uv.T @ d + S_u.T @ d_v + S_v.T @ d_u + S.T @ d_uv
+    return xp.concat([xp.reshape(X.T @ G_uv, (-1,)), xp.reshape(of_a, (-1,))])  # (7)
 
 
 def block_rows(K: Kernels, width: int, dtype: Any) -> int:

@@ -88,6 +88,7 @@ ROOMS = {
     ),
     "kernels": Room(("kernels/reference",), ("network", "relaxation"), ("kernels", "relaxation", "array_libraries")),
     "batches": Room(("run/batches",), ("streams",), ("models_batches", "solve")),
+    "stability": Room(("backward_error/linear_stability",), ("stability",), ("stability",)),
     "b_series": Room(("backward_error/trees", "backward_error/bseries"), ("b_series",), ("trees", "bseries")),
     "run": Room(("run",), ("streams",), ("run", "run_faults", "solve", "energy_identity", "models_batches")),
 }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..description import found
+from ..energies.gradient_regularized import GradientRegularized
 from ..energies.protocols import Problem
 from ..energies.terms import SumOfEnergies
 from ..namespace import Array, is_array
@@ -448,7 +449,7 @@ class Run:
 
 
 def terms_of(problem: Any) -> Iterator[Any]:
-    """Yield a problem and, of a sum, its terms, those of sums among them too.
+    """Yield a problem and, of a sum, its terms, of a regularized one what it wraps, and so on.
 
     Parameters
     ----------
@@ -456,8 +457,11 @@ def terms_of(problem: Any) -> Iterator[Any]:
         The problem.
     """
     yield problem
-    for term in problem.terms if isinstance(problem, SumOfEnergies) else ():
-        yield from terms_of(term)
+    if isinstance(problem, SumOfEnergies):
+        for term in problem.terms:
+            yield from terms_of(term)
+    elif isinstance(problem, GradientRegularized):
+        yield from terms_of(problem.wrapped)
 
 
 def _kinds(scheme: Any, problem: Any) -> Iterator[type]:

@@ -1,0 +1,509 @@
+r"""The flow of a modified equation in numbers, and the observed order of the distance between iterates and flow.
+
+The modified field :math:`\tilde f = f_1 + \Delta t\,f_2 + \cdots` of `gradflow.backward_error.modified` is truncated after
+:math:`f_k` and integrated,
+
+.. math:: y' = \sum_{n=1}^{k} \Delta t^{n-1} f_n(y), \qquad \theta^n - y(n \Delta t) = O(\Delta t^{k})
+          \quad \text{for } n \Delta t \le T,                                                                    \tag{1}
+
+of higher order where :math:`f_{k+1}` vanishes. The terms are evaluated from the derivatives of the problem,
+`gradflow.backward_error.differentials`; coefficients that depend on E and on invariants are evaluated along the way, and
+further unknowns, such as a carried auxiliary variable, are integrated with theta.
+
+For a method with momentum (1) holds on the slow manifold only. `start` returns the state there, from the expansion that
+belongs to the field. A method that starts from rest leaves its start by :math:`O(\Delta t)`, which no modified equation sees.
+
+Source: Hairer, Lubich & Wanner, Geometric Numerical Integration, 2nd ed., 2006, section IX.1 and theorem IX.7.6; the
+integrator is that of section II.5 of Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, 8(5,3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise, takewhile
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+import sympy as sp
+
+from ..description import found
+from ..energies.derivatives import MISSING
+from ..energies.protocols import linear_part, norm
+from ..namespace import Array, is_numpy, quiet
+from ..refusals import one_of, real_array, real_number, whole_number
+from .differentials import Differentials, parsed
+from .expansion import ENERGY, Field, Node, invariant_trees, size
+from .modified import ModifiedField, modified_field
+from .taylor_fields import DT, THETA, Path, leaves, replaced
+
+__all__ = ["ModifiedFlow", "OrderTable", "as_modified_field", "modified_flow", "order_table", "start"]
+
+RTOL = 1e-12
+MOST_EVALUATIONS = 20_000  # from one time to the next: the errors of a field may be larger than the tolerance
+NOISY_RTOL = 1e-9  # where the field has the errors of differences, which no step size makes smaller
+
+
+def as_modified_field(given: Any, order: int) -> ModifiedField:
+    """Return the modified field up to f_order of a scheme, of a mapping, or of a field that is known.
+
+    Parameters
+    ----------
+    given : Scheme, ModifiedField or mapping
+        A mapping has numbers or SymPy expressions by tree, ``{"o": 1, "[o]": -1 / 2}``. The coefficient of a tree with n nodes is
+        multiplied by ``dt^(n - 1)``; it may contain dt (`gradflow.backward_error.taylor_fields.DT`), E and invariants of
+        `gradflow.backward_error.expansion`.
+    order : int
+        The highest n of f_n.
+
+    Raises
+    ------
+    ValueError
+        If a field is not known to this order, a key is not a tree, or a scheme has no modified field.
+    """
+    order = whole_number("order", order, 1)
+    if isinstance(given, ModifiedField):
+        if given.order < order:
+            raise ValueError(f"order must be at most that of the field, {given.order}, got {order}")
+        return ModifiedField(order, given.fields[:order], given.rates[:order], given.manifold)
+    if not isinstance(given, Mapping):
+        return modified_field(given, order)
+    fields: tuple[Field, ...] = tuple({} for _ in range(order))
+    for name, value in given.items():
+        tree, c = name if isinstance(name, Node) else parsed(name), sp.sympify(value)
+        for n in range(size(tree), order + 1):
+            power = n - size(tree)
+            part = sp.diff(c, DT, power).subs(DT, 0) / sp.factorial(power)
+            if part != 0:
+                fields[n - 1][tree] = part
+    return ModifiedField(order, fields)
+
+
+class ModifiedFlow:
+    """The flow of (1); `modified_flow` makes it.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    field : ModifiedField
+        Its field.
+    dt : float
+        The step size, > 0.
+    scheme : Scheme or None
+        Its ``init`` gives the further unknowns their initial values.
+    missing : {"refuse", "differences"}
+        As in `gradflow.backward_error.differentials.Differentials`.
+
+    Raises
+    ------
+    ValueError
+        If a coefficient has a symbol of which no value is known, dt is not positive or `missing` is unknown.
+    """
+
+    def __init__(
+        self, problem: Any, field: ModifiedField, dt: float, scheme: Any = None, missing: str = "refuse"
+    ) -> None:
+        self.problem, self.field, self.scheme = problem, field, scheme
+        self.missing = one_of("missing", missing, MISSING)
+        self.dt = real_number("dt", dt, 0, open_low=True)
+        self._trees = list(dict.fromkeys(tree for part in field.fields for tree in part))
+        self.unknowns = tuple(dict.fromkeys(str(symbol) for rate in field.rates for symbol in rate))
+        """The names of the further unknowns."""
+        self._coefficients = _Expressions(
+            [
+                *(_series([part.get(tree, 0) for part in field.fields]) for tree in self._trees),
+                *(_series([rate.get(symbol, 0) for rate in field.rates]) for symbol in _symbols(field)),
+            ],
+            self.unknowns,
+        )
+
+    def velocity(self, theta: Array, unknowns: Sequence[float] = ()) -> tuple[Array, tuple[float, ...]]:
+        """Return the right-hand side of (1), (P,), and those of the further unknowns.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            The point.
+        unknowns : sequence of float
+            Their values, in the order of the names.
+
+        Raises
+        ------
+        ValueError
+            If a tree needs a derivative that the problem does not have.
+        """
+        F = Differentials(self.problem, theta, missing=self.missing)
+        values = self._coefficients(F, self.dt, unknowns)
+        total, n = 0 * theta, len(self._trees)
+        for tree, c in zip(self._trees, values[:n], strict=True):
+            total = total + c * F(tree)
+        return total, tuple(values[n:])
+
+    def __call__(
+        self, theta0: Array, times: Any, unknowns: Sequence[float] | None = None, *, rtol: float | None = None
+    ) -> Array:
+        """Return y at some times, (P,) for a number and (n, P) for n of them.
+
+        The integrator is SciPy's DOP853, from one time to the next. Where it fails, since the field is not finite, its steps
+        vanish or 20,000 evaluations do not suffice, the rest is NaN.
+
+        Parameters
+        ----------
+        theta0 : array (P,)
+            The start, NumPy.
+        times : float or array (n,)
+            Numbers >= 0 that do not fall.
+        unknowns : sequence of float, optional
+            Initial values of the further unknowns; by default those of the scheme's ``init``.
+        rtol : float, optional
+            Relative tolerance, dimensionless; also relative to the largest entry of theta0. By default 1e-12, and 1e-9 where
+            derivatives are found by differences.
+
+        Raises
+        ------
+        ValueError
+            If an argument is outside what is said above, or the problem lacks a derivative.
+        """
+        from scipy.integrate import solve_ivp
+
+        y = _numpy("theta0", theta0)
+        at = np.atleast_1d(np.asarray(times, dtype=float))
+        if at.ndim > 1 or not np.all(np.diff([0.0, *at]) >= 0) or not np.all(np.isfinite(at)):
+            raise ValueError(f"times must be finite numbers >= 0 that do not fall, got {found(times)}")
+        if unknowns is None:
+            unknowns = self._initial(y)
+        if len(unknowns) != len(self.unknowns):
+            raise ValueError(
+                f"unknowns must be {len(self.unknowns)} numbers ({', '.join(self.unknowns)}), got {unknowns!r}"
+            )
+        P, state = y.shape[0], np.concatenate([y, np.asarray(unknowns, dtype=float)])
+        if rtol is None:
+            self.velocity(y, unknowns)  # a problem knows afterwards what it took
+            noisy = self.missing != "refuse" or getattr(self.problem, "second_derivative", "given").startswith(
+                "differences"
+            )
+            rtol = NOISY_RTOL if noisy else RTOL
+        atol = rtol * max(float(np.max(np.abs(state))), np.finfo(float).tiny)
+        left = [0]
+
+        def right_hand_side(_: float, z: Array) -> Array:
+            left[0] -= 1
+            if left[0] < 0:
+                return np.full_like(z, np.nan)
+            velocity, rates = self.velocity(z[:P], tuple(map(float, z[P:])))
+            return np.concatenate([velocity, rates])
+
+        rows, now = [], 0.0
+        for time in at:
+            if time > now and np.all(np.isfinite(state)):
+                left[0] = MOST_EVALUATIONS
+                with quiet():
+                    run = solve_ivp(right_hand_side, (now, time), state, method="DOP853", rtol=rtol, atol=atol)
+                state = run.y[:, -1] if run.success else np.full_like(state, np.nan)
+                now = time
+            rows.append(state[:P].copy())
+        return rows[0] if np.ndim(times) == 0 else np.stack(rows)
+
+    def _initial(self, theta0: Array) -> tuple[float, ...]:
+        if not self.unknowns:
+            return ()
+        if self.scheme is None:
+            raise ValueError(f"unknowns must be given: the initial values of {', '.join(self.unknowns)}")
+        values = _named(self.scheme.init(self.problem, theta0))
+        return tuple(float(values[name][1]) for name in self.unknowns)
+
+
+def modified_flow(problem: Any, scheme: Any, dt: float, order: int = 3, *, missing: str = "refuse") -> ModifiedFlow:
+    """Return the flow of the modified equation of a scheme, truncated after ``dt^(order - 1)``.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy. Its ``hvp`` is needed for order 2, its third derivative for order 3.
+    scheme : Scheme, ModifiedField or mapping
+        Whose field, as in `as_modified_field`; or a function ``(problem, theta, dt) -> theta``.
+    dt : float
+        The step size, > 0.
+    order : int
+        The number of terms.
+    missing : {"refuse", "differences"}
+        What is done where the problem has a derivative that is not coded; see
+        `gradflow.backward_error.differentials.Differentials`.
+
+    Returns
+    -------
+    ModifiedFlow
+        Called with theta0 and times, it returns the solution.
+
+    Raises
+    ------
+    ValueError
+        If the scheme has no modified field to this order, or the problem has an energy part, which schemes treat implicitly.
+
+    Examples
+    --------
+    Five steps of gradient descent on ``E = theta^4 / 4``, and the flow with one, two and three terms:
+
+    >>> import numpy as np, gradflow as gf
+    >>> quartic = gf.FunctionProblem(
+    ...     lambda t: t @ t**3 / 4, lambda t: t**3, lambda t, v: 3 * t**2 * v, third_derivative=lambda t, u, v: 6 * t * u * v
+    ... )
+    >>> end = gf.solve(quartic, gf.GradientDescent(), np.array([1.0]), dt=0.02, steps=5).theta
+    >>> flows = [modified_flow(quartic, gf.GradientDescent(), 0.02, order) for order in (1, 2, 3)]
+    >>> [f"{abs(flow(np.array([1.0]), 0.1) - end)[0]:.0e}" for flow in flows]
+    ['2e-03', '9e-05', '5e-06']
+    """
+    known = isinstance(scheme, (ModifiedField, Mapping))
+    if not known and linear_part(problem).scalar != 0:
+        raise ValueError(
+            "the modified field of a scheme is that on an energy without a linear part, which schemes treat implicitly; got "
+            f"{found(linear_part(problem))}: give the coefficients by tree"
+        )
+    return ModifiedFlow(problem, as_modified_field(scheme, order), dt, None if known else scheme, missing)
+
+
+def start(problem: Any, scheme: Any, field: ModifiedField, theta0: Array, dt: float, *, missing: str = "refuse") -> Any:
+    """Return the state of a scheme at theta0 on the slow manifold of its field; what its ``init`` returns if it has none.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    scheme : Scheme
+        The scheme.
+    field : ModifiedField
+        Its field. The expansion of the manifold is truncated before the first tree with more nodes than the field has: what such
+        a term changes in theta is of the order of the terms that the field lacks.
+    theta0 : array (P,)
+        The start, NumPy.
+    dt : float
+        The step size, > 0.
+    missing : {"refuse", "differences"}
+        As for `modified_flow`.
+
+    Raises
+    ------
+    ValueError
+        If the problem lacks a derivative.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> square = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: 1 * t, lambda t, v: 1 * v)
+    >>> ball = gf.HeavyBall(momentum=0.5)
+    >>> field = gf.backward_error.modified_field(ball, 2)
+    >>> start(square, ball, field, np.array([1.0]), 0.01).d  # -2 dt g - 8 dt^2 H g
+    array([-0.0208])
+    """
+    state = scheme.init(problem, theta0) if hasattr(scheme, "init") else (theta0,)
+    F, named = Differentials(problem, theta0, missing=missing), _named(state)
+    values: dict[Path, Any] = {}
+    for name, series in field.manifold.items():
+        path, terms = named[name][0], list(takewhile(lambda part: _nodes(part) <= field.order, series))
+        if all(isinstance(part, dict) for part in terms):
+            trees = list(dict.fromkeys(tree for part in terms for tree in part))
+            weights = _Expressions([_series([part.get(tree, 0) for part in terms]) for tree in trees])(F, dt)
+            value = 0 * theta0
+            for tree, c in zip(trees, weights, strict=True):
+                value = value + c * (theta0 if tree == THETA else F(tree))
+            values[path] = value
+        else:
+            values[path] = _Expressions([_series(terms)])(F, dt)[0]
+    return replaced(state, values)
+
+
+class OrderTable(NamedTuple):
+    """The distance between iterates and the modified flow with one, two, ... terms, from `order_table`."""
+
+    dts: Array
+    """The step sizes, (m,)."""
+    errors: Array
+    """``|theta^n - y(t_end)|_M`` by number of terms and step size, (k, m), in the units of theta."""
+    orders: Array
+    """Slopes of the logarithms between neighbouring step sizes, (k, m - 1), dimensionless."""
+    expected: tuple[int, ...]
+    """The orders that follow from the field, k of them. A number k is a lower bound: the next terms are not known."""
+
+    def rows(self) -> list[list[str]]:
+        """Return the table as text: a head, and a row for each number of terms."""
+        head = ["terms", "expected", *(f"dt = {dt:.3g}" for dt in self.dts), "order"]
+        body = [
+            [
+                str(k),
+                f"{'>= ' if expected == len(self.expected) else ''}{expected}",
+                *(f"{e:.2e}" for e in errors),
+                ", ".join(f"{o:.2f}" for o in orders),
+            ]
+            for k, (expected, errors, orders) in enumerate(zip(self.expected, self.errors, self.orders, strict=True), 1)
+        ]
+        return [head, *body]
+
+    def to_markdown(self) -> str:
+        """Return the table in Markdown."""
+        head, *body = self.rows()
+        return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+
+
+def order_table(
+    problem: Any,
+    scheme: Any,
+    theta0: Array,
+    dts: Sequence[float],
+    t_end: float,
+    *,
+    order: int = 3,
+    field: Any = None,
+    missing: str = "refuse",
+) -> OrderTable:
+    """Return the observed order of the distance between the iterates of a scheme and its modified flow, term by term.
+
+    Parameters
+    ----------
+    problem : Problem
+        The energy.
+    scheme : Scheme or callable
+        It is started on its slow manifold, by `start`; or a function ``(problem, theta, dt) -> theta``.
+    theta0 : array (P,)
+        The start, NumPy.
+    dts : sequence of float
+        Two or more step sizes that fall; each divides `t_end`.
+    t_end : float
+        The time of comparison, > 0.
+    order : int
+        The largest number of terms.
+    field : ModifiedField or mapping, optional
+        The field, by default that of the scheme. A mapping says nothing of a slow manifold: the scheme then starts from its
+        ``init``.
+    missing : {"refuse", "differences"}
+        As for `modified_flow`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside what is said above, or as `modified_flow`.
+
+    Examples
+    --------
+    >>> import numpy as np, gradflow as gf
+    >>> quartic = gf.FunctionProblem(
+    ...     lambda t: t @ t**3 / 4, lambda t: t**3, lambda t, v: 3 * t**2 * v, third_derivative=lambda t, u, v: 6 * t * u * v
+    ... )
+    >>> print(order_table(quartic, gf.GradientDescent(), np.array([1.0, -0.7]), (0.02, 0.01), 0.2))
+    terms  expected  dt = 0.02  dt = 0.01  order
+        1         1   3.22e-03   1.59e-03   1.02
+        2         2   1.25e-04   3.08e-05   2.02
+        3      >= 3   5.93e-06   7.32e-07   3.02
+    """
+    theta0, T = _numpy("theta0", theta0), real_number("t_end", t_end, 0, open_low=True)
+    sizes = [real_number("dts", dt, 0, open_low=True) for dt in dts]
+    counts = [round(T / dt) for dt in sizes]
+    if len(sizes) < 2 or any(a <= b for a, b in pairwise(sizes)):
+        raise ValueError(f"dts must be two or more step sizes that fall, got {list(dts)!r}")
+    for dt, n in zip(sizes, counts, strict=True):
+        if abs(n * dt - T) > 1e-9 * T:
+            raise ValueError(f"dts must divide t_end = {T}, got {dt}")
+    flow = modified_flow(problem, scheme if field is None else field, sizes[0], order, missing=missing)
+    whole, inner = flow.field, problem.inner
+    errors = np.empty((order, len(sizes)))
+    for i, (dt, n) in enumerate(zip(sizes, counts, strict=True)):
+        end = _iterated(problem, scheme, start(problem, scheme, whole, theta0, dt, missing=missing), dt, n)
+        for k in range(1, order + 1):
+            truncated = ModifiedFlow(problem, as_modified_field(whole, k), dt, scheme, missing)
+            errors[k - 1, i] = norm(inner, truncated(theta0, T) - end)
+    with quiet():
+        orders = np.diff(np.log(errors), axis=1) / np.diff(np.log(sizes))
+    return OrderTable(np.array(sizes), errors, orders, tuple(_expected(whole, k) for k in range(1, order + 1)))
+
+
+def _expected(field: ModifiedField, k: int) -> int:
+    """Return the order of the distance to the flow with k terms, the least one if the next terms vanish or are not known."""
+    later = (n for n in range(k + 1, field.order + 1) if field.fields[n - 1])
+    return next(later, field.order + 1) - 1
+
+
+def _iterated(problem: Any, scheme: Any, state: Any, dt: float, n: int) -> Array:
+    """Return theta after n steps."""
+    for _ in range(n):
+        state = scheme.step(problem, state, dt) if hasattr(scheme, "step") else (scheme(problem, state[0], dt),)
+    theta: Array = state[0]
+    return theta
+
+
+def _named(state: Any) -> dict[str, tuple[Path, Any]]:
+    """Return the values of a state with their places, by the names that modified fields have for them."""
+    named = {}
+    for path, value in leaves(state):
+        names, part = [], state
+        for k in path:
+            names.append(part._fields[k] if hasattr(part, "_fields") else str(k))
+            part = part[k]
+        named["_".join(names)] = path, value
+    return named
+
+
+def _nodes(part: Any) -> int:
+    """Return the number of nodes of the largest tree in a term of the slow manifold, a field or a number."""
+    trees, coefficients = (part, part.values()) if isinstance(part, dict) else ((), (part,))
+    symbols = set().union(*(sp.sympify(c).free_symbols for c in coefficients))
+    return max((size(tree) for tree in (*trees, *(tree for s in symbols for tree in _pair(s)))), default=0)
+
+
+def _pair(symbol: sp.Symbol) -> tuple[Node, ...]:
+    """Return the two trees of an invariant, none for another symbol."""
+    try:
+        return invariant_trees(symbol)
+    except KeyError:
+        return ()
+
+
+def _symbols(field: ModifiedField) -> list[sp.Symbol]:
+    """Return the symbols of the further unknowns."""
+    return list(dict.fromkeys(symbol for rate in field.rates for symbol in rate))
+
+
+def _series(terms: Sequence[Any]) -> Any:
+    """Return the polynomial in dt with these coefficients."""
+    return sum((DT**n * c for n, c in enumerate(terms)), sp.Integer(0))
+
+
+class _Expressions:
+    """SymPy expressions in dt, E, invariants and further unknowns, as a function of numbers."""
+
+    def __init__(self, expressions: list[Any], unknowns: Sequence[str] = ()) -> None:
+        free = sorted(set().union(*(sp.sympify(e).free_symbols for e in expressions)) - {DT}, key=str)
+        self._pairs: list[tuple[Node, ...] | str] = []
+        for symbol in free:
+            if symbol == ENERGY or str(symbol) in unknowns:
+                self._pairs.append(str(symbol))
+                continue
+            pair = _pair(symbol)
+            if not pair:
+                raise ValueError(f"a coefficient contains {symbol}, of which no value is known")
+            self._pairs.append(pair)
+        self._unknowns = tuple(unknowns)
+        self._function = sp.lambdify([DT, *free], expressions, modules="numpy", cse=True)
+
+    def __call__(self, F: Differentials, dt: float, unknowns: Sequence[float] = ()) -> list[float]:
+        values = dict(zip(self._unknowns, unknowns, strict=True))
+        numbers = []
+        for pair in self._pairs:
+            if isinstance(pair, tuple):
+                numbers.append(float(F.inner(*pair)))
+            else:
+                numbers.append(values[pair] if pair in values else float(F.energy))
+        found_values: list[float] = self._function(dt, *map(np.float64, numbers))
+        return found_values
+
+
+def _numpy(name: str, theta: Array) -> Array:
+    """Return a float64 copy of an array of NumPy, (P,), or raise ValueError."""
+    real_array(name, theta, {"P": None}, low=-inf)
+    if not is_numpy(theta) or theta.dtype != np.float64:
+        raise ValueError(f"{name} must be a float64 array of NumPy, got {found(theta)}")
+    return np.array(theta)

@@ -24,6 +24,7 @@ SECTIONS = {
     "consistency": "Consistency and limit flow",
     "modified equation": "Modified equation and implicit regularization",
     "solvability": "Solvability",
+    "stability": "Linear stability",
     "step": "The step as a function",
     "cost": "Cost of a step",
 }

@@ -13,6 +13,7 @@ from .certificate import Certificate, Entry
 from .consistency import measured_consistency
 from .cost import counted_cost
 from .functions import as_a_function
+from .linear_stability import measured_stability
 from .measured_law import measured_law
 from .solvability import measured_solvability
 
@@ -68,6 +69,7 @@ def certify(
         ("energy law", lambda: measured_law(scheme, quick=quick)),
         ("consistency", lambda: measured_consistency(scheme, quick=quick)),
         ("solvability", lambda: measured_solvability(scheme, quick=quick)),
+        ("stability", lambda: measured_stability(scheme, quick=quick)),
         ("cost", lambda: counted_cost(scheme)),
     )
     for section, measure in parts:

@@ -29,6 +29,7 @@ from ..schemes.state import reset
 from ..symbolic import AbstractEnergy, Undecided, Vector, branches, entries, is_small, is_zero, symbols
 from ..symbolic.taylor import SmoothEnergy
 from .certificate import Entry
+from .linear_stability import exact_threshold
 from .measured_law import before
 from .modified_equation import modified_equation
 from .trials import takes_stabilization
@@ -229,8 +230,8 @@ def with_proofs(scheme: Any, measured: list[Entry], *, quick: bool = False) -> l
     added: list[Entry] = []
     runs = _Runs(scheme, quick=quick)
     if entries["identity"].status in ("measured", "undecided"):
-        for name, prove in (("identity", _law), ("modified energy", _modified), ("dissipation", _dissipation),
-                            ("numerical dissipation", _numerical)):  # fmt: skip
+        for name, prove in (("modified energy", _modified), ("numerical dissipation", _numerical),
+                            ("identity", _law), ("dissipation", _dissipation)):  # fmt: skip
             if name in entries and entries[name].status == "measured":
                 entries[name] = _tried(runs, entries[name], prove)
         signs = [entries[name] for name in ("dissipation", "numerical dissipation") if name in entries]
@@ -243,10 +244,20 @@ def with_proofs(scheme: Any, measured: list[Entry], *, quick: bool = False) -> l
         added.append(_denominators(runs))
     if scheme_ability(scheme, "usual_dt") is None:
         added += _modified_equation(scheme)
+        if entries["threshold"].status == "measured":
+            entries["threshold"] = _exact_threshold(scheme, entries["threshold"])
     return [
         *entries.values(),
         *(entry for entry in added if entry.status != "undecided" or entry.name == "modified field"),
     ]
+
+
+def _exact_threshold(scheme: Any, measured: Entry) -> Entry:
+    try:
+        with _time():
+            return exact_threshold(scheme, measured)
+    except (Exception, Timeout):  # a user's step may raise anything on symbols
+        return measured
 
 
 def _modified_equation(scheme: Any) -> list[Entry]:
@@ -270,7 +281,7 @@ class _Runs:
     """The steps of a scheme on symbols, taken once in each setting."""
 
     def __init__(self, scheme: Any, *, quick: bool) -> None:
-        self.scheme, self.quick = scheme, quick
+        self.scheme, self.quick, self.exhausted = scheme, quick, False
         self._taken: dict[tuple[Setting, bool], list[list[_Instance]] | Exception | Timeout] = {}
 
     def steps(self, setting: Setting, *, exact: bool) -> list[list[_Instance]]:
@@ -294,6 +305,8 @@ class _Runs:
         Refuted
             If it is false for the parameters that the scheme has.
         """
+        if self.exhausted:
+            return "", "an earlier proof took too long"
         reason = ""
         for setting, scope in BOTH:
             for exact in (False, True) if _parameters(self.scheme) else (True,):
@@ -306,6 +319,7 @@ class _Runs:
                 except NotShown as error:
                     reason = reason or str(error)
                 except Timeout:
+                    self.exhausted = True
                     return "", f"no proof in {LIMIT} s"
                 except Exception as error:
                     reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

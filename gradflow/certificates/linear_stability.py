@@ -1,0 +1,86 @@
+"""The linear stability of a scheme on a quadratic, and what its orbits do on both sides of the threshold."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+from ..backward_error.linear_stability import Stability, stability
+from .certificate import Entry
+
+__all__ = ["exact_threshold", "measured_stability"]
+
+SECTION = "stability"
+SCOPE = "E = theta^2 / 2, dt lambda from 1e-14 to 1e8"
+
+
+def measured_stability(scheme: Any, *, quick: bool = False) -> list[Entry]:
+    """Return the threshold of a scheme on a quadratic, and a table of its orbits.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    quick : bool
+        Whether the orbits are shorter.
+    """
+    try:
+        found = stability(scheme, steps=100 if quick else 1000)
+    except Exception as error:  # the scheme may refuse the quadratic, or raise anything
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [Entry(SECTION, "threshold", "the minimum of a quadratic is stable", "undecided", detail=why)]
+    return [_threshold(found), *_beyond(found)]
+
+
+def exact_threshold(scheme: Any, measured: Entry) -> Entry:
+    """Return the entry of the threshold, proved if the step runs on symbols.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    measured : Entry
+        As `measured_stability` returns it.
+    """
+    found = stability(scheme, exact=True, steps=64)
+    if found.exact is None:
+        return measured
+    scope = "every quadratic of one dimension without an energy at its minimum, these parameters"
+    claim = _claim(str(found.exact.threshold), infinite=found.threshold == inf)
+    return Entry(SECTION, measured.name, claim, "proved", scope, measured.detail)
+
+
+def _claim(threshold: str, *, infinite: bool) -> str:
+    where = "every dt lambda" if infinite else f"dt lambda < {threshold}"
+    return f"the minimum of a quadratic with the largest eigenvalue lambda is asymptotically stable for {where}"
+
+
+def _threshold(found: Stability) -> Entry:
+    name = "threshold"
+    if not found.at_rest:
+        why = "the scheme does not stay at the minimum"
+        return Entry(SECTION, name, "the minimum of a quadratic is stable", "not applicable", detail=why)
+    if not found.decides:
+        why = "the linearisation does not decide: the scheme controls its own step, or is not differentiable at the minimum"
+        return Entry(SECTION, name, "the minimum of a quadratic is stable", "not applicable", detail=why)
+    details = []
+    if found.carried:
+        kept = ", ".join(found.carried)
+        details.append(f"this is the fixed point with {kept} by definition; any other value of it is a fixed point too")
+    if found.real_flow != found.threshold:
+        until = "every dt lambda" if found.real_flow == inf else f"dt lambda < {found.real_flow:.6g}"
+        details.append(f"a real modified flow exists for {until}")
+    claim = _claim(f"{found.threshold:.6g}", infinite=found.threshold == inf)
+    return Entry(SECTION, name, claim, "measured", SCOPE, "; ".join(details))
+
+
+def _beyond(found: Stability) -> list[Entry]:
+    if not found.fates:
+        return []
+    rows = [("dt lambda", "orbit", "E at its end")]
+    for end in found.fates:
+        kind = f"{end.period}-cycle" if end.kind == "cycle" else end.kind
+        rows.append((f"{end.z:.4g}", kind, "" if end.kind in ("diverges", "fails") else f"{end.energy:.1e}"))
+    claim = "orbits of the scheme at these step sizes do what the table says"
+    detail = f"beyond it: {', '.join(found.beyond)}" if found.beyond else ""
+    return [Entry(SECTION, "orbits", claim, "measured", "E = theta^2 / 2", detail, table=tuple(rows))]

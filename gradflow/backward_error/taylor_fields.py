@@ -22,7 +22,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import sympy as sp
 
-from ..symbolic.branches import branches
+from ..energies.linear import as_linear_part
+from ..symbolic.branches import followed
 from ..symbolic.taylor import SmoothLeastSquares, taylor_coefficients
 from ..symbolic.vectors import Atom, Map, SelfAdjoint, Space, Vector, entry_of
 from .expansion import ENERGY, Field, Node, invariant, leaf, node, residual_node
@@ -34,6 +35,8 @@ DT = sp.Symbol("dt", positive=True)
 THETA = Node("theta")
 """theta itself, as a term of an expansion."""
 POINTS = 3  # at which the conditions of a step are looked at
+DIGITS = 40
+SMALL = sp.Float("1e-9", DIGITS)
 Path: TypeAlias = tuple[int, ...]
 """Where a value stands in a state: the position in each of the nested tuples."""
 
@@ -103,7 +106,9 @@ def exact_settings(scheme: Any, symbols: Mapping[str, Any]) -> Any:
                 used.add(one.name)
                 new = symbols[one.name]
             else:
-                new = exact(getattr(value, one.name))
+                given = getattr(value, one.name)
+                # a scheme would make a float of a fraction in the place of S
+                new = exact(as_linear_part(given, one.name) if one.name == "stabilization" else given)
             object.__setattr__(made, one.name, new)
         return made
 
@@ -115,49 +120,41 @@ def exact_settings(scheme: Any, symbols: Mapping[str, Any]) -> Any:
 
 
 def generic(function: Callable[[], Any], start: Mapping[sp.Symbol, Any] | None = None) -> Any:
-    """Return what a function of symbols returns where dt is small, if that does not depend on the other symbols.
+    """Return what a function of symbols returns where dt is small, if its branch does not depend on the other symbols.
+
+    Each condition is looked at with numbers of 40 digits at `POINTS` points.
 
     Parameters
     ----------
     function : callable
-        As for `gradflow.symbolic.branches`.
+        Calls `gradflow.symbolic.where`.
     start : mapping, optional
         The values of some symbols, in others.
 
     Raises
     ------
     ValueError
-        If its branch for small dt depends on the other symbols, or cannot be told.
+        If a condition differs between the points, or cannot be told.
     """
-    found = list(branches(function))
-    if len(found) == 1:
-        return found[0].value
-    chosen = set()
-    for seed in range(POINTS):
-        draw = random.Random(seed)
-        values: dict[sp.Basic, sp.Rational] = {}
+    draws = [random.Random(seed) for seed in range(POINTS)]
+    points: list[dict[sp.Symbol, sp.Float]] = [{} for _ in draws]
 
-        def at(symbol: sp.Symbol, draw: random.Random = draw, values: Any = values) -> sp.Rational:
-            if symbol not in values:
-                number = sp.Rational(draw.randint(1, 1000), 500)
-                sign = 1 if symbol.is_nonnegative else draw.choice((-1, 1))
-                values[symbol] = sp.Rational(1, 10**9) if symbol == DT else sign * number
-            return values[symbol]
+    def told(condition: sp.Basic) -> bool:
+        asked = condition.subs(start) if start else condition
+        answers = set()
+        for draw, values in zip(draws, points, strict=True):
+            for symbol in sorted(asked.free_symbols - set(values), key=str):
+                number = SMALL if symbol == DT else sp.Float(sp.Rational(draw.randint(1, 1000), 500), DIGITS)
+                values[symbol] = number if symbol.is_nonnegative else draw.choice((-1, 1)) * number
+            answer = asked.xreplace(values)
+            if answer not in (sp.true, sp.false):
+                raise ValueError(f"a condition of the step could not be told for small dt: {condition}")
+            answers.add(bool(answer))
+        if len(answers) > 1:
+            raise ValueError(f"the step has no Taylor polynomial in dt for all theta: it chooses by {condition}")
+        return answers.pop()
 
-        for k, branch in enumerate(found):
-            asked = [c.subs(start or {}) for c in branch.conditions]
-            told = [c.subs({x: at(x) for x in sorted(c.free_symbols, key=str)}) for c in asked]
-            if all(answer == sp.true for answer in told):
-                chosen.add(k)
-                break
-        else:
-            raise ValueError(f"the step has {len(found)} branches, and none could be told for small dt")
-    if len(chosen) > 1:
-        conditions = "; ".join(", ".join(map(str, found[k].conditions)) for k in sorted(chosen))
-        raise ValueError(
-            f"the step has no Taylor polynomial in dt for all theta: its branch depends on theta, {conditions}"
-        )
-    return found[chosen.pop()].value
+    return followed(function, told)
 
 
 class Reader:

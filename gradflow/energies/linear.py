@@ -82,7 +82,7 @@ class Zero:
     @property
     def scalar(self) -> float:
         """The operator as a multiple of the identity: 0."""
-        return 0.0
+        return 0  # of every kind of numbers
 
     def apply(self, u: Array) -> Array:
         """Return 0 * u, shape (P,) or (N, P) as u."""
@@ -435,5 +435,5 @@ def dissipation(inner: Callable[[Array, Array], Array], L: LinearPart, S: Linear
         >= 0, in the units of the energy.
     """
     if L.scalar is not None and S.scalar is not None:
-        return inner(d, d) * (1 / dt + (S.scalar + L.scalar / 2))
+        return inner(d, d) * (1 / dt + (2 * S.scalar + L.scalar) / 2)
     return inner(d, d) / dt + inner(S.apply(d), d) + inner(L.apply(d), d) / 2

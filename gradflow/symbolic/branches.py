@@ -19,7 +19,7 @@ import numpy as np
 import sympy as sp
 from sympy.logic.boolalg import Boolean
 
-__all__ = ["MOST_BRANCHES", "Branch", "branches", "where"]
+__all__ = ["MOST_BRANCHES", "Branch", "branches", "followed", "where"]
 
 MOST_BRANCHES = 1000
 """A function with more ways than that is refused."""
@@ -84,7 +84,7 @@ def _question(condition: Any) -> tuple[sp.Basic, bool]:
     return condition, False
 
 
-_way: ContextVar[_Way | None] = ContextVar("way", default=None)
+_way: ContextVar[_Way | _Answers | None] = ContextVar("way", default=None)
 
 
 def branches(function: Callable[[], Any]) -> Iterator[Branch]:
@@ -128,6 +128,37 @@ def branches(function: Callable[[], Any]) -> Iterator[Branch]:
             return
         script[-1] = False
     raise ValueError(f"a function must have at most {MOST_BRANCHES} branches")
+
+
+class _Answers:
+    """The answers of a function."""
+
+    def __init__(self, answer: Callable[[sp.Basic], bool]) -> None:
+        self.answer = answer
+
+
+def followed(function: Callable[[], Any], answer: Callable[[sp.Basic], bool]) -> Any:
+    """Return what a function returns on the way on which its conditions have given answers.
+
+    Parameters
+    ----------
+    function : callable
+        Takes no arguments.
+    answer : callable
+        Takes a condition and returns its truth value.
+
+    Raises
+    ------
+    ValueError
+        If the function follows branches itself.
+    """
+    if _way.get() is not None:
+        raise ValueError("a way must not be followed by a function whose branches are followed")
+    token = _way.set(_Answers(answer))
+    try:
+        return function()
+    finally:
+        _way.reset(token)
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:

@@ -10,7 +10,7 @@ import sympy as sp
 import gradflow as gf
 from gradflow.backward_error import Differentials, modified_field, modified_flow, order_table
 from gradflow.backward_error.differentials import parsed
-from gradflow.backward_error.expansion import ENERGY, Node, invariant, leaf, node, residual_node, written
+from gradflow.backward_error.expansion import ENERGY, Node, invariant, leaf, node, written
 from gradflow.backward_error.flow import as_modified_field, start
 from gradflow.backward_error.taylor_fields import DT
 from network_cases import network_case
@@ -159,9 +159,8 @@ def test_observed_orders(scheme, problem):
     """Order 1, 2, 3 as terms are added; the residual's second derivatives alone are found by differences."""
     E, theta = PROBLEMS[problem]()
     missing = "differences" if scheme == "restarted IEQ" else "refuse"
-    steps = (
-        (30, 60) if scheme in ("rk4", "restarted IEQ") else (60, 120)
-    )  # before rounding counts, or a step costs more
+    few = scheme in ("rk4", "restarted IEQ")  # rounding soon counts, and a step costs most
+    steps = (30, 60) if few else (60, 120)
     table = order_table(E, SCHEMES[scheme], theta, [0.6 / n for n in steps], 0.6, field=field(scheme), missing=missing)
     wanted = EXPECTED.get(scheme, (1, 2, 3))
     np.testing.assert_allclose(table.orders[:, 0], wanted, atol=0.15)
@@ -213,7 +212,11 @@ def test_a_mapping_is_the_field_of_the_scheme():
     """Coefficients by hand, with powers of dt, E and invariants, against those from the scheme's own step."""
     E, theta = PROBLEMS["polynomial"]()
     by_hand = {"o": 1 - DT * SQUARE / (2 * (ENERGY + 1)), "[o]": -HALF}
-    for known, scheme, order in ((EULER, "euler", 3), (by_hand, "restarted SAV", 2), (by_hand, "restarted SAV", 1)):
+    in_full = field("restarted SAV").coefficients  # with dt^2 in the coefficient of f
+    assert sp.degree(sp.numer(sp.together(in_full["o"])), DT) == 2
+    for known, scheme, order in (
+        (EULER, "euler", 3), (in_full, "restarted SAV", 3), (by_hand, "restarted SAV", 2), (by_hand, "restarted SAV", 1)
+    ):  # fmt: skip
         one = modified_flow(E, known, 0.1, order).velocity(theta)[0]
         other = modified_flow(E, SCHEMES[scheme], 0.1, order).velocity(theta)[0]
         np.testing.assert_allclose(one, other, rtol=8 * EPS)
@@ -273,8 +276,24 @@ def test_a_flow_that_ends_is_nan():
     assert np.all(np.isnan(path[1:]))
 
 
-def trees_of_two_sides():
-    return [residual_node((leaf,), ()), residual_node((), (leaf,))]
+def test_the_errors_of_differences_are_no_reason_for_short_steps(monkeypatch):
+    exact, theta = squares(), np.array([0.8, 0.5])
+    found = gf.DenseLeastSquares(exact._residual, exact._jacobian)  # hvp by differences of J
+    with_third = gf.FunctionProblem(exact.energy, lambda t: exact.energy_and_gradient(t)[1], exact.hvp)
+    for problem, order, missing, rtol in (
+        (exact, 3, "refuse", 1e-12),
+        (found, 2, "refuse", 1e-9),
+        (with_third, 3, "differences", 1e-9),
+    ):
+        flow = modified_flow(problem, EULER, 0.02, order, missing=missing)
+        np.testing.assert_array_equal(flow(theta, 0.5), flow(theta, 0.5, rtol=rtol))
+        wanted = modified_flow(exact, EULER, 0.02, order)(theta, 0.5)
+        np.testing.assert_allclose(flow(theta, 0.5), wanted, rtol=1e-8)
+    rng, calls = np.random.default_rng(0), []
+    noisy = gf.FunctionProblem(exact.energy, lambda t: (calls.append(0), 1e-3 * rng.standard_normal(2) + t)[1])
+    monkeypatch.setattr("gradflow.backward_error.flow.MOST_EVALUATIONS", 300)
+    assert np.all(np.isnan(modified_flow(noisy, {"o": 1}, 0.1, 1)(theta, 1.0)))
+    assert 300 <= len(calls) <= 302
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)

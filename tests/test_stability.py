@@ -142,7 +142,8 @@ def test_levenberg_marquardt_leaves_the_minimum_beyond_dt_1():
     below, above = (run(gf.Restart(gf.IEQ()), 4 * dt, 1e-4, 2000, energy)[-1] for dt in (0.95, 1.05))
     assert abs(below[0]) < 1e-12
     assert abs(above[0]) > 0.1
-    gf.check_derivatives(energy, np.array([0.3]))
+    assert gf.check_derivatives(energy, np.array([0.3])).passed
+    assert energy.energy(np.zeros(1)) == energy.offset == 4.5
 
 
 @pytest.mark.parametrize(
@@ -426,6 +427,14 @@ def test_restarted_sav_stays_at_its_edge_where_gradient_descent_diverges():
     assert solution.status == "done"
     assert 0.9 < np.median(ratio[10:]) < 1.6
     assert solution.history["energy"][-1] < 0.1 * solution.history["energy"][0]
+
+
+def test_a_stabilization_shortens_the_step_and_moves_no_limit_of_it():
+    problem, scheme = Quadratic(10.0), gf.GradientDescent(stabilization=3.0)
+    record = edge_of_stability(problem, scheme, 0.2)
+    history = gf.solve(problem, scheme, np.ones(1), dt=0.2, steps=1, record=record).history
+    np.testing.assert_allclose(history["effective_step"], 0.2 / 1.6, rtol=1e-12)
+    np.testing.assert_allclose(history["stability_limit"], 2 * 1.6 / 0.2, rtol=1e-9)
 
 
 def test_schemes_without_a_threshold_have_no_limit():

@@ -200,6 +200,7 @@ def test_check_derivatives_finds_a_wrong_one():
         lambda t, u, v: 3 * b * t * u * v,
         lambda t, u, v: 6 * b * t * u * v + 1e-3 * u[0] * v,
         lambda t, u, v: 6 * b * t * u * np.roll(v, 1),
+        lambda t, u, v: (6 + np.array_equal(u, v)) * b * t * u * v,
     ):
         problem = gf.FunctionProblem(
             lambda t: b @ t**4 / 4, lambda t: b * t**3, lambda t, v: 3 * b * t**2 * v, third_derivative=wrong

@@ -319,7 +319,7 @@ class OrderTable(NamedTuple):
     dts: Array
     """The step sizes, (m,)."""
     errors: Array
-    """``|theta^n - y(t_end)|_M`` by number of terms and step size, (k, m), in the units of theta."""
+    """``|theta^n - y(t_end)|_M`` by number of terms and step size, (k, m), in the norm of the problem."""
     orders: Array
     """Slopes of the logarithms between neighbouring step sizes, (k, m - 1), dimensionless."""
     expected: tuple[int, ...]

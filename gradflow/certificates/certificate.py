@@ -55,8 +55,10 @@ class Entry:
 
     @property
     def sentence(self) -> str:
-        """The entry in one sentence or two, as `Certificate.failures` has it."""
-        parts = (f"{self.name}: {self.claim}", self.detail, self.counterexample)
+        """The entry in a few sentences, as `Certificate.failures` has it."""
+        stated = f"not true that {self.claim}" if self.status == "false" else self.claim
+        detail = self.detail[:1].upper() + self.detail[1:]
+        parts = (f"{self.name}: {stated}", detail, self.counterexample)
         return " ".join(part if part.endswith(".") else f"{part}." for part in parts if part)
 
 

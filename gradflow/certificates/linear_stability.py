@@ -14,18 +14,16 @@ SECTION = "stability"
 SCOPE = "E = theta^2 / 2, dt lambda from 1e-14 to 1e8"
 
 
-def measured_stability(scheme: Any, *, quick: bool = False) -> list[Entry]:
+def measured_stability(scheme: Any) -> list[Entry]:
     """Return the threshold of a scheme on a quadratic, and a table of its orbits.
 
     Parameters
     ----------
     scheme : Scheme
         The scheme.
-    quick : bool
-        Whether the orbits are shorter.
     """
     try:
-        found = stability(scheme, steps=100 if quick else 1000)
+        found = stability(scheme)
     except Exception as error:  # the scheme may refuse the quadratic, or raise anything
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return [Entry(SECTION, "threshold", "the minimum of a quadratic is stable", "undecided", detail=why)]

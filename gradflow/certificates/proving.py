@@ -244,7 +244,7 @@ def with_proofs(scheme: Any, measured: list[Entry], *, quick: bool = False) -> l
         added.append(_denominators(runs))
     if scheme_ability(scheme, "usual_dt") is None:
         added += _modified_equation(scheme)
-        if entries["threshold"].status == "measured":
+        if "threshold" in entries and entries["threshold"].status == "measured":
             entries["threshold"] = _exact_threshold(scheme, entries["threshold"])
     return [
         *entries.values(),

@@ -30,7 +30,7 @@ def certify(
     ],
     form: Annotated[str, typer.Option("--format", help="text, markdown or json.")] = "text",
     proofs: Annotated[bool, typer.Option(help="Prove what can be proved; --no-proofs measures only.")] = True,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer problems.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer problems, no stability.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="A folder: NAME.md and NAME.json are written there, and nothing is printed but verdicts."),

@@ -328,6 +328,9 @@ def of_schemes():
     yield "AdaptiveMixture", gf.curvature.AdaptiveMixture, adaptive, {"parts": OBJECT, "policy": OBJECT}
     mixture = {"parts": (of["of"],), "weights": (1.0,)}
     yield "Mixture", gf.curvature.Mixture, mixture, {"parts": OBJECT, "weights": OBJECT}
+    quick = {"scheme": gf.SAV(), "proofs": False, "quick": True}
+    said = {"None", "type", "lambda", "a long double"}
+    yield "certify", gf.certify, quick, {"scheme": OBJECT, "proofs": TRUTH, "quick": TRUTH, "progress": said}
     yield (
         "check_derivatives",
         gf.check_derivatives,

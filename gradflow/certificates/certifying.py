@@ -6,8 +6,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from ..description import as_call, describe, found
-from ..refusals import real_number, whole_number
+from ..refusals import instance, real_number, whole_number
 from ..schemes.protocols import scheme_ability
 from .certificate import Certificate, Entry
 from .consistency import measured_consistency
@@ -44,7 +46,7 @@ def certify(
     Raises
     ------
     ValueError
-        If the scheme has no methods ``init`` and ``step``, is a class that cannot be made without arguments, or declares a
+        If `proofs` or `quick` is no truth value, `progress` is no function, or the scheme has no methods ``init`` and ``step``, is a class that cannot be made without arguments, or declares a
         speed that is neither None nor a number > 0, or an order that is no whole number >= 1.
     ImportError
         If proofs are asked for and SymPy is not installed.
@@ -59,6 +61,10 @@ def certify(
     1 gradient, 2 solves with I + dt (L + S), theta and no other vector of P numbers kept
     """
     scheme = _instance(scheme)
+    for name, value in (("proofs", proofs), ("quick", quick)):
+        instance(name, value, (bool, np.bool_), "True or False")
+    if progress is not None and not callable(progress):
+        raise ValueError(f"progress must be None or a function of a title, got {found(progress)}")
     say = progress or (lambda title: None)
     _check_claims(scheme)
     proved: Any = _proving() if proofs else None

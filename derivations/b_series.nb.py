@@ -57,7 +57,7 @@ from gradflow.backward_error.bseries import (
     substituted,
 )
 from gradflow.backward_error.expansion import ENERGY, invariant, leaf, node
-from gradflow.backward_error.taylor_fields import DT
+from gradflow.backward_error.symbolic_steps import DT
 from gradflow.backward_error.trees import (
     free_symmetry,
     free_tree,

@@ -26,7 +26,7 @@ from gradflow import (
 from gradflow.backward_error import expansion
 from gradflow.backward_error.expansion import ENERGY, Node, derivative, invariant, joined, leaf, node, rooted, written
 from gradflow.backward_error.modified import modified_field
-from gradflow.backward_error.taylor_fields import DT
+from gradflow.backward_error.symbolic_steps import DT
 
 beta, C = sp.symbols("beta C", positive=True)
 half = sp.Rational(1, 2)

@@ -12,7 +12,7 @@ from gradflow.backward_error import Differentials, modified_field, modified_flow
 from gradflow.backward_error.differentials import parsed
 from gradflow.backward_error.expansion import ENERGY, Node, invariant, leaf, node, written
 from gradflow.backward_error.flow import as_modified_field, start
-from gradflow.backward_error.taylor_fields import DT
+from gradflow.backward_error.symbolic_steps import DT
 from network_cases import network_case
 
 EPS = np.finfo(float).eps

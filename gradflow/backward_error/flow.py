@@ -35,7 +35,8 @@ from ..refusals import one_of, real_array, real_number, whole_number
 from .differentials import Differentials, parsed
 from .expansion import ENERGY, Field, Node, invariant_trees, size
 from .modified import ModifiedField, modified_field
-from .taylor_fields import DT, THETA, Path, leaves, replaced
+from .symbolic_steps import DT, Path, leaves, replaced
+from .taylor_fields import THETA
 
 __all__ = ["ModifiedFlow", "OrderTable", "as_modified_field", "modified_flow", "order_table", "start"]
 
@@ -51,7 +52,7 @@ def as_modified_field(given: Any, order: int) -> ModifiedField:
     ----------
     given : Scheme, ModifiedField or mapping
         A mapping has numbers or SymPy expressions by tree, ``{"o": 1, "[o]": -1 / 2}``. The coefficient of a tree with n nodes is
-        multiplied by ``dt^(n - 1)``; it may contain dt (`gradflow.backward_error.taylor_fields.DT`), E and invariants of
+        multiplied by ``dt^(n - 1)``; it may contain dt (`gradflow.backward_error.symbolic_steps.DT`), E and invariants of
         `gradflow.backward_error.expansion`.
     order : int
         The highest n of f_n.

@@ -45,7 +45,7 @@ from sympy.polys.domains import QQ
 from ..description import found
 from ..refusals import whole_number
 from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, shifted
-from .taylor_fields import exact_settings, generic
+from .symbolic_steps import exact_settings, generic
 
 __all__ = ["JetField", "bernoulli_field", "jet_field"]
 

@@ -1028,7 +1028,7 @@ def _exact_matrix(scheme: Any, z: Any, energy: Quadratic, places: Sequence[int] 
     """Return A over the variables that matter as a SymPy matrix, and their names."""
     import sympy as sp
 
-    from .taylor_fields import exact_settings
+    from .symbolic_steps import exact_settings
 
     problem = energy.exact()
     dt, exact_scheme, h = z / problem.largest, exact_settings(scheme, {}), sp.Symbol("h", positive=True)

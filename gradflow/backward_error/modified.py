@@ -68,7 +68,8 @@ from .expansion import (
     split_number,
     written,
 )
-from .taylor_fields import DT, THETA, Path, Reader, exact_settings, generic, leaves, replaced
+from .symbolic_steps import DT, Path, exact_settings, generic, leaves, replaced
+from .taylor_fields import THETA, Reader
 
 __all__ = ["ModifiedField", "modified_field"]
 

@@ -32,7 +32,8 @@ class EnergyTerms(NamedTuple):
     """
 
     dissipation: Array
-    """The dissipation of the flow: ``|d|_M^2 / dt + (S d, d)_M + (L d, d)_M / 2``, d = theta_new - theta; 0-d, >= 0."""
+    """The dissipation of the flow: ``|d|_M^2 / dt + (S d, d)_M + (L d, d)_M / 2``, d = theta_new - theta; 0-d, >= 0. `Relaxed`
+    subtracts what it spent."""
     numerical: Array
     """The additional dissipation by the discretisation of the auxiliary variable; 0-d, >= 0."""
 

@@ -178,7 +178,11 @@ class Relaxed:
         return self.base.law(problem, state.base)
 
     def energy_terms(self, problem: Problem, state: RelaxedState, new: RelaxedState, dt: Scalar) -> EnergyTerms:
-        """Return the terms of the base scheme's identity, less the amount that relaxation spent."""
+        """Return the terms of the base scheme's identity, the first less the amount that relaxation spent.
+
+        Where more than the dissipation may be spent, with the budget ``numerical`` and with a budget of the law's own, the first
+        term may be negative. The sum is not.
+        """
         terms = self.base.energy_terms(problem, self._before(problem, state), new.base, dt)
         spent = self.modified_energy(problem, new) - self.base.modified_energy(problem, new.base)
         return EnergyTerms(terms.dissipation - spent, terms.numerical)

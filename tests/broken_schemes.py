@@ -290,6 +290,18 @@ class DropsNumericalDissipation(MySAV):
         return EnergyTerms(terms.dissipation, 0 * terms.numerical)
 
 
+@mistake("identity", "they differ by")
+class LawWithoutTheRest(ExplicitMidpoint):
+    """An energy law that is false, of a scheme with no auxiliary variable to define."""
+
+    def modified_energy(self, problem, state):
+        return problem.energy(state.theta)
+
+    def energy_terms(self, problem, state, new, dt):
+        d = new.theta - state.theta
+        return EnergyTerms(7 * problem.inner(d, d / dt), 0 * problem.inner(d, d))
+
+
 @mistake("identity", "1/2 |d|_M^2 / dt")
 class HalfTheDissipation(MySAV):
     stabilization: ClassVar[float] = 0.0

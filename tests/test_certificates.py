@@ -257,6 +257,8 @@ def test_the_command_tells_by_its_exit_code():
     assert wrong.exit_code == 1
     assert wrong.stderr.startswith("gradflow: WrongFactor: limit flow: ")
     assert json.loads(call("GradientDescent", "--no-proofs", "--quick", "--format", "json").stdout)["holds"] is True
+    several = call("GradientDescent", "HeavyBall", "--no-proofs", "--quick", "--format", "json")
+    assert [one["scheme"].partition("(")[0] for one in json.loads(several.stdout)] == ["GradientDescent", "HeavyBall"]
     assert call("GradientDescent", "--no-proofs", "--quick", "--format", "markdown").stdout.startswith(
         "# GradientDescent"
     )

@@ -183,6 +183,56 @@ def test_a_carried_root_is_a_further_unknown(scheme):
     assert sp.simplify(found.fields[1][leaf].subs(consistent) + square / (2 * R**2)) == 0
 
 
+class Remembered(NamedTuple):
+    theta: Any
+    old: Any
+    dt: Any
+
+
+class VariableAdamsBashforth:
+    """Adams-Bashforth for steps of any size: the state remembers the last one."""
+
+    def init(self, problem, theta):
+        return Remembered(theta, gradient(problem, theta), 1.0)
+
+    def step(self, problem, state, dt):
+        g = gradient(problem, state.theta)
+        ratio = dt / state.dt
+        return Remembered(state.theta - dt * (g + ratio / 2 * (g - state.old)), g, dt)
+
+
+def test_a_step_size_that_the_state_remembers():
+    for order in (1, 2, 3):
+        assert (
+            modified_field(VariableAdamsBashforth(), order).coefficients
+            == modified_field(AdamsBashforth(), order).coefficients
+        )
+
+
+def normalized(problem, theta, dt):
+    g = gradient(problem, theta)
+    return theta - dt * g / problem.inner(g, g) ** half
+
+
+def polyak(problem, theta, dt):
+    E, g = problem.energy_and_gradient(theta)
+    return theta - dt * E / problem.inner(g, g) * g
+
+
+def by_energy(problem, theta, dt):
+    E, g = problem.energy_and_gradient(theta)
+    return theta - dt * E * g
+
+
+def test_a_factor_that_varies_with_the_gradient_is_no_coefficient():
+    """E + c dt |g|^2 with c = 1 / (4 |g|) has the gradient of E + dt |g| / 4, and the orbits are those of E + dt |g| / 2."""
+    for step in (normalized, polyak):
+        found = modified_field(step, 2)
+        assert -found.fields[1][node(leaf)] / (2 * found.fields[0][leaf]) != 0
+        assert found.regularization is None
+    assert sp.simplify(modified_field(by_energy, 2).regularization - ENERGY / 4) == 0
+
+
 def test_momentum():
     """M8 of the audited claims, and the value 1/7 at which Nesterov's third term becomes a gradient."""
     ball = modified_field(HeavyBall(), 3, symbols={"momentum": beta})

@@ -964,7 +964,8 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
     The quantities are ``largest_eigenvalue`` of the Hessian; ``effective_step``, eta of (4); and ``stability_limit``, the curvature
     beyond which the scheme with this effective step is unstable on a quadratic, ``w / eta``, with w the `Stability.limit` of the
     scheme: ``2 / dt`` for gradient descent, ``2 (1 + beta) / dt`` for the heavy ball, ``2 sqrt(E + C) / (r^{n+1} dt)`` for `SAV`. It is
-    infinite if there is no threshold. `gradflow.plotting.plot_edge_of_stability` draws them.
+    infinite if there is no threshold, and NaN for a scheme whose threshold depends on more of the
+    residual than the Hessian, as that of `IEQ`. `gradflow.plotting.edges.plot_edge_of_stability` draws them.
 
     Parameters
     ----------
@@ -1004,6 +1005,8 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
     if at.decides:
         stable = _intervals(lambda z: at.radius(z) < 1)
         w = _limit(scheme, steep, stable[0][1]) if stable and stable[0][0] == 0 else 0.0
+    if w == inf and not _is_stable_on_a_curved_residual(scheme):
+        w = nan
 
     def taken(state: Any) -> float:
         return effective_step(problem, scheme, state, step)
@@ -1012,6 +1015,13 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
         return w if w in (0.0, inf) else w / taken(state)
 
     return "largest_eigenvalue", ("effective_step", taken), ("stability_limit", limit)
+
+
+def _is_stable_on_a_curved_residual(scheme: Any) -> bool:
+    """Return whether a scheme that is stable on every quadratic is so for the residual (3 + theta^2 / 2, theta) and dt = 3."""
+    curved = CurvedResidual(3.0, 1.0, 1.0)
+    at = _Map(scheme, curved)
+    return bool(at.decides and at.radius(3 * curved.largest) < 1)
 
 
 # On symbols

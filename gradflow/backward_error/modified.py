@@ -118,7 +118,8 @@ class ModifiedField:
     def regularization(self) -> Any:
         """The c of ``E + c dt |grad E|_M^2``, of which the step follows the gradient flow up to second order and a change of time.
 
-        None if the second term of the field has other directions than f and f'f.
+        None if the second term of the field has other directions than f and f'f, or if c is a function of anything but E, constants
+        and variables that the state carries: a penalty whose factor varies with theta has another gradient.
 
         Raises
         ------
@@ -129,7 +130,8 @@ class ModifiedField:
             raise ValueError("the regularization is a coefficient of f_2: ask for order 2")
         if set(self.fields[0]) - {leaf} or set(self.fields[1]) - {leaf, _CHAIN} or leaf not in self.fields[0]:
             return None
-        return sp.cancel(-self.fields[1].get(_CHAIN, 0) / (2 * self.fields[0][leaf]))
+        c = sp.cancel(-self.fields[1].get(_CHAIN, 0) / (2 * self.fields[0][leaf]))
+        return None if _energy_symbols(c) - {ENERGY} else c
 
     def is_gradient(self, order: int) -> bool:
         """Return whether the terms f_1, ..., f_order are gradients for every energy.
@@ -377,9 +379,13 @@ class _Recursion:
             and (jump := sp.sympify(self._at(new, slot.path)) - slot.probe).is_number
             and jump.is_positive
         ]
-        if counters:  # after many steps
-            self.fixed = {slot.path: sp.oo for slot in counters}
-            slots = [slot for slot in slots if slot not in counters]
+        self.fixed = {slot.path: sp.oo for slot in counters}  # after many steps
+        for slot in slots:  # a step size that the state remembers
+            value = None if slot.multiple is not None or slot in counters else sp.sympify(self._at(new, slot.path))
+            if value is not None and value.free_symbols <= {DT}:
+                self.fixed[slot.path] = value
+        if self.fixed:
+            slots = [slot for slot in slots if slot.path not in self.fixed]
             new = self._probed(slots)
         needed = self._needed(slots, new)
         chosen = []
@@ -413,7 +419,13 @@ class _Recursion:
             value = self._at(new, path)
             is_vector = isinstance(value, Vector)
             parts = self.reader.vector(value) if is_vector else [{leaf: c} for c in self.reader.number(value)]
-            uses[path] = [slot for slot in slots if any(_mentions(part, slot) for part in parts)]
+            # a number may enter by a power of dt that is not looked at, and vanish with dt itself: nothing is left out
+            asked = set().union(*(sp.sympify(c).free_symbols for c in (value.terms.values() if is_vector else [value])))
+            uses[path] = [
+                slot
+                for slot in slots
+                if any(_mentions(part, slot) for part in parts) or (slot.multiple is None and slot.probe in asked)
+            ]
         found: list[_Slot] = []
         todo = list(uses[(0,)])
         while todo:

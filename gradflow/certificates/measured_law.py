@@ -26,7 +26,7 @@ from ..schemes.state import reset
 from .certificate import Entry
 from .trials import Trial, common_facts, on_numbers, trials
 
-__all__ = ["MOST", "Step", "before", "measured_law", "steps"]
+__all__ = ["MOST", "Step", "before", "declares_law", "measured_law", "steps"]
 
 MOST = 16
 """The residual that passes, in units of what a change of the states by eps makes."""
@@ -174,6 +174,17 @@ def _judged(scheme: Any, dtype: Any, *, most: int = 3, seed: int = 0) -> list[Ju
     return found
 
 
+def declares_law(scheme: Any) -> bool:
+    """Return whether a scheme states an energy law, whatever else of `gradflow.AuxiliaryScheme` it has.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    """
+    return all(callable(getattr(scheme, name, None)) for name in ("energy_terms", "modified_energy"))
+
+
 def measured_law(scheme: Any, *, quick: bool = False) -> list[Entry]:
     """Return what is measured of the energy law of a scheme: its identity, the signs of its terms, its modified energy.
 
@@ -185,16 +196,16 @@ def measured_law(scheme: Any, *, quick: bool = False) -> list[Entry]:
         Whether float32 and third steps are left out.
     """
     claim = "the modified energy falls by exactly the declared dissipation and numerical dissipation"
-    if not isinstance(scheme, AuxiliaryScheme):
+    if not declares_law(scheme):
         why = "the scheme declares no energy_terms and no modified_energy: no energy law is guaranteed."
         return [Entry("energy law", "identity", claim, "not applicable", detail=why)]
     judged = _judged(scheme, np.float64, most=2 if quick else 3)
     single = [] if quick else _judged(scheme, np.float32)
     return [
         _identity(claim, judged, single),
-        _decay(judged),
+        _decay(scheme, judged),
         *_signs(scheme, judged),
-        _modified_energy(scheme),
+        *([_modified_energy(scheme)] if isinstance(scheme, AuxiliaryScheme) else []),
     ]
 
 
@@ -268,17 +279,19 @@ def _candidates(step: Step) -> dict[str, float]:
     base = scheme_ability(scheme, "base") or scheme
     S, L = as_linear_part(scheme_ability(base, "stabilization"), "stabilization"), linear_part(problem)
     d = step.new.theta - step.old.theta
-    start = before(scheme, step.old)
-    aux = scheme.auxiliary(problem, start.theta) if start.aux is None else start.aux
-    change = np.ravel(step.new.aux - aux)
-    return {
+    terms = {
         "|d|_M^2 / dt": float(problem.inner(d, d / step.dt)),
         "(S d, d)_M": float(problem.inner(S.apply(d), d)),
         "(L d, d)_M": float(problem.inner(L.apply(d), d)),
-        "|aux_new - aux|^2": float(change @ change),
-        "(|aux_new|^2 - |aux|^2)": float(
-            np.ravel(step.new.aux) @ np.ravel(step.new.aux) - np.ravel(aux) @ np.ravel(aux)
-        ),
+    }
+    if not isinstance(scheme, AuxiliaryScheme):
+        return terms
+    start = before(scheme, step.old)
+    old = np.ravel(scheme.auxiliary(problem, start.theta) if start.aux is None else start.aux)
+    new = np.ravel(step.new.aux)
+    return terms | {
+        "|aux_new - aux|^2": float((new - old) @ (new - old)),
+        "(|aux_new|^2 - |aux|^2)": float(new @ new - old @ old),
     }
 
 
@@ -320,8 +333,12 @@ def _signs(scheme: Any, judged: list[Judged]) -> list[Entry]:
     return [_sign(judged, "dissipation", "the dissipation is never negative", lambda terms: terms[2]), numerical]
 
 
-def _decay(judged: list[Judged]) -> Entry:
+def _decay(scheme: Any, judged: list[Judged]) -> Entry:
     claim = "the modified energy never rises: dissipation + numerical dissipation is never negative"
+    if not scheme_ability(scheme, "carries_auxiliary"):
+        claim = "within a step, from its consistent value, the modified energy" + claim.removeprefix(
+            "the modified energy"
+        )
     return _sign(judged, "decay", claim, lambda terms: terms[2] + terms[3])
 
 

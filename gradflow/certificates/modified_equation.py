@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backward_error.expansion import leaf
 from ..backward_error.modified import ModifiedField, modified_field
 from ..schemes.protocols import scheme_ability
 from .certificate import Entry
@@ -13,7 +14,7 @@ __all__ = ["modified_equation"]
 ORDER = 2
 LONGEST = 400
 """Characters of a formula that is printed."""
-EVERY = "every dimension and inner product, every energy with three derivatives, these parameters"
+EVERY = "every dimension and inner product, every positive energy with three derivatives, these parameters"
 
 
 def modified_equation(scheme: Any) -> list[Entry]:
@@ -31,13 +32,31 @@ def modified_equation(scheme: Any) -> list[Entry]:
     """
     section = "modified equation"
     found = modified_field(scheme, ORDER)
+    _require_agreement(found, scheme)
     terms = ", ".join(f"{tree}: {c}" for tree, c in found.coefficients.items())
     claim = "one step is the flow of the modified field at the time dt, modulo dt^3"
+    if found.manifold:
+        claim += (
+            f", where {' and '.join(found.manifold)} of the state "
+            + ("has" if len(found.manifold) == 1 else "have")
+            + " forgotten the start (on the slow manifold)"
+        )
     if len(terms) > LONGEST:
         terms = f"the coefficients have {len(terms)} characters; gradflow.backward_error.modified_field returns them"
     words = "coefficients of o = -grad E and [o] = (-grad E)'(-grad E), a tree of n nodes times dt^(n - 1): "
     entries = [Entry(section, "modified field", claim, "proved", EVERY, words + terms)]
     return [*entries, _loss(found), *_regularization(found, scheme)]
+
+
+def _require_agreement(found: ModifiedField, scheme: Any) -> None:
+    """Raise ValueError if the field is not that of a scheme with the declared speed and order."""
+    speed, order = scheme_ability(scheme, "speed"), int(scheme_ability(scheme, "order"))
+    if speed is None or set(found.fields[0]) != {leaf} or not found.fields[0][leaf].is_number:
+        return
+    if abs(float(found.fields[0][leaf]) - float(speed)) > 1e-9 * float(speed):
+        raise ValueError(f"by its modified field the scheme has the speed {found.fields[0][leaf]}, it declares {speed}")
+    if order >= 2 and found.fields[1]:
+        raise ValueError(f"by its modified field the scheme has order 1, it declares {order}")
 
 
 def _loss(found: ModifiedField) -> Entry:

@@ -42,8 +42,8 @@ LIMIT = 15
 LARGEST = 4000
 """Operations in an expression whose sign is sought."""
 OPERATORS = (("operator", "operator"), ("none", "operator"), ("none", "none"))
-EVERY = "every dimension, inner product and energy"
-COORDINATES = "sizes 1 to 3, every diagonal inner product and energy, L = 0"
+EVERY = "every dimension, inner product and positive energy"
+COORDINATES = "sizes 1 to 3, every diagonal inner product and positive energy, L = 0"
 SIZES = (1, 2, 3)
 
 
@@ -469,7 +469,7 @@ def _single_step(scheme: Any) -> Entry:
         except Exception as error:  # a user's step may raise anything on symbols
             reason = reason or f"{type(error).__name__}: {error}"
         else:
-            scope = f"every dimension and inner product, every energy with {p + 1} derivatives"
+            scope = f"every dimension and inner product, every positive energy with {p + 1} derivatives"
             return Entry("consistency", name, claim, "proved", _scope(scheme, scope, exact=exact))
     return Entry("consistency", name, claim, "undecided", detail=reason)
 

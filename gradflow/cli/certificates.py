@@ -28,7 +28,9 @@ def certify(
             "of the library, e.g. SAV; all: every scheme of the library.",
         ),
     ],
-    form: Annotated[str, typer.Option("--format", help="text, markdown or json.")] = "text",
+    form: Annotated[
+        str, typer.Option("--format", help="text, markdown or json; json is a list of several schemes.")
+    ] = "text",
     proofs: Annotated[bool, typer.Option(help="Prove what can be proved; --no-proofs measures only.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer problems, no stability.")] = False,
     out: Annotated[
@@ -44,7 +46,7 @@ def certify(
 
     if form not in FORMATS:
         fail(f"--format must be one of {', '.join(FORMATS)}; got {form!r}")
-    failed = []
+    failed, objects = [], []
     for name, scheme in [pair for one in schemes for pair in _named(one)]:
         start = time.perf_counter()
         say = (lambda title, name=name: typer.echo(f"{name}: {title} ...", err=True)) if sys.stderr.isatty() else None
@@ -57,12 +59,18 @@ def certify(
             typer.echo(f"{name.ljust(24)} {certificate.verdict}; {time.perf_counter() - start:.0f} s")
         elif form == "text":
             typer.echo(f"{certificate}\n\n{time.perf_counter() - start:.0f} s")
+        elif form == "markdown":
+            typer.echo(certificate.to_markdown(), nl=False)
         else:
-            typer.echo(certificate.to_markdown() if form == "markdown" else certificate.to_json(), nl=False)
+            objects.append(certificate.to_json())
         if not certificate.holds:
             failed.append(name)
             for sentence in certificate.failures:
                 typer.echo(f"gradflow: {name}: {sentence}", err=True)
+    if len(objects) == 1:
+        typer.echo(objects[0], nl=False)
+    elif objects:
+        typer.echo("[\n" + ",\n".join(one.rstrip("\n") for one in objects) + "\n]")
     if failed:
         raise typer.Exit(1)
 

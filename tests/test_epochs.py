@@ -1,9 +1,11 @@
 """The mean of an epoch, and what it says of the modified loss of stochastic gradient descent."""
 
+from fractions import Fraction
 from itertools import permutations, product
 
 import numpy as np
 import pytest
+import sympy as sp
 
 from gradflow.backward_error.epochs import mean_epoch
 
@@ -46,6 +48,64 @@ def test_wrong_numbers_of_batches_are_refused(batches):
         mean_epoch(lambda k, at: at, batches, np.zeros(1))
     with pytest.raises(ValueError, match="from 1 to 6"):
         mean_epoch(lambda k, at: at, 7, np.zeros(1), replacement=True)
+
+
+def test_a_step_may_write_into_its_argument():
+    """And the theta of the caller stays what it was."""
+    slopes = RNG.normal(size=3)
+
+    def in_place(k, at):
+        at *= 1 - slopes[k]
+        at += slopes[k] ** 2
+        return at
+
+    buffer = np.empty(2)
+
+    def in_a_buffer(k, at):
+        buffer[:] = (1 - slopes[k]) * at + slopes[k] ** 2
+        return buffer
+
+    elsewhere = lambda k, at: (1 - slopes[k]) * at + slopes[k] ** 2  # noqa: E731
+    for replacement in (False, True):
+        theta = np.array([1.0, -2.0])
+        wanted = mean_epoch(elsewhere, 3, theta, replacement=replacement)
+        for step in (in_place, in_a_buffer):
+            np.testing.assert_allclose(mean_epoch(step, 3, theta, replacement=replacement), wanted, rtol=1e-14)
+        np.testing.assert_array_equal(theta, [1.0, -2.0])
+
+
+def test_fractions_and_symbols_are_exact():
+    t, dt = sp.symbols("t dt")
+    step = lambda k, at: at - dt * (k + 1) * at  # noqa: E731
+    found = mean_epoch(step, 2, np.array([t], dtype=object))
+    assert sp.expand(found[0] - t * (1 - dt) * (1 - 2 * dt)) == 0
+    third = mean_epoch(
+        lambda k, at: at * Fraction(k + 1, 3), 2, np.array([Fraction(1)], dtype=object), replacement=True
+    )
+    assert third[0] == Fraction(1, 4)
+
+
+@pytest.mark.parametrize(
+    ("step", "theta", "message"),
+    [
+        (lambda k, at: at[:1], np.ones(2), r"step\(k, theta\) must have shape \(P,\), P = 2"),
+        (lambda k, at: 1.0, np.ones(2), r"step\(k, theta\) must be an array of shape"),
+        (lambda k, at: None, np.ones(2), r"step\(k, theta\) must be an array of shape"),
+        (
+            lambda k, at: at.astype("f"),
+            np.ones(2),
+            r"step\(k, theta\) must have the dtype of theta, float64; got float32",
+        ),
+        (lambda k, at: at[:1], np.array([sp.Symbol("t")] * 2), r"step\(k, theta\) must have shape \(P,\), P = 2"),
+        (lambda k, at: at, np.array([3, 4]), "theta must be float32 or float64"),
+        (lambda k, at: at, [1.0, 2.0], "theta must be an array of shape"),
+        (lambda k, at: at, np.ones((2, 2)), "theta must have shape"),
+        (None, np.ones(2), "step must be a function of the number of a batch"),
+    ],
+)
+def test_what_is_no_step_is_refused(step, theta, message):
+    with pytest.raises(ValueError, match=message):
+        mean_epoch(step, 2, theta)
 
 
 # four batches E_k = log cosh(a_k theta_0 + b_k theta_1 + c_k)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..namespace import Array
-from ..refusals import whole_number
+from ..description import found
+from ..namespace import Array, copied, is_array
+from ..refusals import real_array, whole_number
 
 __all__ = ["mean_epoch"]
 
@@ -20,18 +21,20 @@ def mean_epoch(step: Callable[[int, Array], Array], batches: int, theta: Array, 
     Parameters
     ----------
     step : callable
-        Maps the number of a batch, 0 to m - 1, and theta (P,) to the theta after a step on that batch, (P,).
+        Maps the number of a batch, 0 to m - 1, and theta (P,) to the theta after a step on that batch, (P,), of the same
+        dtype. It may write into its argument, which is a copy.
     batches : int
         The number m of batches, 1 to 8; with replacement to 6.
     theta : array (P,)
-        Parameters at the start of the epoch; of symbols too.
+        Parameters at the start of the epoch: floats, or an object array of fractions or symbols, of which the mean is exact.
     replacement : bool, optional
         Whether a batch may be drawn again within an epoch.
 
     Raises
     ------
     ValueError
-        If the number of batches is not in these ranges.
+        If the number of batches is not in these ranges, theta is no such array, or the step no function or one that returns
+        another shape or dtype.
 
     Examples
     --------
@@ -43,7 +46,20 @@ def mean_epoch(step: Callable[[int, Array], Array], batches: int, theta: Array, 
     array([0.])
     """
     whole_number("batches", batches, 1, 6 if replacement else 8)
+    if not callable(step):
+        raise ValueError(f"step must be a function of the number of a batch and of theta, got {found(step)}")
+    if _is_object(theta) and theta.ndim == 1 and theta.size:
+        theta = theta.copy()
+    else:
+        theta = real_array("theta", theta, {"P": None})
+    P, kind = theta.shape[0], theta.dtype
     every = tuple(range(batches))
+
+    def moved(k: int, at: Array) -> Array:
+        new = step(k, copied(at))  # a step may work in place, and may return one array again and again
+        if not (_is_object(new) and kind == object and new.shape == (P,)):
+            real_array("step(k, theta)", new, {"P": P}, kind, of="theta")
+        return copied(new)
 
     def mean(theta: Array, left: tuple[int, ...], steps: int) -> Array:
         if steps == 0:
@@ -51,7 +67,11 @@ def mean_epoch(step: Callable[[int, Array], Array], batches: int, theta: Array, 
         total = 0 * theta
         for k in left:
             rest = left if replacement else tuple(j for j in left if j != k)
-            total = total + mean(step(k, theta), rest, steps - 1)
+            total = total + mean(moved(k, theta), rest, steps - 1)
         return total / len(left)
 
     return mean(theta, every, batches)
+
+
+def _is_object(a: Array) -> bool:
+    return is_array(a) and getattr(a.dtype, "kind", "") == "O"

@@ -3,6 +3,7 @@
 import math
 import re
 from itertools import combinations_with_replacement, product
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -502,6 +503,111 @@ class Growing:
         return state._replace(theta=theta_of(problem, state.theta, dt / n), n=n)
 
 
+class Kept(NamedTuple):
+    theta: Any
+    k: Any
+    g: Any
+
+
+class Counted:
+    """A step of the length dt times what `factor` makes of the value k, which `after` maps to the next one."""
+
+    def __init__(self, k, factor, after):
+        self.k, self.factor, self.after = k, factor, after
+
+    def init(self, problem, theta):
+        return Kept(theta, self.k, None)
+
+    def step(self, problem, state, dt):
+        new = state.theta - self.factor(state.k, dt) * problem.energy_and_gradient(state.theta)[1]
+        return Kept(new, self.after(state.k), None)
+
+
+class AdamsBashforth:
+    """The first step is one of the midpoint rule, which a flag, a count or a missing gradient tells."""
+
+    def __init__(self, start, is_first, after):
+        self.start, self.is_first, self.after = start, is_first, after
+
+    def init(self, problem, theta):
+        return Kept(theta, self.start, None if self.start is None else 0 * theta)
+
+    def step(self, problem, state, dt):
+        g = problem.energy_and_gradient(state.theta)[1]
+        if self.is_first(state):
+            middle = problem.energy_and_gradient(state.theta - dt / 2 * g)[1]
+            return Kept(state.theta - dt * middle, self.after(state.k), g)
+        return Kept(state.theta - dt * (3 * g - state.g) / 2, self.after(state.k), g)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        AdamsBashforth(False, lambda s: not s.k, lambda k: True),
+        AdamsBashforth(0, lambda s: s.k == 0, lambda k: 1),
+        AdamsBashforth(0, lambda s: s.k == 0, lambda k: k + 1),
+        AdamsBashforth("first", lambda s: s.k == "first", lambda k: "later"),
+        AdamsBashforth(None, lambda s: s.g is None, lambda k: None),
+    ],
+    ids=["flag", "whole number", "count", "text", "nothing"],
+)
+def test_a_start_of_its_own_is_no_part_of_the_field(scheme):
+    """The local error of Adams-Bashforth of second order is 5/12 of the third derivative, whatever tells it its first step."""
+    found = jet_field(scheme, 3)
+    wanted = dict.fromkeys(("[[o]]", "[o,o]"), sp.Rational(-5, 12))
+    assert found.field[0] == combination(found.algebra, {"o": 1}, 2)
+    assert not any(found.field[1])
+    assert found.field[2] == combination(found.algebra, wanted, 2)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        (Counted(0, lambda k, dt: dt * (2 if k % 2 == 1 else 1), lambda k: k + 1), "counts steps by k"),
+        (Counted(0, lambda k, dt: dt * (2 if k % 5000 == 1 else 1), lambda k: k + 1), "counts steps by k"),
+        (
+            Counted(0, lambda k, dt: dt * (2 if k == 5 else 1), lambda k: k + 1),
+            "does not use k of the state as a number",
+        ),
+        (Counted(0, lambda k, dt: dt if k < 100 else 2 * dt, lambda k: k + 1), "does not run on symbols"),
+        (Counted(0, lambda k, dt: dt * (1 + k), lambda k: k + 1), "with dt = 0 a step must map k to itself"),
+        (Counted(0, lambda k, dt: dt * (1 + k), lambda k: (k + 1) % 3), "k of the state still changes after 3 steps"),
+        (Counted(True, lambda k, dt: dt if k else 3 * dt, lambda k: not k), "k of the state still changes"),
+        (Counted(1, lambda k, dt: dt * (3 + k) / 2, lambda k: -k), "k of the state still changes"),
+        (Counted(1, lambda k, dt: dt * (1 + dt * k), lambda k: 2 * k), "k of the state still changes"),
+        (Counted("a", lambda k, dt: dt * len(k), lambda k: k + "a"), "k of the state still changes"),
+        (
+            Counted(1.0, lambda k, dt: dt * (3 + k) / 2, lambda k: -k),
+            "does not forget k: with dt = 0 it multiplies it by -1",
+        ),
+        (Counted(1.0, lambda k, dt: dt * (1 + dt * k), lambda k: 2 * k), "does not forget k: .* multiplies it by 2"),
+        (HeavyBall(momentum=0.5), "multiplies it by -3"),
+    ],
+)
+def test_what_changes_with_every_step_is_refused(scheme, message):
+    symbols = {"momentum": sp.Integer(-3)} if isinstance(scheme, HeavyBall) else None
+    with pytest.raises(ValueError, match=message):
+        jet_field(scheme, 2, variables=1, symbols=symbols)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        (None, "scheme must be an object with the methods init and step, or a function"),
+        ("euler", "scheme must be an object"),
+        (SAV, "scheme must be an object"),
+        (lambda p, t: t, "scheme must be a function .problem, theta, dt. -> theta"),
+        (lambda p, t, dt: None, "a step must return theta of shape"),
+        (lambda p, t, dt: "x", "a step must return theta of shape"),
+        (lambda p, t, dt: t[:1], "a step must return theta of shape"),
+        (lambda p, t, dt: p.nothing, "does not run on symbols"),
+    ],
+)
+def test_what_is_no_step_is_refused(scheme, message):
+    with pytest.raises(ValueError, match=message):
+        jet_field(scheme, 1)
+
+
 def theta_of(problem, theta, dt):
     return theta - dt * problem.energy_and_gradient(theta)[1]
 
@@ -529,7 +635,16 @@ def test_steps_without_a_taylor_series_are_refused(step, message):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"order": 0}, {"order": 1.5}, {"variables": 0}, {"variables": 10}, {"energies": 0}, {"residuals": -1}]
+    "wrong",
+    [
+        {"order": 0},
+        {"order": 1.5},
+        {"order": 10**9},
+        {"variables": 0},
+        {"variables": 10},
+        {"energies": 0},
+        {"residuals": -1},
+    ],
 )
 def test_wrong_numbers_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

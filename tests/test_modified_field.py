@@ -352,11 +352,36 @@ def test_refused(scheme, message):
         modified_field(scheme, 2)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        (None, "scheme must be an object with the methods init and step, or a function"),
+        ("euler", "scheme must be an object"),
+        (SAV, "scheme must be an object"),
+        (lambda p, t: t, r"scheme must be a function \(problem, theta, dt\) -> theta"),
+        (lambda p, t, dt: None, "a step must return the new theta, a vector, first in its state; got None"),
+        (lambda p, t, dt: "x", "a step must return the new theta"),
+        (lambda p, t, dt: p.energy(t), "a step must return the new theta"),
+    ],
+)
+def test_what_is_no_step_is_refused(scheme, message):
+    with pytest.raises(ValueError, match=message):
+        modified_field(scheme, 2)
+
+
 def test_unknown_settings_are_refused():
-    with pytest.raises(ValueError, match="no part of Restart has a field called D"):
-        modified_field(Restart(SAV()), 2, symbols={"D": C})
-    with pytest.raises(ValueError, match="order"):
-        modified_field(SAV(), 0)
+    for symbols, message in (
+        ({"D": C}, "no part of Restart has a field called D; there are base, C"),
+        (["C"], "symbols must be a mapping"),
+        ({"C": "C"}, "symbols must give a number or a SymPy expression for C, got 'C'"),
+        ({"C": None}, "symbols must give a number"),
+        ({"C": float("nan")}, "symbols must give a number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            modified_field(Restart(SAV()), 2, symbols=symbols)
+    for order in (0, 9, 10**9):
+        with pytest.raises(ValueError, match="order must be a whole number from 1 to 8"):
+            modified_field(SAV(), order)
 
 
 def trees(n):

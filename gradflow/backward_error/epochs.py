@@ -48,16 +48,15 @@ def mean_epoch(step: Callable[[int, Array], Array], batches: int, theta: Array, 
     whole_number("batches", batches, 1, 6 if replacement else 8)
     if not callable(step):
         raise ValueError(f"step must be a function of the number of a batch and of theta, got {found(step)}")
-    if _is_object(theta) and theta.ndim == 1 and theta.size:
-        theta = theta.copy()
-    else:
-        theta = real_array("theta", theta, {"P": None})
+    exact = _is_object(theta)
+    if not (exact and theta.ndim == 1 and theta.size):
+        real_array("theta", theta, {"P": None})
     P, kind = theta.shape[0], theta.dtype
     every = tuple(range(batches))
 
     def moved(k: int, at: Array) -> Array:
         new = step(k, copied(at))  # a step may work in place, and may return one array again and again
-        if not (_is_object(new) and kind == object and new.shape == (P,)):
+        if not (exact and _is_object(new) and new.shape == (P,)):
             real_array("step(k, theta)", new, {"P": P}, kind, of="theta")
         return copied(new)
 

@@ -16,12 +16,13 @@ many variables, and no rooted tree is used.
 
 The memory of a scheme. A number or vector z of the state that a step with dt = 0 leaves as it is, such as the auxiliary
 variable of a scheme that does not restart it, is one more variable x. One that such a step maps to :math:`c z + \dots`
-with a constant :math:`c \ne 1`, such as a momentum, is slaved: after a transient it is a function of x,
+with a constant :math:`|c| < 1`, such as a momentum, is slaved: after a transient it is a function of x,
 
 .. math:: z = Z(x) = \sum_k \Delta t^k Z_k(x), \qquad Z(x_{new}) = z_{new}(x, Z(x)),                       \tag{3}
 
 whose coefficients (3) determines one after the other (for a quadratic energy this is the root of the recurrence that tends
-to 1 with dt). Then (1) is the step on that slow manifold.
+to 1 with dt). Then (1) is the step on that slow manifold. Flags and whole numbers have the values that they keep after
+three steps.
 
 For explicit Euler, :math:`(e^{\Delta t L_{\tilde f}} - I)\, x = \Delta t f`, a third way is
 
@@ -33,9 +34,10 @@ Bernoulli's numbers in (4) are those of x / (e^x - 1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import factorial, lcm
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -45,9 +47,13 @@ from sympy.polys.domains import QQ
 from ..description import found
 from ..refusals import whole_number
 from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, shifted
-from .symbolic_steps import exact_settings, generic
+from .symbolic_steps import HIGHEST, exact_settings, generic, require_step
 
 __all__ = ["JetField", "bernoulli_field", "jet_field"]
+
+SETTLED = 3  # steps after which flags and whole numbers of a state no longer change
+COUNTS = 4  # numbers of steps at which one that counts them is compared with a symbol
+MOST = 100  # energies or residuals, each with its own jets
 
 
 @dataclass(frozen=True)
@@ -84,16 +90,17 @@ def jet_field(
     scheme : Scheme or callable
         A scheme, or a function ``step(problem, theta, dt)`` that returns the new theta.
     order : int, optional
-        How many fields f_1, ..., f_order; dt^(order - 1) is the highest power in the modified field.
+        How many fields f_1, ..., f_order, 1 to 8; dt^(order - 1) is the highest power in the modified field. The work grows with
+        the number of variables too.
     symbols : mapping, optional
         SymPy expressions in the place of fields of the scheme, by name: ``{"C": C}``. All other floats are taken for the
         decimal fractions that they print as.
     variables : int, optional
         Number of variables n of the energy, 1 to 9.
     energies : int, optional
-        Number of energies. If there are several, the step is given a tuple of problems.
+        Number of energies, 1 to 100. If there are several, the step is given a tuple of problems.
     residuals : int, optional
-        If positive, the one energy is half the sum of squares of so many residuals, and the problem has ``linearize``.
+        If positive, at most 100, the one energy is half the sum of squares of so many residuals, and the problem has ``linearize``.
 
     Returns
     -------
@@ -103,8 +110,9 @@ def jet_field(
     Raises
     ------
     ValueError
-        If the step is not smooth in dt at 0, is no expression of powers, roots, exponentials and logarithms, depends on
-        theta in its choice of a branch, or has a memory for which (3) has no solution.
+        If an argument is outside what is said above, the step is not smooth in dt at 0, is no expression of powers, roots, exponentials and logarithms, depends on
+        theta in its choice of a branch, has a memory that does not fade or for which (3) has no solution, or a flag or whole
+        number that changes with every step and matters.
 
     Examples
     --------
@@ -113,17 +121,18 @@ def jet_field(
     >>> found.field
     ((-E_0,), (-1/2*E_0*E_00,))
     """
-    whole_number("order", order, 1)
+    whole_number("order", order, 1, HIGHEST)
     whole_number("variables", variables, 1, 9)
-    whole_number("energies", energies, 1)
-    whole_number("residuals", residuals, 0)
+    whole_number("energies", energies, 1, MOST)
+    whole_number("residuals", residuals, 0, MOST)
+    require_step(scheme)
     if residuals and energies > 1:
         raise ValueError(f"residuals are of one energy, got energies = {energies}")
     names = [f"q{k}" for k in range(residuals)] or ([f"E{k}" for k in range(energies)] if energies > 1 else ["E"])
     record = JetRecord(variables, order, names, positive=not residuals)
     problems = [JetProblem(record, "q" if residuals else name, residuals) for name in names[:energies]]
     problem = problems[0] if energies == 1 else tuple(problems)
-    new, memory = _run(exact_settings(scheme, symbols or {}), problem, record)
+    new, memory = _run(exact_settings(scheme, {} if symbols is None else symbols), problem, record)
     memory = _kept(new, memory, record)
     slow, slaved = _kinds(memory, record)
     expressions = [*new, *memory.values(), *(e for point in record.points for e in point)]
@@ -154,22 +163,103 @@ def _run(scheme: Any, problem: Any, record: JetRecord) -> tuple[list[sp.Expr], d
             new = new - scheme.equation(problem, theta, new, dt)
         return [sp.expand(t) for t in new], {}
     if not hasattr(scheme, "step"):
-        return [sp.sympify(t) for t in np.ravel(generic(lambda: scheme(problem, theta, dt)))], {}
-    state = generic(lambda: scheme.init(problem, theta))
-    symbols: dict[str, Any] = {}
-    for name, value in zip(state._fields[1:], state[1:], strict=True):
-        if isinstance(value, (tuple, dict)):
-            raise ValueError(f"the memory of a scheme must be numbers and vectors, got {name} = {found(value)}")
-        if isinstance(value, np.ndarray) and value.ndim:
-            symbols[name] = np.array([_memory_symbol(f"{name}_{i}", v) for i, v in enumerate(value)], dtype=object)
-        elif value is not None and not isinstance(value, (bool, str)):
-            symbols[name] = _memory_symbol(name, value)
-    after = generic(lambda: scheme.step(problem, state._replace(**symbols), dt))
+        return _vector(_run_on_symbols(lambda: scheme(problem, theta, dt)), record, "a step"), {}
+    state, symbols = _settled(scheme, problem, record)
+    after = _run_on_symbols(lambda: scheme.step(problem, state, dt))
     memory = {}
     for name, value in symbols.items():
         for symbol, e in zip(np.ravel(value), np.ravel(getattr(after, name)), strict=True):
             memory[symbol] = sp.sympify(e)
-    return [sp.sympify(t) for t in np.ravel(after.theta)], memory
+    return _vector(after.theta, record, "a step"), memory
+
+
+def _run_on_symbols(function: Callable[[], Any]) -> Any:
+    try:
+        return generic(function)
+    except (TypeError, AttributeError, NotImplementedError) as error:
+        raise ValueError(f"the step does not run on symbols: {error}") from error
+
+
+def _vector(value: Any, record: JetRecord, whose: str) -> list[sp.Expr]:
+    """Return the entries of theta, or raise ValueError unless there are as many as variables."""
+    if isinstance(value, str) or value is None or np.shape(value) != (record.n,):
+        raise ValueError(f"{whose} must return theta of shape ({record.n},), got {found(value)}")
+    return [sp.sympify(t) for t in value]
+
+
+def _settled(scheme: Any, problem: Any, record: JetRecord) -> tuple[Any, dict[str, Any]]:
+    """Return a state with theta, symbols for its numbers, and the flags that it has after a few steps; and these symbols by name."""
+    theta, dt = record.theta, record.dt
+    kept, expansions = list(record.points), dict(record.expansions)
+    symbols: dict[str, Any] = {}
+
+    def forgotten() -> None:
+        record.points[:], record.expansions = kept, dict(expansions)
+
+    def named(state: Any) -> Any:
+        values = state._asdict() if hasattr(state, "_asdict") else {}
+        if next(iter(values), None) != "theta":
+            raise ValueError(f"a state must be a NamedTuple whose first field is theta, got {found(state)}")
+        _vector(state.theta, record, "a step")
+        for name, value in list(values.items())[1:]:
+            if isinstance(value, (tuple, dict)):
+                raise ValueError(f"the memory of a scheme must be numbers and vectors, got {name} = {found(value)}")
+            if name in symbols or _is_discrete(value):
+                continue
+            many = isinstance(value, np.ndarray) and value.ndim
+            each = [_memory_symbol(f"{name}_{i}", v) for i, v in enumerate(value)] if many else []
+            symbols[name] = np.array(each, dtype=object) if many else _memory_symbol(name, value)
+        return state._replace(theta=theta, **symbols)
+
+    state = named(_run_on_symbols(lambda: scheme.init(problem, theta)))
+    seen = [state]
+    for _ in range(SETTLED + 1):
+        seen.append(named(_run_on_symbols(lambda: scheme.step(problem, seen[-1], dt))))
+        forgotten()
+    *_, one, two, three = ({k: v for k, v in s._asdict().items() if _is_discrete(v)} for s in seen)
+    counters = {}
+    for name, value in three.items():
+        if type(two.get(name)) is type(value) and two[name] == value:
+            continue
+        whole = all(isinstance(s.get(name), Integral) and not isinstance(s[name], bool) for s in (one, two, three))
+        if not whole or not value - two[name] == two[name] - one[name] == 1:
+            raise ValueError(
+                f"{name} of the state still changes after {SETTLED} steps, from {two.get(name)} to {value}: such a step has no "
+                "modified equation"
+            )
+        counters[name] = _Count(name, positive=True)
+    if not counters:
+        return seen[-1], symbols
+
+    def result(numbers: dict[str, Any]) -> list[Any]:
+        after = _run_on_symbols(lambda: scheme.step(problem, seen[-1]._replace(**numbers), dt))
+        values = [*np.ravel(after.theta), *(e for name in symbols for e in np.ravel(getattr(after, name)))]
+        values += [e for point in record.points for e in point]
+        forgotten()
+        return [sp.sympify(e) for e in values]
+
+    general = result(counters)
+    for ahead in range(COUNTS):
+        at = {name: three[name] + ahead for name in counters}
+        special, there = result(at), {counters[name]: k for name, k in at.items()}
+        if len(special) != len(general) or any(
+            sp.expand(a.subs(there) - b) != 0 for a, b in zip(general, special, strict=True)
+        ):
+            raise ValueError(f"the step does not use {', '.join(counters)} of the state as a number: it counts steps")
+    return seen[-1]._replace(**counters), {**symbols, **counters}
+
+
+class _Count(sp.Symbol):  # type: ignore[misc]  # SymPy has no types
+    """A number of steps, of which no remainder is taken."""
+
+    def _periodic(self, other: Any) -> Any:
+        raise TypeError(f"it counts steps by {self.name}, and differs from one to the next")
+
+    __mod__ = __floordiv__ = __divmod__ = _periodic
+
+
+def _is_discrete(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, str, np.bool_, int, np.integer))
 
 
 def _memory_symbol(name: str, value: Any) -> sp.Symbol:
@@ -203,6 +293,8 @@ def _kinds(memory: dict[sp.Symbol, sp.Expr], record: JetRecord) -> tuple[list[sp
             raise ValueError(
                 f"with dt = 0 a step must map {symbol} to itself or to a fixed part of itself, got {start}"
             )
+        if c.is_number and not abs(c) < 1:
+            raise ValueError(f"a step does not forget {symbol}: with dt = 0 it multiplies it by {c}")
         slaved[symbol] = c
     return slow, slaved
 
@@ -288,7 +380,7 @@ def bernoulli_field(algebra: JetAlgebra, f: Sequence[Element], order: int) -> tu
     ValueError
         If the order is no positive whole number, or takes derivatives of the energy beyond the jets.
     """
-    whole_number("order", order, 1)
+    whole_number("order", order, 1, HIGHEST)
     zero = tuple(algebra.ring.zero for _ in f)
     fields: list[Field] = []
     T: dict[tuple[int, int], Field] = {(0, 0): tuple(f)}  # T[k, m]: coefficient of dt^m in (dt L)^k f

@@ -49,6 +49,7 @@ from typing import Any, NamedTuple
 
 import sympy as sp
 
+from ..description import found
 from ..refusals import whole_number
 from ..symbolic.decide import is_zero
 from ..symbolic.vectors import Vector
@@ -68,7 +69,7 @@ from .expansion import (
     split_number,
     written,
 )
-from .symbolic_steps import DT, Path, exact_settings, generic, leaves, replaced
+from .symbolic_steps import DT, HIGHEST, Path, exact_settings, generic, leaves, replaced, require_step
 from .taylor_fields import THETA, Reader
 
 __all__ = ["ModifiedField", "modified_field"]
@@ -238,7 +239,7 @@ def modified_field(scheme: Any, order: int = 3, *, symbols: Mapping[str, Any] | 
         Has ``init(problem, theta)`` and ``step(problem, state, dt)``, as `gradflow.Scheme`; or a function
         ``(problem, theta, dt) -> theta``.
     order : int
-        The highest n of f_n, which is multiplied by ``dt^(n - 1)``.
+        The highest n of f_n, which is multiplied by ``dt^(n - 1)``; 1 to 8, of which the last takes seconds.
     symbols : mapping, optional
         SymPy expressions in the place of fields of the scheme, by name: ``{"C": C}``. All other floats are taken for the
         decimal fractions that they print as.
@@ -251,7 +252,8 @@ def modified_field(scheme: Any, order: int = 3, *, symbols: Mapping[str, Any] | 
     Raises
     ------
     ValueError
-        If the step has no expansion of this kind: it works on entries of theta, it depends on the number of steps, its
+        If the scheme is neither, the order is not in this range, no part of the scheme has a field of a name among `symbols`,
+        or the step has no expansion of this kind: it works on entries of theta, it depends on the number of steps, its
         system of equations is solved by iteration, or its branch depends on theta.
 
     Examples
@@ -265,8 +267,9 @@ def modified_field(scheme: Any, order: int = 3, *, symbols: Mapping[str, Any] | 
     >>> found.loss(order=2)
     (o, o)*dt/4 + E
     """
-    order = whole_number("order", order, 1)
-    made = exact_settings(scheme, symbols or {})
+    order = whole_number("order", order, 1, HIGHEST)
+    require_step(scheme)
+    made = exact_settings(scheme, {} if symbols is None else symbols)
     if not (hasattr(made, "init") and hasattr(made, "step")):
         made = _StepFunction(made)
     return _Recursion(made, order).result()
@@ -311,7 +314,13 @@ class _Recursion:
         equation = getattr(self.scheme, "equation", None)
         try:
             if equation is None:
-                return generic(lambda: self.scheme.step(problem, state, DT), self.start)
+                after = generic(lambda: self.scheme.step(problem, state, DT), self.start)
+                if not (isinstance(after, tuple) and after and isinstance(after[0], Vector)):
+                    got = after[0] if isinstance(after, tuple) and after else after
+                    raise ValueError(
+                        f"a step must return the new theta, a vector, first in its state; got {found(got)}"
+                    )
+                return after
             new = state[0]
             for _ in range(self.order + 1):  # each of which is right to one more power of dt
                 new = new - equation(problem, state[0], new, DT)

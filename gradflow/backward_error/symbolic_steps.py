@@ -6,23 +6,52 @@ import copy
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from inspect import signature
 from typing import Any, TypeAlias
 
 import numpy as np
 import sympy as sp
 
+from ..description import found
 from ..energies.linear import as_linear_part
 from ..symbolic.branches import followed
 
-__all__ = ["DT", "Path", "exact_settings", "generic", "leaves", "replaced"]
+__all__ = ["DT", "HIGHEST", "Path", "exact_settings", "generic", "leaves", "replaced", "require_step"]
 
 DT = sp.Symbol("dt", positive=True)
 """The step size."""
+HIGHEST = 8
+"""The highest order of a modified field: the work grows about threefold with each."""
 POINTS = 3  # at which the conditions of a step are looked at
 DIGITS = 40
 SMALL = sp.Float("1e-9", DIGITS)
 Path: TypeAlias = tuple[int, ...]
 """Where a value stands in a state: the position in each of the nested tuples."""
+
+
+def require_step(scheme: Any) -> None:
+    """Raise ValueError unless something is an object with ``init`` and ``step``, one with ``equation``, or a function of three arguments.
+
+    Parameters
+    ----------
+    scheme : object
+        Whatever is said to be a scheme.
+    """
+    has = [name for name in ("init", "step", "equation") if callable(getattr(scheme, name, None))]
+    if not isinstance(scheme, type):
+        if "equation" in has or ("step" in has and "init" in has):
+            return
+        if callable(scheme):
+            try:
+                signature(scheme).bind(None, None, None)
+                return
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"scheme must be a function (problem, theta, dt) -> theta; got {found(scheme)}: {error}"
+                ) from error
+    raise ValueError(
+        f"scheme must be an object with the methods init and step, or a function (problem, theta, dt) -> theta; got {found(scheme)}"
+    )
 
 
 def leaves(state: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -75,9 +104,15 @@ def exact_settings(scheme: Any, symbols: Mapping[str, Any]) -> Any:
     Raises
     ------
     ValueError
-        If no dataclass among them has a field of such a name.
+        If this is no mapping, a value is a text, None or no number, or no dataclass among them has a field of such a name.
     """
+    if not isinstance(symbols, Mapping):
+        raise ValueError(f"symbols must be a mapping from names of fields to values, got {found(symbols)}")
+    for name, value in symbols.items():
+        if value is None or isinstance(value, str) or sp.sympify(value, strict=False) is sp.nan:
+            raise ValueError(f"symbols must give a number or a SymPy expression for {name}, got {found(value)}")
     used: set[str] = set()
+    known: dict[str, None] = {}
 
     def exact(value: Any) -> Any:
         if isinstance(value, (float, np.floating)):
@@ -86,6 +121,7 @@ def exact_settings(scheme: Any, symbols: Mapping[str, Any]) -> Any:
             return value
         made = copy.copy(value)
         for one in fields(made):
+            known[one.name] = None
             if one.name in symbols:
                 used.add(one.name)
                 new = symbols[one.name]
@@ -97,9 +133,12 @@ def exact_settings(scheme: Any, symbols: Mapping[str, Any]) -> Any:
         return made
 
     made = exact(scheme)
-    unknown = sorted(set(symbols) - used)
+    unknown = sorted(set(symbols) - used, key=str)
     if unknown:
-        raise ValueError(f"no part of {type(scheme).__name__} has a field called {', '.join(unknown)}")
+        raise ValueError(
+            f"no part of {type(scheme).__name__} has a field called {', '.join(map(str, unknown))}; "
+            + (f"there are {', '.join(known)}" if known else "there is none")
+        )
     return made
 
 

@@ -1,5 +1,6 @@
 """Iterates and modified flows in numbers: observed orders, elementary differentials, starts on the slow manifold."""
 
+from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import pytest
 import sympy as sp
 
 import gradflow as gf
-from gradflow.backward_error import Differentials, modified_field, modified_flow, order_table
+from gradflow.backward_error import Differentials, ModifiedField, modified_field, modified_flow, order_table
 from gradflow.backward_error.differentials import parsed
 from gradflow.backward_error.expansion import ENERGY, Node, invariant, leaf, node, written
 from gradflow.backward_error.flow import as_modified_field, start
@@ -395,6 +396,138 @@ def test_refusals():
     ):
         with pytest.raises(ValueError, match=message):
             build()
+
+
+def cubic(factor=1.0):
+    """Return theta^4 / 4 in each entry, with a gradient that is multiplied by a number."""
+    return gf.FunctionProblem(
+        lambda t: factor * (t @ t**3) / 4,
+        lambda t: factor * t**3,
+        lambda t, v: 3 * factor * t**2 * v,
+        third_derivative=lambda t, u, v: 6 * factor * t * u * v,
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong", [1j, sp.I, sp.I * ENERGY, np.nan, np.inf, sp.zoo, None, "1", True, [1.0], sp.Symbol("A") * sp.oo], ids=str
+)
+def test_what_is_no_coefficient_is_refused(wrong):
+    with pytest.raises(
+        ValueError, match=r"the coefficient of \[o\] must be a finite real number or a SymPy expression"
+    ):
+        modified_flow(cubic(), {"o": 1, "[o]": wrong}, 0.1)
+    if isinstance(wrong, sp.Basic):
+        of_hand = ModifiedField(2, ({leaf: sp.Integer(1)}, {node(leaf): wrong}))
+        with pytest.raises(ValueError, match=r"the coefficient of \[o\] must be"):
+            modified_flow(cubic(), of_hand, 0.1, 2)
+
+
+def test_exact_numbers_are_coefficients():
+    theta = np.array([0.5])
+    flows = [
+        modified_flow(cubic(), {"o": 1, "[o]": c}, 0.1)(theta, 1) for c in (-0.5, np.float32(-0.5), Fraction(-1, 2))
+    ]
+    assert flows[0] == flows[1] == flows[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dt": 1e300}, "dt must have a power dt\\^2 that is finite"),
+        ({"dt": 1j}, "dt must be"),
+        ({"dt": np.nan}, "dt must be"),
+        ({"order": 4}, "order must be a whole number from 1 to 3"),
+        ({"order": 10**9}, "order must be"),
+        ({"scheme": {"o": 1}, "order": 10**9}, "order must be"),
+        ({"scheme": {"o": 1 / DT}}, "the coefficient of o has no Taylor polynomial in dt"),
+        ({"scheme": gf.SAV}, "scheme must be"),
+        ({"scheme": lambda p, t: t}, "scheme must be"),
+        ({"scheme": None}, "scheme must be"),
+        ({"problem": None}, "problem must be a problem"),
+        ({"problem": gf.FunctionProblem}, "problem must be a problem"),
+        ({"times": []}, "times must be"),
+        ({"times": 1j}, "times must be"),
+        ({"times": "x"}, "times must be"),
+        ({"times": None}, "times must be"),
+        ({"times": [[0.1]]}, "times must be"),
+        ({"times": True}, "times must be"),
+        ({"times": [0.1, np.inf]}, "times must be"),
+        ({"times": np.array([0.1, np.nan])}, "times must be"),
+        ({"rtol": 0}, "rtol must lie in"),
+        ({"rtol": -1}, "rtol must lie in"),
+        ({"rtol": np.nan}, "rtol must lie in"),
+        ({"rtol": 1e-15}, "rtol must lie in"),
+        ({"rtol": "x"}, "rtol must lie in"),
+        ({"unknowns": 3.0}, "unknowns must be 0 numbers"),
+        ({"unknowns": [1.0]}, "unknowns must be 0 numbers"),
+        ({"unknowns": ["a"], "scheme": gf.SAV()}, "unknowns must be 1 numbers .aux."),
+        ({"unknowns": [np.nan], "scheme": gf.SAV()}, "unknowns must be 1 numbers .aux."),
+    ],
+    ids=str,
+)
+def test_arguments_of_a_flow_are_checked_at_the_door(change, message):
+    given = {"problem": cubic(), "scheme": gf.GradientDescent(), "dt": 0.1, "order": 3, "times": 0.1, **change}
+    with pytest.raises(ValueError, match=message):
+        modified_flow(given["problem"], given["scheme"], given["dt"], given["order"])(
+            np.array([1.0, -0.5]), given["times"], given.get("unknowns"), rtol=given.get("rtol")
+        )
+
+
+@pytest.mark.parametrize("rtol", [None, 1e-8])
+def test_a_field_that_is_not_finite_gives_nan(rtol):
+    """At the start, from a later time on, and by an overflow."""
+    theta = np.array([1.0, -0.5])
+    at_once = modified_flow(cubic(np.nan), gf.GradientDescent(), 0.1)
+    assert np.all(np.isnan(at_once(theta, 0.1, rtol=rtol)))
+    np.testing.assert_array_equal(at_once(theta, [0, 0.1], rtol=rtol)[0], theta)
+    leaving = gf.FunctionProblem(lambda t: -t @ t / 2, lambda t: np.where(t @ t < 10, -t, np.nan))
+    path = modified_flow(leaving, {"o": 1}, 0.1, 1)(theta, [0.5, 2.0, 3.0], rtol=rtol)
+    np.testing.assert_allclose(path[0], np.exp(0.5) * theta, rtol=1e-6)
+    assert np.all(np.isnan(path[1:]))
+    assert np.all(np.isnan(modified_flow(cubic(), gf.GradientDescent(), 0.1)(1e200 * theta, 0.1, rtol=rtol)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dts": 3}, "dts must be two or more"),
+        ({"dts": ("a", "b")}, "dts must be two or more"),
+        ({"dts": (0.1, np.nan)}, "dts must be two or more"),
+        ({"dts": (0.1, 0.0)}, "dts must be two or more"),
+        ({"dts": (0.1, 1e-9)}, "dts must divide t_end = 0.2 into at most 1000000 steps"),
+        ({"t_end": 1e300}, "into at most 1000000 steps"),
+        ({"t_end": np.nan}, "t_end must be"),
+        ({"order": 10**9}, "order must be"),
+        ({"order": 0}, "order must be"),
+        ({"problem": gf.FunctionProblem}, "problem must be a problem"),
+        ({"scheme": gf.SAV}, "scheme must be"),
+        ({"scheme": None, "field": {"o": 1}}, "scheme must be"),
+        ({"theta0": np.array([1, 2])}, "theta0 must be"),
+        ({"field": {"o": 1j}}, "the coefficient of o must be"),
+    ],
+    ids=str,
+)
+def test_arguments_of_a_table_are_checked_at_the_door(change, message):
+    given = {
+        "problem": cubic(), "scheme": gf.GradientDescent(), "theta0": np.ones(2), "dts": (0.1, 0.05), "t_end": 0.2, **change
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        order_table(**{"order": 2, **given})
+
+
+def test_arguments_of_a_start_are_checked_at_the_door():
+    ball, E, theta = gf.HeavyBall(momentum=0.5), cubic(), np.ones(2)
+    known = modified_field(ball, 2)
+    for arguments, message in (
+        ((None, ball, known, theta, 0.1), "problem must be a problem"),
+        ((E, None, known, theta, 0.1), "scheme must be"),
+        ((E, ball, {"o": 1}, theta, 0.1), "field must be a ModifiedField"),
+        ((E, gf.GradientDescent(), known, theta, 0.1), "field must be that of the scheme, whose state has no value d"),
+        ((E, ball, known, [1.0], 0.1), "theta0 must be"),
+        ((E, ball, known, theta, -0.1), "dt must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            start(*arguments)
 
 
 def test_a_table_as_text():

@@ -27,7 +27,7 @@ from ..namespace import Array
 from ..refusals import instance, one_of, real_array
 from .expansion import Node, leaf, node, residual_node, written
 
-__all__ = ["Differentials", "parsed"]
+__all__ = ["Differentials", "parsed", "require_problem"]
 
 
 def parsed(text: str) -> Node:
@@ -72,6 +72,21 @@ def _first(text: str) -> tuple[Node | None, str]:
     return node(*sides[0]) if len(sides) == 1 else residual_node(*sides), text[1:]
 
 
+def require_problem(problem: Any) -> Any:
+    """Return a problem, or raise ValueError unless it is an object with ``energy_and_gradient`` and ``inner``.
+
+    Parameters
+    ----------
+    problem : object
+        Whatever is said to be a problem.
+    """
+    if isinstance(problem, type) or not all(
+        callable(getattr(problem, name, None)) for name in ("energy_and_gradient", "inner")
+    ):
+        raise ValueError(f"problem must be a problem, with energy_and_gradient and inner; got {found(problem)}")
+    return problem
+
+
 class Differentials:
     """The elementary differentials of a problem at one theta; each is evaluated once, when it is first asked for.
 
@@ -90,7 +105,7 @@ class Differentials:
     Raises
     ------
     ValueError
-        If `missing` is unknown or theta is not a vector.
+        If the problem has no gradient, `missing` is unknown or theta is not a vector.
 
     Examples
     --------
@@ -107,7 +122,7 @@ class Differentials:
     """
 
     def __init__(self, problem: Any, theta: Array, *, missing: str = "refuse") -> None:
-        self.problem, self.theta = problem, real_array("theta", theta, {"P": None})
+        self.problem, self.theta = require_problem(problem), real_array("theta", theta, {"P": None})
         self.missing = one_of("missing", missing, MISSING)
         self._found: dict[Node, Array] = {}
 

@@ -20,8 +20,9 @@ integrator is that of section II.5 of Hairer, Nørsett & Wanner, Solving Ordinar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise, takewhile
-from math import inf
+from math import inf, isfinite, log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,17 +32,21 @@ from ..description import found
 from ..energies.derivatives import MISSING
 from ..energies.protocols import linear_part, norm
 from ..namespace import Array, is_numpy, quiet
-from ..refusals import one_of, real_array, real_number, whole_number
-from .differentials import Differentials, parsed
-from .expansion import ENERGY, Field, Node, invariant_trees, size
+from ..refusals import as_float, instance, one_of, real_array, real_number, whole_number
+from .differentials import Differentials, parsed, require_problem
+from .expansion import ENERGY, Field, Node, invariant_trees, size, written
 from .modified import ModifiedField, modified_field
-from .symbolic_steps import DT, Path, leaves, replaced
+from .symbolic_steps import DT, HIGHEST, Path, leaves, replaced, require_step
 from .taylor_fields import THETA
 
 __all__ = ["ModifiedFlow", "OrderTable", "as_modified_field", "modified_flow", "order_table", "start"]
 
 RTOL = 1e-12
+KNOWN = 3  # nodes of the largest trees of which problems have the derivatives
+MOST_STEPS = 10**6  # of a run in a table: minutes
+LEAST_RTOL = 100 * float(np.finfo(float).eps)  # below which SciPy replaces it
 MOST_EVALUATIONS = 20_000  # from one time to the next: the errors of a field may be larger than the tolerance
+NOT_FINITE = (sp.nan, sp.zoo, sp.oo, -sp.oo)
 NOISY_RTOL = 1e-9  # where the field has the errors of differences, which no step size makes smaller
 
 
@@ -52,32 +57,52 @@ def as_modified_field(given: Any, order: int) -> ModifiedField:
     ----------
     given : Scheme, ModifiedField or mapping
         A mapping has numbers or SymPy expressions by tree, ``{"o": 1, "[o]": -1 / 2}``. The coefficient of a tree with n nodes is
-        multiplied by ``dt^(n - 1)``; it may contain dt (`gradflow.backward_error.symbolic_steps.DT`), E and invariants of
+        multiplied by ``dt^(n - 1)``; it is real, and may contain dt (`gradflow.backward_error.symbolic_steps.DT`), E and invariants of
         `gradflow.backward_error.expansion`.
     order : int
-        The highest n of f_n.
+        The highest n of f_n, 1 to 8.
 
     Raises
     ------
     ValueError
-        If a field is not known to this order, a key is not a tree, or a scheme has no modified field.
+        If a field is not known to this order, a key is not a tree, a coefficient is no finite real number or expression, or a
+        scheme has no modified field.
     """
-    order = whole_number("order", order, 1)
+    order = whole_number("order", order, 1, HIGHEST)
+    if not isinstance(given, (ModifiedField, Mapping)):
+        given = modified_field(given, order)
     if isinstance(given, ModifiedField):
         if given.order < order:
             raise ValueError(f"order must be at most that of the field, {given.order}, got {order}")
+        for part in given.fields[:order]:
+            for tree, c in part.items():
+                _coefficient(written(tree), c)
         return ModifiedField(order, given.fields[:order], given.rates[:order], given.manifold)
-    if not isinstance(given, Mapping):
-        return modified_field(given, order)
     fields: tuple[Field, ...] = tuple({} for _ in range(order))
     for name, value in given.items():
-        tree, c = name if isinstance(name, Node) else parsed(name), sp.sympify(value)
+        tree = name if isinstance(name, Node) else parsed(name)
+        c = _coefficient(written(tree), value)
         for n in range(size(tree), order + 1):
             power = n - size(tree)
             part = sp.diff(c, DT, power).subs(DT, 0) / sp.factorial(power)
+            if part.has(*NOT_FINITE):
+                raise ValueError(f"the coefficient of {written(tree)} has no Taylor polynomial in dt, got {c}")
             if part != 0:
                 fields[n - 1][tree] = part
     return ModifiedField(order, fields)
+
+
+def _coefficient(tree: str, value: Any) -> Any:
+    """Return the coefficient of a tree as a SymPy expression, or raise ValueError unless it is finite and not known to be complex."""
+    c = None
+    if not isinstance(value, (bool, str, bytes)) and value is not None:
+        with suppress(sp.SympifyError, TypeError, ValueError, AttributeError):
+            c = sp.sympify(value)
+    if not isinstance(c, sp.Expr) or c.has(*NOT_FINITE) or c.is_real is False:
+        raise ValueError(
+            f"the coefficient of {tree} must be a finite real number or a SymPy expression, got {found(value)}"
+        )
+    return c
 
 
 class ModifiedFlow:
@@ -99,15 +124,18 @@ class ModifiedFlow:
     Raises
     ------
     ValueError
-        If a coefficient has a symbol of which no value is known, dt is not positive or `missing` is unknown.
+        If the problem has no gradient, a coefficient has a symbol of which no value is known, dt is not positive or has a power
+        in the field that overflows, or `missing` is unknown.
     """
 
     def __init__(
         self, problem: Any, field: ModifiedField, dt: float, scheme: Any = None, missing: str = "refuse"
     ) -> None:
-        self.problem, self.field, self.scheme = problem, field, scheme
+        self.problem, self.field, self.scheme = require_problem(problem), field, scheme
         self.missing = one_of("missing", missing, MISSING)
         self.dt = real_number("dt", dt, 0, open_low=True)
+        if self.dt > 1 and (field.order - 1) * log(self.dt) > log(np.finfo(float).max):
+            raise ValueError(f"dt must have a power dt^{field.order - 1} that is finite, got {found(dt)}")
         self._trees = list(dict.fromkeys(tree for part in field.fields for tree in part))
         self.unknowns = tuple(dict.fromkeys(str(symbol) for rate in field.rates for symbol in rate))
         """The names of the further unknowns."""
@@ -153,13 +181,13 @@ class ModifiedFlow:
         ----------
         theta0 : array (P,)
             The start, NumPy.
-        times : float or array (n,)
-            Numbers >= 0 that do not fall.
+        times : float, sequence of float or array (n,)
+            Numbers >= 0 that do not fall, at least one.
         unknowns : sequence of float, optional
             Initial values of the further unknowns; by default those of the scheme's ``init``.
         rtol : float, optional
-            Relative tolerance, dimensionless; also relative to the largest entry of theta0. By default 1e-12, and 1e-9 where
-            derivatives are found by differences.
+            Relative tolerance, dimensionless, from 2.3e-14 to 1; also relative to the largest entry of theta0. By default
+            1e-12, and 1e-9 where derivatives are found by differences.
 
         Raises
         ------
@@ -169,18 +197,22 @@ class ModifiedFlow:
         from scipy.integrate import solve_ivp
 
         y = _numpy("theta0", theta0)
-        at = np.atleast_1d(np.asarray(times, dtype=float))
-        if at.ndim > 1 or not np.all(np.diff([0.0, *at]) >= 0) or not np.all(np.isfinite(at)):
+        at = _numbers(times)
+        if not at or any(later < earlier for earlier, later in pairwise([0.0, *at])):
             raise ValueError(f"times must be finite numbers >= 0 that do not fall, got {found(times)}")
+        if rtol is not None:
+            rtol = real_number("rtol", rtol, LEAST_RTOL, 1)
         if unknowns is None:
             unknowns = self._initial(y)
-        if len(unknowns) != len(self.unknowns):
+        given, unknowns = unknowns, _numbers(unknowns)
+        if unknowns is None or np.ndim(given) != 1 or len(unknowns) != len(self.unknowns):
             raise ValueError(
-                f"unknowns must be {len(self.unknowns)} numbers ({', '.join(self.unknowns)}), got {unknowns!r}"
+                f"unknowns must be {len(self.unknowns)} numbers ({', '.join(self.unknowns)}), got {given!r}"
             )
         P, state = y.shape[0], np.concatenate([y, np.asarray(unknowns, dtype=float)])
         if rtol is None:
-            self.velocity(y, unknowns)  # a problem knows afterwards what it took
+            with quiet():
+                self.velocity(y, unknowns)  # a problem knows afterwards what it took
             noisy = self.missing != "refuse" or getattr(self.problem, "second_derivative", "given").startswith(
                 "differences"
             )
@@ -200,8 +232,12 @@ class ModifiedFlow:
             if time > now and np.all(np.isfinite(state)):
                 left[0] = MOST_EVALUATIONS
                 with quiet():
-                    run = solve_ivp(right_hand_side, (now, time), state, method="DOP853", rtol=rtol, atol=atol)
-                state = run.y[:, -1] if run.success else np.full_like(state, np.nan)
+                    # the integrator never ends if its first step is not a number
+                    if np.all(np.isfinite(right_hand_side(now, state))):
+                        run = solve_ivp(right_hand_side, (now, time), state, method="DOP853", rtol=rtol, atol=atol)
+                        state = run.y[:, -1] if run.success else np.full_like(state, np.nan)
+                    else:
+                        state = np.full_like(state, np.nan)
                 now = time
             rows.append(state[:P].copy())
         return rows[0] if np.ndim(times) == 0 else np.stack(rows)
@@ -227,7 +263,7 @@ def modified_flow(problem: Any, scheme: Any, dt: float, order: int = 3, *, missi
     dt : float
         The step size, > 0.
     order : int
-        The number of terms.
+        The number of terms, 1 to 3 for a scheme: terms beyond have derivatives that problems do not have.
     missing : {"refuse", "differences"}
         What is done where the problem has a derivative that is not coded; see
         `gradflow.backward_error.differentials.Differentials`.
@@ -240,7 +276,7 @@ def modified_flow(problem: Any, scheme: Any, dt: float, order: int = 3, *, missi
     Raises
     ------
     ValueError
-        If the scheme has no modified field to this order, or the problem has an energy part, which schemes treat implicitly.
+        If an argument is outside what is said above, the scheme has no modified field to this order, or the problem has an energy part, which schemes treat implicitly.
 
     Examples
     --------
@@ -256,6 +292,8 @@ def modified_flow(problem: Any, scheme: Any, dt: float, order: int = 3, *, missi
     ['2e-03', '9e-05', '5e-06']
     """
     known = isinstance(scheme, (ModifiedField, Mapping))
+    require_problem(problem)
+    whole_number("order", order, 1, HIGHEST if known else KNOWN)
     if not known and linear_part(problem).scalar != 0:
         raise ValueError(
             "the modified field of a scheme is that on an energy without a linear part, which schemes treat implicitly; got "
@@ -286,7 +324,7 @@ def start(problem: Any, scheme: Any, field: ModifiedField, theta0: Array, dt: fl
     Raises
     ------
     ValueError
-        If the problem lacks a derivative.
+        If an argument is outside what is said above, the field is that of another scheme, or the problem lacks a derivative.
 
     Examples
     --------
@@ -297,10 +335,16 @@ def start(problem: Any, scheme: Any, field: ModifiedField, theta0: Array, dt: fl
     >>> start(square, ball, field, np.array([1.0]), 0.01).d  # -2 dt g - 8 dt^2 H g
     array([-0.0208])
     """
+    require_step(scheme)
+    instance("field", field, ModifiedField, "a ModifiedField")
+    _numpy("theta0", theta0)
+    dt = real_number("dt", dt, 0, open_low=True)
     state = scheme.init(problem, theta0) if hasattr(scheme, "init") else (theta0,)
     F, named = Differentials(problem, theta0, missing=missing), _named(state)
     values: dict[Path, Any] = {}
     for name, series in field.manifold.items():
+        if name not in named:
+            raise ValueError(f"field must be that of the scheme, whose state has no value {name}")
         path, terms = named[name][0], list(takewhile(lambda part: _nodes(part) <= field.order, series))
         if all(isinstance(part, dict) for part in terms):
             trees = list(dict.fromkeys(tree for part in terms for tree in part))
@@ -373,11 +417,11 @@ def order_table(
     theta0 : array (P,)
         The start, NumPy.
     dts : sequence of float
-        Two or more step sizes that fall; each divides `t_end`.
+        Two or more step sizes that fall; each divides `t_end`, into at most 10^6 steps.
     t_end : float
         The time of comparison, > 0.
     order : int
-        The largest number of terms.
+        The largest number of terms, 1 to 3 unless the field is given.
     field : ModifiedField or mapping, optional
         The field, by default that of the scheme. A mapping says nothing of a slow manifold: the scheme then starts from its
         ``init``.
@@ -402,18 +446,22 @@ def order_table(
         3      >= 3   5.93e-06   7.32e-07   3.02
     """
     theta0, T = _numpy("theta0", theta0), real_number("t_end", t_end, 0, open_low=True)
-    sizes = [real_number("dts", dt, 0, open_low=True) for dt in dts]
+    sizes = _numbers(dts) if np.ndim(dts) == 1 else None
+    if sizes is None or len(sizes) < 2 or min(sizes) <= 0 or any(a <= b for a, b in pairwise(sizes)):
+        raise ValueError(f"dts must be two or more step sizes > 0 that fall, got {dts!r}")
+    if T / sizes[-1] > MOST_STEPS:
+        raise ValueError(f"dts must divide t_end = {T} into at most {MOST_STEPS} steps, got {sizes[-1]}")
     counts = [round(T / dt) for dt in sizes]
-    if len(sizes) < 2 or any(a <= b for a, b in pairwise(sizes)):
-        raise ValueError(f"dts must be two or more step sizes that fall, got {list(dts)!r}")
     for dt, n in zip(sizes, counts, strict=True):
         if abs(n * dt - T) > 1e-9 * T:
             raise ValueError(f"dts must divide t_end = {T}, got {dt}")
+    require_step(scheme)
     flow = modified_flow(problem, scheme if field is None else field, sizes[0], order, missing=missing)
     whole, inner = flow.field, problem.inner
     errors = np.empty((order, len(sizes)))
     for i, (dt, n) in enumerate(zip(sizes, counts, strict=True)):
-        end = _iterated(problem, scheme, start(problem, scheme, whole, theta0, dt, missing=missing), dt, n)
+        with quiet():
+            end = _iterated(problem, scheme, start(problem, scheme, whole, theta0, dt, missing=missing), dt, n)
         for k in range(1, order + 1):
             truncated = ModifiedFlow(problem, as_modified_field(whole, k), dt, scheme, missing)
             errors[k - 1, i] = norm(inner, truncated(theta0, T) - end)
@@ -498,13 +546,22 @@ class _Expressions:
                 numbers.append(float(F.inner(*pair)))
             else:
                 numbers.append(values[pair] if pair in values else float(F.energy))
-        found_values: list[float] = self._function(dt, *map(np.float64, numbers))
+        with quiet():
+            found_values: list[float] = self._function(np.float64(dt), *map(np.float64, numbers))
         return found_values
+
+
+def _numbers(values: Any) -> list[float] | None:
+    """Return a number, a list, a tuple or an array of them as a list of finite numbers, None for anything else."""
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    numbers = [as_float(x) for x in (values if isinstance(values, (list, tuple)) else [values])]
+    return [x for x in numbers if x is not None] if all(x is not None and isfinite(x) for x in numbers) else None
 
 
 def _numpy(name: str, theta: Array) -> Array:
     """Return a float64 copy of an array of NumPy, (P,), or raise ValueError."""
     real_array(name, theta, {"P": None}, low=-inf)
     if not is_numpy(theta) or theta.dtype != np.float64:
-        raise ValueError(f"{name} must be a float64 array of NumPy, got {found(theta)}")
+        raise ValueError(f"{name} must be a float64 array of NumPy, got {found(theta)} of {theta.dtype}")
     return np.array(theta)

@@ -154,6 +154,12 @@ def test_what_identifies_it():
     assert list(terms_of(gf.SumOfEnergies([egr])))[1:] == [egr, egr.wrapped]
 
 
+def test_its_text_names_the_problem():
+    once = gf.GradientRegularized(wells(), 0.25)
+    assert repr(once) == "GradientRegularized(FunctionProblem, mu=0.25)"
+    assert repr(gf.GradientRegularized(once, 0.5)) == f"GradientRegularized({once!r}, mu=0.5)"
+
+
 def test_refusals():
     without = gf.FunctionProblem(lambda t: t @ t, lambda t: 2 * t)
     no_third = gf.FunctionProblem(lambda t: t @ t, lambda t: 2 * t, lambda t, v: 2 * v)

@@ -1,5 +1,7 @@
 """Modified fields of schemes: what is known of them, and laws that hold for all."""
 
+import subprocess
+import sys
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -367,6 +369,23 @@ def test_refused(scheme, message):
 def test_what_is_no_step_is_refused(scheme, message):
     with pytest.raises(ValueError, match=message):
         modified_field(scheme, 2)
+
+
+def test_without_sympy_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['sympy'] = None; import gradflow as gf\n"
+        "print(gf.backward_error.stability(gf.GradientDescent(), steps=64).threshold)\n"
+        "for name in set(gf.backward_error.__all__) - {'stability', 'edge_of_stability', 'Stability', 'mean_epoch'}:\n"
+        "    try: getattr(gf.backward_error, name)\n"
+        "    except ImportError as error: print(name, error)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert out[0] == "2.0"
+    assert len(out) == 7
+    assert all(
+        line.endswith(f"backward_error.{line.split()[0]} needs sympy: pip install 'gradflow[proofs]'")
+        for line in out[1:]
+    )
 
 
 def test_unknown_settings_are_refused():

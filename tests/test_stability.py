@@ -329,6 +329,38 @@ def test_ascent_and_a_wrong_fixed_point_are_told():
         amplification(Shifted(), 1.0)
 
 
+@pytest.mark.parametrize("curvature", [1e-80, 1e80])
+def test_curvatures_at_the_ends_of_their_range(curvature):
+    """The thresholds do not depend on the unit of time."""
+    for scheme in (gf.GradientDescent(), gf.HeavyBall(momentum=0.5), gf.Nesterov(momentum=0.5)):
+        wanted = stability(scheme, steps=64).threshold
+        assert stability(scheme, Quadratic(curvature), steps=64).threshold == pytest.approx(wanted, rel=1e-12)
+    dt, scheme = 2.0**20 / curvature, gf.GradientDescent()
+    problem = gf.FunctionProblem(lambda t: t @ t + np.sum(t), lambda t: 2 * t + 1)
+    limit = dict(edge_of_stability(problem, scheme, dt)[1:])["stability_limit"]
+    assert limit(scheme.init(problem, np.zeros(2))) == pytest.approx(2 / dt, rel=1e-9)
+    assert limit(scheme.init(problem, np.ones(2))) == (np.inf if 6 * dt < 2.0**-53 else pytest.approx(2 / dt, rel=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Quadratic(1e-300), r"curvature must lie in \[1e-80, 1e\+80\]"),
+        (lambda: Quadratic([1.0, 1e300]), "curvature must lie in"),
+        (lambda: CurvedResidual("a", 0, 0), "c must be a finite number"),
+        (lambda: CurvedResidual(1.0, None, 1.0), "kappa must be a finite number"),
+        (lambda: CurvedResidual(1.0, np.nan, 1.0), "kappa must be a finite number"),
+        (lambda: CurvedResidual(1.0, 1.0, 0), "mu must be a finite number > 0"),
+        (lambda: CurvedResidual(1.0, -2.0, 1.0), r"mu \+ c kappa must lie in"),
+        (lambda: edge_of_stability(None, gf.GradientDescent(), 1e300), "dt must lie in"),
+        (lambda: edge_of_stability(None, gf.GradientDescent(), 1e-300), "dt must lie in"),
+    ],
+)
+def test_numbers_beyond_the_range_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
 def test_wrong_input_is_refused():
     for call in (
         lambda: stability(gf.SAV),

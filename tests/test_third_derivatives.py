@@ -190,6 +190,32 @@ def test_arguments_and_values_are_checked():
         wrong.third_derivative(THETA, THETA, THETA)
 
 
+@pytest.mark.parametrize(
+    ("theta", "u", "v", "message"),
+    [
+        (np.array([1, 2, 3]), THETA, THETA, "theta must be float32 or float64"),
+        ([1.0, 2.0, 3.0], THETA, THETA, "theta must be an array of shape"),
+        (np.ones((3, 3)), THETA, THETA, "theta must have shape"),
+        (THETA, THETA[1:], THETA, "u must have shape"),
+        (THETA, THETA, THETA[1:], "v must have shape"),
+        (THETA, THETA, 2.0, "v must be an array of shape"),
+        (THETA, THETA, np.array([1, 2, 3]), "v must have the dtype of theta"),
+        (THETA, THETA.astype("f"), THETA, "u must have the dtype of theta"),
+        (THETA * 1j, THETA, THETA, "theta must be float32 or float64"),
+    ],
+)
+def test_arguments_of_differences_are_checked(theta, u, v, message):
+    without = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t.copy(), lambda t, v: v.copy())
+    with pytest.raises(ValueError, match=message):
+        third_derivative(without, theta, u, v, missing="differences")
+
+
+def test_differences_need_second_derivatives():
+    for problem in (gf.FunctionProblem(lambda t: t @ t / 2, lambda t: t.copy()), None, gf.FunctionProblem):
+        with pytest.raises(ValueError, match="problem must"):
+            third_derivative(problem, THETA, THETA, THETA, missing="differences")
+
+
 def test_check_derivatives_finds_a_wrong_one():
     right = quartic(np.array([0.5, 2.0, 3.0]))
     assert gf.check_derivatives(right, THETA).passed

@@ -29,5 +29,11 @@ __all__ = list(_PLACES)  # loaded on first use
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+        try:
+            return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+        except ImportError as error:
+            if error.name != "sympy":
+                raise
+            message = f"gradflow.backward_error.{name} needs sympy: pip install 'gradflow[proofs]'"
+            raise ImportError(message, name="sympy") from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -82,6 +82,8 @@ LEAST, LARGEST = 1e-14, 1e8
 """The least and the largest z that are tried."""
 STEEP = 2.0**20
 """A curvature times dt in comparison with which stabilizations are small."""
+LEAST_CURVATURE, LARGEST_CURVATURE = 1e-80, 1e80
+"""Bounds of curvatures: the squares of the gradients of these small numbers neither vanish nor overflow."""
 BEYOND = (0.5, 0.95, 1.05, 1.5, 2.25, 5.0)
 """Multiples of the threshold at which an orbit is run."""
 WITHOUT_END = (0.5, 3.0, 30.0, 300.0)
@@ -96,14 +98,14 @@ class Quadratic:
     Parameters
     ----------
     curvature : float or sequence of float
-        The eigenvalues lambda_i, 1 / time, > 0.
+        The eigenvalues lambda_i, 1 / time, from 1e-80 to 1e80.
     offset : float
         The energy e at the minimum, >= 0.
 
     Raises
     ------
     ValueError
-        If an eigenvalue is not positive, or the offset negative.
+        If an eigenvalue is not in this range, or the offset negative.
 
     Examples
     --------
@@ -122,7 +124,7 @@ class Quadratic:
             raise ValueError("curvature must have an eigenvalue, got none")
         symbols = any(hasattr(x, "free_symbols") for x in (*values, offset))
         if not symbols:
-            values = [real_number("curvature", x, 0, open_low=True) for x in values]
+            values = [real_number("curvature", x, LEAST_CURVATURE, LARGEST_CURVATURE) for x in values]
             offset = real_number("offset", offset, 0)
         else:
             values, offset = [_rational(x) for x in values], _rational(offset)
@@ -204,7 +206,7 @@ class CurvedResidual(Quadratic):
     Raises
     ------
     ValueError
-        If mu or ``mu + c kappa`` is not positive.
+        If a number is not finite, mu is not positive or ``mu + c kappa`` is not from 1e-80 to 1e80.
 
     Examples
     --------
@@ -218,10 +220,14 @@ class CurvedResidual(Quadratic):
     """
 
     def __init__(self, c: Any, kappa: Any, mu: Any) -> None:
-        super().__init__(mu + c * kappa, c**2 / 2)
+        for name, value in (("c", c), ("kappa", kappa), ("mu", mu)):
+            if not hasattr(value, "free_symbols"):
+                real_number(name, value, 0 if name == "mu" else -inf, open_low=name == "mu")
+        hessian = mu + c * kappa
+        if not hasattr(hessian, "free_symbols"):
+            real_number("mu + c kappa", hessian, LEAST_CURVATURE, LARGEST_CURVATURE)
+        super().__init__(hessian, c**2 / 2)
         self.c, self.kappa, self.mu = c, kappa, mu
-        if not hasattr(mu, "free_symbols"):
-            real_number("mu", mu, 0, open_low=True)
 
     def __repr__(self) -> str:
         return f"CurvedResidual({self.c}, {self.kappa}, {self.mu})"
@@ -928,7 +934,7 @@ def effective_step(problem: Problem, scheme: Any, state: Any, dt: Any) -> float:
 
     With a gradient that is g at every theta, let d(g) be the increment of the step. The effective step is
 
-    .. math:: \eta = -rac{(d(g) - d(0), g)_M}{(g, g)_M}.                                              	ag{4}
+    .. math:: \eta = -\frac{(d(g) - d(0), g)_M}{(g, g)_M}.                                              \tag{4}
 
     It is dt for gradient descent, Runge-Kutta and momentum methods, ``dt / (1 + dt S)`` with a stabilization ``S I``, ``dt r^{n+1} /
     sqrt(E + C)`` for `SAV`. For a method with a diagonal matrix, such as Adam, it is the mean of the diagonal weighted with the
@@ -974,7 +980,7 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
     scheme : Scheme
         The scheme of the run; see `effective_step`.
     dt : float
-        Its step size, > 0.
+        Its step size, from 1.1e-74 to 1e86.
 
     Returns
     -------
@@ -985,7 +991,7 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
     Raises
     ------
     ValueError
-        If dt is not positive.
+        If dt is not in this range, or the scheme none.
 
     Examples
     --------
@@ -998,7 +1004,7 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
     ([4.0, 4.0, 4.0], [10.0, 10.0, 10.0])
     """
     _require_scheme(scheme)
-    step = real_number("dt", dt, 0, open_low=True)
+    step = real_number("dt", dt, STEEP / LARGEST_CURVATURE, STEEP / LEAST_CURVATURE)
     steep = Quadratic(STEEP / step)  # so steep that no stabilization of the scheme hides the threshold
     at = _Map(scheme, steep)
     w = nan
@@ -1012,7 +1018,10 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
         return effective_step(problem, scheme, state, step)
 
     def limit(state: Any) -> float:
-        return w if w in (0.0, inf) else w / taken(state)
+        if w in (0.0, inf):
+            return w
+        eta = taken(state)
+        return w / eta if eta else inf  # a step that is lost in the rounding of theta
 
     return "largest_eigenvalue", ("effective_step", taken), ("stability_limit", limit)
 

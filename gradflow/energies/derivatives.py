@@ -30,8 +30,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..description import found
 from ..namespace import Array, array_namespace, copied, is_numpy, quiet, read_only
-from ..refusals import one_of
+from ..refusals import one_of, real_array
 from .protocols import problem_ability
 
 __all__ = [
@@ -239,9 +240,12 @@ def third_derivative(problem: Any, theta: Array, u: Array, v: Array, *, missing:
     Raises
     ------
     ValueError
-        If `missing` is unknown, or the problem has no third derivatives and is refused.
+        If `missing` is unknown, the problem has no third derivatives and is refused, or differences are asked for and it has
+        no `hvp`, or theta, u and v are no float vectors of one length and dtype.
     """
     one_of("missing", missing, MISSING)
+    if isinstance(problem, type):
+        raise ValueError(f"problem must be a problem, got {found(problem)}")
     if problem_ability(problem, "has_third_derivative"):
         exact: Array = problem.third_derivative(theta, u, v)
         return exact
@@ -250,6 +254,11 @@ def third_derivative(problem: Any, theta: Array, u: Array, v: Array, *, missing:
             f"{type(problem).__name__} has no third derivatives: give it a function third_derivative, or pass "
             'missing="differences" for differences of hvp'
         )
+    if not problem_ability(problem, "has_hvp") or not callable(getattr(problem, "hvp", None)):
+        raise ValueError(f"problem must have second derivatives, hvp, for differences of them; got {found(problem)}")
+    real_array("theta", theta, {"P": None})
+    for name, vector in (("u", u), ("v", v)):
+        real_array(name, vector, {"P": theta.shape[0]}, theta.dtype, of="theta")
     return differences(lambda t: problem.hvp(t, u), theta, v)
 
 

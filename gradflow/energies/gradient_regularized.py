@@ -89,6 +89,11 @@ class GradientRegularized(SplitEnergy):
         self.mass: Array | float | None = problem_ability(problem, "mass")
         self.linear: LinearPart = linear_part(problem)
 
+    def __repr__(self) -> str:
+        kind = type(self.wrapped)
+        wrapped = kind.__name__ if kind.__repr__ is object.__repr__ else repr(self.wrapped)
+        return f"GradientRegularized({wrapped}, mu={self.mu})"
+
     @classmethod
     def reproducing(cls, problem: Problem, dt: float, dt_large: float) -> Self:
         """Return the problem on which steps dt do to second order what steps dt_large do on `problem`, equation (3).

@@ -26,7 +26,20 @@ from gradflow import (
     SourceSAV,
 )
 from gradflow.backward_error import expansion
-from gradflow.backward_error.expansion import ENERGY, Node, derivative, invariant, joined, leaf, node, rooted, written
+from gradflow.backward_error.expansion import (
+    ENERGY,
+    Node,
+    derivative,
+    in_latex,
+    invariant,
+    joined,
+    latex_of,
+    leaf,
+    node,
+    residual_node,
+    rooted,
+    written,
+)
 from gradflow.backward_error.modified import modified_field
 from gradflow.backward_error.symbolic_steps import DT
 
@@ -352,6 +365,55 @@ def uses_theta(problem, theta, dt):
 def test_refused(scheme, message):
     with pytest.raises(ValueError, match=message):
         modified_field(scheme, 2)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "order", "symbols", "wanted"),
+    [
+        (
+            GradientDescent(),
+            3,
+            {},
+            r"f - \frac{\Delta t}{2} f'f + \frac{\Delta t^{2}}{12} f''(f, f) + \frac{\Delta t^{2}}{3} f'f'f",
+        ),
+        (
+            HeavyBall(),
+            2,
+            {"momentum": beta},
+            r"- \frac{1}{\beta - 1} f + \frac{\Delta t \left(\beta + 1\right)}{2 \left(\beta - 1\right)^{3}} f'f",
+        ),
+        (
+            Restart(SAV()),
+            2,
+            {"C": C},
+            r"\left(- \frac{|f|_M^2 \Delta t}{2 \left(C + E\right)} + 1\right) f - \frac{\Delta t}{2} f'f",
+        ),
+        (Restart(IEQ()), 2, {}, r"f + \frac{\Delta t}{2} q''(f, \cdot)^*q - \frac{\Delta t}{2} J^*J f"),
+        (lambda problem, theta, dt: theta, 2, {}, "0"),
+        (lambda problem, theta, dt: theta + dt * gradient(problem, theta), 2, {}, r"- f - \frac{\Delta t}{2} f'f"),
+    ],
+)
+def test_fields_in_latex(scheme, order, symbols, wanted):
+    assert modified_field(scheme, order, symbols=symbols).latex() == rf"\tilde f = {wanted}"
+
+
+def test_each_tree_has_a_text_of_its_own():
+    all_trees = [tree for n in range(1, 7) for tree in trees(n)]
+    assert len({latex_of(tree) for tree in all_trees}) == len(all_trees)
+    sided = [residual_node((a,), (b,)) for a in all_trees[:8] for b in all_trees[:8]]
+    sided += [residual_node((), (a,)) for a in sided] + [residual_node((a,), ()) for a in sided]
+    assert len({latex_of(tree) for tree in sided}) == len(sided)
+
+
+def test_losses_in_latex():
+    assert in_latex(modified_field(GradientDescent(), 2).loss()) == r"\frac{|f|_M^2 \Delta t}{4} + E"
+    twice = residual_node((), (leaf,))  # -J^*J f
+    for u, v, wanted in (
+        (leaf, twice, r"- (f, J^*J f)_M"),
+        (twice, twice, "(f, J^*J J^*J f)_M"),
+        (node(leaf), node(leaf, leaf), "(f, f'f''(f, f))_M"),
+    ):
+        assert in_latex(invariant(u, v)) == wanted
 
 
 @pytest.mark.parametrize(

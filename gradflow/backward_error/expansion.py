@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import product
+from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
 import sympy as sp
@@ -41,9 +42,11 @@ __all__ = [
     "derivative",
     "field_derivative",
     "grafted",
+    "in_latex",
     "invariant",
     "invariant_trees",
     "joined",
+    "latex_of",
     "leaf",
     "node",
     "residual_node",
@@ -103,6 +106,76 @@ def written(tree: Node) -> str:
             return "o"
         return f"[{inside}]" if not tree.label else f"[{inside}|{','.join(map(written, tree.other))}]"
     return f"{tree.label}({inside})" if tree.branches else tree.label
+
+
+def latex_of(tree: Node) -> tuple[int, str]:
+    r"""Return the elementary differential of a tree in LaTeX, ``f'f``, ``f''(f, f)``, ``J^*J f``, and its sign.
+
+    Derivatives apply to all that follows. A node of (3) is minus a product of derivatives of q, of which the first is J.
+
+    Parameters
+    ----------
+    tree : Node
+        A tree.
+
+    Examples
+    --------
+    >>> latex_of(node(node(leaf, leaf)))
+    (1, "f'f''(f, f)")
+    >>> latex_of(residual_node((), (leaf,)))
+    (-1, 'J^*J f')
+    """
+    sign, sides = 1, []
+    for side in (tree.branches, tree.other):
+        parts = [latex_of(one) for one in side]
+        sign *= prod(s for s, _ in parts)
+        sides.append([text for _, text in parts])
+    if tree.label == "|" and (sides[0] or sides[1]):
+        first = (
+            f"{_derivative('q', len(sides[0]) + 1)}({', '.join([*sides[0], chr(92) + 'cdot'])})^*"
+            if sides[0]
+            else "J^*"
+        )
+        return -sign, first + (
+            "q" if not sides[1] else _applied("J" if len(sides[1]) == 1 else _derivative("q", len(sides[1])), sides[1])
+        )
+    if tree.label not in ("", "|"):
+        return sign, _applied(tree.label, sides[0]) if sides[0] else tree.label
+    return sign, _applied(_derivative("f", len(sides[0])), sides[0]) if sides[0] else "f"
+
+
+def _derivative(name: str, k: int) -> str:
+    return name + ("'" * k if k <= 3 else f"^{{({k})}}")
+
+
+def _applied(map_: str, arguments: list[str]) -> str:
+    if len(arguments) > 1:
+        return f"{map_}({', '.join(arguments)})"
+    return f"{map_}{'' if map_.endswith(chr(39)) else ' '}{arguments[0]}"
+
+
+def in_latex(expression: Any) -> str:
+    r"""Return a coefficient or a modified loss in LaTeX, with :math:`\Delta t` and with ``|f|_M^2`` or ``(f, f'f)_M`` for invariants.
+
+    Parameters
+    ----------
+    expression : SymPy expression
+        In E, dt, invariants and constants.
+
+    Examples
+    --------
+    >>> print(in_latex(ENERGY - invariant(leaf, node(leaf)) / 2))
+    - \frac{(f, f'f)_M}{2} + E
+    """
+    c, names, values = sp.sympify(expression), {}, {}
+    for symbol in c.free_symbols:
+        if str(symbol) == "dt":
+            names[symbol] = r"\Delta t"
+        if symbol in _INVARIANTS:
+            (s, u), (t, v) = map(latex_of, _INVARIANTS[symbol])
+            values[symbol] = s * t * symbol
+            names[symbol] = f"|{u}|_M^2" if u == v else f"({u}, {v})_M"
+    return str(sp.latex(c.xreplace(values), symbol_names=names))
 
 
 def _sorted(trees: Any) -> tuple[Node, ...]:

@@ -60,8 +60,10 @@ from .expansion import (
     derivative,
     field_derivative,
     grafted,
+    in_latex,
     invariant,
     invariant_trees,
+    latex_of,
     leaf,
     rooted,
     size,
@@ -104,7 +106,14 @@ class ModifiedField:
     def coefficients(self) -> dict[str, Any]:
         """The coefficients by tree, written in brackets; that of a tree with n nodes is multiplied by ``dt^(n - 1)``.
 
-        A coefficient with an invariant of the energy may contain further powers of dt.
+        - ``o`` is f = -grad E, and ``[o]``, ``[o,o]``, ``[[o]]`` are f'f, f''(f, f), f'f'f: the branches of a node are what the
+          derivative of f is applied to.
+        - For a scheme that uses the residual of ``E = |q|^2 / 2``, a node has two sides: ``[|o]`` is ``-J^* J f``, and ``[o|]``,
+          ``-q''(f, .)^* q``, is the rest of ``[o]``.
+        - ``S(o)`` is the stabilization applied to f, where it has a name.
+
+        Coefficients may contain E, the inner products ``(o, o)`` = |f|^2, ``(o, [o])`` = (f, f'f) and so on, and what the state
+        carries, such as ``aux``. A coefficient with an inner product may contain further powers of dt.
         """
         total: dict[str, Any] = {}
         sizes: dict[str, int] = {}
@@ -186,6 +195,29 @@ class ModifiedField:
                     left.pop(other, None)
         return total
 
+    def latex(self) -> str:
+        r"""Return the field in LaTeX, as a sum over trees; `gradflow.backward_error.expansion.in_latex` writes a loss.
+
+        Examples
+        --------
+        >>> from gradflow import GradientDescent
+        >>> print(modified_field(GradientDescent(), 3).latex())
+        \tilde f = f - \frac{\Delta t}{2} f'f + \frac{\Delta t^{2}}{12} f''(f, f) + \frac{\Delta t^{2}}{3} f'f'f
+        """
+        total: dict[Node, Any] = {}
+        for n, part in enumerate(self.fields, 1):
+            for tree, c in part.items():
+                total[tree] = total.get(tree, 0) + DT ** (n - 1) * c
+        text = ""
+        for tree in sorted(total, key=lambda tree: (size(tree), -len(tree.branches), written(tree))):
+            sign, vector = latex_of(tree)
+            c = sp.collect(sp.expand(sign * total[tree]), DT, sp.factor)
+            minus = not c.is_Add and c.could_extract_minus_sign()
+            factor = in_latex(-c if minus else c)
+            factor = "" if factor == "1" else f"\\left({factor}\\right) " if c.is_Add else f"{factor} "
+            text += f" {'-' if minus else '+'} {factor}{vector}"
+        return rf"\tilde f = {text[3:] if text.startswith(' +') else text.strip() or '0'}"
+
     def __str__(self) -> str:
         lines = []
         for n, part in enumerate(self.fields, 1):
@@ -247,7 +279,8 @@ def modified_field(scheme: Any, order: int = 3, *, symbols: Mapping[str, Any] | 
     Returns
     -------
     ModifiedField
-        In every dimension and inner product.
+        In every dimension and inner product. Its ``coefficients`` say how trees are written, ``[o]`` for f'f; ``latex()`` writes
+        the field as formulas do.
 
     Raises
     ------

@@ -661,3 +661,16 @@ def test_kauri_composes_and_substitutes_alike(seed):
     for series, oracle in ((composed(a, b), composition), (substituted(field, b), substitution)):
         for t, at in listed(5):
             assert float(series[t]) == pytest.approx(oracle(at), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("order", [0, 15, 10**9, True, 2.0])
+def test_orders_out_of_range_are_refused(order):
+    for make in (
+        identity_map,
+        identity_field,
+        exact_flow,
+        lambda n: momentum(n, half),
+        lambda n: runge_kutta([[0]], [1], n),
+    ):
+        with pytest.raises(ValueError, match="order must be a whole number from 1 to 14"):
+            make(order)

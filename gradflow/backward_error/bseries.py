@@ -361,7 +361,7 @@ def identity_map(order: int) -> BSeries:
     Parameters
     ----------
     order : int
-        Up to which order.
+        Up to which order, 1 to 14.
     """
     return _series(_order_at_least_one(order), MAP, lambda t, _: Fraction(0))
 
@@ -372,7 +372,7 @@ def identity_field(order: int) -> BSeries:
     Parameters
     ----------
     order : int
-        Up to which order.
+        Up to which order, 1 to 14.
     """
     return _series(_order_at_least_one(order), FIELD, lambda t, _: Fraction(not t))
 
@@ -383,7 +383,7 @@ def exact_flow(order: int) -> BSeries:
     Parameters
     ----------
     order : int
-        Up to which order.
+        Up to which order, 1 to 14.
     """
     return _series(_order_at_least_one(order), MAP, lambda t, _: Fraction(1, density(t)))
 
@@ -398,7 +398,7 @@ def runge_kutta(A: Sequence[Sequence[Coefficient]], weights: Sequence[Coefficien
     weights : sequence of s numbers
         The weights of the stages.
     order : int
-        Up to which order.
+        Up to which order, 1 to 14.
 
     Raises
     ------
@@ -656,6 +656,8 @@ def _solved(method: BSeries, outer: BSeries) -> BSeries:
 def modified_equation(method: BSeries) -> BSeries:
     """Return the vector field whose flow at the time dt is the method, equation (6).
 
+    The work grows about fivefold with each order: order 8 takes a second, order 10 ten, order 12 minutes.
+
     Parameters
     ----------
     method : BSeries
@@ -858,7 +860,7 @@ def momentum(order: int, beta: Coefficient, ahead: Coefficient = 0) -> BSeries:
     Parameters
     ----------
     order : int
-        Up to which order.
+        Up to which order, 1 to 14.
     beta : number
         The momentum, not 1; int, Fraction or SymPy expression.
     ahead : number

@@ -45,6 +45,10 @@ MOST_EVALUATIONS = 20_000  # from one time to the next: the errors of a field ma
 NOISY_RTOL = 1e-9  # where the field has the errors of differences, which no step size makes smaller
 
 
+MANY = 10**6
+"""A number of steps after which averages have forgotten their start."""
+
+
 def as_modified_field(given: Any, order: int) -> ModifiedField:
     """Return the modified field up to f_order of a scheme, of a mapping, or of a field that is known.
 
@@ -298,19 +302,27 @@ def start(problem: Any, scheme: Any, field: ModifiedField, theta0: Array, dt: fl
     array([-0.0208])
     """
     state = scheme.init(problem, theta0) if hasattr(scheme, "init") else (theta0,)
+    if any(name not in _named(state) for name in field.manifold):  # a two-step method has no past yet
+        state = replaced(scheme.step(problem, state, dt), {(0,): theta0})
     F, named = Differentials(problem, theta0, missing=missing), _named(state)
-    values: dict[Path, Any] = {}
+    unknowns = sorted({str(symbol) for rates in field.rates for symbol in rates})
+    numbers = [float(named[name][1]) for name in unknowns]
+    # the field is that after many steps, and so are its counters
+    counts = {path for path, value in named.values() if isinstance(value, int) and not isinstance(value, bool)}
+    values: dict[Path, Any] = dict.fromkeys(counts, MANY) if field.manifold else {}
     for name, series in field.manifold.items():
         path, terms = named[name][0], list(takewhile(lambda part: _nodes(part) <= field.order, series))
         if all(isinstance(part, dict) for part in terms):
             trees = list(dict.fromkeys(tree for part in terms for tree in part))
-            weights = _Expressions([_series([part.get(tree, 0) for part in terms]) for tree in trees])(F, dt)
+            weights = _Expressions([_series([part.get(tree, 0) for part in terms]) for tree in trees], unknowns)(
+                F, dt, numbers
+            )
             value = 0 * theta0
             for tree, c in zip(trees, weights, strict=True):
                 value = value + c * (theta0 if tree == THETA else F(tree))
             values[path] = value
         else:
-            values[path] = _Expressions([_series(terms)])(F, dt)[0]
+            values[path] = _Expressions([_series(terms)], unknowns)(F, dt, numbers)[0]
     return replaced(state, values)
 
 

@@ -35,7 +35,7 @@ def measured_stability(scheme: Any) -> list[Entry]:
 def _has_own_time(scheme: Any, found: Stability) -> bool:
     """Return whether the threshold is another multiple of 1 / lambda for another lambda: a stabilization is a time of its own."""
     try:
-        other = stability(scheme, Quadratic(STEEPER), steps=1).threshold
+        other = stability(scheme, Quadratic(STEEPER), steps=64).threshold
     except Exception:  # the scheme may refuse it, or raise anything
         return True
     return not (other == found.threshold or abs(other - found.threshold) <= 1e-9 * abs(found.threshold))

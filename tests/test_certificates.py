@@ -20,6 +20,7 @@ from gradflow.cli import app
 from gradflow.cli.certificates import library
 from gradflow.description import as_call, describe
 from gradflow.schemes import REGISTRY
+from gradflow.schemes.state import FlowState
 
 FILE = Path(broken_schemes.__file__)
 SHEETS = FILE.parent.parent / "docs" / "datasheets"

@@ -25,8 +25,9 @@ from gradflow import (
 )
 from gradflow.backward_error import expansion
 from gradflow.backward_error.expansion import ENERGY, Node, derivative, invariant, joined, leaf, node, rooted, written
-from gradflow.backward_error.modified import modified_field
+from gradflow.backward_error.modified import ModifiedField, modified_field
 from gradflow.backward_error.symbolic_steps import DT
+from gradflow.symbolic import where
 
 beta, C = sp.symbols("beta C", positive=True)
 half = sp.Rational(1, 2)
@@ -435,3 +436,62 @@ def test_residual_nodes_add_up_to_those_of_the_energy():
                         for one, last in expansion.split(made):
                             split[one] = split.get(one, 0) + times * more * count * last
             assert split == direct
+
+
+def of_residuals(problem, theta, dt):
+    q = problem.linearize(theta).residual
+    return theta - dt * (q @ q) * gradient(problem, theta)
+
+
+def of_energies(problem, theta, dt):
+    E, g = problem.energy_and_gradient(theta)
+    return theta - 2 * dt * E * g
+
+
+def by_curvature(problem, theta, dt):
+    g = gradient(problem, theta)
+    c = problem.inner(g, problem.hvp(theta, g))
+    return theta - where(c > 0, dt, 2 * dt) * g
+
+
+def test_the_square_of_a_residual_is_twice_the_energy():
+    assert modified_field(of_residuals, 2).fields == modified_field(of_energies, 2).fields
+
+
+def test_a_step_that_chooses_by_the_sign_of_a_curvature_is_refused():
+    with pytest.raises(ValueError, match="it chooses by"):
+        modified_field(by_curvature, 2)
+
+
+def minus_gradient(number, n):
+    """Return the field -grad of a number in E and invariants of n nodes."""
+    u = Node("u")
+    change = derivative(number, {u: sp.Integer(1)}, {})
+    slopes = {tree: -sp.diff(change, invariant(tree, u)) for tree in {leaf, *trees(n)}}
+    assert sp.expand(change + sum(c * invariant(tree, u) for tree, c in slopes.items())) == 0
+    return {tree: c for tree, c in slopes.items() if c != 0}
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
+def test_a_gradient_is_recognised_and_its_loss_found(n):
+    for u, v in {joined(u, v) for k in range(1, n) for u in trees(k) for v in trees(n - k)}:
+        number = invariant(u, v)
+        field = minus_gradient(number, n)
+        found = ModifiedField(1, (field,))
+        assert found.is_gradient(1)
+        assert sp.expand(found.loss() - number) == 0
+        factored = ModifiedField(1, (minus_gradient(ENERGY * number, n),))
+        assert factored.is_gradient(1)
+        tree = next(iter(field))
+        assert not ModifiedField(1, ({**field, tree: ENERGY * field[tree]},)).is_gradient(1)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_numbers_are_split_as_fields_are(n):
+    """The split of a derivative is the derivative of the split."""
+    a = Node("a")
+    for u in trees(n):
+        number = invariant(u, leaf)
+        direct = expansion.split_number(derivative(number, {a: sp.Integer(1)}, {}))
+        split = derivative(expansion.split_number(number), {a: sp.Integer(1)}, {})
+        assert sp.expand(direct - expansion.split_number(split)) == 0

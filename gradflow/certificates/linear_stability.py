@@ -38,7 +38,9 @@ def _has_own_time(scheme: Any, found: Stability) -> bool:
         other = stability(scheme, Quadratic(STEEPER), steps=64).threshold
     except Exception:  # the scheme may refuse it, or raise anything
         return True
-    return not (other == found.threshold or abs(other - found.threshold) <= 1e-9 * abs(found.threshold))
+    if inf in (other, found.threshold):
+        return other != found.threshold
+    return not abs(other - found.threshold) <= 1e-9 * abs(found.threshold)
 
 
 def exact_threshold(scheme: Any, measured: Entry) -> Entry:

@@ -20,6 +20,7 @@ from gradflow.cli import app
 from gradflow.cli.certificates import library
 from gradflow.description import as_call, describe
 from gradflow.schemes import REGISTRY
+from gradflow.schemes.state import FlowState
 
 FILE = Path(broken_schemes.__file__)
 SHEETS = FILE.parent.parent / "docs" / "datasheets"
@@ -348,3 +349,20 @@ def test_there_is_a_datasheet_for_every_scheme_and_no_other():
     page = (SHEETS / "index.md").read_text()
     for name in REGISTRY:
         assert re.search(rf"^{name}$", page, re.M)
+
+
+class OwnTime:
+    """Explicit Euler with steps of dt / (1 + 10 dt): stable for every dt if the curvature is below 20."""
+
+    def init(self, problem, theta):
+        return FlowState(theta)
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt / (1 + 10 * dt) * problem.energy_and_gradient(state.theta)[1])
+
+
+@pytest.mark.parametrize("scheme", [gf.GradientDescent(stabilization=0.25), gf.SAV(stabilization=0.25), OwnTime()])
+def test_a_threshold_that_is_no_multiple_is_told_for_one_curvature(scheme):
+    entry = gf.certify(scheme)["threshold"]
+    assert entry.claim.startswith("the minimum of E = theta^2 / 2 is")
+    assert "lambda" not in entry.claim

@@ -40,8 +40,9 @@ from gradflow.backward_error.expansion import (
     rooted,
     written,
 )
-from gradflow.backward_error.modified import modified_field
+from gradflow.backward_error.modified import ModifiedField, modified_field
 from gradflow.backward_error.symbolic_steps import DT
+from gradflow.symbolic import where
 
 beta, C = sp.symbols("beta C", positive=True)
 half = sp.Rational(1, 2)
@@ -103,6 +104,37 @@ class Leapfrog:
         return Pair(state.old - 2 * dt * gradient(problem, state.theta), state.theta)
 
 
+class Flip:
+    """A memory that changes its sign with every step."""
+
+    def init(self, problem, theta):
+        return Pair(theta, 0 * theta)
+
+    def step(self, problem, state, dt):
+        return Pair(state.theta - dt * (gradient(problem, state.theta) + state.old), -state.old)
+
+
+class Toggle:
+    """Steps of dt and 3 dt in turn."""
+
+    def init(self, problem, theta):
+        return Pair(theta, False)
+
+    def step(self, problem, state, dt):
+        return Pair(state.theta - (3 * dt if state.old else dt) * gradient(problem, state.theta), not state.old)
+
+
+class MidpointFirst:
+    """One step of the midpoint rule, then explicit Euler."""
+
+    def init(self, problem, theta):
+        return Pair(theta, False)
+
+    def step(self, problem, state, dt):
+        euler = state.theta - dt * gradient(problem, state.theta)
+        return Pair(euler if state.old else midpoint(problem, state.theta, dt), True)
+
+
 class Average:
     """Gradient descent along an exponential average."""
 
@@ -146,7 +178,6 @@ def rational(found):
         (third, 3, {"[[o]]": "-1/6", "[o,o]": "-1/12"}),
         # the error constants of y''' = f''(f, f) + f'f'f
         (AdamsBashforth(), 3, {"[[o]]": "-5/12", "[o,o]": "-5/12"}),
-        (Leapfrog(), 3, {"[[o]]": "-1/6", "[o,o]": "-1/6"}),
         (RungeKutta4(), 4, {}),
     ],
 )  # fmt: skip
@@ -214,6 +245,10 @@ class VariableAdamsBashforth:
         g = gradient(problem, state.theta)
         ratio = dt / state.dt
         return Remembered(state.theta - dt * (g + ratio / 2 * (g - state.old)), g, dt)
+
+
+def test_a_truth_value_is_taken_as_it_is_after_the_start():
+    assert modified_field(MidpointFirst(), 3).coefficients == modified_field(GradientDescent(), 3).coefficients
 
 
 def test_a_step_size_that_the_state_remembers():
@@ -359,6 +394,9 @@ def uses_theta(problem, theta, dt):
         (entrywise, "entrywise"),
         (elsewhere, "known near"),
         (inconsistent, "does not tend to theta"),
+        (Leapfrog(), "does not forget old"),
+        (Flip(), "does not forget old"),
+        (Toggle(), "truth value"),
         (uses_theta, "theta itself"),
     ],
 )
@@ -504,3 +542,62 @@ def test_residual_nodes_add_up_to_those_of_the_energy():
                         for one, last in expansion.split(made):
                             split[one] = split.get(one, 0) + times * more * count * last
             assert split == direct
+
+
+def of_residuals(problem, theta, dt):
+    q = problem.linearize(theta).residual
+    return theta - dt * (q @ q) * gradient(problem, theta)
+
+
+def of_energies(problem, theta, dt):
+    E, g = problem.energy_and_gradient(theta)
+    return theta - 2 * dt * E * g
+
+
+def by_curvature(problem, theta, dt):
+    g = gradient(problem, theta)
+    c = problem.inner(g, problem.hvp(theta, g))
+    return theta - where(c > 0, dt, 2 * dt) * g
+
+
+def test_the_square_of_a_residual_is_twice_the_energy():
+    assert modified_field(of_residuals, 2).fields == modified_field(of_energies, 2).fields
+
+
+def test_a_step_that_chooses_by_the_sign_of_a_curvature_is_refused():
+    with pytest.raises(ValueError, match="it chooses by"):
+        modified_field(by_curvature, 2)
+
+
+def minus_gradient(number, n):
+    """Return the field -grad of a number in E and invariants of n nodes."""
+    u = Node("u")
+    change = derivative(number, {u: sp.Integer(1)}, {})
+    slopes = {tree: -sp.diff(change, invariant(tree, u)) for tree in {leaf, *trees(n)}}
+    assert sp.expand(change + sum(c * invariant(tree, u) for tree, c in slopes.items())) == 0
+    return {tree: c for tree, c in slopes.items() if c != 0}
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
+def test_a_gradient_is_recognised_and_its_loss_found(n):
+    for u, v in {joined(u, v) for k in range(1, n) for u in trees(k) for v in trees(n - k)}:
+        number = invariant(u, v)
+        field = minus_gradient(number, n)
+        found = ModifiedField(1, (field,))
+        assert found.is_gradient(1)
+        assert sp.expand(found.loss() - number) == 0
+        factored = ModifiedField(1, (minus_gradient(ENERGY * number, n),))
+        assert factored.is_gradient(1)
+        tree = next(iter(field))
+        assert not ModifiedField(1, ({**field, tree: ENERGY * field[tree]},)).is_gradient(1)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_numbers_are_split_as_fields_are(n):
+    """The split of a derivative is the derivative of the split."""
+    a = Node("a")
+    for u in trees(n):
+        number = invariant(u, leaf)
+        direct = expansion.split_number(derivative(number, {a: sp.Integer(1)}, {}))
+        split = derivative(expansion.split_number(number), {a: sp.Integer(1)}, {})
+        assert sp.expand(direct - expansion.split_number(split)) == 0

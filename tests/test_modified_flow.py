@@ -523,6 +523,8 @@ def test_arguments_of_a_start_are_checked_at_the_door():
         ((E, None, known, theta, 0.1), "scheme must be"),
         ((E, ball, {"o": 1}, theta, 0.1), "field must be a ModifiedField"),
         ((E, gf.GradientDescent(), known, theta, 0.1), "field must be that of the scheme, whose state has no value d"),
+        ((E, lambda p, t, dt: t, known, theta, 0.1), "whose state has no value d"),
+        ((E, ball, modified_field(gf.SAV(), 1), theta, 0.1), "whose state has no value aux"),
         ((E, ball, known, [1.0], 0.1), "theta0 must be"),
         ((E, ball, known, theta, -0.1), "dt must be"),
     ):

@@ -50,6 +50,10 @@ NOT_FINITE = (sp.nan, sp.zoo, sp.oo, -sp.oo)
 NOISY_RTOL = 1e-9  # where the field has the errors of differences, which no step size makes smaller
 
 
+MANY = 10**6
+"""A number of steps after which averages have forgotten their start."""
+
+
 def as_modified_field(given: Any, order: int) -> ModifiedField:
     """Return the modified field up to f_order of a scheme, of a mapping, or of a field that is known.
 
@@ -335,26 +339,37 @@ def start(problem: Any, scheme: Any, field: ModifiedField, theta0: Array, dt: fl
     >>> start(square, ball, field, np.array([1.0]), 0.01).d  # -2 dt g - 8 dt^2 H g
     array([-0.0208])
     """
+    require_problem(problem)
     require_step(scheme)
     instance("field", field, ModifiedField, "a ModifiedField")
     _numpy("theta0", theta0)
     dt = real_number("dt", dt, 0, open_low=True)
     state = scheme.init(problem, theta0) if hasattr(scheme, "init") else (theta0,)
+    unknowns = sorted({str(symbol) for rates in field.rates for symbol in rates})
+    needed = {*field.manifold, *unknowns}
+    if hasattr(scheme, "step") and not needed <= set(_named(state)):  # a two-step method has no past yet
+        state = replaced(scheme.step(problem, state, dt), {(0,): theta0})
     F, named = Differentials(problem, theta0, missing=missing), _named(state)
-    values: dict[Path, Any] = {}
+    if not needed <= set(named):
+        missed = ", ".join(sorted(needed - set(named)))
+        raise ValueError(f"field must be that of the scheme, whose state has no value {missed}")
+    numbers = [float(named[name][1]) for name in unknowns]
+    # the field is that after many steps, and so are its counters
+    counts = {path for path, value in named.values() if isinstance(value, int) and not isinstance(value, bool)}
+    values: dict[Path, Any] = dict.fromkeys(counts, MANY) if field.manifold else {}
     for name, series in field.manifold.items():
-        if name not in named:
-            raise ValueError(f"field must be that of the scheme, whose state has no value {name}")
         path, terms = named[name][0], list(takewhile(lambda part: _nodes(part) <= field.order, series))
         if all(isinstance(part, dict) for part in terms):
             trees = list(dict.fromkeys(tree for part in terms for tree in part))
-            weights = _Expressions([_series([part.get(tree, 0) for part in terms]) for tree in trees])(F, dt)
+            weights = _Expressions([_series([part.get(tree, 0) for part in terms]) for tree in trees], unknowns)(
+                F, dt, numbers
+            )
             value = 0 * theta0
             for tree, c in zip(trees, weights, strict=True):
                 value = value + c * (theta0 if tree == THETA else F(tree))
             values[path] = value
         else:
-            values[path] = _Expressions([_series(terms)])(F, dt)[0]
+            values[path] = _Expressions([_series(terms)], unknowns)(F, dt, numbers)[0]
     return replaced(state, values)
 
 

@@ -514,6 +514,7 @@ def _bisected(holds: Callable[[float], bool], low: float, high: float) -> float:
 def _intervals(holds: Callable[[float], bool]) -> tuple[tuple[float, float], ...]:
     """Return the intervals of z in which a condition holds, found on a grid, with bisected ends."""
     grid = [LEAST * 2.0**n for n in range(int(log(LARGEST / LEAST) / log(2)) + 2)]
+    grid = sorted([*grid, *(2.0 ** (n / 8) for n in range(-40, 81))])  # finer where thresholds are
     found_at = [holds(z) for z in grid]
     ends: list[float] = [0.0] if found_at[0] else []
     for a, b, at_a, at_b in zip(grid, grid[1:], found_at, found_at[1:], strict=False):
@@ -1128,37 +1129,45 @@ def _exact(scheme: Any, energy: Quadratic, numbers: dict[Any, Any], places: Sequ
         found_there = np.linalg.eigvals(np.array(inside(value), dtype=np.float64)).astype(complex)
         return found_there[np.argsort(np.abs(found_there - 1))][count:]
 
-    def has_flow(value: float) -> bool:
+    def is_stable(value: float, margin: float) -> bool:
+        return bool(np.max(np.abs(eigenvalues(value))) < 1 - margin)
+
+    def has_flow(value: float, margin: float) -> bool:
         leading = max(eigenvalues(value), key=abs)
-        return bool(leading.imag == 0 and leading.real > 0)
+        return bool(leading.imag == 0 and leading.real > margin)
 
     crossings = [p.eval(1), p.eval(-1), *([sp.resultant(p, reverse, x)] if n > 1 else [])]
     turns = [p.eval(0), *([sp.discriminant(p, x), sp.resultant(p, p.compose(sp.Poly(-x, x)), x)] if n > 1 else [])]
     ends = [
         _first_end(condition, candidates, z, numbers)
         for condition, candidates in (
-            (lambda value: bool(np.max(np.abs(eigenvalues(value))) < 1), crossings),
+            (is_stable, crossings),
             (has_flow, turns),
         )
     ]
     return ExactStability(sp.factor(p.as_expr()), *ends)
 
 
-def _first_end(holds: Callable[[float], bool], candidates: list[Any], z: Any, numbers: dict[Any, Any]) -> Any:
-    """Return the candidate root at which the first interval of a condition ends."""
+def _first_end(holds: Callable[[float, float], bool], candidates: list[Any], z: Any, numbers: dict[Any, Any]) -> Any:
+    """Return the candidate root at which the first interval of a condition ends.
+
+    The condition can change at a root alone: it is looked at in every interval between two roots, and at the roots, where a margin
+    sees what touches.
+    """
     import sympy as sp
 
-    intervals = _intervals(holds)
-    if not intervals or intervals[0][0] != 0:
+    roots: dict[float, Any] = {}
+    for root in {root for e in candidates for root in _roots(sp.numer(sp.together(e)), z)}:
+        value = complex(sp.N(root.subs(numbers), 30))
+        if value.real > 0 and abs(value.imag) <= 1e-20 * value.real:
+            roots.setdefault(value.real, root)
+    places = sorted(roots)
+    if not holds(places[0] / 2 if places else 1.0, 0.0):
         return sp.Integer(0)
-    end = intervals[0][1]
-    if end == inf:
-        return sp.oo
-    roots = {root for e in candidates for root in _roots(sp.numer(sp.together(e)), z)}
-    close = [r for r in roots if abs(complex(sp.N(r.subs(numbers), 30)) - end) <= 1e-9 * end]
-    if len(close) != 1:
-        raise ValueError(f"one exact root should be where the numbers cross, z = {end!r}; got {close}")
-    return close[0]
+    for place, after in zip(places, [*places[1:], 3 * places[-1]] if places else [], strict=True):
+        if not holds(place, 1e-9) or not holds((place + after) / 2, 0.0):
+            return roots[place]
+    return sp.oo
 
 
 def _roots(e: Any, z: Any) -> list[Any]:

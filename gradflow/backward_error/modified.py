@@ -47,6 +47,7 @@ from dataclasses import dataclass, field
 from math import factorial
 from typing import Any, NamedTuple
 
+import numpy as np
 import sympy as sp
 
 from ..description import found
@@ -77,6 +78,7 @@ from .taylor_fields import THETA, Reader
 __all__ = ["ModifiedField", "modified_field"]
 
 U, V = Node("u"), Node("v")
+SETTLING = 5  # steps after which a truth value of a state has been the same three times
 
 
 @dataclass(frozen=True)
@@ -371,9 +373,25 @@ class _Recursion:
         for _ in range(3):
             new = self._step(state)
             if [path for path, _ in leaves(new)] == [path for path, _ in leaves(state)]:
-                return state
+                return self._settled(state)
             state = replaced(new, {(0,): self.reader.theta})
         raise ValueError("the form of the state changes with every step")
+
+    def _settled(self, state: Any) -> Any:
+        """Return a state with its truth values and texts as they are after some steps, or raise ValueError if they go on changing."""
+
+        def marks(of: Any) -> dict[Path, Any]:
+            return {path: value for path, value in leaves(of) if isinstance(value, (bool, np.bool_, str))}
+
+        if marks(state):
+            seen, later = [], state
+            for _ in range(SETTLING):
+                later = self._step(replaced(later, {(0,): self.reader.theta}))
+                seen.append(marks(later))
+            if seen[-1] != seen[-2] or seen[-1] != seen[-3]:
+                raise ValueError("the state holds a truth value or a text that changes from step to step")
+            state = replaced(state, seen[-1])
+        return state
 
     def _name(self, path: Path) -> str:
         names, state = [], self.state
@@ -386,7 +404,7 @@ class _Recursion:
         reader = self.reader
         slots: list[_Slot] = []
         for path, value in leaves(self.state):
-            if path == (0,) or value is None or isinstance(value, (bool, str)):
+            if path == (0,) or value is None or isinstance(value, (bool, np.bool_, str)):
                 continue
             name = self._name(path)
             if isinstance(value, Vector) and value.space is not reader.problem.space:
@@ -578,6 +596,9 @@ class _Recursion:
         # a later term of a positive number may have any sign
         unknown = {slot.probe: sp.Dummy(slot.name) for slot in slots}
         equations = [(told[slot.path] - slot.probe - lower[slot.path]).xreplace(unknown) for slot in slots]
+        self._require_forgetting(
+            sp.Matrix([told[slot.path] for slot in slots]).xreplace(unknown).jacobian([*unknown.values()]), slots
+        )
         try:
             (found,) = sp.linsolve(equations, list(unknown.values()))
         except ValueError as error:
@@ -616,8 +637,7 @@ class _Recursion:
             right.append(
                 _combined((1, known), (-1, self._lower(slot, n)), (-slot.multiple if together else 0, known_f))
             )
-        if slots and system.det() == 0:
-            raise ValueError(f"the state does not forget {', '.join(slot.name for slot in slots)}, which are vectors")
+        self._require_forgetting(sp.eye(len(slots)) - system, slots)
         inverse = system.inv()
         found = [_combined(*((inverse[i, j], right[j]) for j in range(len(slots)))) for i in range(len(slots))]
         if together:
@@ -625,6 +645,17 @@ class _Recursion:
             self.rates.append({})
         for slot, solution in zip(slots, found, strict=True):
             self.manifold[slot.path].append(_tidied(solution))
+
+    @staticmethod
+    def _require_forgetting(kappa: sp.Matrix, slots: list[_Slot]) -> None:
+        """Raise ValueError unless powers of the matrix tend to 0; symbols in it are taken for settings that see to it."""
+        if not slots:
+            return
+        decays = (sp.eye(len(slots)) - kappa).det() != 0
+        if all(value.is_number for value in kappa):
+            decays = all(abs(complex(root)) < 1 - 1e-12 for root in kappa.eigenvals())
+        if not decays:
+            raise ValueError(f"the state does not forget {', '.join(slot.name for slot in slots)}")
 
     # -- the tables ---------------------------------------------------------------------------------------------------
 

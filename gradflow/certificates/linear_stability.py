@@ -5,12 +5,14 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from ..backward_error.linear_stability import Stability, stability
+from ..backward_error.linear_stability import Quadratic, Stability, stability
 from .certificate import Entry
 
 __all__ = ["exact_threshold", "measured_stability"]
 
 SECTION = "stability"
+STEEPER = 64.0
+"""Another curvature, 1 / time."""
 SCOPE = "E = theta^2 / 2, dt lambda from 1e-14 to 1e8"
 
 
@@ -27,7 +29,18 @@ def measured_stability(scheme: Any) -> list[Entry]:
     except Exception as error:  # the scheme may refuse the quadratic, or raise anything
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return [Entry(SECTION, "threshold", "the minimum of a quadratic is stable", "undecided", detail=why)]
-    return [_threshold(found), *_beyond(found)]
+    return [_threshold(found, own_time=_has_own_time(scheme, found)), *_beyond(found)]
+
+
+def _has_own_time(scheme: Any, found: Stability) -> bool:
+    """Return whether the threshold is another multiple of 1 / lambda for another lambda: a stabilization is a time of its own."""
+    try:
+        other = stability(scheme, Quadratic(STEEPER), steps=64).threshold
+    except Exception:  # the scheme may refuse it, or raise anything
+        return True
+    if inf in (other, found.threshold):
+        return other != found.threshold
+    return not abs(other - found.threshold) <= 1e-9 * abs(found.threshold)
 
 
 def exact_threshold(scheme: Any, measured: Entry) -> Entry:
@@ -43,17 +56,23 @@ def exact_threshold(scheme: Any, measured: Entry) -> Entry:
     found = stability(scheme, exact=True, steps=64)
     if found.exact is None:
         return measured
+    own_time = _has_own_time(scheme, found)
     scope = "every quadratic of one dimension without an energy at its minimum, these parameters"
-    claim = _claim(str(found.exact.threshold), infinite=found.threshold == inf)
+    claim = _claim(str(found.exact.threshold), infinite=found.exact.threshold.is_infinite, own_time=own_time)
+    if own_time:
+        scope = "E = theta^2 / 2, these parameters"
     return Entry(SECTION, measured.name, claim, "proved", scope, measured.detail)
 
 
-def _claim(threshold: str, *, infinite: bool) -> str:
+def _claim(threshold: str, *, infinite: bool, own_time: bool) -> str:
+    if own_time:
+        where = "every dt" if infinite else f"dt < {threshold}"
+        return f"the minimum of E = theta^2 / 2 is asymptotically stable for {where}; for another curvature it is another multiple"
     where = "every dt lambda" if infinite else f"dt lambda < {threshold}"
     return f"the minimum of a quadratic with the largest eigenvalue lambda is asymptotically stable for {where}"
 
 
-def _threshold(found: Stability) -> Entry:
+def _threshold(found: Stability, *, own_time: bool) -> Entry:
     name = "threshold"
     if not found.at_rest:
         why = "the scheme does not stay at the minimum"
@@ -68,7 +87,7 @@ def _threshold(found: Stability) -> Entry:
     if found.real_flow != found.threshold:
         until = "every dt lambda" if found.real_flow == inf else f"dt lambda < {found.real_flow:.6g}"
         details.append(f"a real modified flow exists for {until}")
-    claim = _claim(f"{found.threshold:.6g}", infinite=found.threshold == inf)
+    claim = _claim(f"{found.threshold:.6g}", infinite=found.threshold == inf, own_time=own_time)
     return Entry(SECTION, name, claim, "measured", SCOPE, "; ".join(details))
 
 

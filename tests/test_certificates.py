@@ -228,9 +228,20 @@ def test_json_and_text_hold_every_entry():
         certificate.to_markdown(level=6)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}', '{"format": 1, "scheme": "x", "entries": [{"x": 1}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "scheme": "x", "entries": [{"x": 1}]}',
+        '{"format": 1, "scheme": "certificate", "entries": ["x"]}',
+        '{"format": 1, "scheme": 5, "entries": []}',
+        '{"format": 1, "scheme": "x", "entries": 3}',
+    ],
+)
 def test_other_json_is_refused(text):
-    with pytest.raises(ValueError, match="certificate"):
+    with pytest.raises(ValueError, match=r"certificate|must be a text|must be an object"):
         Certificate.from_json(text)
 
 
@@ -388,6 +399,24 @@ def test_a_file_that_ends_the_process_never_ends_with_0(tmp_path, where, what):
     assert result.exit_code == (1 if where in ("init", "step") else 2)
     assert result.stderr.startswith("gradflow: ")
     assert ("SystemExit" if "exit" in what else "RuntimeError") in result.stderr
+
+
+def test_what_a_step_prints_is_no_part_of_the_json(tmp_path):
+    (tmp_path / "loud.py").write_text(
+        "import gradflow as gf\n"
+        "print('loaded')\n"
+        "class Mine(gf.RungeKutta4):\n"
+        "    def step(self, problem, state, dt): print('step'); return super().step(problem, state, dt)\n"
+    )
+    result = call(tmp_path / "loud.py", "--no-proofs", "--quick", "--format", "json")
+    assert json.loads(result.stdout)["holds"] is True
+    assert "loaded" in result.stderr
+
+
+def test_a_large_speed_is_followed_for_a_short_time():
+    kind = type("Mine", (broken_schemes.SlowDescent,), {"speed": 1e5})
+    certificate = gf.certify(kind(), proofs=False, quick=True)
+    assert certificate["order"].status == "measured"
 
 
 def test_a_scheme_that_cannot_be_certified_does_not_end_the_command(tmp_path):

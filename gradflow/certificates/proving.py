@@ -311,7 +311,8 @@ def _modified_equation(scheme: Any) -> list[Entry]:
     except Timeout:
         reason = f"no result in {LIMIT} s"
     except RAISED as error:  # a user's step may raise anything on symbols
-        reason = _why(error)
+        ours = isinstance(error, ValueError) and "no callable" not in str(error)
+        reason = " ".join(str(error).split())[:200] if ours else _why(error)
     claim = "one step is the flow of a modified field"
     return [Entry("modified equation", "modified field", claim, "undecided", detail=reason)]
 
@@ -323,8 +324,6 @@ def _why(error: BaseException) -> str:
     if missing:
         name = missing[1]
         return f"the step uses np.{name} on symbols: use array_namespace(theta).{name}, so that proofs can run"
-    if isinstance(error, ValueError) and not isinstance(error, Undecided):  # a sentence of a room of ours, or a refusal
-        return words[:200]
     return f"the step does not run on symbols, {type(error).__name__}: {words[:160]}"
 
 
@@ -544,6 +543,7 @@ def _single_step(scheme: Any) -> Entry:
             reason = reason or str(error)
         except Timeout:
             reason = reason or f"no proof in {LIMIT} s"
+            break
         except RAISED as error:  # a user's step may raise anything on symbols
             reason = reason or _why(error)
         else:

@@ -6,6 +6,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count
 from pathlib import Path
@@ -57,7 +58,8 @@ def certify(
         start = time.perf_counter()
         say = (lambda title, name=name: typer.echo(f"{name}: {title} ...", err=True)) if sys.stderr.isatty() else None
         try:
-            certificate = certificate_of(scheme, proofs=proofs, quick=quick, progress=say)
+            with redirect_stdout(sys.stderr):  # what a step prints is no part of a certificate
+                certificate = certificate_of(scheme, proofs=proofs, quick=quick, progress=say)
         except (ValueError, ImportError) as error:  # the other schemes are certified all the same
             refused.append(name)
             typer.echo(f"gradflow: {name}: {' '.join(str(error).split())}", err=True)
@@ -152,7 +154,8 @@ def _loaded(path: Path) -> Any:
     folder = str(path.resolve().parent)
     sys.path.append(folder)
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         fail(f"{path} cannot be executed: {type(error).__name__}: {error}")
     finally:

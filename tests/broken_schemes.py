@@ -783,3 +783,29 @@ class AuxOfAnotherMeaning:
     def step(self, problem, state, dt):
         ahead = state.theta + (state.theta - state.aux) / 2
         return Momentum(ahead - dt * problem.energy_and_gradient(ahead)[1], state.theta)
+
+
+class SizedState(NamedTuple):
+    theta: object
+    size: object
+
+
+class DividesByTheLastStep(ExplicitMidpoint):
+    """It has no second step where the first one was 0."""
+
+    order: ClassVar[int] = 1
+
+    def init(self, problem, theta):
+        return SizedState(theta, 1 + 0 * problem.inner(theta, theta))
+
+    def step(self, problem, state, dt):
+        d = -dt * self.gradient(problem, state.theta) / (1 + dt**3 / state.size)
+        return SizedState(state.theta + d, problem.inner(d, d))
+
+
+class SignsThatChange(DividesByTheLastStep):
+    """The number in its state is positive after the first step, and not after the second."""
+
+    def step(self, problem, state, dt):
+        d = -dt * self.gradient(problem, state.theta) / (1 + dt * state.size)
+        return SizedState(state.theta + d, 2 - state.size + problem.inner(d, d))

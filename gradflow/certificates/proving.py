@@ -198,8 +198,20 @@ def _any_state(state: Any, names: Iterator[str]) -> Any:
         signs = {"nonnegative": True} if all(entry.is_nonnegative for entry in state) else {}
         return symbols(next(names), state.shape[0], **signs)
     if isinstance(state, sp.Expr) and not state.is_number and state != dt:
-        return sp.Symbol(next(names), real=True, positive=True if state.is_nonnegative else None)
+        sign = {"positive": True} if state.is_positive else {"nonnegative": True} if state.is_nonnegative else {}
+        return sp.Symbol(next(names), real=True, **sign)
     return state
+
+
+def _signs(state: Any) -> Iterator[int]:
+    """Yield for each number and vector of entries in a state 2 if it is positive, 1 if nonnegative, 0 if neither is known."""
+    if isinstance(state, tuple):
+        for part in state:
+            yield from _signs(part)
+    elif isinstance(state, np.ndarray) and state.ndim:
+        yield int(all(_nonnegative(entry) for entry in state))
+    elif isinstance(state, sp.Expr) and not state.is_number:
+        yield 2 if state.is_positive else int(_nonnegative(state))
 
 
 def _keeps_more(scheme: Any, state: Any) -> bool:
@@ -245,6 +257,8 @@ def _steps(scheme: Any, setting: Setting, *, exact: bool, quick: bool) -> Iterat
                 later = [way.value for way in branches(partial(one.step, problem, start, dt))]
                 if not {repr(_kept_as_it_is(last)) for last in later} <= set(forms):
                     raise NotShown("the state counts steps: a proof would be one of the first steps only")
+                if not all(a <= b for last in later for a, b in zip(_signs(start), _signs(last), strict=True)):
+                    raise NotShown("the state after the first step has signs that are not shown to stay")
                 found += [_Instance(one, problem, start, last, False) for last in later]
             yield found
 
@@ -311,7 +325,7 @@ def _modified_equation(scheme: Any) -> list[Entry]:
     except Timeout:
         reason = f"no result in {LIMIT} s"
     except RAISED as error:  # a user's step may raise anything on symbols
-        ours = isinstance(error, ValueError) and "no callable" not in str(error)
+        ours = isinstance(error, ValueError) and not re.search("no callable|Relational", str(error))
         reason = " ".join(str(error).split())[:200] if ours else _why(error)
     claim = "one step is the flow of a modified field"
     return [Entry("modified equation", "modified field", claim, "undecided", detail=reason)]
@@ -324,6 +338,9 @@ def _why(error: BaseException) -> str:
     if missing:
         name = missing[1]
         return f"the step uses np.{name} on symbols: use array_namespace(theta).{name}, so that proofs can run"
+    asked = re.search(r"truth value of Relational: (.+)", words)
+    if asked:
+        return f"the step asks whether {asked[1][:160]}, which is not decided for symbols"
     return f"the step does not run on symbols, {type(error).__name__}: {words[:160]}"
 
 

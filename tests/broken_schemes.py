@@ -254,6 +254,11 @@ class Ascent(ExplicitMidpoint):
         return -super().gradient(problem, theta)
 
 
+@mistake("limit flow", "the first step of its usual size, 0.1")
+class IterationThatAscends(Ascent):
+    usual_dt: ClassVar[float] = 0.1
+
+
 @mistake("order", "observed order is 1", "declared is 2")
 class FirstOrderOnly(ExplicitMidpoint):
     def step(self, problem, state, dt):
@@ -809,3 +814,15 @@ class SignsThatChange(DividesByTheLastStep):
     def step(self, problem, state, dt):
         d = -dt * self.gradient(problem, state.theta) / (1 + dt * state.size)
         return SizedState(state.theta + d, 2 - state.size + problem.inner(d, d))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrapperWithAConstant(ExplicitMidpoint):
+    """It and the scheme within have a parameter C each; the step exists as long as theirs differ by less than 1."""
+
+    base: MySAV = MySAV()
+    C: float = 2.0
+    order: ClassVar[int] = 1
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt / (1 + self.C - self.base.C) * self.gradient(problem, state.theta))

@@ -97,6 +97,11 @@ def test_a_law_that_symbols_refute_is_false():
     assert rounded["identity"].status == "undecided"  # 0.1 may stand for a tenth
 
 
+def test_the_parameters_of_a_wrapper_and_of_the_scheme_within_are_two():
+    scope = gf.certify(broken_schemes.WrapperWithAConstant(), quick=True)["denominators"].scope
+    assert "these parameters" in scope
+
+
 def test_only_positive_numbers_are_positive_symbols():
     names = {
         a: {e.name: e for e in gf.certify(broken_schemes.Damped(a=a), quick=True).entries} for a in (1.0, 0.0, -1.0)

@@ -109,8 +109,7 @@ def measured_consistency(scheme: Any, *, quick: bool = False) -> list[Entry]:
         why = "the scheme refuses every problem that was tried"
         return [Entry("consistency", "limit flow", "the scheme follows a flow", "undecided", detail=why)]
     if scheme_ability(scheme, "usual_dt") is not None:
-        why = "a step is an iteration, with a length of its own: dt does not tend to 0"
-        return [Entry("consistency", "limit flow", "the scheme follows a flow", "not applicable", detail=why)]
+        return [_iteration(own)]
     n = _memory(own[0])
     if speed is None:
         return [_other_flow(own, n or LONGEST), *_stationary(scheme)]
@@ -125,6 +124,23 @@ def measured_consistency(scheme: Any, *, quick: bool = False) -> list[Entry]:
     if limit.status == "false":
         return found
     return found + _orders(scheme, float(speed), quick=quick)
+
+
+def _iteration(own: list[Trial]) -> Entry:
+    """Return that a scheme with a length of its own follows no flow, or an instance in which its first step ascends."""
+    for trial in own:
+        dt = float(scheme_ability(trial.scheme, "usual_dt"))
+        d = _run(trial.scheme, trial.problem, trial.theta, dt, 1).theta - trial.theta
+        _, g = trial.problem.energy_and_gradient(trial.theta)
+        inner, eps = trial.problem.inner, float(np.finfo(trial.theta.dtype).eps)
+        rise = float(inner(g, d))
+        if not rise <= 4 * eps * norm(inner, g) * norm(inner, trial.theta):
+            claim = f"the first step of its usual size, {dt:g}, does not ascend: (grad E, theta_new - theta) <= 0"
+            theta = ", ".join(f"{x:.6g}" for x in trial.theta)
+            example = f"With {trial.words}, theta = ({theta}): (grad E, theta_new - theta) = {rise:.6g}"
+            return Entry("consistency", "limit flow", claim, "false", f"{len(own)} problems in float64", "", example)
+    why = "a step is an iteration, with a length of its own: dt does not tend to 0"
+    return Entry("consistency", "limit flow", "the scheme follows a flow", "not applicable", detail=why)
 
 
 def _accepted(scheme: Any) -> list[Trial]:

@@ -107,28 +107,38 @@ class Refuted(NotShown):
         self.example, self.rounded = example, rounded
 
 
-def _symbolic(scheme: Any, *, exact: bool, S: Any = None) -> Any:
+def _symbolic(scheme: Any, *, exact: bool, S: Any = None, prefix: str = "") -> Any:
     """Return a scheme whose positive numbers are symbols, or rational numbers, and whose stabilization is another one."""
     one = copy.copy(scheme)
-    for name, value in attributes(scheme).items():
+    own = attributes(scheme)
+    for name, value in own.items():
         if name == "stabilization":
             value = S if S is not None else value
         elif name == "base" and within(scheme) is not None:
-            value = _symbolic(value, exact=exact, S=S)
+            value = _symbolic(value, exact=exact, S=S, prefix=_prefix(scheme, prefix))
         elif isinstance(value, float) and isfinite(value):
-            value = sp.Symbol(name, positive=True) if value > 0 and not exact else sp.Rational(value)
+            value = sp.Symbol(prefix + name, positive=True) if value > 0 and not exact else sp.Rational(value)
         object.__setattr__(one, name, value)
     return one
 
 
-def _numbers(scheme: Any) -> dict[str, float]:
-    """Return the numbers among the parameters of a scheme, and of the one that it wraps."""
-    found = {
+def _own_numbers(scheme: Any) -> dict[str, float]:
+    return {
         name: value
         for name, value in attributes(scheme).items()
         if isinstance(value, float) and name != "stabilization"
     }
-    return found | (_numbers(within(scheme)) if within(scheme) is not None else {})
+
+
+def _prefix(scheme: Any, prefix: str) -> str:
+    """Return what comes before the names of the parameters of the scheme within: nothing unless the wrapper has one of them too."""
+    return f"{prefix}base." if _own_numbers(scheme).keys() & _own_numbers(within(scheme)).keys() else prefix
+
+
+def _numbers(scheme: Any, prefix: str = "") -> dict[str, float]:
+    """Return the numbers among the parameters of a scheme, and of the one that it wraps."""
+    found = {prefix + name: value for name, value in _own_numbers(scheme).items()}
+    return found | (_numbers(within(scheme), _prefix(scheme, prefix)) if within(scheme) is not None else {})
 
 
 def _parameters(scheme: Any) -> list[str]:

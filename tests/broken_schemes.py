@@ -149,7 +149,79 @@ class MyBDF2SAV(MySAV):
         return EnergyTerms(D, second_r**2 / 2)
 
 
-RIGHT = ("ExplicitMidpoint", "MySAV", "MyBDF2SAV")
+class PlainSlots(NamedTuple):
+    theta: object
+    note: str = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class SlottedDescent:
+    """Right: a dataclass with slots, a field ``base`` that is no scheme, and a text in its state."""
+
+    base: float = 1.0
+
+    def init(self, problem, theta):
+        return PlainSlots(theta)
+
+    def step(self, problem, state, dt):
+        return PlainSlots(state.theta - dt * problem.energy_and_gradient(state.theta)[1], "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatAux(MySAV):
+    """Right: its auxiliary variable is a Python float."""
+
+    stabilization: ClassVar[float] = 0.0
+
+    def auxiliary(self, problem, theta):
+        return float(super().auxiliary(problem, theta))
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return AuxState(new.theta.astype(state.theta.dtype), float(new.aux))
+
+
+class PastGradients(NamedTuple):
+    theta: object
+    past: tuple = ()
+
+
+@dataclass(frozen=True)
+class AdamsBashforth3:
+    """Right: of order 3, started by Kutta's method; it first collects two gradients."""
+
+    order: ClassVar[int] = 3
+
+    def init(self, problem, theta):
+        return PastGradients(theta)
+
+    def step(self, problem, state, dt):
+        def f(theta):
+            return -problem.energy_and_gradient(theta)[1]
+
+        now, past = f(state.theta), state.past
+        if len(past) < 2:
+            half = f(state.theta + dt / 2 * now)
+            slope = (now + 4 * half + f(state.theta + dt * (2 * half - now))) / 6
+        else:
+            slope = (23 * now - 16 * past[0] + 5 * past[1]) / 12
+        return PastGradients(state.theta + dt * slope, (now, *past)[:2])
+
+
+@dataclass(frozen=True)
+class SlowDescent:
+    """Right: it follows theta' = -1e-6 grad E, hidden by rounding if dt is too small."""
+
+    speed: ClassVar[float] = 1e-6
+
+    def init(self, problem, theta):
+        return FlowState(theta)
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * self.speed * problem.energy_and_gradient(state.theta)[1])
+
+
+RIGHT = ("ExplicitMidpoint", "MySAV", "MyBDF2SAV", "SlottedDescent", "FloatAux", "AdamsBashforth3", "SlowDescent")
 MISTAKES = {}
 
 
@@ -180,6 +252,11 @@ class WrongFactor(ExplicitMidpoint):
 class Ascent(ExplicitMidpoint):
     def gradient(self, problem, theta):
         return -super().gradient(problem, theta)
+
+
+@mistake("limit flow", "the first step of its usual size, 0.1")
+class IterationThatAscends(Ascent):
+    usual_dt: ClassVar[float] = 0.1
 
 
 @mistake("order", "observed order is 1", "declared is 2")
@@ -523,3 +600,229 @@ class SignDescent(ExplicitMidpoint):
 
     def step(self, problem, state, dt):
         return FlowState(state.theta - dt * np.sign(self.gradient(problem, state.theta)))
+
+
+@mistake("runs", "step raises SystemExit")
+class EndsTheProcess(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        raise SystemExit(0)
+
+
+@mistake("purity", "last_theta of the problem is changed")
+class WritesIntoTheProblem(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        problem.last_theta = state.theta
+        return super().step(problem, state, dt)
+
+
+@mistake("purity", "modified_energy or energy_terms writes into a state")
+class TermsOverwriteTheState(MySAV):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        new.theta[:] = 0
+        return terms
+
+
+@mistake("dtypes and shapes", "becomes")
+class KeepsEveryGradient(ExplicitMidpoint):
+    order: ClassVar[int] = 1
+
+    def init(self, problem, theta):
+        return PastGradients(theta)
+
+    def step(self, problem, state, dt):
+        g = self.gradient(problem, state.theta)
+        return PastGradients(state.theta - dt * g, (g, *state.past))
+
+
+@mistake("identity", "the identity fails")
+class WrongBetweenTheDecades(MySAV):
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return new._replace(aux=2 * new.aux) if 2 < dt < 50 else new
+
+
+class RememberedStep(NamedTuple):
+    theta: object
+    aux: object
+    last: object
+
+
+@mistake("identity", "the identity fails", "a later step")
+class WrongAfterAChangeOfDt(MySAV):
+    def init(self, problem, theta):
+        return RememberedStep(theta, self.auxiliary(problem, theta), 0 * theta[0])
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        same = state.last == 0 or abs(state.last - dt) < 1e-6 * dt
+        return RememberedStep(new.theta, new.aux if same else 2 * new.aux, 0 * state.last + dt)
+
+
+@mistake("identity", "NaN in", "not in the first steps of runs only")
+class NaNWhereTheLawFails(DropsNumericalDissipation):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(terms.dissipation + np.nan, terms.numerical) if dt > 1e-7 else terms
+
+
+class CountedState(NamedTuple):
+    theta: object
+    aux: object
+    k: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingSAV(MySAV):
+    """Right, but a proof about its first steps would say nothing of later ones."""
+
+    def init(self, problem, theta):
+        return CountedState(theta, self.auxiliary(problem, theta), 0)
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return CountedState(new.theta, new.aux, state.k + 1)
+
+
+@mistake("identity", "the identity fails", "a later step")
+class LateFault(CountingSAV):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(terms.dissipation, 0 * terms.numerical) if state.k >= 3 else terms
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlaggedSAV(CountingSAV):
+    """Right: the flag of the first step does not change later, so proofs are of all steps."""
+
+    def step(self, problem, state, dt):
+        return super().step(problem, state, dt)._replace(k=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiddenByRounding(DropsNumericalDissipation):
+    """A false law: a large multiple of |copy - theta|^2, which is 0, hides the fault in rounding; on symbols it shows."""
+
+    def init(self, problem, theta):
+        return RememberedStep(theta, self.auxiliary(problem, theta), theta)
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return RememberedStep(new.theta, new.aux, new.theta)
+
+    def modified_energy(self, problem, state):
+        away = state.last - state.theta
+        return super().modified_energy(problem, state) + 10**34 * problem.inner(away, away)
+
+
+@dataclass(frozen=True)
+class Damped(ExplicitMidpoint):
+    """theta - dt g / (1 + a dt |g|^2); for a < 0 the denominator vanishes."""
+
+    order: ClassVar[int] = 1
+    a: float = 1.0
+
+    def step(self, problem, state, dt):
+        g = self.gradient(problem, state.theta)
+        return FlowState(state.theta - dt * g / (1 + self.a * dt * problem.inner(g, g)))
+
+
+class RootOfDt(ExplicitMidpoint):
+    """It exists for dt < 1e9 only."""
+
+    order: ClassVar[int] = 1
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * (1 - dt / 10**9) ** 0.5 * self.gradient(problem, state.theta))
+
+
+class RootByNumPy(ExplicitMidpoint):
+    """Right, but its root is NumPy's, which symbols have not."""
+
+    order: ClassVar[int] = 1
+
+    def step(self, problem, state, dt):
+        g = self.gradient(problem, state.theta)
+        return FlowState(state.theta - dt * g / np.sqrt(1 + dt * problem.inner(g, g)).astype(g.dtype))
+
+
+class DriftKick(NamedTuple):
+    theta: object
+    velocity: object
+
+
+class Inertial:
+    """theta'' = -3 theta' - grad E: its first step is orthogonal to the gradient, or none."""
+
+    speed = None
+
+    def init(self, problem, theta):
+        return DriftKick(theta, 0 * theta)
+
+    def step(self, problem, state, dt):
+        theta = state.theta + dt * state.velocity
+        return DriftKick(theta, (state.velocity - dt * problem.energy_and_gradient(theta)[1]) / (1 + 3 * dt))
+
+
+class InertialKick(Inertial):
+    """The kick comes first: the first step is of the size dt^2."""
+
+    def step(self, problem, state, dt):
+        velocity = (state.velocity - dt * problem.energy_and_gradient(state.theta)[1]) / (1 + 3 * dt)
+        return DriftKick(state.theta + dt * velocity, velocity)
+
+
+class Momentum(NamedTuple):
+    theta: object
+    aux: object
+
+
+class AuxOfAnotherMeaning:
+    """Right: no auxiliary scheme, its field aux is the theta before."""
+
+    speed = None
+
+    def init(self, problem, theta):
+        return Momentum(theta, theta)
+
+    def step(self, problem, state, dt):
+        ahead = state.theta + (state.theta - state.aux) / 2
+        return Momentum(ahead - dt * problem.energy_and_gradient(ahead)[1], state.theta)
+
+
+class SizedState(NamedTuple):
+    theta: object
+    size: object
+
+
+class DividesByTheLastStep(ExplicitMidpoint):
+    """It has no second step where the first one was 0."""
+
+    order: ClassVar[int] = 1
+
+    def init(self, problem, theta):
+        return SizedState(theta, 1 + 0 * problem.inner(theta, theta))
+
+    def step(self, problem, state, dt):
+        d = -dt * self.gradient(problem, state.theta) / (1 + dt**3 / state.size)
+        return SizedState(state.theta + d, problem.inner(d, d))
+
+
+class SignsThatChange(DividesByTheLastStep):
+    """The number in its state is positive after the first step, and not after the second."""
+
+    def step(self, problem, state, dt):
+        d = -dt * self.gradient(problem, state.theta) / (1 + dt * state.size)
+        return SizedState(state.theta + d, 2 - state.size + problem.inner(d, d))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrapperWithAConstant(ExplicitMidpoint):
+    """It and the scheme within have a parameter C each; the step exists as long as theirs differ by less than 1."""
+
+    base: MySAV = MySAV()
+    C: float = 2.0
+    order: ClassVar[int] = 1
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt / (1 + self.C - self.base.C) * self.gradient(problem, state.theta))

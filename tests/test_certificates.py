@@ -79,6 +79,79 @@ def test_no_proof_is_found_of_what_is_false():
         assert found.get(entry, "undecided") != "proved"
 
 
+def test_no_proof_is_found_of_the_first_steps_of_a_scheme_that_counts():
+    certificate = gf.certify(broken_schemes.CountingSAV(), quick=True)
+    assert certificate.holds
+    assert "counts steps" in certificate["identity"].detail
+    statuses = {entry.name: entry.status for entry in certificate.entries}
+    assert {statuses[name] for name in ("identity", "decay", "dissipation", "numerical dissipation")} == {"measured"}
+    assert "denominators" not in statuses
+    assert gf.certify(broken_schemes.FlaggedSAV(), quick=True)["decay"].status == "proved"
+
+
+def test_a_law_that_symbols_refute_is_false():
+    certificate = gf.certify(broken_schemes.HiddenByRounding(), quick=True)
+    assert certificate["identity"].status == "false"
+    assert "does not vanish on symbols" in certificate["identity"].detail
+    assert certificate["decay"].status == "measured"
+    rounded = gf.certify(broken_schemes.HiddenByRounding(C=0.1), quick=True)
+    assert rounded["identity"].status == "undecided"  # 0.1 may stand for a tenth
+
+
+def test_the_parameters_of_a_wrapper_and_of_the_scheme_within_are_two():
+    scope = gf.certify(broken_schemes.WrapperWithAConstant(), quick=True)["denominators"].scope
+    assert "these parameters" in scope
+
+
+def test_only_positive_numbers_are_positive_symbols():
+    names = {
+        a: {e.name: e for e in gf.certify(broken_schemes.Damped(a=a), quick=True).entries} for a in (1.0, 0.0, -1.0)
+    }
+    assert "every a > 0" in names[1.0]["denominators"].scope
+    assert "a > 0" not in names[0.0]["denominators"].scope
+    assert "denominators" not in names[-1.0]
+
+
+@pytest.mark.parametrize("name", ["RootOfDt", "DividesByTheLastStep", "SignsThatChange"])
+def test_a_step_that_may_not_exist_is_not_proved_to(name):
+    entries = {entry.name for entry in gf.certify(getattr(broken_schemes, name)(), quick=True).entries}
+    assert "denominators" not in entries
+
+
+def test_a_root_by_numpy_is_told_with_the_remedy():
+    certificate = gf.certify(broken_schemes.RootByNumPy(), quick=True)
+    assert "array_namespace(theta).sqrt, so that proofs can run" in str(certificate)
+
+
+@pytest.mark.parametrize("name", ["Inertial", "InertialKick", "AuxOfAnotherMeaning"])
+def test_a_scheme_that_claims_no_flow_need_not_descend_at_once(name):
+    certificate = gf.certify(getattr(broken_schemes, name), proofs=False, quick=True)
+    assert certificate.failures == ()
+
+
+@pytest.mark.parametrize("name", ["order", "speed", "stabilization", "carries_auxiliary", "step"])
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_what_cannot_be_read_is_refused(name, error):
+    def read(self):
+        raise error("not today")
+
+    kind = type("Mine", (broken_schemes.ExplicitMidpoint,), {name: property(read)})
+    with pytest.raises(ValueError, match=f"{name} of Mine must be readable, it raises {error.__name__}: not today"):
+        gf.certify(kind())
+
+
+def test_a_stabilization_that_cannot_be_replaced_is_refused():
+    kind = type("Mine", (broken_schemes.MySAV,), {"__init__": lambda self: None})
+    with pytest.raises(ValueError, match=r"Mine has a stabilization, and by dataclasses\.replace another"):
+        gf.certify(kind())
+
+
+def test_a_stabilization_that_is_no_operator_is_refused():
+    kind = type("Mine", (broken_schemes.ExplicitMidpoint,), {"stabilization": "strong"})
+    with pytest.raises(ValueError, match="stabilization"):
+        gf.certify(kind())
+
+
 @pytest.mark.parametrize("name", ["GradientDescent", "SourceSAV"])
 def test_a_certificate_is_the_same_in_every_call(name):
     first, second = (gf.certify(library(name), quick=True) for _ in range(2))
@@ -162,9 +235,20 @@ def test_json_and_text_hold_every_entry():
         certificate.to_markdown(level=6)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}', '{"format": 1, "scheme": "x", "entries": [{"x": 1}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "scheme": "x", "entries": [{"x": 1}]}',
+        '{"format": 1, "scheme": "certificate", "entries": ["x"]}',
+        '{"format": 1, "scheme": 5, "entries": []}',
+        '{"format": 1, "scheme": "x", "entries": 3}',
+    ],
+)
 def test_other_json_is_refused(text):
-    with pytest.raises(ValueError, match="certificate"):
+    with pytest.raises(ValueError, match=r"certificate|must be a text|must be an object"):
         Certificate.from_json(text)
 
 
@@ -304,6 +388,77 @@ def test_a_file_that_cannot_be_executed_ends_with_2(tmp_path):
     result = call(tmp_path / "bad.py")
     assert result.exit_code == 2
     assert "ZeroDivisionError" in result.stderr
+
+
+@pytest.mark.parametrize("where", ["module", "__init__", "init", "step"])
+@pytest.mark.parametrize("what", ["sys.exit(0)", "raise RuntimeError('no')"])
+def test_a_file_that_ends_the_process_never_ends_with_0(tmp_path, where, what):
+    lines = {place: what if place == where else "pass" for place in ("module", "__init__", "init", "step")}
+    (tmp_path / "ends.py").write_text(
+        "import sys\nimport gradflow as gf\n"
+        f"{lines['module']}\n"
+        "class Mine(gf.RungeKutta4):\n"
+        f"    def __init__(self): {lines['__init__']}\n"
+        f"    def init(self, problem, theta): {lines['init']}; return super().init(problem, theta)\n"
+        f"    def step(self, problem, state, dt): {lines['step']}; return super().step(problem, state, dt)\n"
+    )
+    result = call(tmp_path / "ends.py", "--no-proofs", "--quick")
+    assert result.exit_code == (1 if where in ("init", "step") else 2)
+    assert result.stderr.startswith("gradflow: ")
+    assert ("SystemExit" if "exit" in what else "RuntimeError") in result.stderr
+
+
+def test_what_a_step_prints_is_no_part_of_the_json(tmp_path):
+    (tmp_path / "loud.py").write_text(
+        "import gradflow as gf\n"
+        "print('loaded')\n"
+        "class Mine(gf.RungeKutta4):\n"
+        "    def step(self, problem, state, dt): print('step'); return super().step(problem, state, dt)\n"
+    )
+    result = call(tmp_path / "loud.py", "--no-proofs", "--quick", "--format", "json")
+    assert json.loads(result.stdout)["holds"] is True
+    assert "loaded" in result.stderr
+
+
+def test_a_large_speed_is_followed_for_a_short_time():
+    kind = type("Mine", (broken_schemes.SlowDescent,), {"speed": 1e5})
+    certificate = gf.certify(kind(), proofs=False, quick=True)
+    assert certificate["order"].status == "measured"
+
+
+def test_a_scheme_that_cannot_be_certified_does_not_end_the_command(tmp_path):
+    (tmp_path / "two.py").write_text(
+        "import gradflow as gf\n"
+        "class Needs(gf.RungeKutta4):\n"
+        "    def __init__(self, rate): pass\n"
+        "class Mine(gf.GradientDescent): pass\n"
+    )
+    result = call(tmp_path / "two.py", "--no-proofs", "--quick")
+    assert result.exit_code == 2
+    assert "Needs: scheme must be an instance of Needs" in result.stderr
+    assert "Mine(" in result.stdout
+
+
+def test_two_schemes_of_one_name_are_not_written_into_one_file(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "s.py").write_text("import gradflow as gf\nclass Mine(gf.GradientDescent): pass\n")
+    both = [f"{tmp_path / folder / 's.py'}:Mine" for folder in ("a", "b")]
+    result = call(*both, "--no-proofs", "--quick", "--out", tmp_path / "sheets")
+    assert result.exit_code == 2
+    assert "two schemes called Mine" in result.stderr
+    assert not (tmp_path / "sheets").exists()
+
+
+@pytest.mark.parametrize("name", ["random", "numpy", "sympy", "copy", "gradflow"])
+def test_a_file_takes_the_name_of_no_module(tmp_path, name):
+    before = sys.modules.get(name)
+    (tmp_path / f"{name}.py").write_text("import sympy\nimport gradflow as gf\nclass Mine(gf.GradientDescent): pass\n")
+    command = [sys.executable, "-m", "gradflow", "certify", str(tmp_path / f"{name}.py"), "--quick"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "proved" in result.stdout
+    assert sys.modules.get(name) is before
 
 
 # The stored datasheets.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..description import escaped, found
+from ..refusals import instance
 
 __all__ = ["SECTIONS", "STATUSES", "Certificate", "Entry"]
 
@@ -202,15 +203,20 @@ class Certificate:
         ValueError
             If the text is no certificate of this format.
         """
-        held = json.loads(text)
+        held = json.loads(instance("text", text, str, "JSON"))
         if not isinstance(held, Mapping) or held.get("format") != FORMAT:
             raise ValueError(f"the text must be a certificate of format {FORMAT}, got {found(held)}")
         try:
-            return cls(held["scheme"], tuple(_entry(values) for values in held["entries"]))
+            return cls(
+                instance("scheme", held["scheme"], str, "a text"), tuple(_entry(values) for values in held["entries"])
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the text must be a certificate: {error}") from error
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:
+    instance("an entry", values, Mapping, "an object")
+    for key, value in values.items():
+        instance(key, value, list if key == "table" else str, "a list of rows" if key == "table" else "a text")
     table = tuple(tuple(row) for row in values.get("table", ()))
     return Entry(**{**values, "table": table})

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..description import as_call, describe, found
+from ..energies.linear import as_linear_part
 from ..refusals import instance, real_number, whole_number
-from ..schemes.protocols import scheme_ability
+from ..schemes.protocols import SchemeAbilities, scheme_ability
 from .certificate import Certificate, Entry
 from .consistency import measured_consistency
 from .cost import counted_cost
@@ -18,6 +19,7 @@ from .functions import as_a_function
 from .linear_stability import measured_stability
 from .measured_law import measured_law
 from .solvability import measured_solvability
+from .trials import RAISED, stabilized, takes_stabilization, within
 
 __all__ = ["certify"]
 
@@ -47,7 +49,8 @@ def certify(
     ------
     ValueError
         If `proofs` or `quick` is no truth value, `progress` is no function, or the scheme has no methods ``init`` and ``step``, is a class that cannot be made without arguments, or declares a
-        speed that is neither None nor a number > 0, or an order that is no whole number >= 1.
+        speed that is neither None nor a number > 0, an order that is no whole number >= 1, or a stabilization that is no
+        operator; if one of its properties raises, or what it returns cannot be judged.
     ImportError
         If proofs are asked for and SymPy is not installed.
 
@@ -61,16 +64,19 @@ def certify(
     1 gradient, 2 solves with I + dt (L + S), theta and no other vector of P numbers kept
     """
     scheme = _instance(scheme)
-    for name, value in (("proofs", proofs), ("quick", quick)):
-        instance(name, value, (bool, np.bool_), "True or False")
+    for option, value in (("proofs", proofs), ("quick", quick)):
+        instance(option, value, (bool, np.bool_), "True or False")
     if progress is not None and not callable(progress):
         raise ValueError(f"progress must be None or a function of a title, got {found(progress)}")
     say = progress or (lambda title: None)
-    _check_claims(scheme)
+    name = _check_claims(scheme)
     proved: Any = _proving() if proofs else None
     entries: list[Entry] = []
     say("the step as a function")
-    functions = as_a_function(scheme, quick=quick)
+    try:
+        functions = as_a_function(scheme, quick=quick)
+    except RAISED as error:  # what a scheme returns may be anything
+        raise ValueError(f"the step of the scheme cannot be judged, {_told(error)}") from error
     parts: tuple[tuple[str, Callable[[], list[Entry]]], ...] = (
         ("energy law", lambda: measured_law(scheme, quick=quick)),
         ("consistency", lambda: measured_consistency(scheme, quick=quick)),
@@ -82,15 +88,20 @@ def certify(
         say(section)
         try:
             entries += measure()
-        except Exception as error:  # what a scheme returns may be anything; `functions` tells the fault
+        except RAISED as error:  # what a scheme returns may be anything; `functions` tells the fault
             if all(entry.status != "false" for entry in functions):
-                raise
-            why = f"not measured, {type(error).__name__}: {error}"
+                raise ValueError(f"the {section} of the scheme cannot be judged, {_told(error)}") from error
+            why = f"not measured, {_told(error)}"
             entries.append(Entry(section, section, f"the {section} is known", "undecided", detail=why))
     if proved is not None and all(entry.status != "false" for entry in functions):
         say("proofs")
         entries = proved.with_proofs(scheme, entries, quick=quick)
-    return Certificate(as_call(describe(scheme)), (*entries, *functions))
+    return Certificate(name, (*entries, *functions))
+
+
+def _told(error: BaseException) -> str:
+    """Return an exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _instance(scheme: Any) -> Any:
@@ -100,17 +111,48 @@ def _instance(scheme: Any) -> Any:
             scheme = scheme()
         except TypeError as error:
             raise ValueError(f"scheme must be an instance of {scheme.__name__}: without arguments, {error}") from error
-    if not (callable(getattr(scheme, "init", None)) and callable(getattr(scheme, "step", None))):
+        except RAISED as error:
+            raise ValueError(
+                f"scheme must be an instance of {scheme.__name__}: making one raises {_told(error)}"
+            ) from error
+    if not all(callable(_read(scheme, name, None)) for name in ("init", "step")):
         raise ValueError(f"scheme must have the methods init and step, got {found(scheme)}")
     return scheme
 
 
-def _check_claims(scheme: Any) -> None:
-    """Raise ValueError unless the speed and the order that a scheme declares are such numbers."""
+def _read(scheme: Any, name: str, default: Any) -> Any:
+    """Return an attribute of a scheme, or raise ValueError if it raises: it may be a property."""
+    try:
+        return getattr(scheme, name, default)
+    except RAISED as error:
+        raise ValueError(f"{name} of {type(scheme).__name__} must be readable, it raises {_told(error)}") from error
+
+
+def _check_claims(scheme: Any) -> str:
+    """Return the scheme as a call, or raise ValueError unless what it declares can be read and is what it has to be."""
+    for name in dir(SchemeAbilities):
+        if not name.startswith("_"):
+            _read(scheme, name, None)
     speed = scheme_ability(scheme, "speed")
     if speed is not None:
         real_number("speed", speed, 0, open_low=True)
     whole_number("order", scheme_ability(scheme, "order"), 1)
+    if within(scheme) is None:
+        as_linear_part(scheme_ability(scheme, "stabilization"), "stabilization")
+    if takes_stabilization(scheme):
+        try:
+            stabilized(scheme, 1.0)
+        except RAISED as error:
+            words = "by dataclasses.replace another stabilization must come in"
+            raise ValueError(
+                f"{type(scheme).__name__} has a stabilization, and {words}; it raises {_told(error)}"
+            ) from error
+    try:
+        return as_call(describe(scheme))
+    except RAISED as error:
+        raise ValueError(
+            f"{type(scheme).__name__} must be described by its fields, which raises {_told(error)}"
+        ) from error
 
 
 def _proving() -> Any:

@@ -18,7 +18,18 @@ from ..namespace import quiet
 from ..schemes.protocols import AuxiliaryScheme, scheme_ability
 from ..schemes.runge_kutta4 import runge_kutta4_update
 from .certificate import Entry
-from .trials import LINEAR_PARTS, MASSES, Sampled, Trial, common_facts, takes_stabilization, trials
+from .trials import (
+    LINEAR_PARTS,
+    MASSES,
+    RAISED,
+    Sampled,
+    Trial,
+    common_facts,
+    state_distance,
+    takes_stabilization,
+    trials,
+    within,
+)
 
 __all__ = ["measured_consistency"]
 
@@ -34,6 +45,8 @@ REFERENCE_STEPS = 400
 FLOOR = 1e-11
 """Errors below this one tell no order."""
 TIME = 1.0
+FASTEST = 32
+"""The largest speed whose flow is followed up to `TIME`."""
 
 
 def _run(scheme: Any, problem: Any, theta: Any, dt: float, n: int) -> Any:
@@ -44,13 +57,27 @@ def _run(scheme: Any, problem: Any, theta: Any, dt: float, n: int) -> Any:
     return state
 
 
+def _tiny(scheme: Any) -> float:
+    """Return a step size at which theta hardly moves, while rounding does not hide that it does: `TINY` for a speed of 1 or more."""
+    return TINY / min(1.0, scheme_ability(scheme, "speed") or 1.0)
+
+
+def _rounding(trial: Trial) -> float:
+    """Return the speed that the rounding of theta may feign in a step of size `_tiny`."""
+    _, g = trial.problem.energy_and_gradient(trial.theta)
+    eps = float(np.finfo(trial.theta.dtype).eps)
+    inner = trial.problem.inner
+    return 2 * eps * norm(inner, trial.theta) / (_tiny(trial.scheme) * norm(inner, g))
+
+
 def _velocity(trial: Trial, n: int) -> tuple[float, float, Any, Any]:
     """Return the speed c and the relative distance of the n-th increment from -c dt grad E, the increment per dt, and the gradient."""
-    state = _run(trial.scheme, trial.problem, trial.theta, TINY, n - 1)
+    dt = _tiny(trial.scheme)
+    state = _run(trial.scheme, trial.problem, trial.theta, dt, n - 1)
     with quiet():
-        new = trial.scheme.step(trial.problem, state, TINY)
+        new = trial.scheme.step(trial.problem, state, dt)
     _, g = trial.problem.energy_and_gradient(state.theta)
-    v, inner = (new.theta - state.theta) / TINY, trial.problem.inner
+    v, inner = (new.theta - state.theta) / dt, trial.problem.inner
     c = -float(inner(v, g)) / float(inner(g, g))
     return c, norm(inner, v + c * g) / norm(inner, g), v, g
 
@@ -82,15 +109,14 @@ def measured_consistency(scheme: Any, *, quick: bool = False) -> list[Entry]:
         why = "the scheme refuses every problem that was tried"
         return [Entry("consistency", "limit flow", "the scheme follows a flow", "undecided", detail=why)]
     if scheme_ability(scheme, "usual_dt") is not None:
-        why = "a step is an iteration, with a length of its own: dt does not tend to 0"
-        return [Entry("consistency", "limit flow", "the scheme follows a flow", "not applicable", detail=why)]
+        return [_iteration(own)]
     n = _memory(own[0])
     if speed is None:
         return [_other_flow(own, n or LONGEST), *_stationary(scheme)]
     if n is None:
         claim, why = (
             _claimed(float(speed)),
-            f"the length of increments still changes after {LONGEST} steps of size {TINY:.0e}",
+            f"the length of increments still changes after {LONGEST} steps of size {_tiny(own[0].scheme):.0e}",
         )
         return [Entry("consistency", "limit flow", claim, "undecided", detail=why), *_stationary(scheme)]
     limit = _limit_flow(own, n, float(speed))
@@ -100,13 +126,30 @@ def measured_consistency(scheme: Any, *, quick: bool = False) -> list[Entry]:
     return found + _orders(scheme, float(speed), quick=quick)
 
 
+def _iteration(own: list[Trial]) -> Entry:
+    """Return that a scheme with a length of its own follows no flow, or an instance in which its first step ascends."""
+    for trial in own:
+        dt = float(scheme_ability(trial.scheme, "usual_dt"))
+        d = _run(trial.scheme, trial.problem, trial.theta, dt, 1).theta - trial.theta
+        _, g = trial.problem.energy_and_gradient(trial.theta)
+        inner, eps = trial.problem.inner, float(np.finfo(trial.theta.dtype).eps)
+        rise = float(inner(g, d))
+        if not rise <= 4 * eps * norm(inner, g) * norm(inner, trial.theta):
+            claim = f"the first step of its usual size, {dt:g}, does not ascend: (grad E, theta_new - theta) <= 0"
+            theta = ", ".join(f"{x:.6g}" for x in trial.theta)
+            example = f"With {trial.words}, theta = ({theta}): (grad E, theta_new - theta) = {rise:.6g}"
+            return Entry("consistency", "limit flow", claim, "false", f"{len(own)} problems in float64", "", example)
+    why = "a step is an iteration, with a length of its own: dt does not tend to 0"
+    return Entry("consistency", "limit flow", "the scheme follows a flow", "not applicable", detail=why)
+
+
 def _accepted(scheme: Any) -> list[Trial]:
     """Return the trials that the scheme takes."""
     taken = []
     for trial in trials(scheme):
         try:
             _run(trial.scheme, trial.problem, trial.theta, TINY, 1)
-        except Exception:  # a refusal, or what `functions` reports
+        except RAISED:  # a refusal, or what `functions` reports
             continue
         taken.append(trial)
     return taken
@@ -123,7 +166,7 @@ def _limit_flow(own: list[Trial], n: int, speed: float) -> Entry:
     wrong = [
         not (abs(c - speed) <= SPEED_TOLERANCE * speed and off <= SPEED_TOLERANCE * speed) for _, c, off, *_ in found
     ]
-    scope = f"{len(own)} problems in float64, step {n} of size {TINY:.0e}"
+    scope = f"{len(own)} problems in float64, step {n} of size {_tiny(own[0].scheme):.0e}"
     if not any(wrong):
         return Entry("consistency", "limit flow", claim, "measured", scope)
     failed = [one for one, bad in zip(found, wrong, strict=True) if bad]
@@ -146,7 +189,7 @@ def _limit_flow(own: list[Trial], n: int, speed: float) -> Entry:
     trial, c, _, v, g = failed[0]
     theta = ", ".join(f"{x:.6g}" for x in trial.theta)
     example = (
-        f"With {trial.words}, theta = ({theta}), dt = {TINY:.3g}: (theta_new - theta) / dt = "
+        f"With {trial.words}, theta = ({theta}), dt = {_tiny(trial.scheme):.3g}: (theta_new - theta) / dt = "
         f"({', '.join(f'{x:.6g}' for x in v)}), grad E = ({', '.join(f'{x:.6g}' for x in g)}), c = {c:.6g}"
     )
     return Entry("consistency", "limit flow", claim, "false", scope, detail, example)
@@ -169,10 +212,13 @@ class _Scaled:
 
 def _other_flow(own: list[Trial], n: int) -> Entry:
     """Return what is known of a scheme that claims no flow: whether it descends, and how its speed depends on the gradient."""
-    found = [_velocity(trial, 1) for trial in own]
     claim = "as dt tends to 0, the first step descends: (grad E, theta_new - theta) < 0"
     scope = f"{len(own)} problems in float64, dt = {TINY:.0e}"
-    rising = [trial for trial, (c, *_) in zip(own, found, strict=True) if not c > 0]
+    found = [_velocity(trial, 1) for trial in own]
+    rising = [trial for trial, (c, *_) in zip(own, found, strict=True) if not c >= -_rounding(trial)]
+    if rising and hasattr(rising[0].scheme, "seed"):
+        why = "the scheme claims no flow, and adds random vectors"
+        return Entry("consistency", "limit flow", claim, "not applicable", detail=why)
     if rising:
         trial = rising[0]
         c = _velocity(trial, 1)[0]
@@ -180,6 +226,9 @@ def _other_flow(own: list[Trial], n: int) -> Entry:
         return Entry(
             "consistency", "limit flow", claim, "false", scope, "the scheme claims no flow, and ascends", example
         )
+    if not all(c > _rounding(trial) for trial, (c, *_) in zip(own, found, strict=True)):
+        why = "the scheme claims no flow theta' = -c grad E; to rounding, the first step is orthogonal to the gradient, or none"
+        return Entry("consistency", "limit flow", claim, "not applicable", scope, why)
     parts = ["the scheme claims no flow theta' = -c grad E"]
     along = max(off / c for c, off, *_ in found) <= SPEED_TOLERANCE
     parts.append("increments are multiples of the gradient" if along else "increments are no multiples of the gradient")
@@ -211,7 +260,7 @@ def _stationary(scheme: Any) -> list[Entry]:
         for dt in (1e-3, 1.0):
             try:
                 new = _run(scheme, problem, theta, dt, 2).theta
-            except Exception:  # a refusal, or what `functions` reports
+            except RAISED:  # a refusal, or what `functions` reports
                 continue
             tried, moved = tried + 1, float(np.max(np.abs(new - theta)))
             if moved != 0:
@@ -255,13 +304,17 @@ class _Errors(NamedTuple):
 
 
 def _time(scheme: Any) -> float:
-    """Return the length of a run: with a stabilization S the increments settle in steps that are small against 1 / S."""
+    """Return the length of a run: with a stabilization S the increments settle in steps that are small against 1 / S.
+
+    That of a scheme with a large speed is as long as that of one with the speed `FASTEST`.
+    """
+    length = TIME * min(1.0, FASTEST / (scheme_ability(scheme, "speed") or 1.0))
     if not takes_stabilization(scheme):
-        return TIME
-    while scheme_ability(scheme, "base") is not None:
-        scheme = scheme_ability(scheme, "base")
+        return length
+    while within(scheme) is not None:
+        scheme = within(scheme)
     S = as_linear_part(scheme_ability(scheme, "stabilization"), "stabilization").scalar
-    return TIME / (1 + (S or 0.0))
+    return length / (1 + (S or 0.0))
 
 
 def _followed(scheme: Any, problem: Any, theta: Any, n: int) -> tuple[Any, float]:
@@ -272,7 +325,7 @@ def _followed(scheme: Any, problem: Any, theta: Any, n: int) -> tuple[Any, float
         for k in range(n):
             state = scheme.step(problem, state, _time(scheme) / n)
             if carried and (k + 1) % (n // LOOKS) == 0:
-                gap = max(gap, float(np.max(np.abs(state.aux - scheme.auxiliary(problem, state.theta)))))
+                gap = max(gap, state_distance(state.aux, scheme.auxiliary(problem, state.theta)))
     return state.theta, gap
 
 
@@ -294,7 +347,7 @@ def _orders(scheme: Any, speed: float, *, quick: bool) -> list[Entry]:
         ("L a diagonal, a diagonal inner product", LINEAR_PARTS["L a diagonal"], MASSES["a diagonal inner product"]),
         ("no energy part L, the dot product", 0.0, None),
     ]
-    times = int(np.ceil(speed))
+    times = int(np.ceil(min(speed, FASTEST)))
     found: list[_Errors] = []
     for words, L, mass in cases[: 1 if quick else 2]:
         problem, theta = _smooth(L, mass, 3)
@@ -309,7 +362,7 @@ def _orders(scheme: Any, speed: float, *, quick: bool) -> list[Entry]:
                 kinds = [kind for kind in (errors.theta, errors.aux) if kind]
                 if len(errors.theta) > 2 and min(map(_slope, kinds)) >= wanted - ORDER_TOLERANCE:
                     break
-        except Exception:  # a refusal, or what `functions` reports
+        except RAISED:  # a refusal, or what `functions` reports
             continue
         found.append(errors)
     theta_errors = [(one.words, one.theta) for one in found]

@@ -10,7 +10,7 @@ import numpy as np
 from ..namespace import quiet
 from ..run.states import leaves
 from .certificate import Entry
-from .trials import Sampled, stabilized, takes_stabilization
+from .trials import RAISED, Sampled, stabilized, takes_stabilization
 
 __all__ = ["counted_cost"]
 
@@ -92,7 +92,7 @@ def counted_cost(scheme: Any) -> list[Entry]:
                 state = one.step(problem, state, 0.1)
             counts.clear()
             state = one.step(problem, state, 0.1)
-    except Exception as error:
+    except RAISED as error:
         why = f"the step does not run on a counting problem: {type(error).__name__}: {error}"
         return [Entry("cost", "cost", claim, "undecided", detail=why)]
     sizes = [np.shape(x) for x in leaves(state)]

@@ -9,13 +9,15 @@ import numpy as np
 from ..namespace import quiet
 from ..schemes.protocols import AuxiliaryScheme
 from .certificate import Entry
-from .measured_law import before
-from .trials import Trial, entries_of, on_numbers, trials
+from .measured_law import before, declares_law
+from .trials import RAISED, Trial, entries_of, on_numbers, state_distance, trials
 
 __all__ = ["as_a_function"]
 
 DTYPES = (np.float64, np.float32)
 DT = 0.25
+COLLECTED = 8
+"""Steps in which a multi-step scheme has all that it keeps of earlier ones."""
 
 
 def _copied(state: Any) -> Any:
@@ -61,17 +63,17 @@ def as_a_function(scheme: Any, *, quick: bool = False) -> list[Entry]:
                 except ValueError as error:
                     refused.setdefault(" ".join(str(error).split()), trial.words)
                     break
-                except Exception as error:
+                except RAISED as error:
                     faults.setdefault("runs", f"With {_at(trial)}, init raises {type(error).__name__}: {error}")
                     break
                 if start:
-                    if "aux" not in getattr(state, "_fields", ()):
+                    if not isinstance(trial.scheme, AuxiliaryScheme) or "aux" not in getattr(state, "_fields", ()):
                         break
                     state = state._replace(aux=None)
                 try:
                     with quiet():
                         _judge(trial, state, faults, dtype, compare=not start)
-                except Exception as error:
+                except RAISED as error:
                     words = "with aux=None, " if start else ""
                     faults.setdefault("runs", f"With {_at(trial)}, {words}step raises {type(error).__name__}: {error}")
                     break
@@ -106,7 +108,7 @@ def _at(trial: Trial) -> str:
 
 def _judge(trial: Trial, state: Any, faults: dict[str, str], dtype: Any, *, compare: bool) -> None:
     """Add to `faults` what is wrong with steps from a state."""
-    kept, theta = _copied(state), trial.theta.copy()
+    kept, theta, problem = _copied(state), trial.theta.copy(), _attributes(trial)
     first = trial.scheme.step(trial.problem, state, DT)
     first_kept = _copied(first)
     trial.scheme.step(trial.problem, state, DT / 2)
@@ -122,11 +124,17 @@ def _judge(trial: Trial, state: Any, faults: dict[str, str], dtype: Any, *, comp
             "purity",
             f"With {_at(trial)}, two calls with the same arguments return other states; theta differs by {gap:.4g}",
         )
-    if isinstance(trial.scheme, AuxiliaryScheme):
-        if not compare:
-            _compare_with_definition(trial, first, faults)
+    if isinstance(trial.scheme, AuxiliaryScheme) and not compare:
+        _compare_with_definition(trial, first, faults)
+    if declares_law(trial.scheme):
+        first_kept = _copied(first)
         trial.scheme.modified_energy(trial.problem, before(trial.scheme, state))
         trial.scheme.energy_terms(trial.problem, state, first, DT)
+        if not (_same(state, kept) and _same(first, first_kept)):
+            faults.setdefault("purity", f"With {_at(trial)}, modified_energy or energy_terms writes into a state")
+    changed = _changed(problem, _attributes(trial))
+    if changed:
+        faults.setdefault("purity", f"With {_at(trial)}, {' and '.join(changed)} of the problem is changed")
     if getattr(state, "_fields", ("",))[0] != "theta":
         faults.setdefault(
             "dtypes and shapes",
@@ -137,17 +145,50 @@ def _judge(trial: Trial, state: Any, faults: dict[str, str], dtype: Any, *, comp
             "dtypes and shapes",
             f"With {_at(trial)}, theta of {np.dtype(dtype)} and shape {theta.shape} becomes {first.theta.dtype} of shape {first.theta.shape}",
         )
-    elif type(first) is not type(state) or (
-        compare and "past" not in state._fields and _shapes(first) != _shapes(state)
-    ):
+    elif type(first) is not type(state) or (compare and _shapes(_without_past(first)) != _shapes(_without_past(state))):
         faults.setdefault(
             "dtypes and shapes",
             f"With {_at(trial)}, a {type(state).__name__} of {_shapes(state)} becomes a {type(first).__name__} of {_shapes(first)}",
         )
-    elif _shapes(second) != _shapes(first):
+    elif _shapes(_without_past(second)) != _shapes(_without_past(first)) or _grows(trial, first, second):
         faults.setdefault(
             "dtypes and shapes", f"With {_at(trial)}, a state of {_shapes(first)} becomes one of {_shapes(second)}"
         )
+
+
+def _without_past(state: Any) -> Any:
+    """Return a state without what a multi-step scheme keeps of earlier steps, which it has to collect first."""
+    return state._replace(past=()) if "past" in getattr(state, "_fields", ()) else state
+
+
+def _grows(trial: Trial, first: Any, second: Any) -> bool:
+    """Return whether two states differ in dtypes or shapes, and so do states `COLLECTED` steps later."""
+    for _ in range(COLLECTED):
+        if _shapes(second) == _shapes(first):
+            return False
+        first, second = second, trial.scheme.step(trial.problem, second, DT)
+    return True
+
+
+def _attributes(trial: Trial) -> list[dict[str, Any]]:
+    """Return the attributes of the problem, and of that with all samples, arrays copied."""
+    return [
+        {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in vars(problem).items()}
+        for problem in (trial.problem, trial.whole)
+    ]
+
+
+def _changed(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
+    """Return the names of attributes that are new, gone, or others; a problem notes in words how it took derivatives."""
+    names: list[str] = []
+    for a, b in zip(old, new, strict=True):
+        for name in sorted({*a, *b}):
+            one, other = a.get(name, names), b.get(name, names)
+            arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+            noted = isinstance(one, str) and isinstance(other, str)
+            if not (np.array_equal(one, other) if arrays else one is other or noted):
+                names.append(name)
+    return list(dict.fromkeys(names))
 
 
 def _compare_with_definition(trial: Trial, first: Any, faults: dict[str, str]) -> None:
@@ -155,6 +196,6 @@ def _compare_with_definition(trial: Trial, first: Any, faults: dict[str, str]) -
     other = trial.scheme.step(trial.problem, trial.scheme.init(trial.problem, trial.theta), DT)
     eps = float(np.finfo(first.theta.dtype).eps)
     for name, a, b in (("theta", first.theta, other.theta), ("aux", first.aux, other.aux)):
-        gap = float(np.max(np.abs(a - b)))
-        if not gap <= 1e4 * eps * (1 + float(np.max(np.abs(b)))):
+        gap = state_distance(a, b)
+        if not gap <= 1e4 * eps * (1 + state_distance(b, on_numbers(np.zeros_like, b))):
             faults.setdefault("aux left out", f"With {_at(trial)}, {name} differs by {gap:.4g}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backward_error.linear_stability import Quadratic, Stability, stability
 from .certificate import Entry
+from .trials import RAISED
 
 __all__ = ["exact_threshold", "measured_stability"]
 
@@ -26,7 +27,7 @@ def measured_stability(scheme: Any) -> list[Entry]:
     """
     try:
         found = stability(scheme)
-    except Exception as error:  # the scheme may refuse the quadratic, or raise anything
+    except RAISED as error:  # the scheme may refuse the quadratic, or raise anything
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return [Entry(SECTION, "threshold", "the minimum of a quadratic is stable", "undecided", detail=why)]
     return [_threshold(found, own_time=_has_own_time(scheme, found)), *_beyond(found)]

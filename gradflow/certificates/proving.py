@@ -9,12 +9,14 @@ What is not proved so stays as it was measured, with the reason.
 from __future__ import annotations
 
 import copy
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +34,7 @@ from .certificate import Entry
 from .linear_stability import exact_threshold
 from .measured_law import before
 from .modified_equation import modified_equation
-from .trials import takes_stabilization
+from .trials import RAISED, attributes, takes_stabilization, within
 
 __all__ = ["CoordinateEnergy", "with_proofs"]
 
@@ -45,6 +47,10 @@ OPERATORS = (("operator", "operator"), ("none", "operator"), ("none", "none"))
 EVERY = "every dimension, inner product and positive energy"
 COORDINATES = "sizes 1 to 3, every diagonal inner product and positive energy, L = 0"
 SIZES = (1, 2, 3)
+LONGEST = 300
+"""Characters of a formula that is printed."""
+EXACT = 2**20
+"""Floats that are fractions with smaller denominators are taken for the numbers that were meant."""
 
 
 class CoordinateEnergy:
@@ -96,31 +102,55 @@ class NotShown(Exception):
 class Refuted(NotShown):
     """What was asked is false on symbols."""
 
+    def __init__(self, words: str, example: str = "", *, rounded: bool = False) -> None:
+        super().__init__(words)
+        self.example, self.rounded = example, rounded
 
-def _symbolic(scheme: Any, *, exact: bool, S: Any = None) -> Any:
-    """Return a scheme whose numbers are symbols, or rational numbers, and whose stabilization is another one."""
+
+def _symbolic(scheme: Any, *, exact: bool, S: Any = None, prefix: str = "") -> Any:
+    """Return a scheme whose positive numbers are symbols, or rational numbers, and whose stabilization is another one."""
     one = copy.copy(scheme)
-    for name, value in vars(scheme).items():
+    own = attributes(scheme)
+    for name, value in own.items():
         if name == "stabilization":
             value = S if S is not None else value
-        elif name == "base":
-            value = _symbolic(value, exact=exact, S=S)
-        elif isinstance(value, float):
-            value = sp.Rational(value) if exact else sp.Symbol(name, positive=True)
+        elif name == "base" and within(scheme) is not None:
+            value = _symbolic(value, exact=exact, S=S, prefix=_prefix(scheme, prefix))
+        elif isinstance(value, float) and isfinite(value):
+            value = sp.Symbol(prefix + name, positive=True) if value > 0 and not exact else sp.Rational(value)
         object.__setattr__(one, name, value)
     return one
 
 
+def _own_numbers(scheme: Any) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in attributes(scheme).items()
+        if isinstance(value, float) and name != "stabilization"
+    }
+
+
+def _prefix(scheme: Any, prefix: str) -> str:
+    """Return what comes before the names of the parameters of the scheme within: nothing unless the wrapper has one of them too."""
+    return f"{prefix}base." if _own_numbers(scheme).keys() & _own_numbers(within(scheme)).keys() else prefix
+
+
+def _numbers(scheme: Any, prefix: str = "") -> dict[str, float]:
+    """Return the numbers among the parameters of a scheme, and of the one that it wraps."""
+    found = {prefix + name: value for name, value in _own_numbers(scheme).items()}
+    return found | (_numbers(within(scheme), _prefix(scheme, prefix)) if within(scheme) is not None else {})
+
+
 def _parameters(scheme: Any) -> list[str]:
-    names = [name for name, value in vars(scheme).items() if isinstance(value, float) and name != "stabilization"]
-    return names + (_parameters(scheme.base) if "base" in vars(scheme) else [])
+    """Return the names of the numbers for which symbols are put in: the positive ones."""
+    return [name for name, value in _numbers(scheme).items() if value > 0 and isfinite(value)]
 
 
 def _abstract(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
     """Yield scheme, problem and theta on abstract vectors, for each kind of L and S."""
     some = takes_stabilization(scheme)
     pairs = PAIRS if some else tuple((L, "none") for L in ("operator", "number", "diagonal", "none"))
-    if quick or scheme_ability(scheme, "base") is not None:  # the other kinds are the affair of the scheme within
+    if quick or within(scheme) is not None:  # the other kinds are the affair of the scheme within
         pairs = OPERATORS if some else pairs[::3]
     for kind in linear_kinds(pairs):
         problem = AbstractEnergy(kind.space, kind.L)
@@ -178,8 +208,20 @@ def _any_state(state: Any, names: Iterator[str]) -> Any:
         signs = {"nonnegative": True} if all(entry.is_nonnegative for entry in state) else {}
         return symbols(next(names), state.shape[0], **signs)
     if isinstance(state, sp.Expr) and not state.is_number and state != dt:
-        return sp.Symbol(next(names), real=True, positive=True if state.is_nonnegative else None)
+        sign = {"positive": True} if state.is_positive else {"nonnegative": True} if state.is_nonnegative else {}
+        return sp.Symbol(next(names), real=True, **sign)
     return state
+
+
+def _signs(state: Any) -> Iterator[int]:
+    """Yield for each number and vector of entries in a state 2 if it is positive, 1 if nonnegative, 0 if neither is known."""
+    if isinstance(state, tuple):
+        for part in state:
+            yield from _signs(part)
+    elif isinstance(state, np.ndarray) and state.ndim:
+        yield int(all(_nonnegative(entry) for entry in state))
+    elif isinstance(state, sp.Expr) and not state.is_number:
+        yield 2 if state.is_positive else int(_nonnegative(state))
 
 
 def _keeps_more(scheme: Any, state: Any) -> bool:
@@ -192,20 +234,42 @@ def _keeps_more(scheme: Any, state: Any) -> bool:
 Setting = Callable[..., Iterator[tuple[Any, Any, Any]]]
 
 
+def _kept_as_it_is(state: Any) -> Any:
+    """Return the form of a state, with whatever is neither a vector nor a symbol: counters, truth values, texts."""
+    if isinstance(state, tuple):
+        return type(state).__name__, tuple(map(_kept_as_it_is, state))
+    if isinstance(state, Vector) or (isinstance(state, np.ndarray) and state.dtype == object):
+        return "a vector", np.shape(state) if isinstance(state, np.ndarray) else ()
+    if isinstance(state, sp.Expr) and not state.is_number:
+        return "a number"
+    return f"{state!r}"
+
+
 def _steps(scheme: Any, setting: Setting, *, exact: bool, quick: bool) -> Iterator[list[_Instance]]:
     """Yield the steps from each start, all branches of each.
 
     Of a scheme that keeps more than theta and an auxiliary variable, the second step starts from any such state: what the
-    first step has returned, with symbols for all that it is made of.
+    first step has returned, with symbols for all that it is made of. A later step then starts from such a state as well,
+    unless something in the state still changes that is no symbol.
     """
     for one, problem, theta in setting(scheme, exact=exact, quick=quick):
         for old, consistent in _starts(one, problem, theta):
             news = [way.value for way in branches(partial(one.step, problem, old, dt))]
             found = [_Instance(one, problem, old, new, consistent) for new in news]
-            if _keeps_more(one, old) and len(news) == 1:
-                start = _any_state(news[0], (f"x{k}" for k in count()))._replace(theta=theta)
+            forms = {repr(_kept_as_it_is(new)): new for new in news}
+            if not _keeps_more(one, old) and list(forms) == [
+                repr(_kept_as_it_is(old._replace(aux=news[0].aux) if "aux" in old._fields else old))
+            ]:
+                yield found
+                continue
+            for new in forms.values():
+                start = _any_state(new, (f"x{k}" for k in count()))._replace(theta=theta)
                 later = [way.value for way in branches(partial(one.step, problem, start, dt))]
-                found += [_Instance(one, problem, start, new, False) for new in later]
+                if not {repr(_kept_as_it_is(last)) for last in later} <= set(forms):
+                    raise NotShown("the state counts steps: a proof would be one of the first steps only")
+                if not all(a <= b for last in later for a, b in zip(_signs(start), _signs(last), strict=True)):
+                    raise NotShown("the state after the first step has signs that are not shown to stay")
+                found += [_Instance(one, problem, start, last, False) for last in later]
             yield found
 
 
@@ -235,7 +299,11 @@ def with_proofs(scheme: Any, measured: list[Entry], *, quick: bool = False) -> l
             if name in entries and entries[name].status == "measured":
                 entries[name] = _tried(runs, entries[name], prove)
         signs = [entries[name] for name in ("dissipation", "numerical dissipation") if name in entries]
-        if len(signs) == 2 and all(one.status == "proved" for one in signs) and entries["decay"].status == "measured":
+        if (
+            len(signs) == 2
+            and all(one.status == "proved" for one in (*signs, entries["identity"]))
+            and entries["decay"].status == "measured"
+        ):
             detail = f"both terms are nonnegative; measured: {entries['decay'].scope}"
             entries["decay"] = replace(entries["decay"], status="proved", scope=signs[0].scope, detail=detail)
     if entries["limit flow"].status == "measured" and scheme_ability(scheme, "speed") is not None:
@@ -256,7 +324,7 @@ def _exact_threshold(scheme: Any, measured: Entry) -> Entry:
     try:
         with _time():
             return exact_threshold(scheme, measured)
-    except (Exception, Timeout):  # a user's step may raise anything on symbols
+    except (*RAISED, Timeout):  # a user's step may raise anything on symbols
         return measured
 
 
@@ -266,10 +334,24 @@ def _modified_equation(scheme: Any) -> list[Entry]:
             return modified_equation(scheme)
     except Timeout:
         reason = f"no result in {LIMIT} s"
-    except Exception as error:  # a user's step may raise anything on symbols
-        reason = " ".join(str(error).split())[:200]
+    except RAISED as error:  # a user's step may raise anything on symbols
+        ours = isinstance(error, ValueError) and not re.search("no callable|Relational", str(error))
+        reason = " ".join(str(error).split())[:200] if ours else _why(error)
     claim = "one step is the flow of a modified field"
     return [Entry("modified equation", "modified field", claim, "undecided", detail=reason)]
+
+
+def _why(error: BaseException) -> str:
+    """Return why a step does not run on symbols."""
+    words = " ".join(str(error).split())
+    missing = re.search(r"no callable (\w+) method", words)
+    if missing:
+        name = missing[1]
+        return f"the step uses np.{name} on symbols: use array_namespace(theta).{name}, so that proofs can run"
+    asked = re.search(r"truth value of Relational: (.+)", words)
+    if asked:
+        return f"the step asks whether {asked[1][:160]}, which is not decided for symbols"
+    return f"the step does not run on symbols, {type(error).__name__}: {words[:160]}"
 
 
 def _time() -> AbstractContextManager[None]:
@@ -282,7 +364,7 @@ class _Runs:
 
     def __init__(self, scheme: Any, *, quick: bool) -> None:
         self.scheme, self.quick, self.exhausted = scheme, quick, False
-        self._taken: dict[tuple[Setting, bool], list[list[_Instance]] | Exception | Timeout] = {}
+        self._taken: dict[tuple[Setting, bool], list[list[_Instance]] | BaseException] = {}
 
     def steps(self, setting: Setting, *, exact: bool) -> list[list[_Instance]]:
         """Return the steps, or raise what the first attempt raised."""
@@ -290,7 +372,7 @@ class _Runs:
         if key not in self._taken:
             try:
                 self._taken[key] = list(_steps(self.scheme, setting, exact=exact, quick=self.quick))
-            except (Exception, Timeout) as error:  # a user's step may raise anything on symbols
+            except (*RAISED, Timeout) as error:  # a user's step may raise anything on symbols
                 self._taken[key] = error
         taken = self._taken[key]
         if isinstance(taken, BaseException):
@@ -321,8 +403,8 @@ class _Runs:
                 except Timeout:
                     self.exhausted = True
                     return "", f"no proof in {LIMIT} s"
-                except Exception as error:
-                    reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+                except RAISED as error:
+                    reason = reason or _why(error)
                 else:
                     return _scope(self.scheme, scope, exact=exact), ""
         return "", reason
@@ -346,6 +428,8 @@ def _scope(scheme: Any, scope: str, *, exact: bool) -> str:
     parts = [scope, operators[takes_stabilization(scheme), scope == COORDINATES], "every dt"]
     if names:
         parts.append("these parameters" if exact else f"every {' and '.join(names)} > 0")
+    if names and not exact:
+        parts += [f"{name} = {value:g}" for name, value in _numbers(scheme).items() if name not in names]
     return ", ".join(filter(None, parts))
 
 
@@ -353,6 +437,9 @@ def _tried(runs: _Runs, entry: Entry, show: Callable[[list[list[_Instance]]], No
     try:
         scope, reason = runs.shown(show)
     except Refuted as error:
+        if entry.name == "identity" and not error.rounded and not _rounded(runs.scheme):
+            detail = f"it holds in floating point, within what rounding explains, but {error}; {entry.detail}"
+            return replace(entry, status="false", detail=detail, counterexample=error.example)
         return replace(entry, status="undecided", detail=f"it holds in floating point, but {error}; {entry.detail}")
     if scope:
         measured = f"measured: {entry.detail or entry.scope}"
@@ -366,7 +453,24 @@ def _require(zero: Any, what: str) -> None:
     except Undecided as error:
         raise NotShown(f"{what} is undecided, {error}") from error
     if not shown:
-        raise Refuted(f"{what} does not vanish on symbols")
+        formula = sp.sympify(zero)
+        text = str(formula)
+        example = f"On symbols {what} is {text if len(text) <= LONGEST else f'{text[:LONGEST]} ...'}"
+        raise Refuted(f"{what} does not vanish on symbols", example, rounded=_has_rounded(formula))
+
+
+def _has_rounded(e: Any) -> bool:
+    """Return whether a number in an expression may have been rounded: 1 / 3 as a float is not a third."""
+    return any(_may_be_rounded(x) for x in e.atoms(sp.Float)) or any(x.q > EXACT for x in e.atoms(sp.Rational))
+
+
+def _may_be_rounded(x: Any) -> bool:
+    return bool(sp.Rational(x).q > EXACT)
+
+
+def _rounded(scheme: Any) -> bool:
+    """Return whether a parameter of a scheme may have been rounded."""
+    return any(not isfinite(x) or _may_be_rounded(x) for x in _numbers(scheme).values())
 
 
 def _energies(one: _Instance) -> tuple[Any, Any, Any]:
@@ -407,7 +511,7 @@ def _dissipation(steps: list[list[_Instance]]) -> None:
 
 def _of_the_flow(one: _Instance) -> Any:
     """Return ``|d|^2/dt + (S d, d) + (L d, d)/2`` for the S and L of a step, which is nonnegative."""
-    base = scheme_ability(one.scheme, "base") or one.scheme
+    base = within(one.scheme) or one.scheme
     S, L = as_linear_part(scheme_ability(base, "stabilization"), "stabilization"), linear_part(one.problem)
     d, inner = one.new.theta - one.old.theta, one.problem.inner
     return inner(d, d) / dt + inner(S.apply(d), d) + inner(L.apply(d), d) / 2
@@ -466,8 +570,9 @@ def _single_step(scheme: Any) -> Entry:
             reason = reason or str(error)
         except Timeout:
             reason = reason or f"no proof in {LIMIT} s"
-        except Exception as error:  # a user's step may raise anything on symbols
-            reason = reason or f"{type(error).__name__}: {error}"
+            break
+        except RAISED as error:  # a user's step may raise anything on symbols
+            reason = reason or _why(error)
         else:
             scope = f"every dimension and inner product, every positive energy with {p + 1} derivatives"
             return Entry("consistency", name, claim, "proved", _scope(scheme, scope, exact=exact))
@@ -476,7 +581,10 @@ def _single_step(scheme: Any) -> Entry:
 
 def _denominators(runs: _Runs) -> Entry:
     """Return whether all that a step divides by is positive."""
-    name, claim = "denominators", "all that a step divides by is positive: it exists for every dt"
+    name, claim = (
+        "denominators",
+        "all that a step divides by is positive: it exists for every dt",
+    )
     found: set[str] = set()
 
     def show(steps: list[list[_Instance]]) -> None:
@@ -484,8 +592,9 @@ def _denominators(runs: _Runs) -> Entry:
         for instances in steps:
             for one in instances:
                 for value in _coefficients(one.new):
+                    _require_defined(value)
                     _, below = sp.fraction(sp.together(value))
-                    if not (below.is_positive or sp.expand(below).is_positive):
+                    if not _positive(below):
                         raise NotShown(f"the sign of {below} is not decided")
                     if below.free_symbols:
                         found.add("divided")
@@ -495,6 +604,21 @@ def _denominators(runs: _Runs) -> Entry:
         return Entry("solvability", name, claim, "undecided", detail=reason)
     detail = "" if found else "the step divides by nothing that depends on theta or dt"
     return Entry("solvability", name, claim, "proved", scope, detail)
+
+
+def _require_defined(value: sp.Expr) -> None:
+    """Raise NotShown unless the arguments of roots and logarithms are shown to be nonnegative, and positive where they have to be."""
+    for power in value.atoms(sp.Pow):
+        exponent = sp.nsimplify(power.exp, rational=True) if power.exp.is_number else power.exp
+        if not exponent.is_integer and power.base != sp.E and not _nonnegative(power.base):
+            raise NotShown(f"the sign of {power.base} is not decided, of which a step takes a root")
+    for logarithm in value.atoms(sp.log):
+        if not _positive(logarithm.args[0]):
+            raise NotShown(f"the sign of {logarithm.args[0]} is not decided, of which a step takes the logarithm")
+
+
+def _positive(value: sp.Expr) -> bool:
+    return bool(value.is_positive or sp.expand(value).is_positive)
 
 
 def _coefficients(state: Any) -> Iterator[sp.Expr]:

@@ -17,18 +17,26 @@ import numpy as np
 from ..energies.dense import DenseLeastSquares
 from ..energies.function import FunctionProblem
 from ..energies.linear import Diagonal
+from ..schemes.protocols import scheme_ability
 
 __all__ = [
+    "RAISED",
     "Sampled",
     "Trial",
+    "attributes",
     "common_facts",
     "entries_of",
+    "is_number",
     "on_numbers",
     "stabilized",
+    "state_distance",
     "takes_stabilization",
     "trials",
+    "within",
 ]
 
+RAISED = (Exception, SystemExit)
+"""What the code of a user may raise; only a keyboard ends the certificate."""
 P, N = 5, 8
 MASSES: dict[str, Any] = {
     "the dot product": None,
@@ -123,10 +131,34 @@ def _full(J: Any, b: Any, linear: float) -> FunctionProblem:
     )
 
 
+def attributes(scheme: Any) -> dict[str, Any]:
+    """Return the attributes of a scheme by name, with slots or without.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    """
+    names = [f.name for f in fields(scheme)] if is_dataclass(scheme) else []
+    return {name: getattr(scheme, name) for name in dict.fromkeys((*names, *getattr(scheme, "__dict__", ())))}
+
+
+def within(scheme: Any) -> Any:
+    """Return the scheme that a wrapper wraps, None for another one; a field ``base`` may have another meaning.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    """
+    base = scheme_ability(scheme, "base")
+    return base if all(callable(getattr(base, name, None)) for name in ("init", "step")) else None
+
+
 def takes_stabilization(scheme: Any) -> bool:
     """Return whether a scheme, or the one that it wraps, has a field ``stabilization``."""
     names = {f.name for f in fields(scheme)} if is_dataclass(scheme) else set()
-    return "stabilization" in names or ("base" in names and takes_stabilization(scheme.base))
+    return "stabilization" in names or ("base" in names and takes_stabilization(within(scheme)))
 
 
 def stabilized(scheme: Any, S: Any) -> Any:
@@ -224,8 +256,19 @@ def entries_of(state: Any) -> Iterator[Any]:
         yield state
 
 
+def is_number(x: Any) -> bool:
+    """Return whether a part of a state is a number or an array of numbers, no text or other object.
+
+    Parameters
+    ----------
+    x : object
+        From `entries_of`.
+    """
+    return np.asarray(x).dtype.kind in "biufc"
+
+
 def on_numbers(function: Any, state: Any) -> Any:
-    """Return a state with a function applied to its arrays, those without axes too.
+    """Return a state with a function applied to its arrays, those without axes and Python floats too.
 
     Parameters
     ----------
@@ -237,4 +280,19 @@ def on_numbers(function: Any, state: Any) -> Any:
     if isinstance(state, tuple):
         parts = [on_numbers(function, part) for part in state]
         return type(state)._make(parts) if hasattr(state, "_make") else tuple(parts)
+    if type(state) is float:
+        return float(function(np.float64(state)))
     return function(state) if hasattr(state, "dtype") else state
+
+
+def state_distance(one: Any, other: Any) -> float:
+    """Return the largest difference of an entry of two states or arrays, infinite if their numbers of arrays differ.
+
+    Parameters
+    ----------
+    one, other : array, number or tuple of these
+        Of the same shapes.
+    """
+    a, b = list(entries_of(one)), list(entries_of(other))
+    gaps = [float(np.max(np.abs(np.asarray(x) - np.asarray(y)), initial=0.0)) for x, y in zip(a, b, strict=False)]
+    return float(np.max(gaps, initial=0.0)) if len(a) == len(b) else float("inf")

@@ -6,7 +6,9 @@ import inspect
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,20 +42,28 @@ def certify(
 ) -> None:
     """Print the certificate of a scheme: what is proved, measured or false of it, with counterexamples.
 
-    The file is executed. Exit code 1 if something is false.
+    The file is executed. Exit code 1 if something is false, 2 if a scheme cannot be certified.
     """
     from ..certificates import certify as certificate_of
 
     if form not in FORMATS:
         fail(f"--format must be one of {', '.join(FORMATS)}; got {form!r}")
-    failed, objects = [], []
-    for name, scheme in [pair for one in schemes for pair in _named(one)]:
+    failed, refused, objects = [], [], []
+    named = [pair for one in schemes for pair in _named(one)]
+    names = [name for name, _ in named]
+    if out is not None and len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        fail(f"--out must have one file for each scheme, got two schemes called {twice}: certify them by two commands")
+    for name, scheme in named:
         start = time.perf_counter()
         say = (lambda title, name=name: typer.echo(f"{name}: {title} ...", err=True)) if sys.stderr.isatty() else None
         try:
-            certificate = certificate_of(scheme, proofs=proofs, quick=quick, progress=say)
-        except (ValueError, ImportError) as error:
-            fail(f"{name}: {error}")
+            with redirect_stdout(sys.stderr):  # what a step prints is no part of a certificate
+                certificate = certificate_of(scheme, proofs=proofs, quick=quick, progress=say)
+        except (ValueError, ImportError) as error:  # the other schemes are certified all the same
+            refused.append(name)
+            typer.echo(f"gradflow: {name}: {' '.join(str(error).split())}", err=True)
+            continue
         if out is not None:
             _write(out, name, certificate)
             typer.echo(f"{name.ljust(24)} {certificate.verdict}; {time.perf_counter() - start:.0f} s")
@@ -71,8 +81,8 @@ def certify(
         typer.echo(objects[0], nl=False)
     elif objects:
         typer.echo("[\n" + ",\n".join(one.rstrip("\n") for one in objects) + "\n]")
-    if failed:
-        raise typer.Exit(1)
+    if refused or failed:
+        raise typer.Exit(2 if refused else 1)
 
 
 def _write(folder: Path, name: str, certificate: Any) -> None:
@@ -128,21 +138,28 @@ def library(name: str) -> Any:
 
 
 def _loaded(path: Path) -> Any:
-    """Return the module of a file, executed; modules next to it can be imported."""
+    """Return the module of a file, executed; modules next to it can be imported.
+
+    Its name is no other module's, and installed modules come before those next to it: a file random.py hides nothing.
+    """
     if not path.is_file():
         fail(f"there is no file {path}")
-    spec = spec_from_file_location(path.stem.partition(".")[0], path)
+    stem = path.stem.partition(".")[0]
+    names = (f"{stem}_of_the_file{n or ''}" for n in count())
+    spec = spec_from_file_location(next(name for name in names if name not in sys.modules), path)
     if spec is None or spec.loader is None:
         fail(f"the name of a scheme's file ends with .py, got {path}")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
-    sys.path.insert(0, str(path.resolve().parent))
+    folder = str(path.resolve().parent)
+    sys.path.append(folder)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         fail(f"{path} cannot be executed: {type(error).__name__}: {error}")
     finally:
-        sys.path.pop(0)
+        sys.path.remove(folder)
     return module
 
 

@@ -163,6 +163,11 @@ ONE_STEP = [
 ]
 
 
+def named(scheme):
+    """Return the name of a scheme or a step, the same in every process."""
+    return getattr(scheme, "__name__", str(scheme))
+
+
 def rational(found):
     return {tree: Fraction(int(c.p), int(c.q)) for tree, c in found.items()}
 
@@ -210,7 +215,7 @@ def test_two_half_steps_follow_the_same_flow(scheme):
         assert {tree: c / 2**n for tree, c in one.items()} == two
 
 
-@pytest.mark.parametrize("scheme", ONE_STEP, ids=str)
+@pytest.mark.parametrize("scheme", ONE_STEP, ids=named)
 def test_the_field_of_the_limit_is_that_of_the_flow(scheme):
     assert modified_field(scheme, 1).coefficients == {"o": 1}
 

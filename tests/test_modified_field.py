@@ -321,7 +321,7 @@ def test_least_squares():
 
 
 @pytest.mark.parametrize(
-    ("scheme", "order"), [(GradientDescent(), 2), (third, 3), (Nesterov(), 3), (RungeKutta4(), 4)], ids=str
+    ("scheme", "order"), [(GradientDescent(), 2), (third, 3), (Nesterov(), 3), (RungeKutta4(), 4)], ids=named
 )
 def test_a_modified_loss_has_the_field_as_its_gradient(scheme, order):
     symbols = {"momentum": sp.Rational(1, 7)} if isinstance(scheme, Nesterov) else {}

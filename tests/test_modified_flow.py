@@ -463,7 +463,7 @@ def test_exact_numbers_are_coefficients():
         ({"unknowns": ["a"], "scheme": gf.SAV()}, "unknowns must be 1 numbers .aux."),
         ({"unknowns": [np.nan], "scheme": gf.SAV()}, "unknowns must be 1 numbers .aux."),
     ],
-    ids=str,
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else str(given),
 )
 def test_arguments_of_a_flow_are_checked_at_the_door(change, message):
     given = {"problem": cubic(), "scheme": gf.GradientDescent(), "dt": 0.1, "order": 3, "times": 0.1, **change}

@@ -83,6 +83,7 @@ def consistency():
         new = scheme.step(problem, old, dt)
         assert is_zero(z(new) - z(old) + (dt / (1 - beta)) * g)
         # the increment of the flow is the fixed point of d, approached at the rate beta
+        assert is_zero(scheme.speed - 1 / (1 - beta))
         limit = (-dt / (1 - beta)) * g
         assert is_zero(new.d - limit - beta * (d - limit))
         steady = scheme.step(problem, MomentumState(theta, limit), dt)

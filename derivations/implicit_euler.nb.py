@@ -33,6 +33,7 @@
 
 # %%
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import sympy as sp
@@ -176,6 +177,8 @@ def consistency():
     g = H(theta) - b
     # (I + dt H) theta_new = theta + dt b
     assert is_zero(new + dt * H(new) - theta - dt * b)
+    problem = SimpleNamespace(energy_and_gradient=lambda at: (None, H(at) - b))
+    assert is_zero(ImplicitEuler().equation(problem, theta, new, dt))
     assert is_small(new - theta + dt * g, dt, 2)
     assert not is_small(new - theta + dt * g, dt, 3)
     assert is_small(new - theta + dt * g - dt**2 * H(g), dt, 3)

@@ -87,6 +87,7 @@ def consistency():
         old = MomentumState(theta, d)
         new = scheme.step(problem, old, dt)
         assert is_zero(z(new) - z(old) + (dt / (1 - beta)) * g)
+        assert is_zero(scheme.speed - 1 / (1 - beta))
         limit = (-dt / (1 - beta)) * g
         assert is_zero(new.d - limit - beta * (d - limit))
         # from rest, y = theta and the first step is that of gradient descent

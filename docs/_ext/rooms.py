@@ -57,6 +57,7 @@ SITES = (
     (r"matplotlib\.figure\.\w+", "https://matplotlib.org/stable/api/figure_api.html#{name}"),
     (r"matplotlib\.(axes|lines)\.\w+", "https://matplotlib.org/stable/api/_as_gen/{module}.{name}.html"),
     (r"sympy\.core\.\w+\.\w+", "https://docs.sympy.org/latest/modules/core.html#{name}"),
+    (r"sympy\.polys\.rings\.\w+", "https://docs.sympy.org/latest/modules/polys/domainsref.html#{name}"),
 )
 
 

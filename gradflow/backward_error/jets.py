@@ -32,7 +32,7 @@ Field: TypeAlias = tuple[Any, ...]
 Order: TypeAlias = tuple[int, ...]
 
 
-class JetRecord:
+class _Record:
     """The symbols of one run of a step, and where it evaluated what."""
 
     def __init__(self, n: int, order: int, names: Sequence[str], positive: bool) -> None:
@@ -135,7 +135,7 @@ class JetProblem:
 
     Parameters
     ----------
-    record : JetRecord
+    record : object
         The symbols of this run.
     name : str
         The name of the energy, or the stem of the names of the residuals.
@@ -146,7 +146,7 @@ class JetProblem:
     mass: ClassVar[int] = 1
     """The inner product is the sum of products."""
 
-    def __init__(self, record: JetRecord, name: str, residuals: int) -> None:
+    def __init__(self, record: Any, name: str, residuals: int) -> None:
         self._record, self._name, self._residuals = record, name, residuals
 
     def inner(self, u: Any, v: Any) -> Any:
@@ -207,7 +207,7 @@ class JetAlgebra:
 
     Parameters
     ----------
-    record : JetRecord
+    record : object
         The symbols of the run of a step.
     variables : sequence of Symbol
         The variables x: theta, and the memory of the scheme that is not slaved.
@@ -221,7 +221,7 @@ class JetAlgebra:
 
     def __init__(
         self,
-        record: JetRecord,
+        record: Any,
         variables: Sequence[sp.Symbol],
         parameters: Iterable[sp.Symbol],
         roots: int,

@@ -114,7 +114,7 @@ class ModifiedField:
           ``-q''(f, .)^* q``, is the rest of ``[o]``.
         - ``S(o)`` is the stabilization applied to f, where it has a name.
 
-        Coefficients may contain E, the inner products ``(o, o)`` = |f|^2, ``(o, [o])`` = (f, f'f) and so on, and what the state
+        Coefficients may contain E, the inner products ``(o, o)``, the square of the norm of f, ``(o, [o])`` = (f, f'f) and so on, and what the state
         carries, such as ``aux``. A coefficient with an inner product may contain further powers of dt.
         """
         total: dict[str, Any] = {}

@@ -23,7 +23,7 @@ from .trials import (
     MASSES,
     RAISED,
     Sampled,
-    Trial,
+    TrialRun,
     common_facts,
     state_distance,
     takes_stabilization,
@@ -62,7 +62,7 @@ def _tiny(scheme: Any) -> float:
     return TINY / min(1.0, scheme_ability(scheme, "speed") or 1.0)
 
 
-def _rounding(trial: Trial) -> float:
+def _rounding(trial: TrialRun) -> float:
     """Return the speed that the rounding of theta may feign in a step of size `_tiny`."""
     _, g = trial.problem.energy_and_gradient(trial.theta)
     eps = float(np.finfo(trial.theta.dtype).eps)
@@ -70,7 +70,7 @@ def _rounding(trial: Trial) -> float:
     return 2 * eps * norm(inner, trial.theta) / (_tiny(trial.scheme) * norm(inner, g))
 
 
-def _velocity(trial: Trial, n: int) -> tuple[float, float, Any, Any]:
+def _velocity(trial: TrialRun, n: int) -> tuple[float, float, Any, Any]:
     """Return the speed c and the relative distance of the n-th increment from -c dt grad E, the increment per dt, and the gradient."""
     dt = _tiny(trial.scheme)
     state = _run(trial.scheme, trial.problem, trial.theta, dt, n - 1)
@@ -82,7 +82,7 @@ def _velocity(trial: Trial, n: int) -> tuple[float, float, Any, Any]:
     return c, norm(inner, v + c * g) / norm(inner, g), v, g
 
 
-def _memory(trial: Trial) -> int | None:
+def _memory(trial: TrialRun) -> int | None:
     """Return after how many steps the speed no longer changes, None if it changes after `LONGEST` steps."""
     n, last = 1, _velocity(trial, 1)[0]
     while n < LONGEST:
@@ -126,7 +126,7 @@ def measured_consistency(scheme: Any, *, quick: bool = False) -> list[Entry]:
     return found + _orders(scheme, float(speed), quick=quick)
 
 
-def _iteration(own: list[Trial]) -> Entry:
+def _iteration(own: list[TrialRun]) -> Entry:
     """Return that a scheme with a length of its own follows no flow, or an instance in which its first step ascends."""
     for trial in own:
         dt = float(scheme_ability(trial.scheme, "usual_dt"))
@@ -143,7 +143,7 @@ def _iteration(own: list[Trial]) -> Entry:
     return Entry("consistency", "limit flow", "the scheme follows a flow", "not applicable", detail=why)
 
 
-def _accepted(scheme: Any) -> list[Trial]:
+def _accepted(scheme: Any) -> list[TrialRun]:
     """Return the trials that the scheme takes."""
     taken = []
     for trial in trials(scheme):
@@ -160,7 +160,7 @@ def _claimed(speed: float) -> str:
     return f"as dt tends to 0 the scheme follows {flow}"
 
 
-def _limit_flow(own: list[Trial], n: int, speed: float) -> Entry:
+def _limit_flow(own: list[TrialRun], n: int, speed: float) -> Entry:
     claim = _claimed(speed)
     found = [(trial, *_velocity(trial, n)) for trial in own]
     wrong = [
@@ -210,7 +210,7 @@ class _Scaled:
         return self._factor * E, self._factor * g
 
 
-def _other_flow(own: list[Trial], n: int) -> Entry:
+def _other_flow(own: list[TrialRun], n: int) -> Entry:
     """Return what is known of a scheme that claims no flow: whether it descends, and how its speed depends on the gradient."""
     claim = "as dt tends to 0, the first step descends: (grad E, theta_new - theta) < 0"
     scope = f"{len(own)} problems in float64, dt = {TINY:.0e}"

@@ -10,7 +10,7 @@ from ..namespace import quiet
 from ..schemes.protocols import AuxiliaryScheme
 from .certificate import Entry
 from .measured_law import before, declares_law
-from .trials import RAISED, Trial, entries_of, on_numbers, state_distance, trials
+from .trials import RAISED, TrialRun, entries_of, on_numbers, state_distance, trials
 
 __all__ = ["as_a_function"]
 
@@ -101,12 +101,12 @@ def _refusals(refused: dict[str, str]) -> str:
     return "; ".join(f'refused, "{why}", with {words}' for why, words in refused.items())
 
 
-def _at(trial: Trial) -> str:
+def _at(trial: TrialRun) -> str:
     """Return where a step starts, in words."""
     return f"{trial.words}, theta = ({', '.join(f'{x:.6g}' for x in trial.theta)}), dt = {DT:g}"
 
 
-def _judge(trial: Trial, state: Any, faults: dict[str, str], dtype: Any, *, compare: bool) -> None:
+def _judge(trial: TrialRun, state: Any, faults: dict[str, str], dtype: Any, *, compare: bool) -> None:
     """Add to `faults` what is wrong with steps from a state."""
     kept, theta, problem = _copied(state), trial.theta.copy(), _attributes(trial)
     first = trial.scheme.step(trial.problem, state, DT)
@@ -161,7 +161,7 @@ def _without_past(state: Any) -> Any:
     return state._replace(past=()) if "past" in getattr(state, "_fields", ()) else state
 
 
-def _grows(trial: Trial, first: Any, second: Any) -> bool:
+def _grows(trial: TrialRun, first: Any, second: Any) -> bool:
     """Return whether two states differ in dtypes or shapes, and so do states `COLLECTED` steps later."""
     for _ in range(COLLECTED):
         if _shapes(second) == _shapes(first):
@@ -170,7 +170,7 @@ def _grows(trial: Trial, first: Any, second: Any) -> bool:
     return True
 
 
-def _attributes(trial: Trial) -> list[dict[str, Any]]:
+def _attributes(trial: TrialRun) -> list[dict[str, Any]]:
     """Return the attributes of the problem, and of that with all samples, arrays copied."""
     return [
         {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in vars(problem).items()}
@@ -191,7 +191,7 @@ def _changed(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _compare_with_definition(trial: Trial, first: Any, faults: dict[str, str]) -> None:
+def _compare_with_definition(trial: TrialRun, first: Any, faults: dict[str, str]) -> None:
     """Add to `faults` if a step from aux=None is not the one from `init`, to rounding."""
     other = trial.scheme.step(trial.problem, trial.scheme.init(trial.problem, trial.theta), DT)
     eps = float(np.finfo(first.theta.dtype).eps)

@@ -24,7 +24,7 @@ from ..namespace import quiet
 from ..schemes.protocols import AuxiliaryScheme, scheme_ability
 from ..schemes.state import reset
 from .certificate import Entry
-from .trials import RAISED, Trial, common_facts, on_numbers, trials, within
+from .trials import RAISED, TrialRun, common_facts, on_numbers, trials, within
 
 __all__ = ["MOST", "Step", "before", "declares_law", "measured_law", "steps"]
 
@@ -39,7 +39,7 @@ LONG, EVERY = 12, 8
 class Step(NamedTuple):
     """A step that was taken, with its energies."""
 
-    trial: Trial
+    trial: TrialRun
     """The scheme and the problem."""
     facts: Mapping[str, str]
     """The facts of the trial, and those of the step."""

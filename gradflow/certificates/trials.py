@@ -22,7 +22,7 @@ from ..schemes.protocols import scheme_ability
 __all__ = [
     "RAISED",
     "Sampled",
-    "Trial",
+    "TrialRun",
     "attributes",
     "common_facts",
     "entries_of",
@@ -55,7 +55,7 @@ STABILIZATIONS: dict[str, Any] = {
 }
 
 
-class Trial(NamedTuple):
+class TrialRun(NamedTuple):
     """A scheme on a problem."""
 
     facts: Mapping[str, str]
@@ -176,7 +176,7 @@ def stabilized(scheme: Any, S: Any) -> Any:
     return replace(scheme, base=stabilized(scheme.base, S))
 
 
-def trials(scheme: Any, *, dtype: Any = np.float64, scale: float = 1.0, seed: int = 0) -> Iterator[Trial]:
+def trials(scheme: Any, *, dtype: Any = np.float64, scale: float = 1.0, seed: int = 0) -> Iterator[TrialRun]:
     """Yield a scheme on problems of every kind that it takes.
 
     Parameters
@@ -206,7 +206,7 @@ def trials(scheme: Any, *, dtype: Any = np.float64, scale: float = 1.0, seed: in
                     whole = Sampled(J, b, linear=linear, mass=m)
                     problem = whole.batch(np.array([0, 2, 3, 6, 7])) if samples == "a batch" else whole
                     facts = {"S": name_S, "L": name_L, "inner": name_M, "samples": samples}
-                    yield Trial(facts, one, problem, theta, whole)
+                    yield TrialRun(facts, one, problem, theta, whole)
         for name_L, L in (("no energy part L", 0.0), ("L a number", 1.5)):
             if isinstance(S, np.ndarray):
                 continue  # a diagonal is not self-adjoint in this inner product
@@ -219,7 +219,7 @@ def trials(scheme: Any, *, dtype: Any = np.float64, scale: float = 1.0, seed: in
                 "inner": "an inner product that is not diagonal",
                 "samples": "all samples",
             }
-            yield Trial(facts, one, full, theta, full)
+            yield TrialRun(facts, one, full, theta, full)
 
 
 def common_facts(failed: Iterable[Mapping[str, str]], passed: Iterable[Mapping[str, str]]) -> list[str]:

@@ -32,7 +32,7 @@ Field: TypeAlias = tuple[Any, ...]
 Order: TypeAlias = tuple[int, ...]
 
 
-class _Record:
+class JetRecord:
     """The symbols of one run of a step, and where it evaluated what."""
 
     def __init__(self, n: int, order: int, names: Sequence[str], positive: bool) -> None:

@@ -606,3 +606,78 @@ def test_numbers_are_split_as_fields_are(n):
         direct = expansion.split_number(derivative(number, {a: sp.Integer(1)}, {}))
         split = derivative(expansion.split_number(number), {a: sp.Integer(1)}, {})
         assert sp.expand(direct - expansion.split_number(split)) == 0
+
+
+@pytest.mark.parametrize(
+    ("scheme", "wanted"),
+    [
+        (GradientDescent(), lambda aux: ENERGY),
+        (of_energies, lambda aux: ENERGY**2),
+        (SAV(), lambda aux: 2 * aux * sp.sqrt(ENERGY + 1)),
+    ],
+    ids=["gradient descent", "2 E f", "SAV"],
+)
+def test_the_loss_of_a_factor_that_depends_on_the_energy(scheme, wanted):
+    """Of psi(E) f it is the integral of psi, and minus its derivative along u is (psi(E) f, u)."""
+    found, u = modified_field(scheme, 1), Node("u")
+    aux = next(iter(found.rates[0]), None) if found.rates else None
+    loss = found.loss()
+    assert sp.simplify(sp.diff(loss - wanted(aux), ENERGY)) == 0
+    assert sp.simplify(derivative(loss, {u: 1}, {}) + found.fields[0][leaf] * invariant(leaf, u)) == 0
+
+
+def test_the_loss_of_other_factors_is_refused():
+    number = invariant(leaf, leaf)
+    with pytest.raises(ValueError, match="depend on theta"):
+        ModifiedField(1, (minus_gradient(ENERGY * number, 2),)).loss()
+
+
+class Parity:
+    """Steps of dt and 3 dt in turn, told by the number of the step."""
+
+    def init(self, problem, theta):
+        return Pair(theta, 0)
+
+    def step(self, problem, state, dt):
+        times = 3 if state.old % 2 else 1
+        return Pair(state.theta - times * dt * gradient(problem, state.theta), state.old + 1)
+
+
+class Ahead:
+    """The gradient ahead of theta, stored and used in the next step."""
+
+    def init(self, problem, theta):
+        return Pair(theta, gradient(problem, theta))
+
+    def step(self, problem, state, dt):
+        ahead = gradient(problem, state.theta - dt * state.old)
+        return Pair(state.theta - dt * state.old, ahead)
+
+
+def newton_like(problem, theta, dt):
+    g = gradient(problem, theta)
+    return theta - dt * g - dt * (problem.hvp(theta - dt * g, g) - problem.hvp(theta, g))
+
+
+def too_far(problem, theta, dt):
+    g = gradient(problem, theta)
+    return theta - dt * g - (problem.hvp(theta - dt * g, g) - problem.hvp(theta, g))
+
+
+def test_a_count_of_which_a_remainder_is_taken_is_refused():
+    with pytest.raises(ValueError, match="counts steps by old"):
+        modified_field(Parity(), 2)
+
+
+def test_what_the_energy_is_not_known_to_is_no_term_of_a_field():
+    """A memory of a gradient ahead needs one derivative less than there are; a step that needs more is refused."""
+    for order in (1, 2, 3):
+        known = modified_field(Ahead(), order)
+        assert known.coefficients["o"] == 1
+        assert all(not written(tree).startswith("rest") for part in known.fields for tree in part)
+        assert all("rest" not in written(tree) for part in known.manifold["old"] for tree in part)
+    # theta - dt g + dt^2 D^3E[g, g] + O(dt^3): its f_2 is that of gradient descent with -f''(f, f), a tree of three nodes
+    second = modified_field(newton_like, 2).fields[1]
+    assert second == {node(leaf): -half, node(leaf, leaf): -1}
+    with pytest.raises(ValueError, match="needs derivatives of the energy of a higher order"):
+        modified_field(too_far, 2)

@@ -47,7 +47,7 @@ from sympy.polys.domains import QQ
 from ..description import found
 from ..refusals import whole_number
 from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, shifted
-from .symbolic_steps import HIGHEST, exact_settings, generic, require_step
+from .symbolic_steps import HIGHEST, Count, equation_of, exact_settings, generic, require_step
 
 __all__ = ["JetField", "bernoulli_field", "jet_field"]
 
@@ -157,7 +157,7 @@ def jet_field(
 def _run(scheme: Any, problem: Any, record: JetRecord) -> tuple[list[sp.Expr], dict[sp.Symbol, sp.Expr]]:
     """Return the new theta, and the new value of each component of the memory by its symbol."""
     theta, dt = record.theta, record.dt
-    if hasattr(scheme, "equation"):
+    if equation_of(scheme) is not None:
         new = theta
         for _ in range(record.order):  # each of which is right to one more power of dt
             new = new - scheme.equation(problem, theta, new, dt)
@@ -227,7 +227,7 @@ def _settled(scheme: Any, problem: Any, record: JetRecord) -> tuple[Any, dict[st
                 f"{name} of the state still changes after {SETTLED} steps, from {two.get(name)} to {value}: such a step has no "
                 "modified equation"
             )
-        counters[name] = _Count(name, positive=True)
+        counters[name] = Count(name, positive=True)
     if not counters:
         return seen[-1], symbols
 
@@ -247,15 +247,6 @@ def _settled(scheme: Any, problem: Any, record: JetRecord) -> tuple[Any, dict[st
         ):
             raise ValueError(f"the step does not use {', '.join(counters)} of the state as a number: it counts steps")
     return seen[-1]._replace(**counters), {**symbols, **counters}
-
-
-class _Count(sp.Symbol):  # type: ignore[misc]  # SymPy has no types
-    """A number of steps, of which no remainder is taken."""
-
-    def _periodic(self, other: Any) -> Any:
-        raise TypeError(f"it counts steps by {self.name}, and differs from one to the next")
-
-    __mod__ = __floordiv__ = __divmod__ = _periodic
 
 
 def _is_discrete(value: Any) -> bool:

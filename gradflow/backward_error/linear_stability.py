@@ -493,7 +493,7 @@ class _Map:
         return values[np.argsort(np.abs(values - 1))][self.conserved :]
 
     def radius(self, z: float) -> float:
-        """Return the spectral radius, NaN where there is none."""
+        """Return the spectral radius, or NaN if there is no linearisation."""
         return float(np.max(np.abs(self.eigenvalues(z))))
 
     def has_flow(self, z: float) -> bool:
@@ -698,7 +698,7 @@ class ExactStability:
     threshold: Any
     """The least z > 0 at which (3) ends, dimensionless; a SymPy expression, infinity for none."""
     real_flow: Any
-    """The least z > 0 from which on there is no real modified flow, dimensionless; a SymPy expression, infinity for none."""
+    """The end of the first interval of z with a real modified flow, dimensionless; a SymPy expression, infinity without an end."""
 
     def __str__(self) -> str:
         return f"threshold z = {self.threshold}, real flow for z < {self.real_flow}, from p(x) = {self.polynomial}"
@@ -729,7 +729,7 @@ class Stability:
     stable: tuple[tuple[float, float], ...]
     """The intervals of z with asymptotic stability, between 1e-14 and 1e8. One narrower than a factor 2 may be missed."""
     real_flow: float
-    """The z from which on there is no real modified flow; 0 if there is none at all."""
+    """The end of the first interval of z with a real modified flow; 0 if small z have none."""
     limit: float
     """The threshold in terms of the step that the scheme takes against a constant gradient (`effective_step`): the largest
     eigenvalue times the effective step at `threshold`, dimensionless. 2 for gradient descent with any stabilization."""

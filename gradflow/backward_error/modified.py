@@ -18,7 +18,7 @@ inner product, and for every energy with enough derivatives.
 **States.** What a state carries besides theta is one of three things. A value on which the next step does not depend is left
 out. A number x with :math:`x^{n+1} = x^n + O(\Delta t)`, such as the auxiliary variable of `gradflow.SAV`, is a
 further unknown of the modified equation, :math:`x' = \rho_1 + \Delta t\,\rho_2 + \cdots`. A vector or number with
-:math:`m^{n+1} = \kappa\, m^n + \cdots`, :math:`\kappa \ne 1`, such as an increment with momentum, forgets its initial value
+:math:`m^{n+1} = \kappa\, m^n + \cdots`, :math:`|\kappa| < 1`, such as an increment with momentum, forgets its initial value
 geometrically. It then follows theta on the slow manifold :math:`m = M(\theta) = \sum_n \Delta t^n M_n(\theta)`,
 
 .. math:: M(\Phi_{\Delta t}(\theta)) = \exp(\Delta t\,\mathcal L_{\tilde f}) M(\theta),                                \tag{3}
@@ -44,6 +44,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import factorial
 from typing import Any, NamedTuple
 
@@ -72,8 +73,19 @@ from .expansion import (
     split_number,
     written,
 )
-from .symbolic_steps import DT, HIGHEST, Path, exact_settings, generic, leaves, replaced, require_step
-from .taylor_fields import THETA, Reader
+from .symbolic_steps import (
+    DT,
+    HIGHEST,
+    Count,
+    Path,
+    equation_of,
+    exact_settings,
+    generic,
+    leaves,
+    replaced,
+    require_step,
+)
+from .taylor_fields import THETA, Reader, is_unknown
 
 __all__ = ["ModifiedField", "modified_field"]
 
@@ -114,8 +126,8 @@ class ModifiedField:
           ``-q''(f, .)^* q``, is the rest of ``[o]``.
         - ``S(o)`` is the stabilization applied to f, where it has a name.
 
-        Coefficients may contain E, the inner products ``(o, o)``, the square of the norm of f, ``(o, [o])`` = (f, f'f) and so on, and what the state
-        carries, such as ``aux``. A coefficient with an inner product may contain further powers of dt.
+        Coefficients may contain E, the inner products ``(o, o)``, the square of the norm of f, ``(o, [o])`` = (f, f'f) and so
+        on, and what the state carries, such as ``aux``. A coefficient with an inner product may contain further powers of dt.
         """
         total: dict[str, Any] = {}
         sizes: dict[str, int] = {}
@@ -174,7 +186,8 @@ class ModifiedField:
         Raises
         ------
         ValueError
-            If the field is no gradient for every energy, or a coefficient is not constant.
+            If the field is no gradient for every energy, or a potential is not known: that of a coefficient which is not
+            constant, but for ``psi(E) f``, whose potential is the integral of psi.
         """
         order = self.order if order is None else whole_number("order", order, 1, self.order)
         if not self.is_gradient(order):
@@ -183,12 +196,15 @@ class ModifiedField:
         total: Any = sp.Integer(0)
         for n, part in enumerate(self.fields[:order], 1):
             left = dict(part)
+            varies = {tree for tree, c in part.items() if _energy_symbols(c)}
+            if varies and (set(part) != {leaf} or _energy_symbols(part[leaf]) != {ENERGY}):
+                raise ValueError(f"the potential of f_{n} is not known: its coefficients depend on theta")
             if left.pop(leaf, None) is not None:
-                total += DT ** (n - 1) * part[leaf] * ENERGY
+                total += DT ** (n - 1) * sp.integrate(part[leaf], ENERGY)  # -psi(E) grad E, psi = 1 for the flow
             while left:
                 tree = next(iter(left))
-                if any(sp.sympify(c).free_symbols & _energy_symbols(c) for c in (part[tree],)) or tree.label:
-                    raise ValueError(f"the potential of {written(tree)} with the coefficient {part[tree]} is not known")
+                if tree.label:
+                    raise ValueError(f"the potential of {written(tree)} is not known")
                 u = tree.branches[0]
                 rest = Node("", tree.branches[1:])
                 roots = rooted(u, rest)
@@ -289,7 +305,7 @@ def modified_field(scheme: Any, order: int = 3, *, symbols: Mapping[str, Any] | 
     ValueError
         If the scheme is neither, the order is not in this range, no part of the scheme has a field of a name among `symbols`,
         or the step has no expansion of this kind: it works on entries of theta, it depends on the number of steps, its
-        system of equations is solved by iteration, or its branch depends on theta.
+        branch depends on theta, or it solves a system by iteration and declares no ``equation``, as `gradflow.ImplicitEuler` does.
 
     Examples
     --------
@@ -307,7 +323,14 @@ def modified_field(scheme: Any, order: int = 3, *, symbols: Mapping[str, Any] | 
     made = exact_settings(scheme, {} if symbols is None else symbols)
     if not (hasattr(made, "init") and hasattr(made, "step")):
         made = _StepFunction(made)
-    return _Recursion(made, order).result()
+    try:
+        return _Recursion(made, order, order).result()
+    except _Unknown:  # a product with the Hessian ahead of theta needs one derivative more
+        return _Recursion(made, order, order + 1).result()
+
+
+class _Unknown(ValueError):
+    """A field would hold what the Taylor polynomials of the energy leave out."""
 
 
 class _Slot(NamedTuple):
@@ -326,9 +349,10 @@ class _Slot(NamedTuple):
 class _Recursion:
     """The orders of (2) and (3), one after the other."""
 
-    def __init__(self, scheme: Any, order: int) -> None:
+    def __init__(self, scheme: Any, order: int, known: int) -> None:
         self.scheme, self.order = scheme, order
-        self.reader = Reader(order)
+        self.equation = equation_of(scheme)
+        self.reader = Reader(order, known)
         self.start: dict[sp.Symbol, Any] = {}
         self.state = self._initial()
         self.fixed: dict[Path, Any] = {}
@@ -346,7 +370,7 @@ class _Recursion:
 
     def _step(self, state: Any) -> Any:
         problem = self.reader.problem
-        equation = getattr(self.scheme, "equation", None)
+        equation = self.equation
         try:
             if equation is None:
                 after = generic(lambda: self.scheme.step(problem, state, DT), self.start)
@@ -367,7 +391,7 @@ class _Recursion:
         """Return a state of the form that steps keep."""
         problem, theta = self.reader.problem, self.reader.theta
         try:
-            state = (theta,) if hasattr(self.scheme, "equation") else generic(lambda: self.scheme.init(problem, theta))
+            state = (theta,) if self.equation is not None else generic(lambda: self.scheme.init(problem, theta))
         except (TypeError, AttributeError, NotImplementedError) as error:
             raise ValueError(f"the initial state cannot be formed on abstract vectors: {error}") from error
         for _ in range(3):
@@ -416,7 +440,8 @@ class _Recursion:
                 )
             elif hasattr(value, "free_symbols") or isinstance(value, (int, float)):
                 positive = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
-                slots.append(_Slot(path, name, sp.Symbol(name, **positive), None, 0))
+                kind = Count if isinstance(value, int) else sp.Symbol
+                slots.append(_Slot(path, name, kind(name, **positive), None, 0))
                 self.start[slots[-1].probe] = value  # a step may choose; it then chooses as from the start
             else:
                 raise ValueError(f"the state has a value {name} that is no vector and no number, {value!r}")
@@ -506,10 +531,19 @@ class _Recursion:
         for n in range(self.order + 1):
             self._advance(n)
         fields, rates = self.fields, self.rates
+        if any(is_unknown(tree) for part in fields for tree in part):
+            raise _Unknown("the step needs derivatives of the energy of a higher order than its modified field has")
         if any("|" in written(tree) for part in fields for tree in part):
             fields = [_split(part) for part in fields]
             rates = [{symbol: split_number(c) for symbol, c in one.items()} for one in rates]
-        names = {slot.name: self.manifold[slot.path] for slot in self.slaved}
+        # the last term of a memory may hold what the energy is not known to; it enters no term of the field
+        names = {
+            slot.name: list(
+                takewhile(lambda part: not any(map(is_unknown, part if isinstance(part, dict) else ())), terms)
+            )
+            for slot in self.slaved
+            for terms in [self.manifold[slot.path]]
+        }
         return ModifiedField(
             self.order,
             tuple(_tidied(part) for part in fields),

@@ -16,7 +16,18 @@ from ..description import found
 from ..energies.linear import as_linear_part
 from ..symbolic.branches import followed
 
-__all__ = ["DT", "HIGHEST", "Path", "exact_settings", "generic", "leaves", "replaced", "require_step"]
+__all__ = [
+    "DT",
+    "HIGHEST",
+    "Count",
+    "Path",
+    "equation_of",
+    "exact_settings",
+    "generic",
+    "leaves",
+    "replaced",
+    "require_step",
+]
 
 DT = sp.Symbol("dt", positive=True)
 """The step size."""
@@ -37,7 +48,8 @@ def require_step(scheme: Any) -> None:
     scheme : object
         Whatever is said to be a scheme.
     """
-    has = [name for name in ("init", "step", "equation") if callable(getattr(scheme, name, None))]
+    has = [name for name in ("init", "step") if callable(getattr(scheme, name, None))]
+    has += ["equation"] if callable(equation_of(scheme)) else []
     if not isinstance(scheme, type):
         if "equation" in has or ("step" in has and "init" in has):
             return
@@ -52,6 +64,27 @@ def require_step(scheme: Any) -> None:
     raise ValueError(
         f"scheme must be an object with the methods init and step, or a function (problem, theta, dt) -> theta; got {found(scheme)}"
     )
+
+
+def equation_of(scheme: Any) -> Callable[..., Any] | None:
+    """Return the ``equation`` of `gradflow.schemes.protocols.SchemeAbilities`, None for a step in closed form.
+
+    Parameters
+    ----------
+    scheme : object
+        A scheme or a function. This room imports no scheme, and reads this ability here alone.
+    """
+    declared: Callable[..., Any] | None = getattr(scheme, "equation", None)
+    return declared
+
+
+class Count(sp.Symbol):  # type: ignore[misc]  # SymPy has no types
+    """A number of steps, of which no remainder is taken: a step that asks for one is another step from one to the next."""
+
+    def _periodic(self, other: Any) -> Any:
+        raise TypeError(f"it counts steps by {self.name}, and differs from one to the next")
+
+    __mod__ = __floordiv__ = __divmod__ = _periodic
 
 
 def leaves(state: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

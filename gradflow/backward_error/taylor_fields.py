@@ -22,10 +22,21 @@ from ..symbolic.vectors import Atom, Map, SelfAdjoint, Space, Vector, entry_of
 from .expansion import ENERGY, Field, Node, invariant, leaf, node, residual_node
 from .symbolic_steps import DT
 
-__all__ = ["THETA", "Reader"]
+__all__ = ["THETA", "Reader", "is_unknown"]
 
 THETA = Node("theta")
 """theta itself, as a term of an expansion."""
+
+
+def is_unknown(tree: Node) -> bool:
+    """Return whether a tree has a node of which nothing is known: what a Taylor polynomial leaves out.
+
+    Parameters
+    ----------
+    tree : Node
+        A tree.
+    """
+    return tree.label.startswith("rest") or any(map(is_unknown, (*tree.branches, *tree.other)))
 
 
 class Reader:
@@ -35,13 +46,15 @@ class Reader:
     ----------
     order : int
         The highest power of dt.
+    known : int
+        The k of `gradflow.symbolic.taylor.SmoothEnergy`, the order or more.
     """
 
-    def __init__(self, order: int) -> None:
+    def __init__(self, order: int, known: int) -> None:
         self.order = order
         space = Space()
         self.theta = space.vector("theta")
-        self.problem = SmoothLeastSquares(space, self.theta, DT, order)
+        self.problem = SmoothLeastSquares(space, self.theta, DT, known)
         self._atoms: dict[Any, list[Field]] = {}
 
     def vector(self, v: Vector) -> list[Field]:

@@ -112,6 +112,9 @@ class SchemeAbilities:
     the state, (P,), says which parameters are at a bound."""
     measured: Callable[[Any, Array], Array] | None = None
     """Maps a state and a vector v, (P,), to ``D^{1/2} v`` for the metric D in which the scheme measures steps; None without one."""
+    equation: Callable[[Problem, Array, Array, Scalar], Array] | None = None
+    """Maps problem, theta, theta_new and dt to the residual, (P,), that a step brings to 0 by iteration; None for a step in closed
+    form. Its derivative by theta_new is the identity for dt = 0, so that the step has a series in dt."""
     records: ClassVar[tuple[str, ...]] = ()
     """Fields of the state, numbers or 0-d arrays, that ``solve(record=...)`` takes by name."""
     speed: float | None = 1.0

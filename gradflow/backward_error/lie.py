@@ -47,7 +47,7 @@ from sympy.polys.domains import QQ
 from ..description import found
 from ..refusals import whole_number
 from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, shifted
-from .symbolic_steps import HIGHEST, Count, equation_of, exact_settings, generic, require_step
+from .symbolic_steps import HIGHEST, counted, equation_of, exact_settings, generic, require_step
 
 __all__ = ["JetField", "bernoulli_field", "jet_field"]
 
@@ -227,7 +227,7 @@ def _settled(scheme: Any, problem: Any, record: JetRecord) -> tuple[Any, dict[st
                 f"{name} of the state still changes after {SETTLED} steps, from {two.get(name)} to {value}: such a step has no "
                 "modified equation"
             )
-        counters[name] = Count(name, positive=True)
+        counters[name] = counted(name)
     if not counters:
         return seen[-1], symbols
 

@@ -76,8 +76,8 @@ from .expansion import (
 from .symbolic_steps import (
     DT,
     HIGHEST,
-    Count,
     Path,
+    counted,
     equation_of,
     exact_settings,
     generic,
@@ -440,8 +440,8 @@ class _Recursion:
                 )
             elif hasattr(value, "free_symbols") or isinstance(value, (int, float)):
                 positive = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
-                kind = Count if isinstance(value, int) else sp.Symbol
-                slots.append(_Slot(path, name, kind(name, **positive), None, 0))
+                probe = counted(name) if isinstance(value, int) else sp.Symbol(name, **positive)
+                slots.append(_Slot(path, name, probe, None, 0))
                 self.start[slots[-1].probe] = value  # a step may choose; it then chooses as from the start
             else:
                 raise ValueError(f"the state has a value {name} that is no vector and no number, {value!r}")

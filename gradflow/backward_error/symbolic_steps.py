@@ -19,8 +19,8 @@ from ..symbolic.branches import followed
 __all__ = [
     "DT",
     "HIGHEST",
-    "Count",
     "Path",
+    "counted",
     "equation_of",
     "exact_settings",
     "generic",
@@ -78,13 +78,24 @@ def equation_of(scheme: Any) -> Callable[..., Any] | None:
     return declared
 
 
-class Count(sp.Symbol):  # type: ignore[misc]  # SymPy has no types
+class _Count(sp.Symbol):  # type: ignore[misc]  # SymPy has no types
     """A number of steps, of which no remainder is taken: a step that asks for one is another step from one to the next."""
 
     def _periodic(self, other: Any) -> Any:
         raise TypeError(f"it counts steps by {self.name}, and differs from one to the next")
 
     __mod__ = __floordiv__ = __divmod__ = _periodic
+
+
+def counted(name: str) -> sp.Symbol:
+    """Return a symbol for a number of steps, which refuses ``%`` and ``//`` with TypeError.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    """
+    return _Count(name, positive=True)
 
 
 def leaves(state: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

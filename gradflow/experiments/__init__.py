@@ -1,4 +1,4 @@
-"""Published figures, statements put to the test, and a demonstration, by name; `gradflow list` prints them.
+"""Published figures as data: what is run, what is published, what is claimed, by name; `gradflow list` prints them.
 
 >>> from gradflow.experiments import REGISTRY
 >>> REGISTRY["ma2024-fig2"].source
@@ -7,16 +7,10 @@
 
 from __future__ import annotations
 
-from .comparison.study import COMPARISON
-from .demo import DEMO
-from .empirical import EMPIRICAL
-from .experiment import Claim, Context, Experiment, Outcome
-from .ieq_review import IEQ_REVIEW
+from .figure import Curve, Draw, Figure
 from .ma2024 import MA2024
 
-__all__ = ["REGISTRY", "Claim", "Context", "Experiment", "Outcome"]
+__all__ = ["REGISTRY", "Curve", "Draw", "Figure"]
 
-REGISTRY: dict[str, Experiment] = {
-    experiment.name: experiment for experiment in (DEMO, *MA2024, *EMPIRICAL, *IEQ_REVIEW, COMPARISON)
-}
-"""Every experiment by name."""
+REGISTRY: dict[str, Figure] = {figure.name: figure for figure in MA2024}
+"""Every figure by name."""

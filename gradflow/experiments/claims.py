@@ -1,0 +1,382 @@
+r"""A claim: a number for every draw, and the interval in which it should lie.
+
+What a plot shows of training curves comes down to that: a level beside the published one, the quotient of two curves, the
+share of records at which an error rises. The numbers are what is stored. Whether the claim holds, by what factor it is
+missed, and its row on the page follow from them here.
+
+A statement about one figure's curves holds if every draw shows it, fails if none of at least `ENOUGH` does, and is open
+otherwise. A published *value* is one more draw of what the publication leaves unsaid, so a claim about it (``spread``) holds
+if the interval meets the range of the draws. It fails if the interval misses the range in which 95 per cent of further draws
+are expected, the values taken as normal,
+
+.. math:: \bar x \pm t_{n-1,\,0.975}\; s\, \sqrt{1 + 1/n},                                                   \tag{1}
+
+with mean and standard deviation of n draws; between it is open. A run that ended before the epoch in question decides
+nothing, unless it diverged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, log10
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .published import Published
+from .traces import Trace
+
+__all__ = [
+    "ENOUGH",
+    "Claim",
+    "Curves",
+    "above",
+    "below",
+    "everywhere",
+    "follows",
+    "further_draws",
+    "last",
+    "read",
+    "rises",
+    "together",
+]
+
+Values: TypeAlias = NDArray[np.float64]
+Curves: TypeAlias = Mapping[str, Sequence[Trace]]
+"""For each label a trace for each draw."""
+
+ENOUGH = 5
+"""Draws from which on a claim fails that none of them shows."""
+VISIBLE = 1.3
+"""What is above in a logarithmic plot, as a factor."""
+LEVEL = log10(1.25)
+"""How far the mean of a curve may be from the published one, in decades, and count as on it."""
+SHAPE = log10(2.0)
+"""How far a curve may leave the published one, once shifted onto it, root mean square in decades."""
+FEW = 3
+"""Epochs from which on a curve has a shape."""
+TINY = float(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``low <= value <= high``: in every draw, or for a published value somewhere in their spread.
+
+    Parameters
+    ----------
+    text : str
+        What is claimed, without the interval.
+    labels : tuple of str
+        The curves that it reads.
+    value : callable
+        From the curves the value of every draw, shape (draws,): infinite where a run diverged, NaN where it ended too early.
+    low, high : float
+        The interval.
+    spread : bool
+        Whether the draws stand for what the publication leaves unsaid.
+    enough : int
+        Draws from which on the claim fails that none of them shows.
+    regardless : bool
+        Whether a failure refutes what was published although other settings were changed.
+    """
+
+    text: str
+    labels: tuple[str, ...]
+    value: Callable[[Curves], Values]
+    low: float = -inf
+    high: float = inf
+    spread: bool = False
+    enough: int = ENOUGH
+    regardless: bool = False
+
+    def row(self, curves: Curves, panel: str = "") -> dict[str, Any]:
+        """Return the claim as it is stored: text, interval, values and whether it holds.
+
+        Parameters
+        ----------
+        curves : mapping of str to sequence of Trace
+            Every curve of ``labels``.
+        panel : str
+            Title of the panel.
+        """
+        values = np.asarray(self.value(curves), dtype=np.float64).ravel()
+        return {
+            "panel": panel,
+            "claim": self.text,
+            "low": _stored(self.low),
+            "high": _stored(self.high),
+            "spread": self.spread,
+            "values": [_stored(float(f"{v:.5g}")) for v in values],
+            "holds": self.holds(values),
+        }
+
+    def holds(self, values: Values) -> bool | None:
+        """Return whether the values show the claim; None if they cannot tell.
+
+        Parameters
+        ----------
+        values : array (draws,)
+            From ``value``.
+        """
+        if len(values) == 0 or np.isnan(values).any():
+            return None
+        if not self.spread:
+            shown = (values >= self.low) & (values <= self.high)
+            return True if shown.all() else None if shown.any() or len(values) < self.enough else False
+        if np.isfinite(values).all():
+            if values.min() <= self.high and values.max() >= self.low:
+                return True
+            if len(values) >= self.enough:
+                low, high = further_draws(values)
+                return None if low <= self.high and high >= self.low else False
+            return None
+        return False if len(values) >= self.enough else None
+
+
+def _stored(value: float) -> float | str | None:
+    """Return a number as JSON has it: NaN as null, infinity as text."""
+    return None if np.isnan(value) else str(value) if np.isinf(value) else value
+
+
+def further_draws(values: Sequence[float] | Values) -> tuple[float, float]:
+    """Return the interval (1) in which 95 per cent of further draws are expected.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Of at least two draws.
+
+    Examples
+    --------
+    >>> low, high = further_draws([-1.0, 0.0, 1.0])
+    >>> f"{low:.2f} to {high:.2f}"
+    '-4.97 to 4.97'
+    """
+    from scipy.special import stdtrit  # here, so that a list of the experiments does not wait for SciPy
+
+    n = len(values)
+    half = float(stdtrit(n - 1, 0.975) * np.std(values, ddof=1) * np.sqrt(1 + 1 / n))
+    return float(np.mean(values)) - half, float(np.mean(values)) + half
+
+
+def read(trace: Trace, of: str, at: float) -> float:
+    """Return a positive quantity near an epoch: the geometric mean of the records within 5 per cent of it.
+
+    Parameters
+    ----------
+    trace : Trace
+        A run.
+    of : str
+        The quantity.
+    at : float
+        The epoch.
+
+    Returns
+    -------
+    float
+        Infinity if the run had diverged, NaN if it had ended; the last record of a run that came to rest.
+    """
+    epochs, values = trace.history["epoch"].astype(np.float64), trace.history[of].astype(np.float64)
+    if epochs[-1] < at:
+        if trace.status == "nonfinite":
+            return inf
+        return float(values[-1]) if trace.rests else np.nan
+    near = values[np.abs(epochs - at) <= 0.05 * at]
+    if not near.size:
+        return float(np.exp(np.interp(at, epochs, np.log(np.maximum(values, TINY)))))
+    return float(np.exp(np.mean(np.log(np.maximum(near, TINY)))))
+
+
+def _all(traces: Sequence[Trace], of: str, at: float) -> Values:
+    return np.array([read(trace, of, at) for trace in traces])
+
+
+def follows(label: str, published: Published, *, of: str = "train_error") -> tuple[Claim, Claim]:
+    """Return the claims that a curve has the level and the shape of the published one, over all epochs that both have.
+
+    With x the decimal logarithm of ours over published, the level is the mean of x, and the shape the root mean square of x
+    about it, both in decades.
+
+    Parameters
+    ----------
+    label : str
+        Of the curve.
+    published : Published
+        The published curve.
+    of : str
+        The quantity.
+    """
+
+    def decades(trace: Trace) -> Values:
+        epochs = trace.history["epoch"].astype(np.float64)
+        at, wanted = published.epochs, published.values
+        if trace.status == "nonfinite" and epochs[-1] < at[-1]:
+            return np.array([inf])
+        end = at[-1] if trace.rests else epochs[-1]
+        ours = np.array([read(trace, of, epoch) for epoch in at[at <= end]])
+        return np.asarray(np.log10(np.maximum(ours, TINY) / wanted[: len(ours)]))
+
+    def each(curves: Curves, number: Callable[[Values], float], least: int) -> Values:
+        found = [decades(trace) for trace in curves[label]]
+        return np.array([inf if np.isinf(x).any() else np.nan if x.size < least else number(x) for x in found])
+
+    start, end = f"{label}, {of.replace('_', ' ')}: ", " from the published curve, decades"
+    return (
+        Claim(f"{start}mean distance{end}", (label,), lambda c: each(c, lambda x: float(x.mean()), 1), -LEVEL, LEVEL, True),
+        Claim(f"{start}difference in shape{end}", (label,), lambda c: each(c, lambda x: float(x.std()), FEW), 0.0, SHAPE, True),
+    )  # fmt: skip
+
+
+def together(labels: Sequence[str], *, at: float, within: float, of: str = "train_error") -> Claim:
+    """Return the claim that curves agree to a factor at an epoch. A divergent run agrees with none.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Of the curves.
+    at : float
+        The epoch.
+    within : float
+        The largest quotient of two of them.
+    of : str
+        The quantity.
+    """
+
+    def apart(c: Curves) -> Values:
+        v = np.array([_all(c[label], of, at) for label in labels])
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isinf(v).any(axis=0), inf, v.max(axis=0) / v.min(axis=0))
+
+    return Claim(f"{', '.join(labels)}: largest quotient at epoch {at:g}", tuple(labels), apart, 1.0, within)
+
+
+def above(
+    high: str | Sequence[str], low: str | Sequence[str], *, at: float, by: float = VISIBLE, of: str = "train_error",
+    enough: int = ENOUGH,
+) -> Claim:  # fmt: skip
+    """Return the claim that the lowest of some curves is a factor above the highest of others at an epoch, or diverges.
+
+    Parameters
+    ----------
+    high, low : str or sequence of str
+        Labels.
+    at : float
+        The epoch.
+    by : float
+        The least quotient.
+    of : str
+        The quantity.
+    enough : int
+        As in `Claim`.
+    """
+    upper, lower = ([one] if isinstance(one, str) else list(one) for one in (high, low))
+
+    def quotient(c: Curves) -> Values:
+        a = np.min([_all(c[label], of, at) for label in upper], axis=0)
+        b = np.max([_all(c[label], of, at) for label in lower], axis=0)
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isinf(b), 0.0, a / b)
+
+    text = f"{' and '.join(upper)} over {' and '.join(lower)} at epoch {at:g}"
+    return Claim(text + ("" if of == "train_error" else f", {of.replace('_', ' ')}"), (*upper, *lower), quotient, by, enough=enough)  # fmt: skip
+
+
+def below(label: str, level: float, *, at: float, of: str = "train_error") -> Claim:
+    """Return the claim that a curve is below a level at an epoch.
+
+    Parameters
+    ----------
+    label : str
+        Of the curve.
+    level : float
+        The level.
+    at : float
+        The epoch.
+    of : str
+        The quantity.
+    """
+    return Claim(f"{label}: {of.replace('_', ' ')} at epoch {at:g}", (label,), lambda c: _all(c[label], of, at), high=level)  # fmt: skip
+
+
+def everywhere(label: str, *, until: float, of: str, low: float = -inf, high: float = inf) -> Claim:
+    """Return the claim that a curve stays in an interval up to an epoch; its value is the record that is farthest out.
+
+    Parameters
+    ----------
+    label : str
+        Of the curve.
+    until : float
+        The epoch.
+    of : str
+        The quantity.
+    low, high : float
+        The interval, of which one end is finite.
+    """
+
+    def extreme(c: Curves) -> Values:
+        def of_one(trace: Trace) -> float:
+            values = trace.history[of][trace.history["epoch"] <= until].astype(np.float64)
+            if np.isnan(read(trace, of, until)):
+                return np.nan
+            return float(values.min() if np.isfinite(low) else values.max())
+
+        return np.array([of_one(trace) for trace in c[label]])
+
+    end = "least" if np.isfinite(low) else "largest"
+    return Claim(f"{label}: {end} {of.replace('_', ' ')} up to epoch {until:g}", (label,), extreme, low, high)
+
+
+def rises(
+    label: str, *, until: float, by: float = 0.05, of: str = "train_error", low: float = 0.0, high: float = 1.0
+) -> Claim:
+    """Return the claim on the share of kept records, up to an epoch, at which a curve has risen by more than a fraction.
+
+    Parameters
+    ----------
+    label : str
+        Of the curve.
+    until : float
+        The epoch.
+    by : float
+        What counts as a rise.
+    of : str
+        The quantity.
+    low, high : float
+        The interval of the share: ``high=0`` asks for a smooth curve, ``low=0.05`` for one that oscillates.
+    """
+
+    def share(c: Curves) -> Values:
+        def of_one(trace: Trace) -> float:
+            values = trace.history[of][trace.history["epoch"] <= until].astype(np.float64)
+            if trace.status == "nonfinite" and trace.history["epoch"][-1] < until:
+                return inf
+            if np.isnan(read(trace, of, until)):
+                return np.nan
+            return float(np.mean(values[1:] > (1 + by) * values[:-1])) if len(values) > 1 else np.nan
+
+        return np.array([of_one(trace) for trace in c[label]])
+
+    return Claim(f"{label}: share of records up to epoch {until:g} that rise by over {by:.0%}", (label,), share, low, high)  # fmt: skip
+
+
+def last(label: str, of: str, *, low: float = -inf, high: float = inf, spread: bool = False) -> Claim:
+    """Return the claim on a quantity at the last record.
+
+    Parameters
+    ----------
+    label : str
+        Of the curve.
+    of : str
+        The quantity.
+    low, high : float
+        The interval.
+    spread : bool
+        As in `Claim`.
+    """
+
+    def end(c: Curves) -> Values:
+        return np.array([inf if t.status == "nonfinite" else float(t.history[of][-1]) for t in c[label]])
+
+    return Claim(f"{label}: {of.replace('_', ' ')} at the end", (label,), end, low, high, spread)

@@ -1,0 +1,374 @@
+"""A published figure as one value: the task, its panels of curves, the published curves, and the claims.
+
+`Figure.reproduce` runs every curve for every draw of what the publication leaves unsaid. A folder holds the results of one
+figure at one choice of settings::
+
+    settings.json   all settings, and the versions that ran
+    data/           every run as `gradflow.Solution.save` writes it; an interrupted series goes on from there
+    curves.npz      what is drawn and judged, see `gradflow.experiments.traces`
+    claims.json     settings, versions, every claim with its interval and its number for each draw
+
+Results of other settings are never overwritten. Only ``epochs`` may grow: the runs then go on from where they ended.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..namespace import Array
+from ..run.solution import Solution, Status
+from ..run.solve import solve
+from ..run.storage import write_whole
+from ..schemes.protocols import Scheme
+from ..version import __version__
+from .claims import Claim, Curves, follows
+from .published import Published
+from .traces import Panels, Trace, save_curves, thinned
+
+__all__ = ["Curve", "Draw", "Figure", "Report", "Series", "judge", "run_curves", "verdict"]
+
+ALL = " | "
+"""Between the title of a panel and a label, in claims about several panels."""
+
+
+class Curve(NamedTuple):
+    """A scheme with its step size."""
+
+    scheme: Scheme
+    """What runs."""
+    dt: float
+    """Step size > 0, dimensionless."""
+    changes: Mapping[str, Any] = {}  # read only
+    """Settings of the task that this curve changes: a batch size, a loss, an inner product."""
+
+
+class Draw(NamedTuple):
+    """A task with everything drawn that a publication leaves unsaid."""
+
+    problem: Any
+    """What is trained."""
+    theta0: Array
+    """Initial parameters, shape (P,)."""
+    how: Mapping[str, Any]
+    """Arguments of `gradflow.solve`: epochs, batch size, seed, what is recorded."""
+
+
+class Series(NamedTuple):
+    """Where the runs of a figure are kept, and how they speak."""
+
+    data: Path
+    """The folder of the runs."""
+    say: Callable[[str], object]
+    """Takes a line for the reader."""
+    progress: bool
+    """Whether to show progress bars."""
+    wanted: Callable[[str, str], Sequence[float]]
+    """The epochs at which a panel's curve is published."""
+
+    def train(self, draw: Draw, curve: Curve, stem: str) -> Any:
+        """Run a curve for a draw, or take up what is kept; a user's interruption ends the series.
+
+        Parameters
+        ----------
+        draw : Draw
+            The task.
+        curve : Curve
+            Scheme and step size.
+        stem : str
+            Name of the file.
+
+        Returns
+        -------
+        Solution
+            A run that ended by itself.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            As it came, once what was done is kept.
+        """
+        progress = self.progress and stem
+        run = solve(
+            draw.problem, curve.scheme, draw.theta0, dt=curve.dt, checkpoint=self.data / stem, progress=progress, **draw.how
+        )  # fmt: skip
+        if run.status is Status.STOPPED:
+            raise KeyboardInterrupt
+        return run
+
+
+class Report(NamedTuple):
+    """What a figure comes to."""
+
+    figure: str
+    """Its name."""
+    settings: Mapping[str, Any]
+    """All settings, by name."""
+    changed: Mapping[str, Sequence[Any]]
+    """For each setting that is not the published one [ours, published]."""
+    versions: Mapping[str, str]
+    """The versions that ran."""
+    seconds: float
+    """Duration of the runs, s."""
+    claims: Sequence[Mapping[str, Any]]
+    """The rows of `judge`."""
+
+    @property
+    def headline(self) -> str:
+        """The verdict with its counts."""
+        of = [row["holds"] for row in self.claims]
+        counts = f"{of.count(True)} hold, {of.count(False)} fail, {of.count(None)} open"
+        return f"{verdict(of, bool(self.changed))}: {counts}"
+
+
+def verdict(holds: Sequence[bool | None], changed: bool) -> str:
+    """Return the verdict on a figure: only what was run as printed can refute it.
+
+    Parameters
+    ----------
+    holds : sequence of bool or None
+        Of every claim.
+    changed : bool
+        Whether a setting is not the published one.
+
+    Examples
+    --------
+    >>> verdict([True, False], True), verdict([True, False], False), verdict([True, None], False)
+    ('reproduced in part', 'refuted', 'not decided')
+    """
+    if False in holds:
+        return "refuted" if not changed else "reproduced in part" if True in holds else "not reproduced"
+    return "not decided" if None in holds or not holds else "reproduced"
+
+
+def run_curves(figure: Figure, task: Any, series: Series) -> Panels:
+    """Return the traces of every curve for every draw: the way in which most figures run.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    task : dataclass instance
+        Its settings, with ``draws`` and the method ``draw(n)``.
+    series : Series
+        Where the runs are kept.
+    """
+    panels: Panels = {title: {label: [] for label in curves} for title, curves in figure.panels.items()}
+    for n in range(task.draws):
+        drawn: dict[Any, Draw] = {}
+        runs: dict[Any, Solution] = {}  # curves that several panels have run once
+        for p, (title, curves) in enumerate(figure.panels.items()):
+            for c, (label, curve) in enumerate(curves.items()):
+                changed = replace(task, **curve.changes)
+                if changed not in drawn:
+                    drawn[changed] = changed.draw(n)
+                key = (curve.scheme, curve.dt, changed)
+                if key not in runs:
+                    runs[key] = series.train(drawn[changed], curve, f"{p}-{c}-{n}")
+                panels[title][label].append(thinned(runs[key], figure.keep, series.wanted(title, label), figure.points))
+        series.say(f"{figure.name}: draw {n + 1} of {task.draws} done")
+    return panels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """What `gradflow reproduce NAME` runs."""
+
+    name: str
+    """What the command takes."""
+    title: str
+    """A line for lists."""
+    source: str
+    """Citation."""
+    problem: str
+    """The problem in a sentence."""
+    task: Any
+    """Settings of the full form: a frozen dataclass with the number of ``draws`` and ``draw(n)``, the `Draw` of number n."""
+    quick: Mapping[str, Any]
+    """Settings of the quick form, where they are others."""
+    panels: Mapping[str, Mapping[str, Curve]]
+    """For each panel's title and each label a curve."""
+    claims: Sequence[Claim] = ()
+    """Of every panel that has their curves. A label ``panel | curve`` names a curve of one panel."""
+    published: Mapping[str, Mapping[str, Mapping[str, Published]]] = field(default_factory=dict)
+    """For panel, label and quantity the published curve; each is a claim, and drawn behind ours."""
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    """Published settings, where they are not those of ``task``."""
+    unsaid: Sequence[str] = ()
+    """Settings of which the publication says nothing."""
+    show: Sequence[str] = ("train_error", "test_error")
+    """Quantities that are drawn."""
+    keep: Sequence[str] = ("train_error", "test_error", "auxiliary_ratio")
+    """Quantities that are stored."""
+    points: int = 64
+    """Records that are stored of each run, beside those of published epochs."""
+    note: str = ""
+    """What the authors of gradflow conclude, at most two sentences."""
+    run: Callable[[Figure, Any, Series], Panels] = field(default=run_curves, repr=False)
+    """Runs the figure."""
+
+    def settings(self, *, quick: bool = False, **changes: Any) -> Any:
+        """Return the settings of the full or quick form with some of them changed.
+
+        Parameters
+        ----------
+        quick : bool
+            Which of the two forms.
+        **changes : object
+            New values by name; text is read as the type of the setting.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown, a value of the wrong type or out of range.
+        """
+        known = {f.name: type(getattr(self.task, f.name)) for f in fields(self.task)}
+        for name, value in changes.items():
+            if name not in known:
+                raise ValueError(f"{self.name} has the settings {', '.join(known)}; got {name!r}")
+            changes[name] = _typed(name, value, known[name])
+        return replace(self.task, **{**(self.quick if quick else {}), **changes})
+
+    def changed(self, settings: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return for each setting that is not the published one [ours, published].
+
+        Parameters
+        ----------
+        settings : mapping of str to object
+            All settings.
+        """
+        printed = {**asdict(self.task), **self.paper}
+        return {k: [v, printed[k]] for k, v in settings.items() if v != printed[k] and k not in self.unsaid}
+
+    def wanted(self, panel: str, label: str) -> list[float]:
+        """Return the epochs at which a curve is published.
+
+        Parameters
+        ----------
+        panel, label : str
+            Which curve.
+        """
+        curves = self.published.get(panel, {}).get(label, {}).values()
+        return sorted({float(epoch) for curve in curves for epoch in curve.epochs})
+
+    def reproduce(
+        self, out: str | Path, *, quick: bool = False, say: Callable[[str], object] = print, progress: bool = False,
+        **changes: Any,
+    ) -> Report:  # fmt: skip
+        """Run every curve of every draw, or take up what is kept; write the curves and the claims.
+
+        Parameters
+        ----------
+        out : path
+            Folder of the results, made if it is not there.
+        quick : bool
+            The quick form.
+        say : callable
+            Called with each line for the reader.
+        progress : bool
+            Show progress bars.
+        **changes
+            Settings to change.
+
+        Returns
+        -------
+        Report
+            Settings, and every claim with its numbers.
+
+        Raises
+        ------
+        ValueError
+            If a setting is unknown or out of range, or the folder cannot be written or holds results of other settings.
+        KeyboardInterrupt
+            As it came; what was done is kept.
+        """
+        task, folder = self.settings(quick=quick, **changes), Path(out)
+        settings = asdict(task)
+        versions = _claim_folder(folder, self.name, settings)
+        panels = self.run(self, task, Series(folder / "data", say, progress, self.wanted))
+        seconds = sum(trace.seconds for _, _, traces in _each(panels) for trace in traces)
+        report = Report(self.name, settings, self.changed(settings), versions, round(seconds, 1), judge(self, panels))
+        save_curves(folder / "curves.npz", panels)
+        write_whole(folder / "claims.json", json.dumps(report._asdict(), indent=1).encode())
+        return report
+
+
+def judge(figure: Figure, panels: Panels) -> list[dict[str, Any]]:
+    """Return the rows of all claims: for each panel the claims whose curves it has, and those about several panels once.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    panels : dict
+        Its traces.
+    """
+    everything: Curves = {title + ALL + label: traces for title, label, traces in _each(panels)}
+    rows = [claim.row(everything) for claim in figure.claims if set(claim.labels) <= set(everything)]
+    for title, curves in panels.items():
+        claims = [claim for claim in figure.claims if set(claim.labels) <= set(curves)]
+        for label, quantities in figure.published.get(title, {}).items():
+            if label in curves:
+                claims += [claim for of, curve in quantities.items() for claim in follows(label, curve, of=of)]
+        rows += [claim.row(curves, title) for claim in claims]
+    return rows
+
+
+def _each(panels: Panels) -> Iterator[tuple[str, str, list[Trace]]]:
+    for title, curves in panels.items():
+        for label, traces in curves.items():
+            yield title, label, traces
+
+
+def _claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Write ``settings.json`` and return the versions; raise ValueError if the folder holds something else."""
+    path = folder / "settings.json"
+    versions = {"gradflow": __version__, "numpy": np.__version__, "python": platform.python_version()}
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not path.exists())):
+        raise ValueError(f"{folder} must be a folder of results, an empty one or a new one; it holds something else")
+    if path.exists():
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            kept_name, kept_settings, kept_versions = kept["figure"], dict(kept["settings"]), dict(kept["versions"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a settings file of a figure: choose another folder") from error
+        if any((folder / "data").glob("*")) or (folder / "claims.json").exists():
+            differing = [] if kept_name == name else [f"{kept_name}, not {name}"]
+            differing += [
+                f"{key} {kept_settings.get(key)!r}, not {value!r}"
+                for key, value in settings.items()
+                if not (kept_settings.get(key) == value or (key == "epochs" and kept_settings.get(key, value) < value))
+            ]
+            if differing:
+                raise ValueError(f"{folder} holds results of other settings ({'; '.join(differing)}): choose another folder")  # fmt: skip
+            if kept_versions != versions:  # of the runs that are taken up, beside those that go on and judge
+                versions |= {f"{key}, of runs taken up": value for key, value in kept_versions.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in ("claims.json", "curves.npz"):  # of an earlier run: nobody shall read it beside the new settings
+            (folder / stale).unlink(missing_ok=True)
+        document = {"figure": name, "settings": settings, "versions": versions}
+        write_whole(path, json.dumps(document, indent=1).encode())
+    except OSError as error:
+        raise ValueError(f"{folder} must be a folder that can be made and written, got: {error.strerror}") from error
+    return versions
+
+
+def _typed(name: str, value: Any, kind: type) -> Any:
+    """Return `value` as the type of the setting, from text if need be."""
+    if isinstance(value, str) and kind is not str:
+        try:
+            value = kind(value)
+        except ValueError as error:
+            raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}") from error
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
+    return value

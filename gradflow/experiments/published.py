@@ -1,0 +1,72 @@
+"""Curves of the literature as data: what a figure shows, read from its vector paths, by figure, panel and column.
+
+The files are those of ``gradflow/experiments/published_curves``; its README tells how they were read and to what error (0.04 to 3 per
+cent, far less than the width of a line).
+
+>>> from gradflow.experiments.published import Published
+>>> curve = Published("fig07a", "PM-Euler_train")
+>>> curve.epochs[:3].tolist(), curve.values[:2].tolist()
+([1.0, 101.0, 201.0], [0.042294, 0.00169])
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Published"]
+
+Values = NDArray[np.float64]
+SPACING = 100
+"""Epochs between two records of Figures 2 to 10: their axis counts records, and record k is that of epoch 100 (k - 1) + 1."""
+
+
+class Published(NamedTuple):
+    """A curve of a published figure.
+
+    Raises
+    ------
+    ValueError
+        On reading, if the file or the column does not exist.
+    """
+
+    file: str
+    """Figure and panel, ``fig02a``."""
+    column: str
+    """Of the file, ``PM-Euler_train``."""
+    shift: float = 0.0
+    """Added to the epochs: -1 where a record was taken before the epoch that it is named after."""
+
+    @property
+    def epochs(self) -> Values:
+        """Where the curve is known, shape (n,): the epochs of its records."""
+        return self._read()[0]
+
+    @property
+    def values(self) -> Values:
+        """What is published there, shape (n,); finite."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[Values, Values]:
+        names, table = _table(self.file)
+        if self.column not in names[1:]:
+            raise ValueError(f"{self.file} has the columns {', '.join(names[1:])}; got {self.column!r}")
+        values = table[:, names.index(self.column)]
+        known = np.isfinite(values)
+        at = table[known, 0]
+        epochs = (at if names[0] == "epoch" else SPACING * (at - 1) + 1) + self.shift
+        return epochs, values[known]
+
+
+@cache
+def _table(file: str) -> tuple[list[str], Values]:
+    path = files(__package__).joinpath("published_curves", f"{file}.csv")
+    if not file.isidentifier() or not path.is_file():
+        raise ValueError(f"{file!r} is no published figure")
+    head, *lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [[float(cell) if cell else np.nan for cell in line.split(",")] for line in lines]
+    return head.split(","), np.asarray(rows)

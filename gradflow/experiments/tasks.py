@@ -1,0 +1,185 @@
+r"""Examples 1 to 3 of Ma, Mao & Shen, with everything that they leave unsaid as a setting.
+
+The tasks are :math:`y = \sin(p \cdot x) + \cos(q \cdot x)`, :math:`y = \sum_i c_i x_i^2` and :math:`y = e^{-10 |x|}`, learned by a
+two-layer ReLU network. p, q and c, the initial parameters, the seeds and the scaling of inputs and targets are unpublished.
+Each draw of the first three is a task of its own, and a published curve is one more draw.
+
+The auxiliary variable is updated in an inner product. In mean-field time a network of m neurons moves by -m times the partial
+derivatives of E, the gradient with respect to
+
+.. math:: (u, v)_M = \tfrac1m\, u \cdot v, \qquad \frac{dE}{dt} = -(g, g)_M, \quad g = m\,\partial E.            \tag{1}
+
+The update of r needs dE/dt, hence this product. A code that takes the norm of what automatic differentiation returns has
+:math:`\tfrac1{m^2}\, u \cdot v` instead; a code that takes the plain norm of its velocity has :math:`u \cdot v`.
+
+Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 to 3, equation (9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..datasets import Dataset, gaussian, quadratic, sin_cos
+from ..models import Regression, SmoothedParticles, TwoLayerNet
+from ..namespace import Array
+from ..refusals import one_of, real_number, whole_number
+from ..run.batches import steps_per_epoch
+from .figure import Draw
+
+__all__ = ["PAPER", "UNSAID", "Example", "InconsistentProduct"]
+
+PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
+"""The citation."""
+UNSAID = ("record_epochs", "draws", "init", "coefficients", "inputs", "product", "seed", "dtype")
+"""Settings of which the paper says nothing."""
+TARGETS: dict[str, Callable[..., Dataset]] = {
+    "sin_cos": sin_cos,
+    "quadratic": quadratic,
+    "exponential": partial(gaussian, squared=False),
+}
+SCALED: dict[str, Callable[[Array], tuple[float, float]]] = {
+    "raw": lambda y: (0.0, 1.0),
+    "min_max": lambda y: (float(y.min()), float(y.max() - y.min())),
+    "max": lambda y: (0.0, float(abs(y).max())),
+}
+"""For each scaling of the targets what is subtracted, and what then is divided by."""
+PRODUCTS = ("consistent", "partial_derivatives", "velocity")
+"""The product of equation (1), and the two of the text below it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """Sizes, constants, conventions and seeds of a regression. All values are dimensionless.
+
+    Raises
+    ------
+    ValueError
+        If a count is below 1 (the batch size below 0), a number not finite, or a name unknown.
+    """
+
+    target: str = "sin_cos"
+    """"sin_cos", "quadratic" or "exponential": Example 1, 2 or 3."""
+    epochs: int
+    """Passes through the training part."""
+    record_epochs: int = 1
+    """Epochs between two records."""
+    n_inputs: int = 40
+    """D."""
+    width: int = 1000
+    """m."""
+    n_samples: int = 10_000
+    """The pool: 80 % of it for training, 20 % for testing."""
+    batch_size: int = 64
+    """0 for the full batch."""
+    loss: str = "relative"
+    """What is trained and drawn: a loss of `gradflow.Regression`."""
+    time_scale: str = "mean_field"
+    """Equation (9) of the paper, or "autograd"."""
+    targets: str = "raw"
+    """"raw", "min_max" (scaled to [0, 1]) or "max" (divided by the largest modulus)."""
+    inputs: float = 0.0
+    """Factor of the inputs; 0 z-scores them."""
+    init: str = "normal"
+    """Law of the initial parameters, of `gradflow.TwoLayerNet.init`."""
+    coefficients: str = "uniform"
+    """Law of p, q and c, "uniform" in (0, 1) or "normal"; of no effect in Example 3."""
+    product: str = "consistent"
+    """"consistent", "partial_derivatives" or "velocity": the inner product in which r is updated."""
+    method: str = "particle"
+    """"particle", or "smoothed" for the smoothed particle method, whose step costs `displacements` times as much."""
+    smoothing: float = 1e-4
+    """h of the smoothed particle method."""
+    displacements: int = 10
+    """J of the smoothed particle method."""
+    draws: int = 5
+    """Draws of coefficients, inputs, initial parameters and batches; draw n has the seed ``seed + n``."""
+    seed: int = 0
+    """Of the first draw."""
+    dtype: str = "float32"
+    """The dtype of data and parameters."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "record_epochs", "n_inputs", "width", "n_samples", "displacements", "draws"):
+            whole_number(name, getattr(self, name), 1)
+        one_of("target", self.target, TARGETS)
+        one_of("targets", self.targets, SCALED)
+        one_of("method", self.method, ("particle", "smoothed"))
+        one_of("product", self.product, PRODUCTS)
+        one_of("coefficients", self.coefficients, ("uniform", "normal"))
+        for name in ("batch_size", "inputs", "smoothing"):
+            real_number(name, getattr(self, name), 0)
+
+    def draw(self, n: int) -> Draw:
+        """Return the task of a draw.
+
+        Parameters
+        ----------
+        n : int
+            Its number, 0, 1, ...
+
+        Returns
+        -------
+        Draw
+            With ``train_error`` and ``test_error``, the trained loss on either part, among what is recorded, and
+            ``auxiliary_deficit``, |1 - r / sqrt(E + C)|.
+        """
+        seed, net = self.seed + n, TwoLayerNet(self.n_inputs, self.width)
+        law = {} if self.target == "exponential" else {"coefficients": self.coefficients}
+        data = TARGETS[self.target](
+            self.n_inputs, self.n_samples, seed=seed, dtype=self.dtype, standardize=not self.inputs, **law
+        )
+        shift, scale = SCALED[self.targets](np.concatenate([data.y_train, data.y_test]))
+        factor = np.asarray(self.inputs or 1, dtype=self.dtype)
+
+        def part(x: Array, y: Array) -> Regression:
+            scaled = ((y - shift) / scale).astype(self.dtype)
+            return Regression(net, x * factor, scaled, loss=self.loss, time_scale=self.time_scale)
+
+        train, test = part(data.x_train, data.y_train), part(data.x_test, data.y_test)
+        problem: Any = train if self.product == "consistent" else InconsistentProduct(train, self.product)
+        if self.method == "smoothed":
+            problem = SmoothedParticles(problem, h=self.smoothing, draws=self.displacements, seed=seed)
+        batch = self.batch_size or None
+        how = {
+            "epochs": self.epochs,
+            "batch_size": batch,
+            "seed": seed,
+            "every": self.record_epochs * steps_per_epoch(problem, batch),
+            "record": (
+                "auxiliary_ratio",
+                ("train_error", lambda state: train.energy(state.theta)),
+                ("test_error", lambda state: test.energy(state.theta)),
+            ),
+        }
+        return Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how)
+
+
+class InconsistentProduct(Regression):
+    """A regression whose inner product is not the one that its gradient belongs to.
+
+    Parameters
+    ----------
+    problem : Regression
+        What to copy.
+    product : {"partial_derivatives", "velocity"}
+        One of the two products below equation (1).
+    """
+
+    def __init__(self, problem: Regression, product: str) -> None:
+        one_of("product", product, PRODUCTS[1:])
+        super().__init__(problem.net, problem.x, problem.y, loss=problem.loss, time_scale=problem.time_scale)
+        self.product = product
+        self.weight = float(self.mass) ** 2 if product == "partial_derivatives" else 1.0
+
+    def inner(self, u: Array, v: Array) -> Array:
+        """Return (u, v), 0-d."""
+        return (u @ v) * self.weight
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identifies this problem in a stored result."""
+        return {**super().describe(), "inner": f"of the {self.product}, inconsistent with the gradient"}

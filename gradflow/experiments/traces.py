@@ -1,0 +1,164 @@
+"""What is kept of the runs of a figure: recorded quantities at some of the records, in one file.
+
+A run of ten thousand epochs fits a plot at a hundred of them. The kept records are dense at the start, where curves differ
+most, and contain every epoch at which a published curve is known. A figure is drawn and judged from this file alone.
+
+``curves.npz`` holds an array for each curve, draw and quantity, float32, and the text ``index``, JSON: for each panel and each
+label a list with the status, the message, the steps and the seconds of every draw. The name of an array is
+``panel/curve/draw/quantity``, the first three by number.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..run.solution import Solution
+from ..run.storage import write_whole
+
+__all__ = ["Panels", "Trace", "load_curves", "save_curves", "thinned"]
+
+POINTS = 64
+"""Records that are kept of a run, beside those that are asked for."""
+DERIVED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "auxiliary_deficit": lambda history: abs(1 - history["auxiliary_ratio"]),
+}
+"""Quantities that follow from recorded ones."""
+LARGEST = 64 * 2**20
+"""Bytes of a file of curves at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A run as it is drawn and judged; a `gradflow.plotting.spreads.Recorded`."""
+
+    history: Mapping[str, NDArray[np.float32]]
+    """Quantities by name, each of shape (records,); ``epoch`` among them, or what the figure has on its axis."""
+    status: str
+    """The value of a `gradflow.Status`."""
+    message: str = ""
+    """The status in a sentence."""
+    steps: int = 0
+    """Steps taken."""
+    seconds: float = 0.0
+    """Duration of the run, s."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Empty: the settings stand beside the curves."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether the run came to rest, so that it stays where it ended."""
+        return self.status in ("stagnated", "converged") or self.message.startswith("stationary")
+
+
+Panels: TypeAlias = dict[str, dict[str, list[Trace]]]
+"""For each panel's title and each curve's label a trace for every draw."""
+
+
+def thinned(run: Solution, quantities: Collection[str], wanted: Sequence[float] = (), points: int = POINTS) -> Trace:
+    """Return some records of a run.
+
+    Parameters
+    ----------
+    run : Solution
+        A run with ``epoch`` in its history.
+    quantities : collection of str
+        What is kept.
+    wanted : sequence of float
+        Epochs whose records are kept in any case.
+    points : int
+        Records that are kept beside them: the first ones, then in a geometric sequence, and the last.
+
+    Returns
+    -------
+    Trace
+        Float32. Values beyond the range of float32 are infinite.
+    """
+    epoch = np.asarray(run.history["epoch"], dtype=np.float64)
+    places = np.geomspace(1, len(epoch), max(2, points)).round().astype(int) - 1
+    near = np.searchsorted(epoch, np.asarray(wanted, dtype=np.float64) - 1e-9)
+    kept = np.unique([*places, *near[near < len(epoch)], len(epoch) - 1])
+    with np.errstate(over="ignore"):
+        history = {
+            name: np.asarray(DERIVED[name](run.history) if name in DERIVED else run.history[name])[kept].astype(
+                np.float32
+            )
+            for name in ("epoch", *quantities)
+        }
+    return Trace(history, run.status.value, run.message, run.steps, float(run.wall_time))
+
+
+def save_curves(path: Path, panels: Panels) -> None:
+    """Write the traces of a figure to one file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, ``curves.npz``.
+    panels : dict
+        The traces.
+    """
+    arrays: dict[str, Any] = {}
+    index: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for p, (title, curves) in enumerate(panels.items()):
+        index[title] = {}
+        for c, (label, traces) in enumerate(curves.items()):
+            index[title][label] = [
+                {"status": t.status, "message": t.message, "steps": t.steps, "seconds": round(t.seconds, 3)}
+                for t in traces
+            ]
+            for n, trace in enumerate(traces):
+                arrays |= {f"{p}/{c}/{n}/{name}": values for name, values in trace.history.items()}
+    content = io.BytesIO()
+    np.savez_compressed(content, index=np.array(json.dumps(index)), **arrays)
+    write_whole(path, content.getvalue())
+
+
+def load_curves(path: Path) -> Panels:
+    """Return the traces of a figure as `save_curves` wrote them.
+
+    Parameters
+    ----------
+    path : Path
+        The file, ``curves.npz``.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or is none of curves.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is too large")
+        with np.load(path, allow_pickle=False) as file:
+            index = json.loads(str(file["index"]))
+            held: dict[tuple[int, int, int], dict[str, Any]] = {}
+            for name in file.files:
+                if name != "index":
+                    p, c, n, quantity = name.split("/", 3)
+                    held.setdefault((int(p), int(c), int(n)), {})[quantity] = _vector(name, file[name])
+        return {
+            title: {
+                label: [
+                    Trace(held[p, c, n], str(of["status"]), str(of["message"]), int(of["steps"]), float(of["seconds"]))
+                    for n, of in enumerate(draws)
+                ]
+                for c, (label, draws) in enumerate(curves.items())
+            }
+            for p, (title, curves) in enumerate(index.items())
+        }
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} must be a file of curves that can be read: {error}") from error
+
+
+def _vector(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    if values.ndim != 1 or values.dtype != np.float32:
+        raise ValueError(f"{name} must be a vector of float32, got {values.dtype} of shape {values.shape}")
+    return values

@@ -30,7 +30,7 @@ from ..schemes.protocols import Scheme
 from ..version import __version__
 from .claims import Claim, Curves, follows
 from .published import Published
-from .traces import Panels, Trace, save_curves, thinned
+from .traces import Panels, Trace, load_curves, save_curves, thinned
 
 __all__ = ["Curve", "Draw", "Figure", "Report", "Series", "judge", "run_curves", "verdict"]
 
@@ -292,9 +292,10 @@ class Figure:
         settings = asdict(task)
         versions = _claim_folder(folder, self.name, settings)
         panels = self.run(self, task, Series(folder / "data", say, progress, self.wanted))
+        save_curves(folder / "curves.npz", panels)
+        panels = load_curves(folder / "curves.npz")  # what is judged is what is stored
         seconds = sum(trace.seconds for _, _, traces in _each(panels) for trace in traces)
         report = Report(self.name, settings, self.changed(settings), versions, round(seconds, 1), judge(self, panels))
-        save_curves(folder / "curves.npz", panels)
         write_whole(folder / "claims.json", json.dumps(report._asdict(), indent=1).encode())
         return report
 

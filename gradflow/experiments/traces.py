@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ DERIVED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 }
 """Quantities that follow from recorded ones."""
 LARGEST = 64 * 2**20
-"""Bytes of a file of curves at most."""
+"""Bytes of a file of curves at most, unpacked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,15 +136,17 @@ def load_curves(path: Path) -> Panels:
         If the file cannot be read, or is none of curves.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError("it is too large")
+        with ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST:
+                raise ValueError("it is too large")
         with np.load(path, allow_pickle=False) as file:
             index = json.loads(str(file["index"]))
             held: dict[tuple[int, int, int], dict[str, Any]] = {}
             for name in file.files:
                 if name != "index":
                     p, c, n, quantity = name.split("/", 3)
-                    held.setdefault((int(p), int(c), int(n)), {})[quantity] = _vector(name, file[name])
+                    of_trace = held.setdefault((int(p), int(c), int(n)), {})
+                    of_trace[quantity] = _vector(name, file[name], like=next(iter(of_trace.values()), None))
         return {
             title: {
                 label: [
@@ -154,11 +157,18 @@ def load_curves(path: Path) -> Panels:
             }
             for p, (title, curves) in enumerate(index.items())
         }
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # a damaged archive raises whatever its parts do
         raise ValueError(f"{path} must be a file of curves that can be read: {error}") from error
 
 
-def _vector(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    if values.ndim != 1 or values.dtype != np.float32:
-        raise ValueError(f"{name} must be a vector of float32, got {values.dtype} of shape {values.shape}")
+def _vector(name: str, values: NDArray[Any], like: NDArray[Any] | None) -> NDArray[Any]:
+    if (
+        values.ndim != 1
+        or values.dtype != np.float32
+        or not values.size
+        or (like is not None and like.size != values.size)
+    ):
+        raise ValueError(
+            f"{name} must be a vector of float32 as long as its epochs, got {values.dtype} of shape {values.shape}"
+        )
     return values

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..description import found
 from ..refusals import instance, one_of, real_number
@@ -138,6 +138,7 @@ def plot_rows(
     labels: Mapping[str, str] | None = None,
     levels: Mapping[str, Mapping[str, float]] | None = None,
     legend: bool = True,
+    behind: Mapping[str, Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]] | None = None,
 ) -> Figure:
     """Return a figure that compares runs as `plot_histories` does, in a row of panels for each of several cases.
 
@@ -147,6 +148,10 @@ def plot_rows(
         For each case, by the text above its row, what `plot_histories` takes. The same name has the same style in all.
     quantity, x, title, labels, levels, legend : str or sequence of str, str, str, mapping, mapping, bool
         The same arguments as of `plot_histories`.
+    behind : mapping, optional
+        For case, legend entry and quantity the places and values, each of shape (n,), of a curve that is known from
+        elsewhere. It is drawn grey behind the runs, with the dashes of its entry, and marked "published". With it the
+        horizontal axis is logarithmic, but for the interval from 0 to 1, which is linear.
 
     Raises
     ------
@@ -189,6 +194,13 @@ def plot_rows(
             line = _draw_spread(axes, runs, x, name, end=end, colour=colour, dashes=dashes)
             if line is not None:
                 handles.setdefault(group, line)
+            if name in (known := (behind or {}).get(case, {}).get(group, {})):
+                line = axes.plot(
+                    *known[name], color=GREY, ls=dashes, lw=2.5, marker=".", ms=6.0, alpha=0.5, zorder=1.5
+                )[0]
+                handles.setdefault("published", line)
+        if behind is not None:
+            axes.set_xscale("symlog", linthresh=1.0, linscale=0.3)
         axes.set_xlabel(says.get(x, x))
         axes.set_ylabel(says.get(name, name.replace("_", " ")))
         if case and name == quantities[0]:
@@ -200,7 +212,7 @@ def plot_rows(
     if title:
         figure.suptitle(title, fontsize="medium")
     if legend and handles:
-        entries = {name: handles[name] for name in styles if name in handles}
+        entries = {name: handles[name] for name in (*styles, "published") if name in handles}
         inches = 0.08 * max(map(len, entries)) + 0.75  # that a label takes
         columns = max(1, min(6, len(entries), int(size[0] / inches)))
         figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False)

@@ -60,12 +60,12 @@ def drawn_values(run: Recorded, name: str) -> NDArray[np.float64]:
 
 
 def spread_table(runs: Sequence[Recorded], x: str, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where the longest run was recorded, and a quantity of all runs there.
+    """Return where runs were recorded, and a quantity of all of them there.
 
     Parameters
     ----------
     runs : sequence of Recorded
-        Runs of one kind, recorded at the same places.
+        Runs of one kind. Between its records a run is interpolated where another one has a record.
     x, name : {"epoch", "step", "time"}, str
         Where, and a recorded quantity.
 
@@ -78,18 +78,19 @@ def spread_table(runs: Sequence[Recorded], x: str, name: str) -> tuple[NDArray[n
         1 NaN), and one that came to rest stays where it is. NaN where nothing is known.
     """
     lost = -np.inf if name.endswith("accuracy") else np.nan if name in BETWEEN_0_AND_1 else np.inf
-    at = np.asarray(max((run.history[x] for run in runs), key=len), dtype=np.float64)
+    places = [np.asarray(run.history[x], dtype=np.float64) for run in runs]
+    at = np.unique(np.concatenate(places))
     table = np.full((len(runs), len(at)), np.nan)
-    for row, run in zip(table, runs, strict=True):
+    for row, run, here in zip(table, runs, places, strict=True):
         values = drawn_values(run, name)
-        row[: len(values)] = values
+        row[:] = np.interp(at, here, values, left=np.nan, right=np.nan)
         finite = np.flatnonzero(np.isfinite(values))
         if run.status == "nonfinite" and finite.size:  # else the scheme does not have the quantity
-            row[finite[-1] + 1 :] = lost
+            row[at > here[finite[-1]]] = lost
         elif run.status in ("stagnated", "converged") or run.message.startswith("stationary"):
-            row[len(values) :] = values[-1]
-    here = np.isfinite(table).any(axis=0)
-    return at[here], table[:, here]
+            row[at > here[-1]] = values[-1]
+    known = np.isfinite(table).any(axis=0)
+    return at[known], table[:, known]
 
 
 def finite_median(table: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,42 @@
+"""The picture of a figure, drawn from what is stored of its runs, with the published curves behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..plotting import plot_rows
+from .figure import Figure
+from .traces import Panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+__all__ = ["picture"]
+
+
+def picture(figure: Figure, panels: Panels) -> Picture:
+    """Return a row for each panel and a column for each quantity that the figure shows.
+
+    Median and range over the draws are in front; the published curves are grey behind them.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    panels : dict
+        Its traces, from `gradflow.experiments.traces.load_curves`.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw, or a trace has not the quantities that are shown.
+    """
+    behind = {
+        title: {
+            label: {of: (curve.epochs, curve.values) for of, curve in quantities.items()}
+            for label, quantities in curves.items()
+        }
+        for title, curves in figure.published.items()
+    }
+    rows = {title: curves for title, curves in panels.items() if curves}
+    return plot_rows(rows, tuple(figure.show), title=f"{figure.source}: {figure.title}", behind=behind)

@@ -1,21 +1,26 @@
-"""The commands for the experiments: run one or all, list them, make a page of their results."""
+"""The commands for the figures: run one or all, list them, make a page of their results."""
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ..experiments import REGISTRY, Experiment
-from ..experiments.experiment import report_lines
-from ..experiments.listing import details, overview
+from ..experiments import REGISTRY, Figure
+from ..experiments.figure import Report
+from ..plotting import save_figure
 from .ending import fail
 
 __all__ = ["COMMANDS"]
+
+PLACE = re.compile(r", (?=(?:fig|table|example|section|experiment|algorithm)[a-z]*\.? \d)", re.IGNORECASE)
+"""Behind the citation, before the place in what is cited."""
 
 Out = Annotated[
     Path | None,
@@ -31,21 +36,21 @@ Changes = Annotated[
 def demo(out: Out = None, quick: Quick = False, changes: Changes = None) -> None:
     """Train one network with five schemes (about a minute).
 
-    Prints a table and draws a figure.
+    Prints what was measured and draws a figure.
     """
-    run(REGISTRY["demo"], out, quick, changes)
+    run_one(REGISTRY["demo"], out, quick, changes)
 
 
-def list_experiments(
+def list_figures(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Print all about these.")] = None,
-    long: Annotated[bool, typer.Option("--long", help="Print all about every experiment.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Print all about every figure.")] = False,
 ) -> None:
     """Print what `reproduce` knows.
 
-    A line for each: name, time, title; with NAME or --long also source, problem and the time of both forms.
+    The name, title and problem of each figure; with NAME or --long also source, settings and what differs from the paper.
     """
     for name in names or []:
-        _experiment(name)
+        _figure(name)
     if names or long:
         lines = [line for name in names or REGISTRY for line in details(REGISTRY[name])]
     else:
@@ -66,12 +71,12 @@ def reproduce(
 ) -> None:
     """Repeat a published figure, or all of them, and judge what came out.
 
-    Writes the figure, the data of every run, the settings and a report; with all, into folders of
+    Writes the picture, the curves, the data of every run, the settings and the claims; with all, into folders of
     gradflow-results (gradflow-results-quick). Say it again to take up an interrupted run.
     """
     if name == "all":
         return run_all(out, quick, changes)
-    run(_experiment(name), out, quick, changes)
+    run_one(_figure(name), out, quick, changes)
 
 
 def report(
@@ -80,60 +85,134 @@ def report(
     """Print a page about results, in MyST Markdown.
 
     The page says what was claimed, what was measured, and whether it holds. Write it next to the first folder:
-    the paths of figures start there.
+    the paths of pictures start there.
     """
-    from ..experiments.page import read_results, reproduction_page
+    from ..experiments.page import reproduction_page
+    from ..experiments.results import read_results
 
     try:
-        page = reproduction_page(read_results(folders, REGISTRY), *(folder.resolve().name for folder in folders))
+        page = reproduction_page(read_results(folders, REGISTRY))
     except (ValueError, OSError) as error:
         fail(str(error))
     typer.echo(page, nl=False)
 
 
-def run(experiment: Experiment, out: Path | None, quick: bool, changes: list[str] | None) -> None:
-    """Run an experiment, and print its report and the place of the results."""
-    folder = Path(f"gradflow-{experiment.name}" + "-quick" * quick) if out is None else out
+def run_one(figure: Figure, out: Path | None, quick: bool, changes: list[str] | None) -> None:
+    """Run a figure, and print its claims and the place of the results."""
+    folder = Path(f"gradflow-{figure.name}" + "-quick" * quick) if out is None else out
     start = time.perf_counter()
     try:
-        outcome = experiment.reproduce(
-            folder,
-            quick=quick,
-            say=typer.echo,
-            progress=sys.stderr.isatty(),
-            **dict(map(parsed, changes or ())),
-        )
+        found = run(figure, folder, quick, dict(map(parsed, changes or ())))
     except (ValueError, OSError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         _interrupted(folder)
-    typer.echo("")
-    for line in report_lines(outcome):
+    for line in report_lines(found):
         typer.echo(line)
-    typer.echo(f"\nFigure: {folder / experiment.name}.png. Data, settings and report: {folder}.")
+    typer.echo(f"\nPicture: {folder / figure.name}.png. Curves, data, settings and claims: {folder}.")
     typer.echo(f"{time.perf_counter() - start:.0f} s")
 
 
 def run_all(out: Path | None, quick: bool, changes: list[str] | None) -> None:
-    """Run every published experiment, print their verdicts; exit code 1 if one did not run."""
-    from ..experiments.series import reproduce_all
-
+    """Run every published figure, print their verdicts; exit code 1 if one did not run."""
     if changes:
-        fail(f"--set changes one experiment, got {changes[0]!r} for all: leave it out, or name the experiment")
+        fail(f"--set changes one figure, got {changes[0]!r} for all: leave it out, or name the figure")
     folder = Path("gradflow-results" + "-quick" * quick) if out is None else out
     try:
-        folder.mkdir(parents=True, exist_ok=True)  # else every experiment would be refused
+        folder.mkdir(parents=True, exist_ok=True)  # else every figure would be refused
     except OSError as error:
         fail(f"{folder} must be a folder that can be made, got: {error.strerror}")
-    published = [experiment for name, experiment in REGISTRY.items() if name != "demo"]
-    try:
-        ended = reproduce_all(published, folder, quick=quick, say=typer.echo, progress=sys.stderr.isatty())
-    except KeyboardInterrupt:
-        _interrupted(folder)
-    typer.echo(f"\nFigures, data, settings and reports: {folder}.")
-    if not all(one.ran for one in ended):
-        typer.echo(f"gradflow: not run: {', '.join(one.name for one in ended if not one.ran)}", err=True)
+    rows, refused = [], []
+    for figure in (figure for name, figure in REGISTRY.items() if name != "demo"):
+        typer.echo(f"{figure.name}: {figure.title}")
+        start = time.perf_counter()
+        try:
+            told = run(figure, folder / figure.name, quick, {}).headline
+            typer.echo(f"Verdict: {told}\n")
+        except KeyboardInterrupt:
+            _interrupted(folder)
+        except (ValueError, OSError) as error:
+            told = "not run"
+            refused.append(figure.name)
+            typer.echo(f"Not run: {' '.join(str(error).split())}\n")
+        words, _, counts = told.partition(": ")
+        rows.append((figure.name, words, counts, f"{time.perf_counter() - start:.0f}"))
+    for line in table_lines(("figure", "verdict", "claims", "seconds"), rows):
+        typer.echo(line)
+    typer.echo(f"\nPictures, curves, data, settings and claims: {folder}.")
+    if refused:
+        typer.echo(f"gradflow: not run: {', '.join(refused)}", err=True)
         raise typer.Exit(1)
+
+
+def run(figure: Figure, folder: Path, quick: bool, changes: Mapping[str, Any]) -> Report:
+    """Run a figure into a folder, draw it there, and return what it comes to."""
+    from ..experiments.pictures import picture
+    from ..experiments.traces import load_curves
+
+    found = figure.reproduce(folder, quick=quick, say=typer.echo, progress=sys.stderr.isatty(), **changes)
+    save_figure(picture(figure, load_curves(folder / "curves.npz")), folder / figure.name)
+    return found
+
+
+def report_lines(found: Report) -> Iterator[str]:
+    """Yield the claims and the verdict as lines of plain text."""
+    words = {True: "holds", False: "fails", None: "open"}
+    panel = None
+    for row in found.claims:
+        if row["panel"] != panel:
+            panel = row["panel"]
+            yield from ("", panel) if panel else ("",)
+        values = " ".join("-" if value is None else f"{float(value):.3g}" for value in row["values"])
+        yield f"{words[row['holds']]:6}{row['claim']}: {values} (from {float(row['low']):.3g} to {float(row['high']):.3g})"
+    if found.changed:
+        told = ", ".join(f"{name} = {ours} ({theirs})" for name, (ours, theirs) in found.changed.items())
+        yield from ("", *textwrap.wrap(f"Not as published (whose values are in brackets): {told}.", 100))
+    yield from ("", f"Verdict: {found.headline}")
+
+
+def overview(figures: Iterable[Figure]) -> Iterator[str]:
+    """Yield the lines of a list: for each source a heading, below it for each figure its name, title and problem."""
+    groups: dict[str, list[Figure]] = {}
+    for figure in figures:
+        groups.setdefault(PLACE.split(figure.source, maxsplit=1)[0], []).append(figure)
+    width = max((len(figure.name) for group in groups.values() for figure in group), default=0)
+    for n, (citation, group) in enumerate(groups.items()):
+        yield from ([""] if n else [])
+        yield citation
+        for figure in group:
+            yield f"    {figure.name:{width}}  {figure.title}"
+            yield from textwrap.wrap(figure.problem, 112, initial_indent=8 * " ", subsequent_indent=8 * " ")
+
+
+def details(figure: Figure) -> Iterator[str]:
+    """Yield the lines that tell all about a figure but its results."""
+    from dataclasses import asdict
+
+    full = asdict(figure.task)
+
+    def told(settings: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} = {value}" for name, value in settings.items()) or "nothing else"
+
+    yield f"{figure.name}: {figure.title}"
+    for label, text in {
+        "source": figure.source,
+        "problem": figure.problem,
+        "settings": told(full),
+        "--quick": told(figure.quick),
+        "paper": told({name: theirs for name, (_, theirs) in figure.changed(full).items()}),
+        "claims": f"{sum(1 for _ in figure.claims)}, and two for each of the published curves",
+    }.items():
+        yield from textwrap.wrap(
+            text, 100, initial_indent=f"    {label:9}", subsequent_indent=13 * " ", break_on_hyphens=False
+        )
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a plain-text table."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in (header, *rows)]
+    return [lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]]
 
 
 def parsed(change: str) -> tuple[str, str]:
@@ -150,16 +229,16 @@ def _interrupted(folder: Path) -> NoReturn:
     raise typer.Exit(130) from None
 
 
-def _experiment(name: str) -> Experiment:
-    """Return the experiment of this name, or say which there are."""
+def _figure(name: str) -> Figure:
+    """Return the figure of this name, or say which there are."""
     if name not in REGISTRY:
-        fail(f"no experiment is called {name!r}; there are {', '.join(REGISTRY)}")
+        fail(f"no figure is called {name!r}; there are {', '.join(REGISTRY)}")
     return REGISTRY[name]
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
-    "list": list_experiments,
+    "list": list_figures,
     "reproduce": reproduce,
     "report": report,
 }

@@ -12,5 +12,9 @@ from .ma2024 import MA2024
 
 __all__ = ["REGISTRY", "Curve", "Draw", "Figure"]
 
-REGISTRY: dict[str, Figure] = {figure.name: figure for figure in MA2024}
+FIGURES: tuple[Figure, ...] = (
+    *MA2024,
+)  # fmt: skip
+"""In the order of the page."""
+REGISTRY: dict[str, Figure] = {figure.name: figure for figure in FIGURES}
 """Every figure by name."""

@@ -44,6 +44,7 @@ extensions = [
     "docstrings",
     "equation_tags",
     "lenient_names",
+    "pictures",
     "proved",
     "sources",
     "rooms",

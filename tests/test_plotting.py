@@ -247,3 +247,26 @@ def test_cases_stand_in_rows_with_one_style_for_one_name():
 def test_the_scale_is_that_of_all_runs_in_all_rows():
     rows = {"first": {"a": decaying(0.01)}, "second": {"a": decaying(0.01), "b": decaying()}}
     assert [axes.get_yscale() for axes in plot_rows(rows, "energy").axes] == ["log", "log"]
+
+
+def test_a_published_curve_is_grey_behind_ours_and_the_epochs_are_logarithmic():
+    behind = {"first": {"a": {"energy": ([1, 100, 1e4], [1.0, 1e-3, 1e-6])}, "not run": {"energy": ([1], [1])}}}
+    figure = plot_rows({"first": {"a": decaying(), "b": decaying(2.0)}}, "energy", behind=behind)
+    (axes,) = figure.axes
+    grey = [line for line in axes.get_lines() if len(line.get_xdata()) == 3]
+    assert len(grey) == 1
+    assert grey[0].get_zorder() < min(line.get_zorder() for line in axes.get_lines() if line is not grey[0])
+    assert grey[0].get_color() not in COLOURS
+    assert axes.get_xscale() == "symlog"
+    assert [text.get_text() for text in figure.legends[0].texts] == ["a", "b", "published"]
+    for wrong in ([], {"first": 1}, {"first": {"a": {"energy": 1}}}, {"first": {"a": {"energy": ([1, 2], [1])}}}):
+        with pytest.raises(ValueError, match="behind"):
+            plot_rows({"first": {"a": decaying()}}, "energy", behind=wrong)
+
+
+def test_runs_with_records_at_different_places_are_put_where_they_belong():
+    coarse, fine = made(length=2, energy=np.array([4.0, 2.0])), made(length=3, energy=np.array([3.0, 3.0, 3.0]))
+    coarse = replace(coarse, history={**coarse.history, "step": np.array([0, 2])})
+    at, table = spread_table([coarse, fine], "step", "energy")
+    np.testing.assert_array_equal(at, [0, 1, 2])
+    np.testing.assert_array_equal(table, [[4, 3, 2], [3, 3, 3]])

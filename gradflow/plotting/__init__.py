@@ -175,6 +175,7 @@ def plot_rows(
             real_number("a value in levels", value)
     for groups in cases.values() or [{}]:
         _check(groups, quantities)
+    published = _known_curves({} if behind is None else behind)
     everything = [run for groups in cases.values() for runs in groups.values() for run in runs]
     end = max(float(run.history[x][-1]) for run in everything)
     names = dict.fromkeys(name for groups in cases.values() for name in groups)
@@ -194,10 +195,9 @@ def plot_rows(
             line = _draw_spread(axes, runs, x, name, end=end, colour=colour, dashes=dashes)
             if line is not None:
                 handles.setdefault(group, line)
-            if name in (known := (behind or {}).get(case, {}).get(group, {})):
-                line = axes.plot(
-                    *known[name], color=GREY, ls=dashes, lw=2.5, marker=".", ms=6.0, alpha=0.5, zorder=1.5
-                )[0]
+            if (case, group, name) in published:
+                grey = {"color": GREY, "linestyle": dashes, "alpha": 0.5, "marker": ".", "zorder": 1.5}
+                line = axes.plot(*published[case, group, name], linewidth=2.5, markersize=6.0, **grey)[0]
                 handles.setdefault("published", line)
         if behind is not None:
             axes.set_xscale("symlog", linthresh=1.0, linscale=0.3)
@@ -263,6 +263,21 @@ def _checked_rows(rows: Any) -> dict[str, dict[str, list[Recorded]]]:
             listed = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
             cases[case][name] = [instance("each of solutions", run, Recorded, "a Solution") for run in listed]
     return cases
+
+
+def _known_curves(behind: Any) -> dict[tuple[str, str, str], list[NDArray[np.float64]]]:
+    """Return the curves by case, group and quantity; raise ValueError unless each is two vectors of one length."""
+    wanted = "a mapping of texts to mappings of texts to mappings of texts to two vectors"
+    curves: dict[tuple[str, str, str], list[NDArray[np.float64]]] = {}
+    for case, groups in instance("behind", behind, Mapping, wanted).items():
+        for group, quantities in instance("behind", groups, Mapping, wanted).items():
+            for name, curve in instance("behind", quantities, Mapping, wanted).items():
+                instance("behind", curve, Sequence, wanted)
+                vectors = [np.asarray(values, dtype=np.float64) for values in curve]
+                if len(vectors) != 2 or vectors[0].ndim != 1 or vectors[0].shape != vectors[1].shape:
+                    raise ValueError(f"behind must be {wanted} of one length, got shapes {[v.shape for v in vectors]}")
+                curves[case, group, name] = vectors
+    return curves
 
 
 def _check(groups: Mapping[str, list[Recorded]], quantities: tuple[str, ...]) -> None:

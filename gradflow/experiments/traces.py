@@ -75,7 +75,7 @@ def thinned(run: Solution, quantities: Collection[str], wanted: Sequence[float] 
     wanted : sequence of float
         Epochs whose records are kept in any case.
     points : int
-        Records that are kept beside them: the first ones, then in a geometric sequence, and the last.
+        Records that are kept beside them: all, or of more the first ones, then in a geometric sequence, and the last.
 
     Returns
     -------
@@ -83,7 +83,8 @@ def thinned(run: Solution, quantities: Collection[str], wanted: Sequence[float] 
         Float32. Values beyond the range of float32 are infinite.
     """
     epoch = np.asarray(run.history["epoch"], dtype=np.float64)
-    places = np.geomspace(1, len(epoch), max(2, points)).round().astype(int) - 1
+    many = len(epoch) > points
+    places = np.geomspace(1, len(epoch), max(2, points)).round().astype(int) - 1 if many else np.arange(len(epoch))
     near = np.searchsorted(epoch, np.asarray(wanted, dtype=np.float64) - 1e-9)
     kept = np.unique([*places, *near[near < len(epoch)], len(epoch) - 1])
     with np.errstate(over="ignore"):

@@ -197,7 +197,7 @@ def plot_rows(
                 handles.setdefault(group, line)
             if (case, group, name) in published:
                 grey = {"color": GREY, "linestyle": dashes, "alpha": 0.5, "marker": ".", "zorder": 1.5}
-                line = axes.plot(*published[case, group, name], linewidth=2.5, markersize=6.0, **grey)[0]
+                line = axes.plot(*published[case, group, name], linewidth=2.5, markersize=5.0, **grey)[0]
                 handles.setdefault("published", line)
         if behind is not None:
             axes.set_xscale("symlog", linthresh=1.0, linscale=0.3)

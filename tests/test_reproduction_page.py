@@ -51,7 +51,7 @@ def test_the_page_has_the_numbers_and_the_interval_of_every_claim(tmp_path):
         "[small](#reproduction-small)",
         "Title of small",
         counts,
-        "epochs",
+        "epochs, size",
         f"[{words}]{{.verdict .verdict-{words.replace(' ', '-')}}}",
     ] in rows
     assert page.count("(reproduction-small)=\n## small: Title of small") == 1

@@ -83,7 +83,7 @@ def _read_folder(folder: Path, top: Path, base: Path, figures: Mapping[str, Figu
     figure = figures[report.figure]
     try:
         known = asdict(figure.settings(**report.settings))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{paths[0]} holds settings that {figure.name} has not: {error}") from error
     same = known == report.settings and all(type(v) is type(report.settings[k]) for k, v in known.items())
     if not same or not all(v.isprintable() for v in known.values() if isinstance(v, str)):

@@ -5,20 +5,18 @@ import re
 from pathlib import Path
 
 from gradflow.experiments import REGISTRY
-from gradflow.experiments.pictures import picture
-from gradflow.experiments.traces import load_curves
-from gradflow.plotting import save_figure
+from gradflow.experiments.pictures import draw
 
 PLACE = re.compile(r"(\{figure\} )results/([\w.+-]+)/([\w.+-]+)\.png")
 
 
-def draw(app, docname, source):
+def draw_results(app, docname, source):
     """Draw what the page of results shows, and have the page point to where it is."""
 
     def drawn(match):
         curves, name = Path(app.srcdir) / "results" / match[2] / "curves.npz", match[3]
         stem = Path(app.doctreedir) / "pictures" / name
-        save_figure(picture(REGISTRY[name], load_curves(curves)), stem)
+        draw(REGISTRY[name], curves, stem)
         app.env.note_dependency(str(curves))
         return f"{match[1]}{Path(os.path.relpath(stem, app.srcdir)).as_posix()}.png"
 
@@ -28,5 +26,5 @@ def draw(app, docname, source):
 
 def setup(app):
     """Draw when the page is read."""
-    app.connect("source-read", draw)
+    app.connect("source-read", draw_results)
     return {"parallel_read_safe": True}

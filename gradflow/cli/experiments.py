@@ -14,7 +14,6 @@ import typer
 
 from ..experiments import REGISTRY, Figure
 from ..experiments.figure import Report
-from ..plotting import save_figure
 from .ending import fail
 
 __all__ = ["COMMANDS"]
@@ -147,11 +146,10 @@ def run_all(out: Path | None, quick: bool, changes: list[str] | None) -> None:
 
 def run(figure: Figure, folder: Path, quick: bool, changes: Mapping[str, Any]) -> Report:
     """Run a figure into a folder, draw it there, and return what it comes to."""
-    from ..experiments.pictures import picture
-    from ..experiments.traces import load_curves
+    from ..experiments.pictures import draw
 
     found = figure.reproduce(folder, quick=quick, say=typer.echo, progress=sys.stderr.isatty(), **changes)
-    save_figure(picture(figure, load_curves(folder / "curves.npz")), folder / figure.name)
+    draw(figure, folder / "curves.npz", folder / figure.name)
     return found
 
 

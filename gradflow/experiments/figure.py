@@ -207,9 +207,11 @@ class Figure:
     unsaid: Sequence[str] = ()
     """Settings of which the publication says nothing."""
     show: Sequence[str] = ("train_error", "test_error")
-    """Quantities that are drawn."""
+    """Quantities that are drawn; without any there is no picture."""
     keep: Sequence[str] = ("train_error", "test_error", "auxiliary_ratio")
     """Quantities that are stored."""
+    axis: str = "epoch"
+    """What the traces have under the name ``epoch``."""
     points: int = 64
     """Records that are stored of each run, beside those of published epochs."""
     note: str = ""

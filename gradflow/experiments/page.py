@@ -85,8 +85,9 @@ def _section(results: Results) -> Iterator[str]:
     figure, report, several = results.figure, results.report, len(results.panels) > 1
     yield from (f"({_anchor(results)})=", f"## {_cell(figure.name)}: {_cell(figure.title)}", "")
     yield from (f"{_cell(figure.source.rstrip('.'))}. {_cell(figure.problem)}", "")
-    alt = json.dumps(f"{figure.name}: {figure.title}", ensure_ascii=False)
-    yield from (f"```{{figure}} {results.picture}", f":alt: {alt}", ":width: 100%", "```", "")
+    if figure.show:
+        alt = json.dumps(f"{figure.name}: {figure.title}", ensure_ascii=False)
+        yield from (f"```{{figure}} {results.picture}", f":alt: {alt}", ":width: 100%", "```", "")
     rows = list(report.claims)
     published = list(_published(results, rows))
     if published:

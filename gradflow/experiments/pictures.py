@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..plotting import plot_rows
+from ..plotting import plot_rows, save_figure
 from .figure import Figure
-from .traces import Panels
+from .traces import Panels, load_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
-__all__ = ["picture"]
+__all__ = ["draw", "picture"]
 
 
 def picture(figure: Figure, panels: Panels) -> Picture:
@@ -39,4 +40,27 @@ def picture(figure: Figure, panels: Panels) -> Picture:
         for title, curves in figure.published.items()
     }
     rows = {title: curves for title, curves in panels.items() if curves}
-    return plot_rows(rows, tuple(figure.show), title=f"{figure.source}: {figure.title}", behind=behind)
+    return plot_rows(
+        rows, tuple(figure.show), title=f"{figure.source}: {figure.title}", labels={"epoch": figure.axis}, behind=behind
+    )
+
+
+def draw(figure: Figure, curves: Path, stem: Path) -> None:
+    """Write ``stem.png`` and ``stem.svg``, the picture of stored curves, if the figure shows a quantity.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    curves : Path
+        Its ``curves.npz``.
+    stem : Path
+        The two files without their suffix.
+
+    Raises
+    ------
+    ValueError
+        If the curves cannot be read or drawn.
+    """
+    if figure.show:
+        save_figure(picture(figure, load_curves(curves)), stem)

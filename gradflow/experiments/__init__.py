@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from .conventions import MA2024_CONVENTIONS
 from .figure import Curve, Draw, Figure
 from .ma2024 import MA2024
 
@@ -14,6 +15,7 @@ __all__ = ["REGISTRY", "Curve", "Draw", "Figure"]
 
 FIGURES: tuple[Figure, ...] = (
     *MA2024,
+    *MA2024_CONVENTIONS,
 )  # fmt: skip
 """In the order of the page."""
 REGISTRY: dict[str, Figure] = {figure.name: figure for figure in FIGURES}

@@ -108,7 +108,9 @@ def run_one(figure: Figure, out: Path | None, quick: bool, changes: list[str] | 
         _interrupted(folder)
     for line in report_lines(found):
         typer.echo(line)
-    typer.echo(f"\nPicture: {folder / figure.name}.png. Curves, data, settings and claims: {folder}.")
+    typer.echo(
+        f"\n{f'Picture: {folder / figure.name}.png. ' if figure.show else ''}Curves, data, settings and claims: {folder}."
+    )
     typer.echo(f"{time.perf_counter() - start:.0f} s")
 
 

@@ -192,7 +192,8 @@ def plot_rows(
         _scale(axes, [drawn_values(run, name) for run in everything], name)  # first: it says how far up the top is
         for group, runs in groups.items():
             colour, dashes = styles[group]
-            line = _draw_spread(axes, runs, x, name, end=end, colour=colour, dashes=dashes)
+            faint = min(0.2, 0.6 / len(groups))  # many bands on one another would be as grey as a published curve
+            line = _draw_spread(axes, runs, x, name, end=end, colour=colour, dashes=dashes, alpha=faint)
             if line is not None:
                 handles.setdefault(group, line)
             if (case, group, name) in published:
@@ -309,7 +310,7 @@ def _scale(axes: Axes, drawn: list[Any], name: str) -> None:
 
 
 def _draw_spread(
-    axes: Axes, runs: Sequence[Recorded], x: str, name: str, *, end: float, colour: str, dashes: Any
+    axes: Axes, runs: Sequence[Recorded], x: str, name: str, *, end: float, colour: str, dashes: Any, alpha: float
 ) -> Line2D | None:
     """Draw the median of runs of one kind, the range of several, and a cross where a run ended early.
 
@@ -320,7 +321,7 @@ def _draw_spread(
     if any(np.isfinite(values).sum() > 1 for values in values_of):
         at, table = spread_table(runs, x, name)
         if len(runs) > 1:
-            _fill(axes, at, table, colour)
+            _fill(axes, at, table, colour, alpha)
         (line,) = axes.plot(at, finite_median(table), color=colour, linestyle=dashes, linewidth=1.6)
     for run, values in zip(runs, values_of, strict=True):
         finite = np.flatnonzero(np.isfinite(values))
@@ -333,7 +334,7 @@ def _draw_spread(
     return line
 
 
-def _fill(axes: Axes, at: NDArray[np.float64], table: NDArray[np.float64], colour: str) -> None:
+def _fill(axes: Axes, at: NDArray[np.float64], table: NDArray[np.float64], colour: str, alpha: float) -> None:
     """Fill the range of the runs; where one is infinite, as far as beyond the end of the axes."""
     from matplotlib.collections import PolyCollection
 
@@ -345,7 +346,7 @@ def _fill(axes: Axes, at: NDArray[np.float64], table: NDArray[np.float64], colou
     room = 20 * (top - bottom) + 1.0
     limits = (bottom * 1e-30, min(1e300, top * 1e30)) if axes.get_yscale() == "log" else (bottom - room, top + room)
     edges = [np.column_stack([at, np.clip(edge, *limits)]) for edge in (low, high)]
-    band = PolyCollection([np.concatenate([edges[0], edges[1][::-1]])], color=colour, alpha=0.2, linewidth=0)
+    band = PolyCollection([np.concatenate([edges[0], edges[1][::-1]])], color=colour, alpha=alpha, linewidth=0)
     axes.add_collection(band, autolim=False)  # what is beyond the panel shall not set its scale
     axes.update_datalim(np.column_stack([np.tile(at, 2), np.concatenate([low, high])]))  # infinities do not count
 

@@ -58,7 +58,7 @@ def test_list_prints_all_about_those_that_are_named(arguments):
     named = REGISTRY if "--long" in arguments else arguments
     for name, figure in REGISTRY.items():
         assert (f"{name}: {figure.title}" in printed) == (name in named)
-        for text in (figure.source, figure.problem, f"epochs = {figure.task.epochs}"):
+        for text in (figure.source, figure.problem, f"draws = {figure.task.draws}"):
             assert " ".join(text.split()) in printed or name not in named
 
 

@@ -232,7 +232,7 @@ def test_every_figure_says_what_it_is(figure):
         assert len(text) > 5
     assert figure.note.count(". ") <= 1  # two sentences
     assert figure.settings(quick=True) != figure.settings()
-    assert set(figure.paper) | set(figure.unsaid) | set(figure.quick) <= set(vars(figure.task))
+    assert set(figure.paper) | set(figure.quick) <= set(vars(figure.task))
     known = [set(curves) for curves in figure.panels.values()]
     known.append({f"{title}{ALL}{label}" for title, curves in figure.panels.items() for label in curves})
     for one in figure.claims:

@@ -131,7 +131,7 @@ class Example:
         -------
         Draw
             With ``train_error`` and ``test_error``, the trained loss on either part, among what is recorded, and
-            ``auxiliary_deficit``, |1 - r / sqrt(E + C)|.
+            ``auxiliary_deficit``, the modulus of 1 - r / sqrt(E + C).
         """
         seed, net = self.seed + n, TwoLayerNet(self.n_inputs, self.width)
         law = {} if self.target == "exponential" else {"coefficients": self.coefficients}

@@ -24,7 +24,7 @@ from .spreads import BETWEEN_0_AND_1, Recorded, drawn_values, finite_median, spr
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Picture
     from matplotlib.lines import Line2D
 
 __all__ = ["COLOURS", "DASHES", "Recorded", "Runs", "plot_histories", "plot_rows", "plot_solution", "save_figure"]
@@ -63,7 +63,7 @@ DECADES = 10.0
 GREY = "#8c8c8c"
 
 
-def plot_solution(solution: Recorded, *quantities: str) -> Figure:
+def plot_solution(solution: Recorded, *quantities: str) -> Picture:
     """Return a figure of one run, a panel for each quantity, over the epochs (the steps, if full batch).
 
     Parameters
@@ -96,7 +96,7 @@ def plot_histories(
     labels: Mapping[str, str] | None = None,
     levels: Mapping[str, Mapping[str, float]] | None = None,
     legend: bool = True,
-) -> Figure:
+) -> Picture:
     """Return a figure that compares runs, a panel for each quantity.
 
     Parameters
@@ -139,7 +139,7 @@ def plot_rows(
     levels: Mapping[str, Mapping[str, float]] | None = None,
     legend: bool = True,
     behind: Mapping[str, Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]] | None = None,
-) -> Figure:
+) -> Picture:
     """Return a figure that compares runs as `plot_histories` does, in a row of panels for each of several cases.
 
     Parameters
@@ -220,7 +220,7 @@ def plot_rows(
     return figure
 
 
-def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
+def save_figure(figure: Picture, path: str | Path) -> tuple[Path, Path]:
     """Write ``path.png`` and ``path.svg``, the same bytes for the same figure; return both paths.
 
     Parameters

@@ -11,14 +11,14 @@ from . import COLOURS, DASHES, LABELS
 from .spreads import Recorded
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Picture
 
 __all__ = ["plot_edge_of_stability"]
 
 SHARPNESS, LIMIT = "largest_eigenvalue", "stability_limit"
 
 
-def plot_edge_of_stability(solution: Recorded, *, title: str = "") -> Figure:
+def plot_edge_of_stability(solution: Recorded, *, title: str = "") -> Picture:
     """Return a figure of the largest eigenvalue of the Hessian against the limit of the scheme, above the energy.
 
     Where the curvature exceeds the limit, the region between the two is filled: there the scheme is linearly unstable.

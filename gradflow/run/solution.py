@@ -27,7 +27,7 @@ from .states import is_finite, leaves
 from .storage import previous_file, solution_file, write_whole
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Picture
 
 __all__ = ["Best", "Snapshot", "Solution", "Status"]
 
@@ -345,7 +345,7 @@ class Solution:
             raise ValueError("to_pandas needs pandas: pip install pandas") from error
         return pandas.DataFrame(dict(self.history)).set_index("step")
 
-    def plot(self, *quantities: str) -> Figure:
+    def plot(self, *quantities: str) -> Picture:
         """Return a figure of the recorded quantities over time.
 
         Parameters

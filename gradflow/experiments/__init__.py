@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
+from .claims import Claim
 from .conventions import MA2024_CONVENTIONS
 from .figure import Curve, Draw, Figure
 from .ma2024 import MA2024
 
-__all__ = ["REGISTRY", "Curve", "Draw", "Figure"]
+__all__ = ["REGISTRY", "Claim", "Curve", "Draw", "Figure"]
 
 FIGURES: tuple[Figure, ...] = (
     *MA2024,

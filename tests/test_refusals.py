@@ -438,7 +438,8 @@ def of_plots_and_kernels():
     yield "plot_histories", plotting.plot_histories, good | {"solutions": {"a": done}}, right | {"solutions": OBJECT}
     runs = lambda solutions: plotting.plot_histories({"a": solutions}, "energy")  # noqa: E731
     yield "plot_histories, runs", runs, {"solutions": done}, {"solutions": OBJECT}
-    yield "plot_rows", plotting.plot_rows, good | {"rows": {"": {"a": done}}}, right | {"rows": OBJECT}
+    in_rows = {"rows": OBJECT, "behind": MAPPING | NONE}
+    yield "plot_rows", plotting.plot_rows, good | {"rows": {"": {"a": done}}}, right | in_rows
     figure = plotting.plot_solution(done)
     yield "save_figure", plotting.save_figure, {"figure": figure, "path": "f"}, {"figure": OBJECT, "path": TEXT}
     plain = {name for name, value in (SCALARS | dict(arrays_like(X))).items() if type(value) is np.ndarray}

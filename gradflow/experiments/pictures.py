@@ -40,9 +40,7 @@ def picture(figure: Figure, panels: Panels) -> Picture:
         for title, curves in figure.published.items()
     }
     rows = {title: curves for title, curves in panels.items() if curves}
-    return plot_rows(
-        rows, tuple(figure.show), title=f"{figure.source}: {figure.title}", labels={"epoch": figure.axis}, behind=behind
-    )
+    return plot_rows(rows, tuple(figure.show), title=figure.title, labels={"epoch": figure.axis}, behind=behind)
 
 
 def draw(figure: Figure, curves: Path, stem: Path) -> None:

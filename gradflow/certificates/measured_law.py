@@ -21,7 +21,7 @@ import numpy as np
 from ..energies.linear import as_linear_part
 from ..energies.protocols import linear_part
 from ..namespace import quiet
-from ..schemes.protocols import AuxiliaryScheme, scheme_ability
+from ..schemes.protocols import AuxiliaryScheme, begun, scheme_ability
 from ..schemes.state import reset
 from .certificate import Entry
 from .trials import RAISED, TrialRun, common_facts, on_numbers, trials, within
@@ -63,7 +63,7 @@ def before(scheme: Any, state: Any) -> Any:
     state : NamedTuple
         A state.
     """
-    return state if scheme_ability(scheme, "carries_auxiliary") else reset(state)
+    return begun(scheme, state)
 
 
 def steps(scheme: Any, *, dtype: Any = np.float64, sizes: tuple[float, ...] = SIZES, most: int = 3) -> Iterator[Step]:

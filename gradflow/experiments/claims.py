@@ -32,8 +32,11 @@ __all__ = [
     "ENOUGH",
     "Claim",
     "Curves",
+    "Values",
     "above",
     "below",
+    "decades",
+    "distance",
     "everywhere",
     "follows",
     "further_draws",
@@ -193,11 +196,36 @@ def _all(traces: Sequence[Trace], of: str, at: float) -> Values:
     return np.array([read(trace, of, at) for trace in traces])
 
 
+def decades(trace: Trace, published: Published, of: str) -> Values:
+    """Return the decimal logarithm of ours over published at all epochs that both have, shape (n,).
+
+    Parameters
+    ----------
+    trace : Trace
+        A run.
+    published : Published
+        The published curve.
+    of : str
+        The quantity.
+
+    Returns
+    -------
+    array (n,)
+        A single infinity if the run diverged before the published curve ends.
+    """
+    epochs = trace.history["epoch"].astype(np.float64)
+    at, wanted = published.epochs, published.values
+    if trace.status == "nonfinite" and epochs[-1] < at[-1]:
+        return np.array([inf])
+    end = at[-1] if trace.rests else epochs[-1]
+    ours = np.array([read(trace, of, epoch) for epoch in at[at <= end]])
+    return np.asarray(np.log10(np.maximum(ours, TINY) / wanted[: len(ours)]))
+
+
 def follows(label: str, published: Published, *, of: str = "train_error") -> tuple[Claim, Claim]:
     """Return the claims that a curve has the level and the shape of the published one, over all epochs that both have.
 
-    With x the decimal logarithm of ours over published, the level is the mean of x, and the shape the root mean square of x
-    about it, both in decades.
+    With x from `decades`, the level is the mean of x, and the shape the root mean square of x about it.
 
     Parameters
     ----------
@@ -209,17 +237,8 @@ def follows(label: str, published: Published, *, of: str = "train_error") -> tup
         The quantity.
     """
 
-    def decades(trace: Trace) -> Values:
-        epochs = trace.history["epoch"].astype(np.float64)
-        at, wanted = published.epochs, published.values
-        if trace.status == "nonfinite" and epochs[-1] < at[-1]:
-            return np.array([inf])
-        end = at[-1] if trace.rests else epochs[-1]
-        ours = np.array([read(trace, of, epoch) for epoch in at[at <= end]])
-        return np.asarray(np.log10(np.maximum(ours, TINY) / wanted[: len(ours)]))
-
     def each(curves: Curves, number: Callable[[Values], float], least: int) -> Values:
-        found = [decades(trace) for trace in curves[label]]
+        found = [decades(trace, published, of) for trace in curves[label]]
         return np.array([inf if np.isinf(x).any() else np.nan if x.size < least else number(x) for x in found])
 
     start, end = f"{label}, {of.replace('_', ' ')}: ", " from the published curve, decades"
@@ -227,6 +246,30 @@ def follows(label: str, published: Published, *, of: str = "train_error") -> tup
         Claim(f"{start}mean distance{end}", (label,), lambda c: each(c, lambda x: float(x.mean()), 1), -LEVEL, LEVEL, True),
         Claim(f"{start}difference in shape{end}", (label,), lambda c: each(c, lambda x: float(x.std()), FEW), 0.0, SHAPE, True),
     )  # fmt: skip
+
+
+def distance(text: str, published: Mapping[str, Mapping[str, Published]], *, high: float) -> Claim:
+    """Return the claim on the mean modulus of `decades` over all published values of several curves.
+
+    Parameters
+    ----------
+    text : str
+        What the curves have in common.
+    published : mapping of str to mapping of str to Published
+        For each label and quantity the published curve.
+    high : float
+        The largest distance, in decades.
+    """
+
+    def mean(c: Curves) -> Values:
+        draws = len(c[next(iter(published))])
+        found = [
+            np.concatenate([decades(c[k][n], curve, of) for k, q in published.items() for of, curve in q.items()])
+            for n in range(draws)
+        ]
+        return np.array([float(np.abs(x).mean()) if x.size else np.nan for x in found])
+
+    return Claim(f"{text}: distance, decades", tuple(published), mean, 0.0, high)
 
 
 def together(labels: Sequence[str], *, at: float, within: float, of: str = "train_error") -> Claim:

@@ -58,6 +58,8 @@ class Draw(NamedTuple):
     """Initial parameters, shape (P,)."""
     how: Mapping[str, Any]
     """Arguments of `gradflow.solve`: epochs, batch size, seed, what is recorded."""
+    adapted: Callable[[Scheme], Scheme] = lambda scheme: scheme
+    """What runs in the place of a scheme under the settings of the task."""
 
 
 class Series(NamedTuple):
@@ -96,7 +98,7 @@ class Series(NamedTuple):
         """
         progress = self.progress and stem
         run = solve(
-            draw.problem, curve.scheme, draw.theta0, dt=curve.dt, checkpoint=self.data / stem, progress=progress, **draw.how
+            draw.problem, draw.adapted(curve.scheme), draw.theta0, dt=curve.dt, checkpoint=self.data / stem, progress=progress, **draw.how
         )  # fmt: skip
         if run.status is Status.STOPPED:
             raise KeyboardInterrupt
@@ -199,6 +201,8 @@ class Figure:
     what was published."""
     published: Mapping[str, Mapping[str, Mapping[str, Published]]] = field(default_factory=dict)
     """For panel, label and quantity the published curve; each is a claim, and drawn behind ours."""
+    follow: bool = True
+    """Whether each published curve is a claim by itself."""
     paper: Mapping[str, Any] = field(default_factory=dict)
     """Published settings, where they are not those of ``task``."""
     unsaid: Sequence[str] = ()
@@ -315,7 +319,7 @@ def judge(figure: Figure, panels: Panels) -> list[dict[str, Any]]:
     for title, curves in panels.items():
         claims = [claim for claim in figure.claims if claim.labels and set(claim.labels) <= set(curves)]
         for label, quantities in figure.published.get(title, {}).items():
-            if label in curves:
+            if label in curves and figure.follow:
                 claims += [claim for of, curve in quantities.items() for claim in follows(label, curve, of=of)]
         rows += [claim.row(curves, title) for claim in claims]
     return rows

@@ -29,13 +29,15 @@ from ..models import Regression, SmoothedParticles, TwoLayerNet
 from ..namespace import Array
 from ..refusals import one_of, real_number, whole_number
 from ..run.batches import steps_per_epoch
+from ..schemes import Restart
+from ..schemes.protocols import AuxiliaryScheme, Scheme, scheme_ability
 from .figure import Draw
 
 __all__ = ["PAPER", "UNSAID", "Example", "InconsistentProduct"]
 
 PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
 """The citation."""
-UNSAID = ("record_epochs", "draws", "init", "coefficients", "inputs", "product", "seed", "dtype")
+UNSAID = ("record_epochs", "draws", "init", "coefficients", "inputs", "product", "restart", "seed", "dtype")
 """Settings of which the paper says nothing."""
 TARGETS: dict[str, Callable[..., Dataset]] = {
     "sin_cos": sin_cos,
@@ -90,6 +92,8 @@ class Example:
     """Law of p, q and c, "uniform" in (0, 1) or "normal"; of no effect in Example 3."""
     product: str = "consistent"
     """"consistent", "partial_derivatives" or "velocity": the inner product in which r is updated."""
+    restart: str = "never"
+    """"never", or "epoch" to set r anew at the start of each epoch; the paper does not say."""
     method: str = "particle"
     """"particle", or "smoothed" for the smoothed particle method, whose step costs `displacements` times as much."""
     smoothing: float = 1e-4
@@ -108,6 +112,7 @@ class Example:
             whole_number(name, getattr(self, name), 1)
         one_of("target", self.target, TARGETS)
         one_of("targets", self.targets, SCALED)
+        one_of("restart", self.restart, ("never", "epoch"))
         one_of("method", self.method, ("particle", "smoothed"))
         one_of("product", self.product, PRODUCTS)
         one_of("coefficients", self.coefficients, ("uniform", "normal"))
@@ -145,18 +150,29 @@ class Example:
         if self.method == "smoothed":
             problem = SmoothedParticles(problem, h=self.smoothing, draws=self.displacements, seed=seed)
         batch = self.batch_size or None
+        steps = steps_per_epoch(problem, batch)
+
+        def adapted(scheme: Scheme) -> Scheme:
+            if (
+                self.restart == "epoch"
+                and isinstance(scheme, AuxiliaryScheme)
+                and scheme_ability(scheme, "carries_auxiliary")
+            ):
+                return Restart(scheme, every=steps)
+            return scheme
+
         how = {
             "epochs": self.epochs,
             "batch_size": batch,
             "seed": seed,
-            "every": self.record_epochs * steps_per_epoch(problem, batch),
+            "every": self.record_epochs * steps,
             "record": (
                 "auxiliary_ratio",
                 ("train_error", lambda state: train.energy(state.theta)),
                 ("test_error", lambda state: test.energy(state.theta)),
             ),
         }
-        return Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how)
+        return Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how, adapted)
 
 
 class InconsistentProduct(Regression):

@@ -7,10 +7,12 @@
 
 from __future__ import annotations
 
+from .empirical import EMPIRICAL
 from .figure import Curve, Draw, Figure
+from .images import FIG11
 from .ma2024 import MA2024
 
 __all__ = ["REGISTRY", "Curve", "Draw", "Figure"]
 
-REGISTRY: dict[str, Figure] = {figure.name: figure for figure in MA2024}
+REGISTRY: dict[str, Figure] = {figure.name: figure for figure in (*MA2024, FIG11, *EMPIRICAL)}
 """Every figure by name."""

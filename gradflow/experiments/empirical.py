@@ -520,7 +520,7 @@ EXP4 = study(
         lead("IEQ, q anew", "SGD", 1, -POINTS),
         below(BLOWN, 0.1, at=50, of="auxiliary_ratio"),
     ],
-    note="The stored results contradict the text: SGD has 92.8 per cent, not 60, and IEQ 92 before it overflows, not 0. Table 3.8 has a time "
+    note="The stored results contradict the text: SGD has 92.8 per cent, not 60, and IEQ 92 at its third epoch. Table 3.8 has a time "
     "of 50 epochs for Adam, which was not run, and for ExpSAV and IEQ, which have 7.",
 )  # fmt: skip
 

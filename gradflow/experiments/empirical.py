@@ -238,7 +238,8 @@ def of_nearest(text: str, family: str, value: Callable[[Trace], float], low: flo
         undecided = away[best] > 0 and np.isnan(away).any()  # a form that is too short may be nearer
         return np.full(rows.shape[1], np.nan) if undecided else np.asarray(rows[best])
 
-    return Claim(f"{family}, nearest form: {text}", names, each, low, high, spread=True)
+    which = f"{family}, nearest form" if len(names) > 1 else family
+    return Claim(f"{which}: {text}", names, each, low, high, spread=True)
 
 
 def of_stored(text: str, family: str, value: Callable[[], float], low: float = -inf, high: float = inf) -> Claim:
@@ -248,11 +249,12 @@ def of_stored(text: str, family: str, value: Callable[[], float], low: float = -
 
 def stored(number: int, family: str, end: str) -> Trace:
     """Return a stored result as a trace, its values under the column's ending; without records if there are no numbers."""
+    curve = Published(f"second_study_exp{number}", f"{COLUMNS[family]}_{end}")
     try:
-        curve = Published(f"second_study_exp{number}", f"{COLUMNS[family]}_{end}")
-        return Trace({"epoch": curve.epochs, end: curve.values}, "nonfinite")  # type: ignore[dict-item]
+        epochs, values = curve.epochs, curve.values
     except ValueError:  # the study did not run it
-        return Trace({"epoch": np.empty(0), end: np.empty(0)}, "nonfinite")  # type: ignore[dict-item]
+        epochs = values = np.empty(0)
+    return Trace({"epoch": epochs, end: values}, "nonfinite")  # type: ignore[dict-item]
 
 
 def both(number: int, family: str, end: str, of: str, at: float, low: float, high: float) -> list[Claim]:
@@ -262,11 +264,8 @@ def both(number: int, family: str, end: str, of: str, at: float, low: float, hig
         trace = stored(number, family, end)
         return read(trace, end, at) if trace.history["epoch"].size else inf
 
-    text = f"{of.replace('_', ' ')} at epoch {at:g}"
-    return [
-        of_nearest(text, family, lambda trace: read(trace, of, at), low, high),
-        of_stored(text.replace(of.replace("_", " "), end), family, theirs, low, high),
-    ]
+    ours = of_nearest(f"{of.replace('_', ' ')} at epoch {at:g}", family, lambda trace: read(trace, of, at), low, high)
+    return [ours, of_stored(f"{end} at epoch {at:g}", family, theirs, low, high)]
 
 
 def orders(number: int, at: float, *stated: tuple[str, str, float, float]) -> list[Claim]:
@@ -284,10 +283,7 @@ def orders(number: int, at: float, *stated: tuple[str, str, float, float]) -> li
 def lasts(number: int, family: str, epochs: int) -> Claim:
     """Return the claim that a stored result has numbers in as many epochs as are stated."""
     return of_stored(
-        "epochs with a finite test loss",
-        family,
-        lambda: stored(number, family, "test").history["epoch"].size,
-        low=epochs,
+        "epochs with a finite test loss", family, lambda: len(stored(number, family, "test").history["epoch"]), epochs
     )
 
 
@@ -313,9 +309,8 @@ def growth(label: str, low: float, at: float) -> Claim:
 def lead(label: str, other: str, at: float, high: float) -> Claim:
     """Return the claim on the difference of the misclassified shares of two curves."""
     text = f"{label} less {other}: misclassified, per cent, at epoch {at:g}"
-    return of_draws(
-        text, [label, other], lambda a, b: read(a, "misclassified", at) - read(b, "misclassified", at), high=high
-    )
+    apart = lambda a, b: read(a, "misclassified", at) - read(b, "misclassified", at)  # noqa: E731
+    return of_draws(text, [label, other], apart, high=high)
 
 
 TABLE_3_8 = {
@@ -344,14 +339,8 @@ def times(number: int) -> list[Claim]:
     text = "Table 3.8, {}: time of an epoch over SGD's"
     claims = [Claim(text.format("SGD") + " mean over the draws", (WHERE["SGD"],), unit, 1 / REPEATS, REPEATS)]
     for family, entry in TABLE_3_8[number].items():
-        one = of_draws(
-            text.format(family),
-            [TIMED[family], "SGD"],
-            lambda a, b: seconds(a) / seconds(b),
-            entry / REPEATS,
-            entry * REPEATS,
-        )
-        claims.append(replace(one, spread=True))
+        over = of_draws(text.format(family), [TIMED[family], "SGD"], lambda a, b: seconds(a) / seconds(b))
+        claims.append(replace(over, low=entry / REPEATS, high=entry * REPEATS, spread=True))
     return claims
 
 
@@ -496,14 +485,14 @@ def digits() -> list[Claim]:
     return claims
 
 
+PLAIN: Mapping[str, Any] = {"scaling": "standard", "time_scale": "autograd", "init": "kaiming"}
+"""A network without 1/m, along the plain partial derivatives."""
 EXP4 = study(
     4,
     "Handwritten digits by six methods, as printed and corrected",
     "Classify MNIST by a two-layer ReLU network of width 100: 8000 images, cross-entropy, batches of 256.",
     "3.5, 3.6 (Fig. 3.4, Tables 3.7, 3.8)",
-    task=Images(
-        epochs=50, n_train=8000, n_test=2000, width=100, batch_size=256, scaling="standard", time_scale="autograd", init="kaiming",
-    ),
+    task=Images(epochs=50, n_train=8000, n_test=2000, width=100, batch_size=256, **PLAIN),
     quick={"epochs": 5, "n_train": 1536, "draws": 1},
     panels=panels(0.1, (0.1, SAV(C=100.0, stabilization=4.0)), (0.1, 1.0, 1e-6), 0.1, 31, (0.2, 0.2)),
     published=results(

@@ -300,6 +300,12 @@ def least(of: str, low: float, at: float, without: Sequence[str] = ()) -> Claim:
     return of_draws(text, labels, smallest, low)
 
 
+def over(high: Sequence[str], low: Sequence[str], at: float, of: str) -> Claim:
+    """Return the claim that the lowest of some curves is above the highest of others."""
+    claim = above([WHERE[label] for label in high], [WHERE[label] for label in low], at=at, by=1.0, of=of)
+    return replace(claim, text=f"{' and '.join(high)} over {', '.join(low)}: {of.replace('_', ' ')} at epoch {at:g}")
+
+
 def growth(label: str, low: float, at: float) -> Claim:
     """Return the claim on the train error at an epoch over that at the start."""
     text = f"{label}: train error at epoch {at:g} over that at the start"
@@ -375,8 +381,8 @@ EXP1 = study(
             ("ExpSAV", "train", 10.0, 10.0), ("IEQ", "train", 1e-3, 0.01), ("adaptive IEQ", "train", 1e6, 1e6),
         ),
         *(rises(label, until=1000, by=0.1, low=0.05) for label in ("SAV (2.2.3)", ANEW)),
-        above(WHERE["Adam"], WHERE["IEQ, q anew"], at=1000, by=1.0),
-        above([WHERE["SGD"], WHERE["SAV (2.2.3)"]], WHERE["Adam"], at=1000, by=1.0),
+        over(["Adam"], ["IEQ, q anew"], 1000, "train_error"),
+        over(["SGD", "SAV (2.2.3)"], ["Adam"], 1000, "train_error"),
         least("test_error", THRESHOLD, 1000),
         *times(1),
         below(CARRIED, 0.01, at=1000, of="auxiliary_ratio"),
@@ -434,10 +440,8 @@ EXP3 = study(
             3, 100, ("IEQ", "train", 0.0, 1e-6), ("SGD", "test", 1e-3, 1e-3), ("adaptive IEQ", "test", 1e-3, 1e-3),
             ("Adam", "test", 0.01, 0.1), ("SAV", "test", 0.01, 0.1), ("ExpSAV", "train", 0.01, 0.01), ("ExpSAV", "test", 1.0, 1.0),
         ),
-        above(
-            WHERE["ExpSAV (Theorem 2.3)"],
-            [WHERE[label] for label in ("SGD", "Adam", "SAV (2.2.3)", "IEQ, q anew", "adaptive IEQ, batch's q")],
-            at=100, by=1.0, of="test_error",
+        over(
+            ["ExpSAV (Theorem 2.3)"], ["SGD", "Adam", "SAV (2.2.3)", "IEQ, q anew", "adaptive IEQ, batch's q"], 100, "test_error",
         ),
         lasts(3, "ExpSAV", 100),
         least("test_error", THRESHOLD, 100),

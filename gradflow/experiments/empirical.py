@@ -312,6 +312,12 @@ def growth(label: str, low: float, at: float) -> Claim:
     return of_draws(text, [label], lambda t: read(t, "train_error", at) / float(t.history["train_error"][0]), low)
 
 
+def memory(label: str, low: float, at: float) -> Claim:
+    """Return the claim on the test error over the train error at an epoch."""
+    text = f"{label}: test error over train error at epoch {at:g}"
+    return of_draws(text, [label], lambda t: read(t, "test_error", at) / read(t, "train_error", at), low)
+
+
 def lead(label: str, other: str, at: float, high: float) -> Claim:
     """Return the claim on the difference of the misclassified shares of two curves."""
     text = f"{label} less {other}: misclassified, per cent, at epoch {at:g}"
@@ -446,6 +452,7 @@ EXP3 = study(
         lasts(3, "ExpSAV", 100),
         least("test_error", THRESHOLD, 100),
         least("unexplained", 1e3, 100),
+        *(memory(label, 10.0, 100) for label in ("SAV (2.2.3)", "Adam", "IEQ, q anew")),
         growth(BLOWN, 10.0, 100),
         below(CARRIED, 0.01, at=100, of="auxiliary_ratio"),
     ],
@@ -509,7 +516,7 @@ EXP4 = study(
         *digits(),
         *times(4),
         *(lasts(4, family, 50) for family in ("Adam", "ExpSAV", "IEQ")),
-        *(lead(label, "SGD", 50, POINTS) for label in ("ExpSAV (Theorem 2.3)", CORRECTED)),
+        *(lead(label, "SGD", 50, POINTS) for label in ("Adam", *CONSISTENT)),
         lead("IEQ, q anew", "SGD", 1, -POINTS),
         below(BLOWN, 0.1, at=50, of="auxiliary_ratio"),
     ],

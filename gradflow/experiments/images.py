@@ -34,10 +34,9 @@ from ..models.losses import onehot
 from ..namespace import Array
 from ..refusals import one_of, real_number, whole_number
 from ..run.batches import steps_per_epoch
-from ..schemes import SAV, Adam, AdaptiveSAV, GradientDescent, Restart
 from .claims import Claim, above, below
-from .figure import ALL, Curve, Draw, Figure
-from .ma2024 import COLUMNS, EULER, RELAXED, relaxed
+from .figure import ALL, Draw, Figure
+from .ma2024 import COLUMNS, EULER, RELAXED, SAV_, euler_and_sav
 from .published import Published
 from .tasks import PAPER
 
@@ -221,21 +220,8 @@ def images(data: str, n_train: int, n_test: int, seed: int, dtype: str) -> Label
 
 
 LAST = 10
-DT, C = 0.5, 100.0
+CURVES = euler_and_sav(0.5, 100.0)
 ROWS = {"particle method": "PM", "smoothed particles": "SPM"}
-
-
-def curves() -> dict[str, Curve]:
-    """Return the curves of the particle method, by label."""
-    sav = SAV(C=C)
-    return {
-        EULER: Curve(GradientDescent(), DT),
-        "SAV": Curve(sav, DT),
-        "restarted SAV": Curve(Restart(sav), DT),
-        RELAXED: Curve(relaxed(sav), DT),
-        "adaptive relaxed SAV": Curve(relaxed(AdaptiveSAV(C=C)), 0.3),
-        "Adam": Curve(Adam(), 0.01),
-    }
 
 
 def stored(label: str, row: str, column: str) -> dict[str, Published]:
@@ -268,7 +254,7 @@ def bound(loss: str, least: float, low: float = 0.0, high: float = inf) -> Claim
 
 FIG11 = Figure(
     name="ma2024-fig11",
-    title="Handwritten digits: explicit Euler, SAV and Adam",
+    title="Handwritten digits: explicit Euler and SAV",
     source=f"{PAPER}, Fig. 11",
     problem="Classify MNIST by a two-layer ReLU network, here of width 500: 60 000 images, the mean square over the ten outputs.",
     task=Images(epochs=LAST, loss="mse", init="he"),
@@ -276,10 +262,8 @@ FIG11 = Figure(
     paper={"displacements": 10},
     unsaid=("share", "width", "batch_size", "loss", "init", "method", "smoothing", "draws", "seed", "dtype"),
     panels={
-        "particle method": curves(),
-        "smoothed particles": {
-            label: curves()[label]._replace(changes={"method": "smoothed"}) for label in (EULER, RELAXED)
-        },
+        "particle method": CURVES,
+        "smoothed particles": {k: CURVES[k]._replace(changes={"method": "smoothed"}) for k in (EULER, RELAXED)},
     },
     published={
         title: {label: stored(label, row, COLUMNS[label]) for label in (EULER, RELAXED)} for title, row in ROWS.items()
@@ -292,6 +276,7 @@ FIG11 = Figure(
         bound("mean square over ten outputs", 1 / 20, high=1.0),
         below(RELAXED, 2.0, at=LAST, of="misclassified"),
         above(EULER, RELAXED, at=LAST, by=1.0, of="train_loss"),
+        above(SAV_, RELAXED, at=LAST, by=1.0, of="train_loss"),
         above(
             f"particle method{ALL}{RELAXED}", f"smoothed particles{ALL}{RELAXED}", at=LAST, by=1.0, of="misclassified"
         ),

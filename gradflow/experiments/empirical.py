@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, sqrt
 from typing import Any
 
@@ -335,24 +336,28 @@ REPEATS = 1.1
 """To what factor times repeat."""
 
 
-def seconds(trace: Trace) -> float:
-    """Return the time of an epoch, s, without recording; NaN if there was none."""
-    epochs = float(trace.history["epoch"][-1])
-    return trace.seconds / epochs if epochs >= 1 else np.nan
-
-
 def times(number: int) -> list[Claim]:
-    """Return a claim for each entry of Table 3.8; SGD's own is how well its times repeat."""
+    """Return a claim for each entry of Table 3.8; SGD's own is how well its times repeat, and where they do not, nothing is decided."""
+
+    def seconds(curves: Curves, label: str) -> Values:  # of an epoch, without recording; NaN where there was none
+        ended = [(trace.seconds, float(trace.history["epoch"][-1])) for trace in curves[WHERE[label]]]
+        return np.array([duration / epochs if epochs >= 1 else np.nan for duration, epochs in ended])
+
+    def quotients(curves: Curves, label: str) -> Values:
+        own = seconds(curves, "SGD")
+        quiet = own.max() <= REPEATS**2 * own.min()
+        return np.asarray(seconds(curves, label) / own if quiet else np.full_like(own, np.nan))
 
     def unit(curves: Curves) -> Values:
-        own = np.array([seconds(trace) for trace in curves[WHERE["SGD"]]])
-        return np.asarray(own / own.mean())
+        own = seconds(curves, "SGD")
+        return np.asarray(own / np.sqrt(own.min() * own.max()))
 
     text = "Table 3.8, {}: time of an epoch over SGD's"
-    claims = [Claim(text.format("SGD") + " mean over the draws", (WHERE["SGD"],), unit, 1 / REPEATS, REPEATS)]
+    claims = [Claim(text.format("SGD") + " in the middle", (WHERE["SGD"],), unit, 1 / REPEATS, REPEATS)]
     for family, entry in TABLE_3_8[number].items():
-        over = of_draws(text.format(family), [TIMED[family], "SGD"], lambda a, b: seconds(a) / seconds(b))
-        claims.append(replace(over, low=entry / REPEATS, high=entry * REPEATS, spread=True))
+        form, low, high = TIMED[family], entry / REPEATS, entry * REPEATS
+        value = partial(quotients, label=form)
+        claims.append(Claim(text.format(family), (WHERE[form], WHERE["SGD"]), value, low, high, spread=True))
     return claims
 
 
@@ -424,7 +429,7 @@ EXP2 = study(
         ),
         below(CARRIED, 0.01, at=100, of="auxiliary_ratio"),
         growth(BLOWN, 10.0, 100),
-        *(below(label, 0.1, at=100, of="unexplained") for label in ("SAV (2.2.3)", "ExpSAV (Theorem 2.3)")),
+        *(below(label, 0.1, at=100, of="unexplained") for label in ("Adam", "SAV (2.2.3)", "ExpSAV (Theorem 2.3)")),
         below("IEQ, q anew", 0.1, at=50, of="unexplained"),
     ],
     note="An error of 100 is a tenth of the variance of the study's targets or less: what it calls the failure of all methods is a fit by "

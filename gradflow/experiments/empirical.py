@@ -521,7 +521,7 @@ EXP4 = study(
         *digits(),
         *times(4),
         *(lasts(4, family, 50) for family in ("Adam", "ExpSAV", "IEQ")),
-        *(lead(label, "SGD", 50, POINTS) for label in ("Adam", *CONSISTENT)),
+        *(lead(label, "SGD", 10, POINTS) for label in ("Adam", *CONSISTENT)),
         lead("IEQ, q anew", "SGD", 1, -POINTS),
         below(BLOWN, 0.1, at=50, of="auxiliary_ratio"),
     ],

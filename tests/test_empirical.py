@@ -108,7 +108,12 @@ def test_the_scales_of_the_targets():
     assert at_zero["unexplained"] == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize(("name", "value"), [("target", "cubic"), ("share", 0.0), ("draws", 0), ("batch_size", 0)])
-def test_wrong_settings_are_refused(name, value):
-    with pytest.raises(ValueError, match=name):
-        RegressionTask(**{"target": "sin_cos", "epochs": 1, name: value})
+@pytest.mark.parametrize(("panel", "label"), [("SAV", "SAV (2.2.3)"), ("SGD and Adam", "Adam")])
+def test_gradient_descent_in_place_of_a_method_is_told_from_it(panel, label, tmp_path):
+    true = EXP3.panels[panel][label]
+    fake = true._replace(scheme=gf.GradientDescent(), dt=true.dt / 7 if panel == "SAV" else true.dt)
+    for curve, shown in ((true, True), (fake, False)):
+        figure = replace(EXP3, panels={panel: {label: curve}})
+        report = figure.reproduce(tmp_path / str(shown), say=print, width=500, n_samples=500, batch_size=128)
+        holds = {row["claim"]: row["holds"] for row in report.claims}
+        assert holds[f"{label}: test error over train error at epoch 100"] is shown

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import inf, log10
 from typing import Any, TypeAlias
 
@@ -196,6 +197,19 @@ def _all(traces: Sequence[Trace], of: str, at: float) -> Values:
     return np.array([read(trace, of, at) for trace in traces])
 
 
+@cache
+def averaged(published: Published) -> Values:
+    """Return the published curve at its epochs, averaged as `read` averages ours, shape (n,).
+
+    Parameters
+    ----------
+    published : Published
+        The curve.
+    """
+    curve = Trace({"epoch": published.epochs, "": published.values}, "done")  # type: ignore[dict-item]
+    return np.array([read(curve, "", epoch) for epoch in published.epochs])
+
+
 def decades(trace: Trace, published: Published, of: str) -> Values:
     """Return the decimal logarithm of ours over published at all epochs that both have, shape (n,).
 
@@ -214,7 +228,7 @@ def decades(trace: Trace, published: Published, of: str) -> Values:
         A single infinity if the run diverged before the published curve ends.
     """
     epochs = trace.history["epoch"].astype(np.float64)
-    at, wanted = published.epochs, published.values
+    at, wanted = published.epochs, averaged(published)
     if trace.status == "nonfinite" and epochs[-1] < at[-1]:
         return np.array([inf])
     end = at[-1] if trace.rests else epochs[-1]

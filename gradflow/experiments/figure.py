@@ -197,7 +197,8 @@ class Figure:
     panels: Mapping[str, Mapping[str, Curve]]
     """For each panel's title and each label a curve."""
     claims: Sequence[Claim] = ()
-    """Of every panel that has their curves. A label ``panel | curve`` names a curve of one panel."""
+    """Of every panel that has their curves. A label ``panel | curve`` names a curve of one panel; a claim without labels is about
+    what was published."""
     published: Mapping[str, Mapping[str, Mapping[str, Published]]] = field(default_factory=dict)
     """For panel, label and quantity the published curve; each is a claim, and drawn behind ours."""
     follow: bool = True
@@ -319,7 +320,7 @@ def judge(figure: Figure, panels: Panels) -> list[dict[str, Any]]:
     everything: Curves = {title + ALL + label: traces for title, label, traces in _each(panels)}
     rows = [claim.row(everything) for claim in figure.claims if set(claim.labels) <= set(everything)]
     for title, curves in panels.items():
-        claims = [claim for claim in figure.claims if set(claim.labels) <= set(curves)]
+        claims = [claim for claim in figure.claims if claim.labels and set(claim.labels) <= set(curves)]
         for label, quantities in figure.published.get(title, {}).items():
             if label in curves and figure.follow:
                 claims += [claim for of, curve in quantities.items() for claim in follows(label, curve, of=of)]

@@ -113,8 +113,7 @@ def save_curves(path: Path, panels: Panels) -> None:
         index[title] = {}
         for c, (label, traces) in enumerate(curves.items()):
             index[title][label] = [
-                {"status": t.status, "message": t.message, "steps": t.steps, "seconds": round(t.seconds, 3)}
-                for t in traces
+                {"status": t.status, "message": t.message, "steps": t.steps, "seconds": t.seconds} for t in traces
             ]
             for n, trace in enumerate(traces):
                 arrays |= {f"{p}/{c}/{n}/{name}": values for name, values in trace.history.items()}

@@ -596,6 +596,21 @@ def restarted_law_does_not_telescope():
         assert min(true[1:]) > 110
 
 
+@check("counterexample, run", "f = theta^2, y = 1, theta = 1/10, two steps of Restart with dt = 2 and 100")
+def larger_steps_need_not_be_faster():
+    """f = theta^2 from 1/10: after two restarted steps E is 1.5e-6 for dt = 2, and 6.6 for dt = 100."""
+    scheme = Restart(IEQ())
+    for step, low, high in ((2, 1e-6, 2e-6), (100, 6, 7)):
+        theta, state = sp.Rational(1, 10), scheme.init(SQUARE, np.array([0.1]))
+        for _ in range(2):
+            jacobian = np.array([[2 * theta]], dtype=object)
+            theta = dense_step(rational(theta), rational(theta**2 - 1), jacobian, sp.Integer(step))[0][0]
+            state = scheme.step(SQUARE, state, float(step))
+        exact = (theta**2 - 1) ** 2 / 2
+        assert low < exact < high
+        assert abs(SQUARE.energy(state.theta) / float(exact) - 1) < 1e-9
+
+
 @check("decision procedure", "every dimension and inner product, L = S = 0, J K-Lipschitz on the segment")
 def descent_for_moderate_steps():
     """Restarted, J K-Lipschitz: the true energy does not rise if K dt |q_new| <= 2, and so if K dt |q| <= 2."""

@@ -7,10 +7,16 @@
 
 from __future__ import annotations
 
+from .burgers import FIG12
+from .comparison import COMPARISON
+from .demo import DEMO
 from .figure import Curve, Draw, Figure
+from .ieq_review import COST, DRIFT, ENERGY
 from .ma2024 import MA2024
 
 __all__ = ["REGISTRY", "Curve", "Draw", "Figure"]
 
-REGISTRY: dict[str, Figure] = {figure.name: figure for figure in MA2024}
+REGISTRY: dict[str, Figure] = {
+    figure.name: figure for figure in (DEMO, *MA2024, FIG12, DRIFT, ENERGY, COST, COMPARISON)
+}
 """Every figure by name."""

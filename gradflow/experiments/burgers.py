@@ -44,7 +44,7 @@ from .figure import ALL, Curve, Draw, Figure
 from .published import Published
 from .tasks import PAPER
 
-__all__ = ["FIG12", "BurgersTask", "burgers_solution", "initial_fronts"]
+__all__ = ["FIG12", "BurgersTask", "burgers_solution"]
 
 GRID = (41, 201)
 """Times and places at which the error is measured, ends included."""
@@ -89,17 +89,6 @@ def initial_fronts(net: TwoLayerNet, seed: int, steepest: float, dtype: str) -> 
 
     The front of a unit passes through a point drawn uniformly. Its slope in x is log-uniform between 1 and `steepest` and of
     either sign, its speed from N(0, 1/4), its output weight from N(0, 1/(2 m)).
-
-    Parameters
-    ----------
-    net : TwoLayerNet
-        With the inputs t and x and one output.
-    seed : int
-        Which draw, >= 0.
-    steepest : float
-        Largest slope in x, > 1.
-    dtype : str
-        "float32" or "float64".
     """
     rng, m = np.random.default_rng(seed), net.width
     slope = np.exp(rng.uniform(0, np.log(steepest), m)) * rng.choice([-1.0, 1.0], m)

@@ -66,14 +66,14 @@ from ..schemes import (
     Relaxed,
     Restart,
     RMSProp,
-)
+)  # fmt: skip
 from ..schemes.protocols import Scheme
 from .claims import Claim, Curves, Values, settled
 from .figure import ALL, Curve, Draw, Figure, Series
 from .tasks import PAPER
 from .traces import Panels, Trace, thinned
 
-__all__ = ["COMPARISON", "METHODS", "Comparison", "Method", "Tuned", "run_comparison", "search", "step_costs", "tune"]
+__all__ = ["COMPARISON", "METHODS", "Comparison", "Method", "Tuned", "run_comparison"]
 
 EULER, ADAM, RESTARTED_IEQ = "gradient descent", "Adam", "restarted IEQ"
 VANILLA, RESTARTED, RELAXED = "SAV", "restarted SAV", "relaxed SAV"
@@ -225,10 +225,8 @@ class Comparison:
     def _regression(self, seed: int) -> tuple[Any, Callable[[Any], Any]]:
         data = sin_cos(self.n_inputs, self.n_samples, seed=seed, dtype=self.dtype, statistics="train")
         net = TwoLayerNet(self.n_inputs, self.width)
-        train, test = (
-            Regression(net, x, y, loss="relative")
-            for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test))
-        )
+        train = Regression(net, data.x_train, data.y_train, loss="relative")
+        test = Regression(net, data.x_test, data.y_test, loss="relative")
         return train, lambda state: test.energy(state.theta)
 
     def _images(self, seed: int) -> tuple[Any, Callable[[Any], Any]]:
@@ -260,17 +258,7 @@ def lattice(k: int, per_decade: int) -> float:
 
 
 def search(score: Callable[[int], float], points: int, extensions: int) -> tuple[int, dict[int, float]]:
-    """Return the best number k, and the score of every one that was tried; these are consecutive.
-
-    Parameters
-    ----------
-    score : callable
-        Maps k to an error, infinite for a run that diverged.
-    points : int
-        First points, odd, around `CENTRE`.
-    extensions : int
-        Further points at most.
-    """
+    """Return the best number k, and the score of every one that was tried; these are consecutive."""
     scores = {k: score(k) for k in range(CENTRE - points // 2, CENTRE + points // 2 + 1)}
 
     def best() -> int:  # of equals the smaller dt: all diverge where dt is too large
@@ -288,19 +276,6 @@ def tune(task: Comparison, draws: Sequence[Draw], method: Method, series: Series
     """Return the dt and the constant of the least train error, in the geometric mean over some draws.
 
     A pair with which one of the draws diverges is out, unless all pairs are.
-
-    Parameters
-    ----------
-    task : Comparison
-        The search.
-    draws : sequence of Draw
-        One problem for seeds that are not reported.
-    method : Method
-        Searched for.
-    series : Series
-        Where the runs are kept.
-    stem : str
-        Beginning of the names of the files.
     """
     found: dict[float, tuple[int, dict[int, float]]] = {}
     constants = task.values() if method.has_constant else task.values()[:1]
@@ -326,17 +301,7 @@ neighbourhood of the start."""
 
 
 def step_costs(draw: Draw, schemes: Mapping[str, Scheme], rounds: int) -> dict[str, float]:
-    """Return the processor seconds of a step of each scheme on a batch, on one thread, the median over the rounds.
-
-    Parameters
-    ----------
-    draw : Draw
-        Problem, start and size of the batch.
-    schemes : mapping of str to Scheme
-        By label.
-    rounds : int
-        How often each has its turn.
-    """
+    """Return the processor seconds of a step of each scheme on a batch, on one thread, the median over the rounds."""
     part = draw.problem.batch(np.arange(draw.how["batch_size"]))
 
     def turn(scheme: Scheme, steps: int) -> float:
@@ -363,19 +328,11 @@ def _kept_costs(path: Path, draw: Draw, task: Comparison) -> dict[str, float]:
     return {str(label): float(cost) for label, cost in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
-def at_equal_time(trace: Trace, slower: float) -> Trace:
-    """Return a trace over the epochs that gradient descent makes in the same time, as far as it goes.
-
-    Parameters
-    ----------
-    trace : Trace
-        Over epochs.
-    slower : float
-        Cost of a step over that of gradient descent.
-    """
+def at_equal_time(trace: Trace, cost: float) -> Trace:
+    """Return a trace over the epochs that gradient descent makes in the same time; a step costs `cost` times theirs."""
     epoch = trace.history["epoch"]
-    within = epoch * np.float32(slower) <= epoch[-1] * (1 + 1e-6)
-    history = {k: (v * np.float32(slower) if k == "epoch" else v)[within] for k, v in trace.history.items()}
+    within = epoch * np.float32(cost) <= epoch[-1] * (1 + 1e-6)
+    history = {k: (v * np.float32(cost) if k == "epoch" else v)[within] for k, v in trace.history.items()}
     return replace(trace, history=history)
 
 
@@ -425,15 +382,6 @@ def below(one: Sequence[str], other: Sequence[str], text: str, high: float = 1 -
     """Return the claim on the lowest of some curves over the lowest of others, seed by seed.
 
     The value is NaN where those that come out worse might have done better with a dt or a constant that was not tried.
-
-    Parameters
-    ----------
-    one, other : sequence of str
-        Labels.
-    text : str
-        What is claimed.
-    high : float
-        The largest quotient.
     """
 
     def quotient(c: Curves) -> Values:
@@ -447,17 +395,7 @@ def below(one: Sequence[str], other: Sequence[str], text: str, high: float = 1 -
 
 
 def first_elsewhere(text: str, here: Sequence[str], there: Sequence[str], of: str = "train_error") -> Claim:
-    """Return the claim on the method whose median train error is lowest here: its error there over the lowest there.
-
-    Parameters
-    ----------
-    text : str
-        What is claimed.
-    here, there : sequence of str
-        Labels of the methods, in the same order.
-    of : str
-        The error there.
-    """
+    """Return the claim on the method whose median train error is lowest here: its error there over the lowest there."""
 
     def quotient(c: Curves) -> Values:
         first = int(np.argmin(np.median(errors(c, here), axis=1)))
@@ -469,9 +407,7 @@ def first_elsewhere(text: str, here: Sequence[str], there: Sequence[str], of: st
 
 def edges(text: str, labels: Sequence[str]) -> Claim:
     """Return the claim that no method has its best dt or constant at the edge of what was tried; its value is how many have."""
-    return Claim(
-        text, tuple(labels), lambda c: np.array([float(sum(at_edge(c, labels)))]), high=0.0, enough=1, ours=True
-    )
+    return Claim(text, tuple(labels), lambda c: np.array([float(sum(at_edge(c, labels)))]), high=0.0, enough=1, ours=True)  # fmt: skip
 
 
 def _claims() -> list[Claim]:
@@ -498,7 +434,7 @@ COMPARISON = Figure(
     source=f"this library; the problems are after {PAPER}, Example 1, and Xiao et al., arXiv:1708.07747",
     problem="Example 1 in 20 dimensions (width 200, 3200 samples, batches of 64), and 1000 images of Fashion-MNIST (width 30, batches of 50).",
     task=Comparison(),
-    quick={"epochs": 8, "tuning_epochs": 4, "tuning_draws": 1, "draws": 3, "per_decade": 1, "points": 3, "extensions": 3, "rounds": 8, "constants": "1"},
+    quick={"epochs": 8, "tuning_epochs": 4, "tuning_draws": 1, "draws": 3, "per_decade": 1, "points": 3, "extensions": 3, "rounds": 8, "constants": "1", "n_samples": 2000, "n_images": 500},
     panels={
         problem + suffix: {label: Curve(method.scheme(1.0), lattice(CENTRE, Comparison.per_decade)) for label, method in METHODS.items()}
         for problem in PROBLEMS

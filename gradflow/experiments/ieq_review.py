@@ -40,7 +40,7 @@ from ..datasets import sin_cos
 from ..energies.dense import DenseLeastSquares
 from ..models import Regression, TwoLayerNet
 from ..namespace import blas_threads
-from ..refusals import one_of, whole_number
+from ..refusals import whole_number
 from ..run.batches import steps_per_epoch
 from ..run.storage import write_whole
 from ..schemes import IEQ, SAV, Relaxed, Restart
@@ -49,7 +49,7 @@ from .claims import Claim, Curves, Values, read
 from .figure import ALL, Curve, Draw, Figure, Series
 from .traces import Panels, Trace
 
-__all__ = ["COST", "DRIFT", "ENERGY", "Cost", "Review", "peak", "run_cost", "take_turns"]
+__all__ = ["COST", "DRIFT", "ENERGY", "Cost", "Review", "run_cost"]
 
 REVIEW = '"Assessment of the research value of the IEQ method" (in Chinese, 2026)'
 VANILLA, RESTARTED, RELAXED = "vanilla IEQ", "restarted IEQ", "relaxed IEQ"
@@ -130,21 +130,7 @@ def worst(
     text: str, where: Iterable[str], labels: Iterable[str], of: Callable[[Trace], float], *, low: float = -np.inf,
     high: float = np.inf, ours: bool = False,
 ) -> Claim:  # fmt: skip
-    """Return the claim that a number of a run lies in an interval in all of some panels; its value is that which is farthest out.
-
-    Parameters
-    ----------
-    text : str
-        What is claimed.
-    where, labels : iterable of str
-        Titles of the panels, and which of their curves.
-    of : callable
-        The number of a run.
-    low, high : float
-        The interval, of which one end is finite.
-    ours : bool
-        As in `Claim`.
-    """
+    """Return the claim that a number of a run lies in an interval in all of some panels; its value is that which is farthest out."""
     every = tuple(title + ALL + label for title in where for label in labels)
     farthest = np.min if np.isfinite(low) else np.max
 
@@ -238,18 +224,20 @@ JACOBIAN, PRODUCT, SOLVE = "forming J", "forming J J^T", "solving"
 STEP, PARTS = "a step", "parts of a step with a stored Jacobian"
 DT = 0.1
 """Step size; only conjugate gradients depend on it."""
+SMALLEST = 16
+"""The smallest batch."""
 LEAST = 1e-2
 """Seconds that a turn takes at least; short steps are repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Sizes of the batches, the network and the measurement.
+    """Sizes of the batches, the network and the measurement; data and parameters are float32.
 
     Raises
     ------
     ValueError
-        If a count is below 1, or the dtype is unknown.
+        If a count is below 1, or `largest` below 16.
     """
 
     draws: int = 9
@@ -258,41 +246,23 @@ class Cost:
     """D."""
     width: int = 1000
     """Neurons; d = width (D + 2) parameters."""
-    smallest: int = 16
-    """The smallest batch; each further one is twice as large."""
     largest: int = 4096
-    """The largest batch."""
+    """The largest batch; the smallest is 16, and each further one twice as large."""
     largest_stored: int = 1024
     """The largest batch for which the Jacobian is stored and conjugate gradients run."""
     threads: int = 1
     """BLAS threads of the processor."""
-    dtype: str = "float32"
-    """Of data and parameters."""
-    seed: int = 0
-    """Of data and parameters."""
 
     def __post_init__(self) -> None:
-        for name in ("draws", "n_inputs", "width", "smallest", "largest", "largest_stored", "threads"):
+        for name in ("draws", "n_inputs", "width", "largest_stored", "threads"):
             whole_number(name, getattr(self, name), 1)
-        whole_number("seed", self.seed)
-        one_of("dtype", self.dtype, ("float32", "float64"))
+        whole_number("largest", self.largest, SMALLEST)
 
-    @property
-    def batches(self) -> list[int]:
-        """The batch sizes m."""
-        return [self.smallest * 2**k for k in range((self.largest // self.smallest).bit_length())]
-
-    def functions(self, batch: int) -> dict[str, Callable[[], Any]]:
-        """Return what is timed for a batch size, by name: the steps, and the parts of the one with a stored Jacobian.
-
-        Parameters
-        ----------
-        batch : int
-            m, the number of samples.
-        """
-        data = sin_cos(self.n_inputs, batch * 5 // 4 + 2, seed=self.seed, dtype=self.dtype)
+    def _functions(self, batch: int) -> dict[str, Callable[[], Any]]:
+        """Return what is timed for a batch size, by name: the steps, and the parts of the one with a stored Jacobian."""
+        data = sin_cos(self.n_inputs, batch * 5 // 4 + 2, seed=0, dtype="float32")
         net = TwoLayerNet(self.n_inputs, self.width, scaling="standard")
-        theta = net.init(self.seed, dtype=self.dtype, distribution="he")
+        theta = net.init(0, dtype="float32", distribution="he")
         problem = Regression(net, data.x_train[:batch], data.y_train[:batch], loss="half_sum", time_scale="autograd")
 
         def step(scheme: Scheme, of: Any) -> Callable[[], Any]:
@@ -312,12 +282,12 @@ class Cost:
         made[STORED] = step(COST.panels[STEP][STORED].scheme, dense)
         return made | {JACOBIAN: at.jacobian, PRODUCT: lambda: J @ J.T, SOLVE: lambda: cholesky_solve(M.copy(), q)}
 
-    def measure(self) -> dict[str, dict[str, list[float]]]:
+    def _measure(self) -> dict[str, dict[str, list[float]]]:
         """Return one round: for each function the lists ``epoch`` (batch sizes), ``seconds`` of a call, and ``megabytes``."""
         found: dict[str, dict[str, list[float]]] = {}
         with blas_threads(self.threads):
-            for batch in self.batches:
-                functions = self.functions(batch)
+            for batch in (SMALLEST * 2**k for k in range((self.largest // SMALLEST).bit_length())):
+                functions = self._functions(batch)
                 times = take_turns(functions, process_time, LEAST)
                 for name, f in functions.items():
                     row = found.setdefault(name, {"epoch": [], "seconds": [], "megabytes": []})
@@ -330,17 +300,7 @@ class Cost:
 def take_turns(
     functions: Mapping[str, Callable[[], Any]], clock: Callable[[], float], least: float
 ) -> dict[str, float]:
-    """Return for each function the seconds of a call, each in its turn.
-
-    Parameters
-    ----------
-    functions : mapping of str to callable
-        What to time; each is called before, so that nothing is compiled while the clock runs.
-    clock : callable
-        Returns the time in seconds.
-    least : float
-        Seconds; a function that takes less is called several times.
-    """
+    """Return for each function the seconds of a call, each in its turn; each is called before, so that nothing is compiled on the clock."""
     repeats = {}
     for name, f in functions.items():
         f()
@@ -357,13 +317,7 @@ def take_turns(
 
 
 def peak(f: Callable[[], Any]) -> int:
-    """Return the most bytes that a call allocates at a time.
-
-    Parameters
-    ----------
-    f : callable
-        Called once.
-    """
+    """Return the most bytes that a call allocates at a time."""
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -389,7 +343,7 @@ def run_cost(figure: Figure, task: Cost, series: Series) -> Panels:
     for n in range(task.draws):
         path = series.data / f"{n}.json"
         if not path.exists():
-            write_whole(path, json.dumps(task.measure()).encode())
+            write_whole(path, json.dumps(task._measure()).encode())
             series.say(f"{figure.name}: round {n + 1} of {task.draws} done")
         rounds.append(json.loads(path.read_text(encoding="utf-8")))
     panels: Panels = {STEP: {}, PARTS: {}}
@@ -446,7 +400,7 @@ COST = Figure(
     task=Cost(),
     quick={"draws": 3, "largest": 1024, "largest_stored": 256},
     paper={"threads": "a GPU of 4 GB"},
-    unsaid=("draws", "n_inputs", "width", "smallest", "largest", "largest_stored", "seed"),
+    unsaid=("draws", "n_inputs", "width", "largest", "largest_stored"),
     panels={STEP: _steps(), PARTS: {label: Curve(Restart(IEQ(solver="gram")), DT) for label in (JACOBIAN, PRODUCT, SOLVE)}},
     claims=[
         number("IEQ, stored Jacobian: time of a step over that of SAV, m = 64", STORED, lambda t: read(t, "over_sav", M), low=2 / READING, high=2 * READING, spread=True),

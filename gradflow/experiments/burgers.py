@@ -225,7 +225,7 @@ FIG12 = Figure(
     source=f"{PAPER}, Fig. 12",
     problem="Solve u_t + u u_x = nu u_xx, here with nu = 0.1 / pi and a tanh network of width 50: 200 x 60 points, batches of 256, C = 10 000, lambda = 4.",
     task=BurgersTask(epochs=EPOCHS),
-    quick={"epochs": 10, "n_x": 50, "draws": 1},
+    quick={"n_x": 40, "n_t": 15, "batch_size": 100, "draws": 1},
     paper={"nu": 0.01 / pi, "width": "5 layers of 32"},
     unsaid=("record_epochs", "n_initial", "n_walls", "condition_weight", "steepest", "batch_size", "draws", "seed", "dtype"),
     panels={title: curves(STEPS[panel], reading) for (panel, reading), title in TITLES.items()},

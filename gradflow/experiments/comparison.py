@@ -378,6 +378,12 @@ def at_edge(c: Curves, labels: Sequence[str]) -> list[bool]:
     return [any(bool(trace.config["at_edge"]) for trace in c[label]) for label in labels]
 
 
+def _quotient(a: Values, b: Values) -> Values:
+    """Return a / b, infinite where a is: what diverges is below nothing."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(a), inf, a / b)
+
+
 def below(one: Sequence[str], other: Sequence[str], text: str, high: float = 1 - MARGIN) -> Claim:
     """Return the claim on the lowest of some curves over the lowest of others, seed by seed.
 
@@ -386,8 +392,7 @@ def below(one: Sequence[str], other: Sequence[str], text: str, high: float = 1 -
 
     def quotient(c: Curves) -> Values:
         a, b = errors(c, one).min(axis=0), errors(c, other).min(axis=0)
-        with np.errstate(invalid="ignore"):
-            values = np.where(np.isinf(a), inf, a / b)
+        values = _quotient(a, b)
         open_ = np.where(values <= high, any(at_edge(c, other)), any(at_edge(c, one)))
         return np.where(open_, np.nan, values)
 
@@ -400,7 +405,7 @@ def first_elsewhere(text: str, here: Sequence[str], there: Sequence[str], of: st
     def quotient(c: Curves) -> Values:
         first = int(np.argmin(np.median(errors(c, here), axis=1)))
         found = errors(c, there, of)
-        return np.asarray(found[first] / found[int(np.argmin(np.median(found, axis=1)))])
+        return _quotient(found[first], found[int(np.argmin(np.median(found, axis=1)))])
 
     return Claim(text, tuple(dict.fromkeys((*here, *there))), quotient, high=1 / (1 - MARGIN), enough=COUNTS, ours=True)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..refusals import one_of
 from ..schemes import IEQ, SAV, GradientDescent, Relaxed, Restart
 from ..schemes.protocols import Scheme
 from .claims import Claim, Curves, Values, last, settled
@@ -35,7 +36,13 @@ HEAD = ("scheme", "epochs", "train error", "test error", "mod. energy", "r/sqrt(
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Example):
-    """Sizes, constants and seed, as in `Example`. All values are dimensionless."""
+    """Sizes, constants and seed, as in `Example`. All values are dimensionless.
+
+    Raises
+    ------
+    ValueError
+        As `Example`; or if the method is smoothed or the inner product another than that of the gradient, which IEQ has not.
+    """
 
     epochs: int = 200
     """Passes through the training part."""
@@ -43,6 +50,11 @@ class Demo(Example):
     """Epochs between two records."""
     draws: int = 1
     """One, that of the seed."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("method", self.method, ("particle",))
+        one_of("product", self.product, ("consistent",))
 
     def draw(self, n: int) -> Draw:
         """Return the task of a draw, with ``modified_energy`` among what is recorded.

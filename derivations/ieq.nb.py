@@ -43,7 +43,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from gradflow import IEQ, DenseLeastSquares, Relaxed, Restart
+from gradflow import IEQ, DenseLeastSquares, Regression, Relaxed, Restart, TwoLayerNet
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.proofs import check, follows, linear_kinds, reached
 from gradflow.schemes import ieq
@@ -440,6 +440,23 @@ def large_steps_are_gauss_newton_steps():
     J = J.T
     step = dense_step(rational(0), np.array([a, b]), J, dt)[0]
     assert is_zero(sp.limit(sp.cancel(step[0]), dt, sp.oo) + (a + 2 * b) / 5)
+
+
+@check("run", "the two-layer ReLU network with 3 inputs, 5 neurons and 40 samples")
+def a_relu_network_never_has_full_column_rank():
+    """f is not changed by (w, a) -> (c w, a/c) for c > 0, so J (w, -a) = 0 for every neuron: rank J <= P - m for any number of samples."""
+    net, rng = TwoLayerNet(3, 5, scaling="standard"), np.random.default_rng(0)
+    problem = Regression(
+        net, rng.standard_normal((40, 3)), rng.standard_normal(40), loss="half_sum", time_scale="autograd"
+    )
+    theta = net.init(0)
+    at, (W, a) = problem.linearize(theta), net.unpack(theta)
+    for k in range(5):
+        d_W, d_a = np.zeros_like(W), np.zeros_like(a)
+        d_W[:, k], d_a[k] = W[:, k], -a[k]
+        d = np.concatenate([d_W.ravel(), d_a.ravel()])
+        assert np.abs(at.jvp(d)).max() < 1e-14 * np.linalg.norm(at.jacobian()) * np.linalg.norm(d)
+    assert np.linalg.matrix_rank(at.jacobian()) <= theta.size - 5 < 40
 
 
 # %% [markdown]

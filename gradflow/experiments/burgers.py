@@ -135,7 +135,7 @@ class BurgersTask:
     """Of the slopes of the initial fronts, > 1."""
     batch_size: int = 256
     """Points inside in a batch; 0 for all."""
-    draws: int = 3
+    draws: int = 5
     """Draws of initial parameters and batches; draw n has the seed ``seed + n``."""
     seed: int = 0
     """Of the first draw."""
@@ -215,7 +215,7 @@ def curves(dt: float, reading: str) -> dict[str, Curve]:
     return made | {LM: Curve(Restart(IEQ()), 1 / DAMPING, {"batch_size": 0})}
 
 
-END: dict[str, Any] = {"at": EPOCHS, "of": "relative_error", "enough": 3}
+END: dict[str, Any] = {"at": EPOCHS, "of": "relative_error"}
 ONCE = [title + ALL for (_, reading), title in TITLES.items() if reading == "norm"]
 """Panels in which the baselines are judged: they do not depend on the reading of v."""
 

@@ -43,7 +43,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from gradflow import IEQ, DenseLeastSquares, Relaxed, Restart
+from gradflow import IEQ, DenseLeastSquares, Regression, Relaxed, Restart, TwoLayerNet
 from gradflow.curvature.damped_step import DampedStep
 from gradflow.proofs import check, follows, linear_kinds, reached
 from gradflow.schemes import ieq
@@ -442,6 +442,23 @@ def large_steps_are_gauss_newton_steps():
     assert is_zero(sp.limit(sp.cancel(step[0]), dt, sp.oo) + (a + 2 * b) / 5)
 
 
+@check("run", "the two-layer ReLU network with 3 inputs, 5 neurons and 40 samples")
+def a_relu_network_never_has_full_column_rank():
+    """f is not changed by (w, a) -> (c w, a/c) for c > 0, so J (w, -a) = 0 for every neuron: rank J <= P - m for any number of samples."""
+    net, rng = TwoLayerNet(3, 5, scaling="standard"), np.random.default_rng(0)
+    problem = Regression(
+        net, rng.standard_normal((40, 3)), rng.standard_normal(40), loss="half_sum", time_scale="autograd"
+    )
+    theta = net.init(0)
+    at, (W, a) = problem.linearize(theta), net.unpack(theta)
+    for k in range(5):
+        d_W, d_a = np.zeros_like(W), np.zeros_like(a)
+        d_W[:, k], d_a[k] = W[:, k], -a[k]
+        d = np.concatenate([d_W.ravel(), d_a.ravel()])
+        assert np.abs(at.jvp(d)).max() < 1e-14 * np.linalg.norm(at.jacobian()) * np.linalg.norm(d)
+    assert np.linalg.matrix_rank(at.jacobian()) <= theta.size - 5 < 40
+
+
 # %% [markdown]
 # ## Consistency of the auxiliary variable
 #
@@ -594,6 +611,21 @@ def restarted_law_does_not_telescope():
         _, true, modified = history(method, SQUARE, [0.1], 2)
         assert modified[2] < modified[1] < modified[0] < 0.5
         assert min(true[1:]) > 110
+
+
+@check("counterexample, run", "f = theta^2, y = 1, theta = 1/10, two steps of Restart with dt = 2 and 100")
+def larger_steps_need_not_be_faster():
+    """f = theta^2 from 1/10: after two restarted steps E is 1.5e-6 for dt = 2, and 6.6 for dt = 100."""
+    scheme = Restart(IEQ())
+    for step, low, high in ((2, 1e-6, 2e-6), (100, 6, 7)):
+        theta, state = sp.Rational(1, 10), scheme.init(SQUARE, np.array([0.1]))
+        for _ in range(2):
+            jacobian = np.array([[2 * theta]], dtype=object)
+            theta = dense_step(rational(theta), rational(theta**2 - 1), jacobian, sp.Integer(step))[0][0]
+            state = scheme.step(SQUARE, state, float(step))
+        exact = (theta**2 - 1) ** 2 / 2
+        assert low < exact < high
+        assert abs(SQUARE.energy(state.theta) / float(exact) - 1) < 1e-9
 
 
 @check("decision procedure", "every dimension and inner product, L = S = 0, J K-Lipschitz on the segment")

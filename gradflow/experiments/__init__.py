@@ -14,7 +14,7 @@ from .conventions import MA2024_CONVENTIONS
 from .demo import DEMO
 from .empirical import EMPIRICAL
 from .figure import Curve, Draw, Figure
-from .ieq_review import IEQ_REVIEW
+from .ieq_review import COST, DRIFT, ENERGY
 from .images import FIG11
 from .ma2024 import MA2024
 
@@ -27,7 +27,9 @@ FIGURES: tuple[Figure, ...] = (
     FIG12,
     *MA2024_CONVENTIONS,
     *EMPIRICAL,
-    *IEQ_REVIEW,
+    DRIFT,
+    ENERGY,
+    COST,
     COMPARISON,
 )  # fmt: skip
 """In the order of the page."""

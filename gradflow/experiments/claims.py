@@ -44,6 +44,7 @@ __all__ = [
     "last",
     "read",
     "rises",
+    "settled",
     "together",
 ]
 
@@ -61,6 +62,8 @@ SHAPE = log10(2.0)
 """How far a curve may leave the published one, once shifted onto it, root mean square in decades."""
 FEW = 3
 """Epochs from which on a curve has a shape."""
+LAST = 0.9
+"""Part of the epochs from which on a run counts as settled."""
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -84,6 +87,8 @@ class Claim:
         Draws from which on the claim fails that none of them shows.
     regardless : bool
         Whether a failure refutes what was published although other settings were changed.
+    ours : bool
+        Whether it is a statement of this library, which decides nothing about a publication.
     """
 
     text: str
@@ -94,6 +99,7 @@ class Claim:
     spread: bool = False
     enough: int = ENOUGH
     regardless: bool = False
+    ours: bool = False
 
     def row(self, curves: Curves, panel: str = "") -> dict[str, Any]:
         """Return the claim as it is stored: text, interval, values and whether it holds.
@@ -112,6 +118,8 @@ class Claim:
             "low": _stored(self.low),
             "high": _stored(self.high),
             "spread": self.spread,
+            "regardless": self.regardless,
+            "ours": self.ours,
             "values": [_stored(float(f"{v:.5g}")) for v in values],
             "holds": self.holds(values),
         }
@@ -191,6 +199,27 @@ def read(trace: Trace, of: str, at: float) -> float:
     if not near.size:
         return float(np.exp(np.interp(at, epochs, np.log(np.maximum(values, TINY)))))
     return float(np.exp(np.mean(np.log(np.maximum(near, TINY)))))
+
+
+def settled(trace: Trace, of: str) -> float:
+    """Return a positive quantity at the end of a run, whose single records are noisy.
+
+    Parameters
+    ----------
+    trace : Trace
+        A run.
+    of : str
+        The quantity.
+
+    Returns
+    -------
+    float
+        The geometric mean over the records of the last tenth of its epochs, infinite if the run diverged.
+    """
+    if trace.status == "nonfinite":
+        return inf
+    epochs, values = trace.history["epoch"].astype(np.float64), trace.history[of].astype(np.float64)
+    return float(np.exp(np.mean(np.log(np.maximum(values[epochs >= LAST * epochs[-1]], TINY)))))
 
 
 def _all(traces: Sequence[Trace], of: str, at: float) -> Values:
@@ -415,7 +444,7 @@ def rises(
 
         return np.array([of_one(trace) for trace in c[label]])
 
-    return Claim(f"{label}: share of records up to epoch {until:g} that rise by over {by:.0%}", (label,), share, low, high)  # fmt: skip
+    return Claim(f"{label}: share of records up to epoch {until:g} that rise by over {100 * by:g} %", (label,), share, low, high)  # fmt: skip
 
 
 def last(label: str, of: str, *, low: float = -inf, high: float = inf, spread: bool = False) -> Claim:

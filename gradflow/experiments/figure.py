@@ -126,7 +126,10 @@ class Report(NamedTuple):
         """The verdict with its counts."""
         of = [row["holds"] for row in self.claims]
         counts = f"{of.count(True)} hold, {of.count(False)} fail, {of.count(None)} open"
-        return f"{verdict(of, bool(self.changed))}: {counts}"
+        published = [row for row in self.claims if not row["ours"]]
+        refutes = any(row["regardless"] and row["holds"] is False for row in published)
+        found = verdict([row["holds"] for row in published], bool(self.changed) and not refutes)
+        return f"{found if published or not of else 'measured'}: {counts}"
 
 
 def verdict(holds: Sequence[bool | None], changed: bool) -> str:

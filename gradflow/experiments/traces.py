@@ -4,7 +4,7 @@ A run of ten thousand epochs fits a plot at a hundred of them. The kept records 
 most, and contain every epoch at which a published curve is known. A figure is drawn and judged from this file alone.
 
 ``curves.npz`` holds an array for each curve, draw and quantity, float32, and the text ``index``, JSON: for each panel and each
-label a list with the status, the message, the steps and the seconds of every draw. The name of an array is
+label a list with the status, the message, the steps, the seconds and the config of every draw. The name of an array is
 ``panel/curve/draw/quantity``, the first three by number.
 """
 
@@ -51,7 +51,7 @@ class Trace:
     seconds: float = 0.0
     """Duration of the run, s."""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """Empty: the settings stand beside the curves."""
+    """What was chosen for this run alone, a step size that a search found, as JSON has it; the settings stand beside the curves."""
 
     @property
     def rests(self) -> bool:
@@ -113,7 +113,14 @@ def save_curves(path: Path, panels: Panels) -> None:
         index[title] = {}
         for c, (label, traces) in enumerate(curves.items()):
             index[title][label] = [
-                {"status": t.status, "message": t.message, "steps": t.steps, "seconds": t.seconds} for t in traces
+                {
+                    "status": t.status,
+                    "message": t.message,
+                    "steps": t.steps,
+                    "seconds": t.seconds,
+                    "config": dict(t.config),
+                }
+                for t in traces
             ]
             for n, trace in enumerate(traces):
                 arrays |= {f"{p}/{c}/{n}/{name}": values for name, values in trace.history.items()}
@@ -150,7 +157,14 @@ def load_curves(path: Path) -> Panels:
         return {
             title: {
                 label: [
-                    Trace(held[p, c, n], str(of["status"]), str(of["message"]), int(of["steps"]), float(of["seconds"]))
+                    Trace(
+                        held[p, c, n],
+                        str(of["status"]),
+                        str(of["message"]),
+                        int(of["steps"]),
+                        float(of["seconds"]),
+                        dict(of["config"]),
+                    )
                     for n, of in enumerate(draws)
                 ]
                 for c, (label, draws) in enumerate(curves.items())

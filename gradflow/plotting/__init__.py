@@ -9,7 +9,6 @@ become one curve is in `gradflow.plotting.spreads`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -179,7 +178,8 @@ def plot_rows(
     everything = [run for groups in cases.values() for runs in groups.values() for run in runs]
     end = max(float(run.history[x][-1]) for run in everything)
     names = dict.fromkeys(name for groups in cases.values() for name in groups)
-    styles = dict(zip(names, cycle(zip(COLOURS, DASHES, strict=True)), strict=False))
+    kinds = len(COLOURS)  # the next round of colours has other dashes
+    styles = {name: (COLOURS[i % kinds], DASHES[(i + i // kinds) % kinds]) for i, name in enumerate(names)}
     columns = len(quantities) if len(cases) > 1 else min(3, len(quantities))
     height = len(cases) * -(-len(quantities) // columns)
     size = (4.3 * columns + 0.4, (3.0 if height > 1 else 3.5) * height + 0.9)
@@ -342,6 +342,8 @@ def _fill(axes: Axes, at: NDArray[np.float64], table: NDArray[np.float64], colou
     finite = table[np.isfinite(table)]
     if axes.get_yscale() == "log":
         finite = finite[finite > 0]
+    if not finite.size:  # zeros have no place on a logarithmic scale
+        return
     bottom, top = float(finite.min()), float(finite.max())
     room = 20 * (top - bottom) + 1.0
     limits = (bottom * 1e-30, min(1e300, top * 1e30)) if axes.get_yscale() == "log" else (bottom - room, top + room)

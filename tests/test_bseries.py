@@ -19,13 +19,10 @@ from gradflow.backward_error.bseries import (
     exact_flow,
     flow,
     from_coefficients,
-    gradient_violation,
     identity_field,
     identity_map,
     inverse,
-    is_gradient,
     lie_derivative,
-    loss,
     modified_equation,
     modifying_integrator,
     momentum,
@@ -34,6 +31,7 @@ from gradflow.backward_error.bseries import (
     scaled,
     substituted,
 )
+from gradflow.backward_error.gradient_criterion import gradient_violation, is_gradient, loss
 from gradflow.backward_error.trees import (
     butcher_product,
     density,
@@ -605,6 +603,7 @@ def test_fractions_need_no_sympy():
 import sys
 from fractions import Fraction
 from gradflow.backward_error.bseries import *
+from gradflow.backward_error.gradient_criterion import *
 series = runge_kutta([[0, 0], [Fraction(1, 3), 0]], [Fraction(-1, 2), Fraction(3, 2)], 4)
 field = modified_equation(composed(series, adjoint(momentum(4, Fraction(1, 2)))))
 assert not is_gradient(field) and loss(modified_equation(series), 3) and modifying_integrator(series)

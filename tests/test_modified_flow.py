@@ -12,7 +12,8 @@ import gradflow as gf
 from gradflow.backward_error import Differentials, ModifiedField, modified_field, modified_flow, order_table
 from gradflow.backward_error.differentials import parsed
 from gradflow.backward_error.expansion import ENERGY, Node, invariant, leaf, node, written
-from gradflow.backward_error.flow import as_modified_field, start
+from gradflow.backward_error.flow import as_modified_field
+from gradflow.backward_error.orders import start
 from gradflow.backward_error.symbolic_steps import DT
 from network_cases import network_case
 

@@ -21,7 +21,7 @@ _PLACES = {
     "mean_epoch": "epochs",
     "modified_field": "modified",
     "modified_flow": "flow",
-    "order_table": "flow",
+    "order_table": "orders",
     "stability": "linear_stability",
 }
 __all__ = list(_PLACES)  # loaded on first use

@@ -28,6 +28,9 @@ subtree may be empty. A *partition* of t is a set of edges that are removed: it 
 :math:`2^{|t| - 1}` partitions. Composition of B-series sums over the splittings and substitution over the partitions,
 see `gradflow.backward_error.bseries`.
 
+The trees here have one kind of node, so that they can be listed and cut; a `gradflow.backward_error.expansion.Node` is also an
+operator, a vector or one side of a residual, as a step makes them.
+
 Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), sections III.1.2 and III.1.4 and, for
 partitions, Chartier, Hairer & Vilmart, Found. Comput. Math. 10 (2010) 407, section 3. The functions `order`, `symmetry`
 and `density` are their :math:`|\tau|`, :math:`\sigma(\tau)` and :math:`\gamma(\tau)`.

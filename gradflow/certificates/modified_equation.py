@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..backward_error.expansion import leaf
-from ..backward_error.flow import order_table
 from ..backward_error.modified import ModifiedField, modified_field
+from ..backward_error.orders import order_table
 from ..energies.dense import DenseLeastSquares
 from ..namespace import Array
 from ..schemes.protocols import scheme_ability

@@ -35,7 +35,7 @@ ROWS = {
     for cells in [line.split(" | ")]
 }
 """By the scheme as written on the page: z, the end of the real flow, and what lies beyond."""
-NUMBERS = {"-": math.nan, "none": math.inf}
+NUMBERS = {"-": math.nan, "none": math.inf, "every z": math.inf}
 THRESHOLDS = {code: NUMBERS.get(z) or float(z) for code, (z, _, _) in ROWS.items()}
 ALMOST = pytest.approx
 
@@ -211,6 +211,19 @@ def test_the_cycles_of_exponential_sav(z, multiplier):
         assert end.multiplier == ALMOST(multiplier, rel=1e-5)
         if z < 4:
             assert end.energy == ALMOST(2.0 * (z - 2) / (4 * z), rel=1e-9)
+
+
+@pytest.mark.parametrize("z", [8.01, 8.1, 8.3, 8.4])
+def test_the_cycle_of_four_steps_of_exponential_sav(z):
+    end, s = fate(gf.ExpSAV(), z, steps=20000), (z - math.sqrt(z**2 - 8 * z)) / 2
+    assert (end.kind, end.period) == ("cycle", 4)
+    assert end.multiplier == ALMOST(((32 - 8 * s + 7 * s**2 - 2 * s**3) / s**2) ** 2, abs=1e-5)
+
+
+@pytest.mark.parametrize(("z", "kind", "period"), [(7.99, "chaos", 0), (8.653, "cycle", 4), (8.655, "cycle", 8)])
+def test_the_ends_of_its_window(z, kind, period):
+    end = fate(gf.ExpSAV(), z, steps=40000)
+    assert (end.kind, end.period) == (kind, period)
 
 
 @pytest.mark.parametrize("z", [6.0, 7.0, 12.0, 20.0])

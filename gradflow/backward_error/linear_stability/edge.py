@@ -15,7 +15,7 @@ from ...refusals import real_number
 from .linearization import SMALL, AmplificationMap
 from .quadratics import LARGEST_CURVATURE, LEAST_CURVATURE, CurvedResidual, Quadratic
 from .states import at_rest, require_scheme, values_of, with_values
-from .thresholds import intervals
+from .thresholds import first_end, intervals
 
 __all__ = ["edge_of_stability", "effective_step"]
 
@@ -162,8 +162,7 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
     at = AmplificationMap(scheme, steep)
     w = nan
     if at.decides:
-        stable = intervals(lambda z: at.radius(z) < 1)
-        w = limit_of(scheme, steep, stable[0][1]) if stable and stable[0][0] == 0 else 0.0
+        w = limit_of(scheme, steep, first_end(intervals(lambda z: at.radius(z) < 1)))
     if w == inf and not _is_stable_on_a_curved_residual(scheme):
         w = nan
 

@@ -219,6 +219,10 @@ class AmplificationMap:
         return bool(leading.imag == 0 and leading.real > 0)
 
 
+def _not_at_rest(scheme: Any) -> ValueError:
+    return ValueError(f"the minimum is no fixed point of {type(scheme).__name__}: a step from it leads elsewhere")
+
+
 def exact_matrix(scheme: Any, z: Any, energy: Quadratic, places: Sequence[int] = ()) -> tuple[Any, tuple[str, ...]]:
     """Return A over the variables that matter as a SymPy matrix, and their names."""
     import sympy as sp
@@ -229,7 +233,7 @@ def exact_matrix(scheme: Any, z: Any, energy: Quadratic, places: Sequence[int] =
     dt, exact_scheme, h = z / problem.largest, exact_settings(scheme, {}), sp.Symbol("h", positive=True)
     rest = at_rest(exact_scheme, problem, dt, sp.oo)
     if rest is None:
-        raise ValueError(f"the minimum is no fixed point of {type(scheme).__name__}: a step from it leads elsewhere")
+        raise _not_at_rest(scheme)
     names, x = zip(*variables_of(rest), strict=True)
     J = sp.zeros(len(x), len(x))
     for i in places or range(len(x)):
@@ -291,7 +295,7 @@ def amplification_matrix(scheme: Any, z: Any, energy: Quadratic | None = None) -
     with quiet():
         linear = _that_matter(scheme, problem, [dt])
     if linear is None:
-        raise ValueError(f"the minimum is no fixed point of {type(scheme).__name__}: a step from it leads elsewhere")
+        raise _not_at_rest(scheme)
     return linear.A, linear.variables
 
 
@@ -322,5 +326,5 @@ def amplification(scheme: Any, z: float, energy: Quadratic | None = None) -> flo
     require_scheme(scheme)
     at = AmplificationMap(scheme, energy_of(energy))
     if not at.at_rest:
-        raise ValueError(f"the minimum is no fixed point of {type(scheme).__name__}: a step from it leads elsewhere")
+        raise _not_at_rest(scheme)
     return at.radius(real_number("z", z, 0, open_low=True))

@@ -12,7 +12,7 @@ from .linearization import AmplificationMap
 from .orbits import Fate, fate
 from .quadratics import Quadratic, energy_of
 from .states import require_scheme
-from .thresholds import ExactStability, exact_or_none, intervals
+from .thresholds import ExactStability, exact_or_none, first_end, intervals
 
 __all__ = ["Stability", "stability"]
 
@@ -159,9 +159,7 @@ def stability(scheme: Any, energy: Quadratic | None = None, *, exact: bool = Fal
     threshold = real_flow = limit = nan
     if at.decides:
         stable = intervals(lambda z: at.radius(z) < 1)
-        threshold = stable[0][1] if stable and stable[0][0] == 0 else 0.0
-        flows = intervals(at.has_flow)
-        real_flow = flows[0][1] if flows and flows[0][0] == 0 else 0.0
+        threshold, real_flow = first_end(stable), first_end(intervals(at.has_flow))
         limit = limit_of(scheme, problem, threshold)
     multiples = [m * threshold for m in BEYOND] if 0 < threshold < inf else WITHOUT_END
     fates = [fate(scheme, z, problem, steps=steps) for z in multiples]

@@ -50,6 +50,11 @@ def intervals(holds: Callable[[float], bool]) -> tuple[tuple[float, float], ...]
     return tuple(zip(ends[::2], ends[1::2], strict=True))
 
 
+def first_end(found: tuple[tuple[float, float], ...]) -> float:
+    """Return the end of the interval that begins at 0; 0 if none does."""
+    return found[0][1] if found and found[0][0] == 0 else 0.0
+
+
 @dataclass(frozen=True)
 class ExactStability:
     """The stability of a scheme in exact expressions, from its step on symbols."""

@@ -41,7 +41,7 @@ Here e is the flow of f.
 .. math:: \theta^{n+1} = \theta^n + \beta d^n + \Delta t\, f(\theta^n + \kappa d^n),                    \tag{10}
 
 is the heavy ball for ``kappa = 0`` and Nesterov's method for ``kappa = beta``. The *underlying one-step method* a
-satisfies (10) along its own iterates. With the inverse c of a under (4) and :math:`\delta` = 1 for the leaf, 0 otherwise,
+satisfies (10) along its own iterates. With the inverse c of a under (4),
 
 .. math:: a(t) = -\beta c(t) + \prod_k (-\kappa\, c(t_k)), \qquad t = [t_1, \dots, t_m],                 \tag{11}
 

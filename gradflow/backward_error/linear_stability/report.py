@@ -52,7 +52,8 @@ class Stability:
     """The threshold in terms of the step that the scheme takes against a constant gradient (`effective_step`): the largest
     eigenvalue times the effective step at `threshold`, dimensionless. 2 for gradient descent with any stabilization."""
     fates: tuple[Fate, ...]
-    """Orbits at z below and beyond the threshold."""
+    """Orbits at z below and beyond the threshold. An orbit that came close to the minimum beyond the threshold is said to decay, not to
+    converge, if the scheme carries nothing that could stop the growth for good."""
     exact: ExactStability | None
     """The exact threshold; None where the step does not run on symbols or it was not asked for."""
 

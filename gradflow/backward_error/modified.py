@@ -67,6 +67,7 @@ from .expansion import (
     invariant_trees,
     latex_of,
     leaf,
+    normal,
     rooted,
     size,
     split,
@@ -623,23 +624,23 @@ class _Recursion:
         self._solve_vectors(vectors, moved, told, n)
         if n >= 1:
             self.rates[n - 1] = {
-                slot.probe: sp.expand(told[slot.path] - self._rate_correction(slot.probe, n)) for slot in self.slow
+                slot.probe: normal(told[slot.path] - self._rate_correction(slot.probe, n)) for slot in self.slow
             }
 
     def _solve_numbers(self, slots: list[_Slot], told: Any, lower: Any) -> dict[sp.Symbol, Any]:
         # a later term of a positive number may have any sign
         unknown = {slot.probe: sp.Dummy(slot.name) for slot in slots}
-        equations = [(told[slot.path] - slot.probe - lower[slot.path]).xreplace(unknown) for slot in slots]
-        self._require_forgetting(
-            sp.Matrix([told[slot.path] for slot in slots]).xreplace(unknown).jacobian([*unknown.values()]), slots
-        )
-        try:
-            (found,) = sp.linsolve(equations, list(unknown.values()))
-        except ValueError as error:
-            names = ", ".join(slot.name for slot in slots)
-            raise ValueError(f"the state does not forget {names}, or enters its own step in no linear way") from error
-        if any(value.free_symbols & set(unknown.values()) for value in found):
-            raise ValueError(f"the state does not forget {', '.join(slot.name for slot in slots)}")
+        names = ", ".join(slot.name for slot in slots)
+        at_zero = dict.fromkeys(unknown.values(), sp.Integer(0))
+        maps = [told[slot.path].xreplace(unknown) for slot in slots]
+        kappa = sp.Matrix(maps).jacobian([*unknown.values()])
+        if kappa.free_symbols & set(at_zero):
+            raise ValueError(f"the state does not forget {names}, or enters its own step in no linear way")
+        # coefficients in lowest terms: with kappa a function of theta, sums of fractions would grow without end
+        kappa = kappa.applyfunc(_tidy)
+        self._require_forgetting(kappa, slots)
+        known = sp.Matrix([e.xreplace(at_zero) - lower[slot.path] for e, slot in zip(maps, slots, strict=True)])
+        found = (sp.eye(len(slots)) - kappa).LUsolve(known.applyfunc(_tidy)).applyfunc(_tidy)
         return dict(zip(unknown, found, strict=True))
 
     def _solve_vectors(self, slots: list[_Slot], moved: Field, told: Any, n: int) -> None:
@@ -742,7 +743,7 @@ class _Recursion:
                 table[k, m] = value
             one = table[k, n]
             if is_number:
-                total += one / factorial(k)
+                total = normal(total + one / factorial(k))
             else:
                 total = _combined((1, total), (sp.Rational(1, factorial(k)), one))
         return total
@@ -754,7 +755,7 @@ def _combined(*parts: tuple[Any, Field]) -> Field:
         if factor != 0:
             for tree, c in part.items():
                 total[tree] = total.get(tree, 0) + factor * c
-    return {tree: value for tree, c in total.items() if (value := sp.expand(c)) != 0}
+    return {tree: value for tree, c in total.items() if (value := normal(c)) != 0}
 
 
 def _split(part: Field) -> Field:
@@ -797,5 +798,7 @@ def _tidied(part: Field) -> Field:
 
 
 def _tidy(c: Any) -> Any:
-    c = sp.cancel(sp.together(c))
+    c = normal(c)
+    if c.has(sp.Pow):
+        c = sp.cancel(sp.together(c))
     return sp.simplify(c) if any(p.exp.is_Rational and not p.exp.is_Integer for p in c.atoms(sp.Pow)) else c

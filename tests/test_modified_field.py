@@ -401,7 +401,7 @@ def uses_theta(problem, theta, dt):
         (inconsistent, "does not tend to theta"),
         (Leapfrog(), "does not forget old"),
         (Flip(), "does not forget old"),
-        (Toggle(), "truth value"),
+        (Toggle(), "old of the state still changes after 5 steps, from False to True"),
         (uses_theta, "theta itself"),
     ],
 )

@@ -14,7 +14,8 @@ polynomials about theta in dt; their coefficients are found once the step is kno
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import factorial, prod
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -74,6 +75,24 @@ class JetRecord:
             self.expansions[symbol] = at, name, alpha, k
             total += self.dt**k * symbol
         return total
+
+    def number(self, symbol: sp.Symbol, at: Callable[[Any], Any]) -> Any:
+        """Return the number that a symbol of an evaluation near theta has where the jets have some; None for other symbols.
+
+        The energy is its Taylor polynomial. The first of the coefficients stands for all that an evaluation adds.
+        """
+        if symbol not in self.expansions:
+            return None
+        point, name, alpha, k = self.expansions[symbol]
+        if k > 1:
+            return sp.Float(0)
+        moved = [at(e - x) for e, x in zip(self.points[point], self.theta, strict=True)]
+        total = sp.Float(0)
+        for beta in orders_of(self.n, self.order + 1 - sum(alpha)):
+            if any(beta):
+                jet = at(self.jet(name, tuple(a + b for a, b in zip(alpha, beta, strict=True))))
+                total += jet * prod(d**b / factorial(b) for d, b in zip(moved, beta, strict=True))
+        return total / at(self.dt)
 
 
 def orders_of(n: int, most: int) -> list[Order]:

@@ -77,21 +77,27 @@ from .expansion import (
 from .symbolic_steps import (
     DT,
     HIGHEST,
+    Count,
     Path,
-    counted,
+    at_place,
     equation_of,
     exact_settings,
     generic,
+    is_mark,
+    is_number,
     leaves,
+    name_of,
     replaced,
+    require_counting,
     require_step,
+    settings_of,
+    settled,
 )
 from .taylor_fields import THETA, Reader, is_unknown
 
 __all__ = ["ModifiedField", "modified_field"]
 
 U, V = Node("u"), Node("v")
-SETTLING = 5  # steps after which a truth value of a state has been the same three times
 
 
 @dataclass(frozen=True)
@@ -324,10 +330,11 @@ def modified_field(scheme: Any, order: int = 3, *, symbols: Mapping[str, Any] | 
     made = exact_settings(scheme, {} if symbols is None else symbols)
     if not (hasattr(made, "init") and hasattr(made, "step")):
         made = _StepFunction(made)
+    settings = settings_of(symbols)
     try:
-        return _Recursion(made, order, order).result()
+        return _Recursion(made, order, order, settings).result()
     except _Unknown:  # a product with the Hessian ahead of theta needs one derivative more
-        return _Recursion(made, order, order + 1).result()
+        return _Recursion(made, order, order + 1, settings).result()
 
 
 class _Unknown(ValueError):
@@ -350,13 +357,14 @@ class _Slot(NamedTuple):
 class _Recursion:
     """The orders of (2) and (3), one after the other."""
 
-    def __init__(self, scheme: Any, order: int, known: int) -> None:
+    def __init__(self, scheme: Any, order: int, known: int, settings: set[sp.Symbol]) -> None:
         self.scheme, self.order = scheme, order
         self.equation = equation_of(scheme)
         self.reader = Reader(order, known)
         self.start: dict[sp.Symbol, Any] = {}
-        self.state = self._initial()
+        self.settings = settings
         self.fixed: dict[Path, Any] = {}
+        self.state = self._initial()
         slots = self._slots()
         self.slow = [slot for slot in slots if slot.start < 0]
         self.slaved = [slot for slot in slots if slot.start >= 0]
@@ -395,43 +403,18 @@ class _Recursion:
             state = (theta,) if self.equation is not None else generic(lambda: self.scheme.init(problem, theta))
         except (TypeError, AttributeError, NotImplementedError) as error:
             raise ValueError(f"the initial state cannot be formed on abstract vectors: {error}") from error
-        for _ in range(3):
-            new = self._step(state)
-            if [path for path, _ in leaves(new)] == [path for path, _ in leaves(state)]:
-                return self._settled(state)
-            state = replaced(new, {(0,): self.reader.theta})
-        raise ValueError("the form of the state changes with every step")
-
-    def _settled(self, state: Any) -> Any:
-        """Return a state with its truth values and texts as they are after some steps, or raise ValueError if they go on changing."""
-
-        def marks(of: Any) -> dict[Path, Any]:
-            return {path: value for path, value in leaves(of) if isinstance(value, (bool, np.bool_, str))}
-
-        if marks(state):
-            seen, later = [], state
-            for _ in range(SETTLING):
-                later = self._step(replaced(later, {(0,): self.reader.theta}))
-                seen.append(marks(later))
-            if seen[-1] != seen[-2] or seen[-1] != seen[-3]:
-                raise ValueError("the state holds a truth value or a text that changes from step to step")
-            state = replaced(state, seen[-1])
-        return state
-
-    def _name(self, path: Path) -> str:
-        names, state = [], self.state
-        for k in path:
-            names.append(state._fields[k] if hasattr(state, "_fields") else str(k))
-            state = state[k]
-        return "_".join(names)
+        state, counts = settled(state, lambda one: self._step(replaced(one, {(0,): theta})))
+        for path, least in counts.items():
+            self.fixed[path] = Count(name_of(state, path), least, self.settings)
+        return replaced(state, self.fixed)
 
     def _slots(self) -> list[_Slot]:
         reader = self.reader
         slots: list[_Slot] = []
         for path, value in leaves(self.state):
-            if path == (0,) or value is None or isinstance(value, (bool, np.bool_, str)):
+            if path == (0,) or path in self.fixed or is_mark(value) or isinstance(value, (int, np.integer)):
                 continue
-            name = self._name(path)
+            name = name_of(self.state, path)
             if isinstance(value, Vector) and value.space is not reader.problem.space:
                 slots.append(_Slot(path, name, value.space.vector(_PREFIX + name), sp.Integer(0), 0))
             elif isinstance(value, Vector):
@@ -439,10 +422,9 @@ class _Recursion:
                 slots.append(
                     _Slot(path, name, reader.problem.space.vector(_PREFIX + name), leading.get(THETA, sp.Integer(0)), 0)
                 )
-            elif hasattr(value, "free_symbols") or isinstance(value, (int, float)):
+            elif hasattr(value, "free_symbols") or is_number(value):
                 positive = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
-                probe = counted(name) if isinstance(value, int) else sp.Symbol(name, **positive)
-                slots.append(_Slot(path, name, probe, None, 0))
+                slots.append(_Slot(path, name, sp.Symbol(name, **positive), None, 0))
                 self.start[slots[-1].probe] = value  # a step may choose; it then chooses as from the start
             else:
                 raise ValueError(f"the state has a value {name} that is no vector and no number, {value!r}")
@@ -458,34 +440,22 @@ class _Recursion:
             except ValueError:
                 if start == 1:
                     raise
-        counters = [
-            slot
-            for slot in slots
-            if slot.multiple is None
-            and (jump := sp.sympify(self._at(new, slot.path)) - slot.probe).is_number
-            and jump.is_positive
-        ]
-        self.fixed = {slot.path: sp.oo for slot in counters}  # after many steps
+        remembered = {}
         for slot in slots:  # a step size that the state remembers
-            value = None if slot.multiple is not None or slot in counters else sp.sympify(self._at(new, slot.path))
+            value = None if slot.multiple is not None else sp.sympify(at_place(new, slot.path))
             if value is not None and value.free_symbols <= {DT}:
-                self.fixed[slot.path] = value
-        if self.fixed:
-            slots = [slot for slot in slots if slot.path not in self.fixed]
+                remembered[slot.path] = value
+        if remembered:
+            self.fixed |= remembered
+            slots = [slot for slot in slots if slot.path not in remembered]
             new = self._probed(slots)
         needed = self._needed(slots, new)
         chosen = []
         for slot in needed:
-            if slot.multiple is None and reader.number(self._at(new, slot.path))[0] == slot.probe:
+            if slot.multiple is None and reader.number(at_place(new, slot.path))[0] == slot.probe:
                 slot = slot._replace(start=-1)
             chosen.append(slot)
         return chosen
-
-    @staticmethod
-    def _at(state: Any, path: Path) -> Any:
-        for k in path:
-            state = state[k]
-        return state
 
     def _probed(self, slots: list[_Slot]) -> Any:
         values: dict[Path, Any] = {}
@@ -494,7 +464,9 @@ class _Recursion:
                 values[slot.path] = slot.probe
             else:
                 values[slot.path] = self.reader.theta * slot.multiple + slot.probe * DT**slot.start
-        return self._step(replaced(self.state, {**self.fixed, **values}))
+        new = self._step(replaced(self.state, {**self.fixed, **values}))
+        require_counting(self.fixed, new)
+        return new
 
     def _needed(self, slots: list[_Slot], new: Any) -> list[_Slot]:
         """Return the slots on which theta depends, or what theta depends on."""
@@ -502,7 +474,7 @@ class _Recursion:
         elsewhere = {slot.path for slot in slots if isinstance(slot.probe, Vector) and slot.probe.space is not space}
         uses = {}
         for path in ((0,), *(slot.path for slot in slots if slot.path not in elsewhere)):
-            value = self._at(new, path)
+            value = at_place(new, path)
             is_vector = isinstance(value, Vector)
             parts = self.reader.vector(value) if is_vector else [{leaf: c} for c in self.reader.number(value)]
             # a number may enter by a power of dt that is not looked at, and vanish with dt itself: nothing is left out
@@ -595,7 +567,7 @@ class _Recursion:
         moved = reader.vector(new.theta if hasattr(new, "theta") else new[0] - 0 * reader.theta)[n]
         told: dict[Path, Any] = {}
         for slot in (*self.slow, *self.slaved):
-            value = self._at(new, slot.path)
+            value = at_place(new, slot.path)
             told[slot.path] = reader.number(value)[n] if slot.multiple is None else reader.vector(value)[n]
         open_slots = [slot for slot in self.slaved if n >= slot.start]
         numbers = [slot for slot in open_slots if slot.multiple is None]

@@ -45,12 +45,14 @@ from sympy.polys.domains import QQ
 
 from ..description import found
 from ..refusals import whole_number
+from ..symbolic.decide import Undecided
 from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, shifted
 from .symbolic_steps import (
     HIGHEST,
     Count,
     Path,
     at_place,
+    decimal,
     equation_of,
     exact_settings,
     generic,
@@ -58,6 +60,7 @@ from .symbolic_steps import (
     is_number,
     leaves,
     name_of,
+    not_on_symbols,
     replaced,
     require_counting,
     require_step,
@@ -84,6 +87,29 @@ class JetField:
     """The fields f_1, f_2, ... of (1)."""
     slaved: dict[str, tuple[Element, ...]]
     """The coefficients Z_0, Z_1, ... of (3), by the name of the component of the state."""
+
+    def is_gradient(self, order: int) -> bool:
+        """Return whether the terms f_1, ..., f_order are gradients along theta for every energy of so many variables.
+
+        Parameters
+        ----------
+        order : int
+            From 1 to the number of fields.
+
+        Raises
+        ------
+        ValueError
+            If there are not so many fields.
+        Undecided
+            If the curl is not shown to vanish, and vanishes at random values.
+        """
+        order = whole_number("order", order, 1, len(self.field))
+        curls = [c for f in self.field[:order] for c in self.algebra.curl(f[: self.algebra.record.n])]
+        if self.algebra.is_zero(*curls):
+            return True
+        if self.algebra.vanish_at(curls):
+            raise Undecided("the curl of the field vanishes at random values, and is not shown to vanish")
+        return False
 
 
 def jet_field(
@@ -150,14 +176,20 @@ def jet_field(
         exact_settings(scheme, {} if symbols is None else symbols), problem, record, settings_of(symbols)
     )
     memory = _kept(new, memory, record)
-    slow, slaved = _kinds(memory, record)
     expressions = [*new, *memory.values(), *(e for point in record.points for e in point)]
     roots = {e for expression in expressions for e in expression.atoms(sp.Pow, sp.exp) if _is_root(e)}
     inside = {*record.jets, *record.expansions, *record.theta, *memory, record.dt}
     parameters = set().union(*(e.free_symbols for e in expressions)) - inside
     degree = lcm(*(int(e.exp.q) for e in roots if e.is_Pow))
-    algebra = JetAlgebra(record, [*record.theta, *slow], parameters, len(roots), degree)
-    manifold = _slow_manifold(algebra, new, memory, slaved, order)
+
+    def algebra_of(variables: Sequence[sp.Symbol]) -> JetAlgebra:
+        return JetAlgebra(record, [*record.theta, *variables], parameters, len(roots), degree)
+
+    starts = {symbol: _at_zero(e, lambda: algebra_of(list(memory)), record.dt) for symbol, e in memory.items()}
+    slow, slaved = _kinds(starts)
+    algebra = algebra_of(slow)
+    C = _factors(starts, slaved, record)
+    manifold = _slow_manifold(algebra, new, memory, slaved, C, order)
     expansion = JetExpansion(algebra, manifold)
     moved = expansion.moved([*zip(new, record.theta, strict=True), *((memory[z], z) for z in slow)], order)
     taylor = tuple(tuple(algebra.reduced(component[n]) for component in moved) for n in range(1, order + 1))
@@ -214,7 +246,7 @@ def _run(
         if len(new) != len(np.ravel(value)):
             raise ValueError(f"{name_of(state, path)} of the state has another size after a step")
         for symbol, e in zip(np.ravel(value), new, strict=True):
-            memory[symbol] = sp.sympify(e)
+            memory[symbol] = decimal(e)
     return _vector(after[0], record, "a step"), memory
 
 
@@ -258,14 +290,14 @@ def _run_on_symbols(
     try:
         return generic(function, start, record.number)
     except (TypeError, AttributeError, NotImplementedError) as error:
-        raise ValueError(f"the step does not run on symbols: {error}") from error
+        raise not_on_symbols("the step does not run on symbols", error) from error
 
 
 def _vector(value: Any, record: JetRecord, whose: str) -> list[sp.Expr]:
     """Return the entries of theta, or raise ValueError unless there are as many as variables."""
     if isinstance(value, str) or value is None or np.shape(value) != (record.n,):
         raise ValueError(f"{whose} must return theta of shape ({record.n},), got {found(value)}")
-    return [sp.sympify(t) for t in value]
+    return [decimal(t) for t in value]
 
 
 def _memory_symbol(name: str, value: Any) -> sp.Symbol:
@@ -284,32 +316,37 @@ def _kept(new: Sequence[sp.Expr], memory: dict[sp.Symbol, sp.Expr], record: JetR
     return {symbol: e for symbol, e in memory.items() if symbol in needed}
 
 
-def _kinds(memory: dict[sp.Symbol, sp.Expr], record: JetRecord) -> tuple[list[sp.Symbol], list[sp.Symbol]]:
-    """Return the memory that is a variable, and that which is slaved."""
+def _at_zero(e: sp.Expr, algebra: Callable[[], JetAlgebra], dt: sp.Symbol) -> sp.Expr:
+    """Return an expression with dt = 0; of one like dt/dt the limit, if it is a polynomial in what the step knows."""
+    value = e.subs(dt, 0)
+    return JetExpansion(algebra(), {}).series(e, 0)[0].as_expr() if value.has(sp.nan, sp.zoo) else value
+
+
+def _kinds(starts: dict[sp.Symbol, sp.Expr]) -> tuple[list[sp.Symbol], list[sp.Symbol]]:
+    """Return the memory that is a variable, and that which is slaved, from what a step with dt = 0 makes of it."""
     slow, slaved = [], []
-    for symbol, e in memory.items():
-        start = e.subs(record.dt, 0)
-        if start == symbol:
+    for symbol, start in starts.items():
+        rate = sp.expand(start - symbol)
+        if rate == 0:
             slow.append(symbol)
-            continue
-        rate = start - symbol
-        if not (rate.free_symbols & set(memory)) and not start.is_number and symbol in start.free_symbols:
+        elif sp.diff(start, symbol) == 1 and not rate.free_symbols & set(starts):
             raise ValueError(
-                f"a step with dt = 0 adds {rate} to {symbol}, which therefore grows with the number of steps: there is no modified "
-                "equation in which it is a function of the time"
+                f"a step with dt = 0 adds {rate} to {symbol}, which grows with the number of steps: there is no modified equation"
             )
-        slaved.append(symbol)
+        else:
+            slaved.append(symbol)
     return slow, slaved
 
 
-def _factors(memory: dict[sp.Symbol, sp.Expr], slaved: list[sp.Symbol], record: JetRecord) -> sp.Matrix:
+def _factors(starts: dict[sp.Symbol, sp.Expr], slaved: list[sp.Symbol], record: JetRecord) -> sp.Matrix:
     """Return the matrix C of what a step with dt = 0 makes of the slaved memory, ``C z + ...``."""
-    moving = {*record.jets, *record.theta, *memory}
-    starts = [memory[z].subs(record.dt, 0) for z in slaved]
-    C = sp.Matrix([[sp.diff(start, z) for z in slaved] for start in starts])
-    for z, start, row in zip(slaved, starts, C.tolist(), strict=True):
-        if any(c.free_symbols & moving for c in row) or (C.shape == (1, 1) and row == [1]):
-            raise ValueError(f"with dt = 0 a step must map {z} to itself or to a fixed part of itself, got {start}")
+    moving = {*record.jets, *record.theta, *starts}
+    C = sp.Matrix([[sp.diff(starts[symbol], z) for z in slaved] for symbol in slaved])
+    for symbol, row in zip(slaved, C.tolist(), strict=True):
+        if any(c.free_symbols & moving for c in row) or (len(row) == 1 and row == [1]):
+            raise ValueError(
+                f"with dt = 0 a step must map {symbol} to itself or to a fixed part of itself, got {starts[symbol]}"
+            )
     return C
 
 
@@ -335,12 +372,12 @@ def _slow_manifold(
     new: Sequence[sp.Expr],
     memory: dict[sp.Symbol, sp.Expr],
     slaved: list[sp.Symbol],
+    C: sp.Matrix,
     order: int,
 ) -> dict[sp.Symbol, Series]:
-    """Return the series Z of (3), through dt^order."""
+    """Return the series Z of (3), through dt^order, with the matrix of `_factors`."""
     if not slaved:
         return {}
-    C = _factors(memory, slaved, algebra.record)
     Z: dict[sp.Symbol, Series] = {symbol: [] for symbol in slaved}
     moving = [*new, *(memory[z] for z in algebra.variables[len(new) :])]
     variables = list(zip(moving, algebra.variables, strict=True))

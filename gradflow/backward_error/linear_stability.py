@@ -52,6 +52,7 @@ from ..description import found
 from ..energies.dense import DenseLinearization
 from ..energies.linear import LinearPart
 from ..energies.protocols import Problem, problem_ability
+from ..installation import require_package
 from ..namespace import Array, array_namespace, quiet
 from ..refusals import instance, real_number, whole_number
 
@@ -814,6 +815,8 @@ def stability(scheme: Any, energy: Quadratic | None = None, *, exact: bool = Fal
     ------
     ValueError
         If an argument is out of range, or the scheme refuses the quadratic.
+    ImportError
+        If `exact` is True and SymPy is not installed.
 
     Examples
     --------
@@ -835,6 +838,8 @@ def stability(scheme: Any, energy: Quadratic | None = None, *, exact: bool = Fal
     """
     _require_scheme(scheme)
     instance("exact", exact, bool, "True or False")
+    if exact:
+        require_package("sympy", "proofs", "stability(exact=True)")
     problem = _energy_of(energy)
     at = _Map(scheme, problem)
     stable: tuple[tuple[float, float], ...] = ()
@@ -1096,6 +1101,8 @@ def exact_stability(
     ------
     ValueError
         If the minimum is no fixed point, A is not rational in z, or no candidate is where the numbers cross.
+    ImportError
+        If SymPy is not installed.
 
     Examples
     --------
@@ -1109,6 +1116,7 @@ def exact_stability(
     2*beta + 2
     """
     _require_scheme(scheme)
+    require_package("sympy", "proofs", "exact_stability")
     return _exact(scheme, _energy_of(energy), {} if at is None else at)
 
 

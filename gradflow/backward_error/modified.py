@@ -87,6 +87,7 @@ from .symbolic_steps import (
     is_number,
     leaves,
     name_of,
+    not_on_symbols,
     replaced,
     require_counting,
     require_step,
@@ -394,7 +395,7 @@ class _Recursion:
                 new = new - equation(problem, state[0], new, DT)
             return replaced(state, {(0,): self.reader.truncated(new)})
         except (TypeError, AttributeError, NotImplementedError) as error:
-            raise ValueError(f"the step does not run on abstract vectors: {error}") from error
+            raise not_on_symbols("the step does not run on abstract vectors", error) from error
 
     def _initial(self) -> Any:
         """Return a state of the form that steps keep."""
@@ -402,7 +403,7 @@ class _Recursion:
         try:
             state = (theta,) if self.equation is not None else generic(lambda: self.scheme.init(problem, theta))
         except (TypeError, AttributeError, NotImplementedError) as error:
-            raise ValueError(f"the initial state cannot be formed on abstract vectors: {error}") from error
+            raise not_on_symbols("the initial state cannot be formed on abstract vectors", error) from error
         state, counts = settled(state, lambda one: self._step(replaced(one, {(0,): theta})))
         for path, least in counts.items():
             self.fixed[path] = Count(name_of(state, path), least, self.settings)
@@ -609,10 +610,10 @@ class _Recursion:
         if kappa.free_symbols & set(at_zero):
             raise ValueError(f"the state does not forget {names}, or enters its own step in no linear way")
         # coefficients in lowest terms: with kappa a function of theta, sums of fractions would grow without end
-        kappa = kappa.applyfunc(_tidy)
+        kappa = kappa.applyfunc(normal)
         self._require_forgetting(kappa, slots)
         known = sp.Matrix([e.xreplace(at_zero) - lower[slot.path] for e, slot in zip(maps, slots, strict=True)])
-        found = (sp.eye(len(slots)) - kappa).LUsolve(known.applyfunc(_tidy)).applyfunc(_tidy)
+        found = (sp.eye(len(slots)) - kappa).LUsolve(known.applyfunc(normal)).applyfunc(normal)
         return dict(zip(unknown, found, strict=True))
 
     def _solve_vectors(self, slots: list[_Slot], moved: Field, told: Any, n: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from inspect import signature
@@ -15,13 +16,16 @@ import sympy as sp
 from ..description import found
 from ..energies.linear import as_linear_part
 from ..symbolic.branches import followed
+from ..symbolic.vectors import decimal_floats
 
 __all__ = [
     "DT",
     "HIGHEST",
     "Count",
+    "NotOnSymbols",
     "Path",
     "at_place",
+    "decimal",
     "equation_of",
     "exact_settings",
     "generic",
@@ -29,6 +33,7 @@ __all__ = [
     "is_number",
     "leaves",
     "name_of",
+    "not_on_symbols",
     "replaced",
     "require_counting",
     "require_step",
@@ -138,7 +143,7 @@ class Count:
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Count:
-        return self + -other
+        return self.__add__(-other)
 
     def __mul__(self, other: Any) -> Count:
         if not is_number(other) or not other > 0:
@@ -168,6 +173,9 @@ class Count:
 
     def __hash__(self) -> int:
         raise self._refused("looks something up by")
+
+    def __len__(self) -> int:  # asked before a number is taken for an array
+        raise self._refused("computes with")
 
     def _compared(self, other: Any, answer: bool) -> bool:
         if is_number(other) and self.least > other:
@@ -236,6 +244,32 @@ def is_mark(value: Any) -> bool:
         Anything.
     """
     return value is None or isinstance(value, (bool, np.bool_, str))
+
+
+class NotOnSymbols(ValueError):
+    """A step does not run on the symbols that it is given."""
+
+
+def not_on_symbols(what: str, error: BaseException) -> NotOnSymbols:
+    """Return the error of a step that does not run on symbols, with what it asked for.
+
+    Parameters
+    ----------
+    what : str
+        The subject and verb of its sentence, "the step does not run on symbols".
+    error : exception
+        What the step raised.
+    """
+    words = " ".join(str(error).split())
+    asked = re.search(r"truth value of Relational: (.+)", words)
+    if asked:
+        words = f"it asks whether {asked[1]}, which is not decided there"
+        if set(re.findall(r"[A-Za-z_]\w*", asked[1])) <= {"N", "P"}:
+            words += ", where the numbers N of residuals and P of parameters are any; in coordinates, `jet_field` has such numbers"
+    missing = re.search(r"module 'gradflow\.symbolic' has no attribute '(\w+)'", words)
+    if missing:
+        words = f"it calls {missing[1]}, which symbols do not have"
+    return NotOnSymbols(f"{what}: {words}")
 
 
 def settled(start: Any, step: Callable[[Any], Any]) -> tuple[Any, dict[Path, Any]]:
@@ -377,14 +411,14 @@ def exact_settings(scheme: Any, symbols: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     scheme : object
-        A dataclass, perhaps with others in its fields; anything else is returned as it is.
+        A dataclass or another object with ``step``, perhaps with others in its fields; anything else is returned as it is.
     symbols : mapping
         Values by the name of a field.
 
     Raises
     ------
     ValueError
-        If this is no mapping, a value is a text, None or no number, or no dataclass among them has a field of such a name.
+        If this is no mapping, a value is a text, None or no number, or none of these objects has a field of such a name.
     """
     if not isinstance(symbols, Mapping):
         raise ValueError(f"symbols must be a mapping from names of fields to values, got {found(symbols)}")
@@ -396,20 +430,21 @@ def exact_settings(scheme: Any, symbols: Mapping[str, Any]) -> Any:
 
     def exact(value: Any) -> Any:
         if isinstance(value, (float, np.floating)):
-            return sp.Rational(repr(float(value))) if np.isfinite(value) else sp.sympify(float(value))
-        if not is_dataclass(value) or isinstance(value, type):
+            return decimal(sp.Float(value)) if np.isfinite(value) else sp.sympify(float(value))
+        named = is_dataclass(value) or (hasattr(value, "step") and hasattr(value, "__dict__"))
+        if not named or isinstance(value, type):
             return value
         made = copy.copy(value)
-        for one in fields(made):
-            known[one.name] = None
-            if one.name in symbols:
-                used.add(one.name)
-                new = symbols[one.name]
+        for name in [one.name for one in fields(value)] if is_dataclass(value) else list(vars(value)):
+            known[name] = None
+            if name in symbols:
+                used.add(name)
+                new = symbols[name]
             else:
-                given = getattr(value, one.name)
+                given = getattr(value, name)
                 # a scheme would make a float of a fraction in the place of S
-                new = exact(as_linear_part(given, one.name) if one.name == "stabilization" else given)
-            object.__setattr__(made, one.name, new)
+                new = exact(as_linear_part(given, name) if name == "stabilization" else given)
+            object.__setattr__(made, name, new)
         return made
 
     made = exact(scheme)
@@ -420,6 +455,19 @@ def exact_settings(scheme: Any, symbols: Mapping[str, Any]) -> Any:
             + (f"there are {', '.join(known)}" if known else "there is none")
         )
     return made
+
+
+def decimal(e: Any) -> Any:
+    """Return an expression whose floats are the decimal fractions that they print as: 1/10 for 0.1.
+
+    Parameters
+    ----------
+    e : SymPy expression or number
+        What a step has made, perhaps with numbers of its source.
+    """
+    e = sp.sympify(e)
+    floats = e.atoms(sp.Float) if isinstance(e, sp.Basic) else ()
+    return e.xreplace({x: sp.Rational(repr(float(x))) for x in floats if sp.Float(float(x)) == x}) if floats else e
 
 
 def settings_of(symbols: Mapping[str, Any] | None) -> set[sp.Symbol]:
@@ -440,7 +488,7 @@ def generic(
 ) -> Any:
     """Return what a function of symbols returns where dt is small, if its branch does not depend on the other symbols.
 
-    Each condition is looked at with numbers of 40 digits at `POINTS` points.
+    Floats that multiply vectors are the decimal fractions that they print as. Each condition is looked at with numbers of 40 digits at `POINTS` points.
 
     Parameters
     ----------
@@ -482,4 +530,5 @@ def generic(
             raise ValueError(f"the step has no Taylor polynomial in dt for all theta: it chooses by {condition}")
         return answers.pop()
 
-    return followed(function, told)
+    with decimal_floats():
+        return followed(function, told)

@@ -48,6 +48,7 @@ __all__ = [
     "in_latex",
     "invariant",
     "invariant_trees",
+    "is_varying",
     "joined",
     "latex_of",
     "leaf",
@@ -319,6 +320,17 @@ def invariant(u: Node, v: Node) -> sp.Symbol:
     _INVARIANTS[symbol] = a, b
     _VARYING.add(symbol)
     return symbol
+
+
+def is_varying(symbol: sp.Symbol) -> bool:
+    """Return whether a symbol is the energy or an invariant, which vary with theta.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        Any.
+    """
+    return symbol in _VARYING
 
 
 def invariant_trees(symbol: sp.Symbol) -> tuple[Node, Node]:

@@ -65,6 +65,7 @@ from .expansion import (
     in_latex,
     invariant,
     invariant_trees,
+    is_varying,
     latex_of,
     leaf,
     normal,
@@ -99,6 +100,11 @@ from .taylor_fields import THETA, Reader, is_unknown
 __all__ = ["ModifiedField", "modified_field"]
 
 U, V = Node("u"), Node("v")
+SIZES = (
+    sp.Rational(1, 1000),
+    sp.Integer(1),
+    sp.Integer(1000),
+)  # of energies and invariants, at which a memory must fade
 
 
 @dataclass(frozen=True)
@@ -258,7 +264,7 @@ _CHAIN = Node("", (leaf,))
 
 def _energy_symbols(c: Any) -> set[sp.Symbol]:
     """Return the symbols of a coefficient that depend on theta."""
-    return {s for s in sp.sympify(c).free_symbols if s == ENERGY or s.name.startswith("(")}
+    return {s for s in sp.sympify(c).free_symbols if is_varying(s)}
 
 
 def _asymmetry(part: Field) -> Any:
@@ -363,6 +369,7 @@ class _Recursion:
         self.equation = equation_of(scheme)
         self.reader = Reader(order, known)
         self.start: dict[sp.Symbol, Any] = {}
+        self.numbers: dict[str, sp.Symbol] = {}
         self.settings = settings
         self.fixed: dict[Path, Any] = {}
         self.state = self._initial()
@@ -404,10 +411,28 @@ class _Recursion:
             state = (theta,) if self.equation is not None else generic(lambda: self.scheme.init(problem, theta))
         except (TypeError, AttributeError, NotImplementedError) as error:
             raise not_on_symbols("the initial state cannot be formed on abstract vectors", error) from error
-        state, counts = settled(state, lambda one: self._step(replaced(one, {(0,): theta})))
+
+        def one_step(before: Any) -> Any:
+            """Return the state after a step whose numbers are symbols: what they have become grows from step to step."""
+            symbols = {
+                path: self._number(name_of(before, path), value)
+                for path, value in leaves(before)
+                if isinstance(value, sp.Basic) and not is_number(value)
+            }
+            return self._step(replaced(before, {(0,): theta, **symbols}))
+
+        state, counts = settled(state, one_step)
         for path, least in counts.items():
             self.fixed[path] = Count(name_of(state, path), least, self.settings)
-        return replaced(state, self.fixed)
+        return replaced(state, {(0,): theta, **self.fixed})
+
+    def _number(self, name: str, value: Any) -> sp.Symbol:
+        """Return the symbol of a number of the state. A step may choose by it; it then chooses as from the first value."""
+        if name not in self.numbers:
+            sign = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
+            self.numbers[name] = sp.Symbol(name, **sign)
+            self.start[self.numbers[name]] = value
+        return self.numbers[name]
 
     def _slots(self) -> list[_Slot]:
         reader = self.reader
@@ -424,9 +449,7 @@ class _Recursion:
                     _Slot(path, name, reader.problem.space.vector(_PREFIX + name), leading.get(THETA, sp.Integer(0)), 0)
                 )
             elif hasattr(value, "free_symbols") or is_number(value):
-                positive = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
-                slots.append(_Slot(path, name, sp.Symbol(name, **positive), None, 0))
-                self.start[slots[-1].probe] = value  # a step may choose; it then chooses as from the start
+                slots.append(_Slot(path, name, self._number(name, value), None, 0))
             else:
                 raise ValueError(f"the state has a value {name} that is no vector and no number, {value!r}")
         # what is near theta, or by what theta is moved, has no other term of order 0: the energy is not asked far away
@@ -656,14 +679,20 @@ class _Recursion:
 
     @staticmethod
     def _require_forgetting(kappa: sp.Matrix, slots: list[_Slot]) -> None:
-        """Raise ValueError unless powers of the matrix tend to 0; symbols in it are taken for settings that see to it."""
+        """Raise ValueError unless powers of the matrix tend to 0; symbols of settings in it are taken to see to it.
+
+        What varies with theta is looked at for a few sizes of the energy and the invariants.
+        """
         if not slots:
             return
+        settings = {s for c in kappa for s in c.free_symbols if not is_varying(s)}
         decays = (sp.eye(len(slots)) - kappa).det() != 0
-        if all(value.is_number for value in kappa):
-            decays = all(abs(complex(root)) < 1 - 1e-12 for root in kappa.eigenvals())
+        for value in SIZES if decays and not settings else ():
+            at = dict.fromkeys(kappa.free_symbols, value)
+            decays &= all(abs(complex(root)) < 1 - 1e-12 for root in kappa.xreplace(at).eigenvals())
         if not decays:
-            raise ValueError(f"the state does not forget {', '.join(slot.name for slot in slots)}")
+            every = " for every energy" if any(c.free_symbols - settings for c in kappa) else ""
+            raise ValueError(f"the state does not forget {', '.join(slot.name for slot in slots)}{every}")
 
     # -- the tables ---------------------------------------------------------------------------------------------------
 

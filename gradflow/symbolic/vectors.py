@@ -87,6 +87,10 @@ def decimal_floats() -> Iterator[None]:
 
     Elsewhere a float is the number that it stores: 0.1 is not 1/10.
 
+    Yields
+    ------
+    None
+
     Examples
     --------
     >>> u = Space().vector("u")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from importlib import import_module, metadata
+from importlib import metadata
 
 import numpy as np
 
 from .kernels import KERNELS, kernel_name, select
 from .version import __version__
 
-__all__ = ["installation", "require_package"]
+__all__ = ["installation"]
 
 PACKAGES = ("numpy", "scipy", "numba", "matplotlib", "sympy", "z3-solver", "cupy")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -48,38 +48,6 @@ def installation() -> Iterator[tuple[str, str]]:
             yield f"kernels {name}", str(error).partition("; ")[0]
     yield "CUDA devices", _devices()
     yield from _data_sets()
-
-
-def require_package(package: str, extra: str, what: str) -> None:
-    """Raise ImportError that says what to install unless a package can be imported.
-
-    Parameters
-    ----------
-    package : str
-        Its name.
-    extra : str
-        The extra of gradflow that installs it.
-    what : str
-        What needs it.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed.
-
-    Examples
-    --------
-    >>> require_package("nothing", "proofs", "the exact threshold")
-    Traceback (most recent call last):
-        ...
-    ImportError: the exact threshold needs nothing: pip install 'gradflow[proofs]'
-    """
-    try:
-        import_module(package)
-    except ImportError as error:
-        if error.name != package:
-            raise
-        raise ImportError(f"{what} needs {package}: pip install 'gradflow[{extra}]'", name=package) from error
 
 
 def _version(package: str) -> str:

@@ -52,9 +52,8 @@ from ..description import found
 from ..energies.dense import DenseLinearization
 from ..energies.linear import LinearPart
 from ..energies.protocols import Problem, problem_ability
-from ..installation import require_package
 from ..namespace import Array, array_namespace, quiet
-from ..refusals import instance, real_number, whole_number
+from ..refusals import instance, real_number, require_package, whole_number
 
 __all__ = [
     "CurvedResidual",

@@ -15,14 +15,19 @@ is an independent unknown, see `gradflow.backward_error.jets`. So the result hol
 many variables, and no rooted tree is used.
 
 The memory of a scheme. A number or vector z of the state that a step with dt = 0 leaves as it is, such as the auxiliary
-variable of a scheme that does not restart it, is one more variable x. One that such a step maps to :math:`c z + \dots`
-with a constant :math:`|c| < 1`, such as a momentum, is slaved: after a transient it is a function of x,
+variable of a scheme that does not restart it, is one more variable x. Those that such a step maps to :math:`C z + \dots`
+with a constant matrix C whose powers tend to 0, such as a momentum, are slaved: after a transient they are functions of x,
 
 .. math:: z = Z(x) = \sum_k \Delta t^k Z_k(x), \qquad Z(x_{new}) = z_{new}(x, Z(x)),                       \tag{3}
 
 whose coefficients (3) determines one after the other (for a quadratic energy this is the root of the recurrence that tends
 to 1 with dt). Then (1) is the step on that slow manifold. Flags and whole numbers have the values that they keep after
-three steps.
+some steps, and a number of steps is large, so that its powers :math:`c^n` have vanished
+(`gradflow.backward_error.symbolic_steps.Count`). A memory that grows by O(1) in each step, such as the sum of squares of
+`gradflow.Adagrad`, is no function of the time n dt, and has no modified equation of this kind.
+
+Where a step takes the root of a square, as a mean of squares that has settled, the field has :math:`|\partial_i E|`: it is that
+of an orbit along which this derivative keeps its sign.
 
 For explicit Euler, :math:`(e^{\Delta t L_{\tilde f}} - I)\, x = \Delta t f`, a third way is
 
@@ -151,8 +156,9 @@ def jet_field(
     ------
     ValueError
         If an argument is outside what is said above, the step is not smooth in dt at 0, is no expression of powers, roots, exponentials and logarithms, depends on
-        theta in its choice of a branch, has a memory that does not fade or for which (3) has no solution, or a flag or whole
-        number that changes with every step and matters.
+        theta in its choice of a branch, has a memory that does not fade or for which (3) has no solution, a flag or whole
+        number that still changes after some steps, or uses a number of steps other than as an exponent; its subclass
+        `gradflow.backward_error.symbolic_steps.NotOnSymbols` if the step does not run on symbols.
 
     Examples
     --------

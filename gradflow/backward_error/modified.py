@@ -23,7 +23,9 @@ geometrically. It then follows theta on the slow manifold :math:`m = M(\theta) =
 
 .. math:: M(\Phi_{\Delta t}(\theta)) = \exp(\Delta t\,\mathcal L_{\tilde f}) M(\theta),                                \tag{3}
 
-which is solved for one :math:`M_n` after the other; (1) is the modified equation on that manifold.
+which is solved for one :math:`M_n` after the other; (1) is the modified equation on that manifold. Truth values and texts are
+those after some steps, and a number of steps is large: its powers :math:`c^n` have vanished, and a step that uses it otherwise
+is refused (`gradflow.backward_error.symbolic_steps.Count`).
 
 **Modified loss.** A field is a gradient for every energy if and only if :math:`(\tilde f'(u), v)_M` is symmetric in u and v as an
 expression in E and its derivatives; these are independent of one another in large dimension. For the combination

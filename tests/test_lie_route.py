@@ -30,6 +30,7 @@ from gradflow import (
     RungeKutta4,
     SourceSAV,
 )
+from gradflow.backward_error.expansion import leaf, node
 from gradflow.backward_error.lie import bernoulli_field, jet_field
 from gradflow.backward_error.modified import modified_field
 from gradflow.backward_error.symbolic_steps import exact_settings
@@ -652,6 +653,55 @@ def test_a_curl_that_only_a_root_makes_vanish_is_not_decided():
     assert found.algebra.is_zero(w**2 * g**2 - 1)
     assert not found.algebra.is_zero(w * g - 1)
     assert any(not found.algebra.vanish_at([w * g - 1], seed) for seed in range(4))
+
+
+def test_a_curl_has_every_pair_of_variables():
+    found = jet_field(GradientDescent(), 2, variables=3)
+    a = found.algebra
+    zero, g = a.ring.zero, a.jet(0)
+    assert a.curl((zero, zero, g)) == (zero, a.jet(0, 0), a.jet(0, 1))
+    assert a.curl((g, zero, zero)) == (-a.jet(0, 1), -a.jet(0, 2), zero)
+    assert a.curl(a.gradient(a.jet())) == (zero, zero, zero)
+
+
+def test_every_root_is_reduced():
+    a = jet_field(RMSProp(), 1).algebra
+    roots = [(w, b) for (b, q), w in zip(a._made, a._spare, strict=False) if q == 2]
+    assert len(roots) > 2
+    for w, b in roots:
+        assert a.is_zero(a.reduced(w**2 * b) - 1)
+        assert len(a.reduced(w**2 * b).terms()) == 1
+
+
+class Several(NamedTuple):
+    theta: Any
+    kept: tuple
+
+
+class TwoKept:
+    """Two numbers and a vector that a step with dt = 0 keeps, in a tuple."""
+
+    def init(self, problem, theta):
+        return Several(theta, (1.0, 2.0))
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        r, s = state.kept
+        return Several(state.theta - dt * r * s * g, (r - dt * r, s + dt * s * E))
+
+
+def test_several_unknowns_in_a_nested_state():
+    trees, jets = modified_field(TwoKept(), 2), jet_field(TwoKept(), 2, variables=1)
+    assert jets.variables == ("theta_0", "kept_0", "kept_1")
+    r, s = (sp.Symbol(f"kept_{k}", positive=True) for k in (0, 1))
+    E, g, h = (jets.algebra.jet(*k).as_expr() for k in ((), (0,), (0, 0)))
+    assert [p.as_expr() for p in jets.field[0]] == [-r * s * g, -r, s * E]
+    assert set(trees.rates[0]) == {r, s}
+    # f_2 of theta is -(1/2) (d/dt of -r s g along the flow)
+    change = -(r * s) * h * (-r * s * g) - (-r) * s * g - r * (s * E) * g
+    assert sp.expand(jets.field[1][0].as_expr() + change / 2) == 0
+    o, chain = trees.fields[1][leaf], trees.fields[1][node(leaf)]
+    assert sp.expand(o * -g + chain * h * g + change / 2).subs(sp.Symbol("E", positive=True), E) == 0
 
 
 # %% numbers in the source

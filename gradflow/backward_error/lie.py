@@ -241,6 +241,10 @@ def _run(
 
     start = _run_on_symbols(lambda: scheme.init(problem, theta), record)
     _require_state(start, record)
+    for path, value in leaves(start):  # a number has the sign of the first one
+        if is_number(value) and not isinstance(value, (int, np.integer)):
+            symbol = _memory_symbol(name_of(start, path), value)
+            names[path, symbol.name], begun[symbol] = symbol, sp.sympify(value)
     state, counts = settled(start, one)
     fixed = {path: Count(name_of(state, path), least, settings) for path, least in counts.items()}
     symbols = _symbols(replaced(state, fixed), names, numbers=True)

@@ -372,6 +372,7 @@ class _Recursion:
         self.reader = Reader(order, known)
         self.start: dict[sp.Symbol, Any] = {}
         self.numbers: dict[str, sp.Symbol] = {}
+        self.first: dict[str, Any] = {}
         self.settings = settings
         self.fixed: dict[Path, Any] = {}
         self.state = self._initial()
@@ -414,6 +415,8 @@ class _Recursion:
         except (TypeError, AttributeError, NotImplementedError) as error:
             raise not_on_symbols("the initial state cannot be formed on abstract vectors", error) from error
 
+        self.first = {name_of(state, path): value for path, value in leaves(state) if is_number(value)}
+
         def one_step(before: Any) -> Any:
             """Return the state after a step whose numbers are symbols: what they have become grows from step to step."""
             symbols = {
@@ -431,6 +434,7 @@ class _Recursion:
     def _number(self, name: str, value: Any) -> sp.Symbol:
         """Return the symbol of a number of the state. A step may choose by it; it then chooses as from the first value."""
         if name not in self.numbers:
+            value = self.first.get(name, value)
             sign = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
             self.numbers[name] = sp.Symbol(name, **sign)
             self.start[self.numbers[name]] = value

@@ -263,9 +263,9 @@ def not_on_symbols(what: str, error: BaseException) -> NotOnSymbols:
     words = " ".join(str(error).split())
     asked = re.search(r"truth value of Relational: (.+)", words)
     if asked:
-        words = f"it asks whether {asked[1]}, which is not decided there"
+        words = f"it asks whether {asked[1]}, which symbols do not tell"
         if set(re.findall(r"[A-Za-z_]\w*", asked[1])) <= {"N", "P"}:
-            words += ", where the numbers N of residuals and P of parameters are any; in coordinates, `jet_field` has such numbers"
+            words += ": abstract vectors have any numbers N of residuals and P of parameters"
     missing = re.search(r"module 'gradflow\.symbolic' has no attribute '(\w+)'", words)
     if missing:
         words = f"it calls {missing[1]}, which symbols do not have"

@@ -187,6 +187,64 @@ def test_the_implicit_regularization_is_told(scheme, c, gradient):
 
 
 @pytest.mark.parametrize(
+    ("scheme", "parts"),
+    [
+        (
+            gf.Restart(gf.ElementwiseSAV()),
+            ("theta_0' = -E_0 + dt (E_0**3/(2*(E + 1)) - E_0*E_00/2 - E_01*E_1/2)", "of f_2"),
+        ),
+        (gf.ElementwiseSAV(), ("C = 1;", "theta_1' = -E_1*aux_1/sqrt(C + E)", "aux_0' = ", "of f_1")),
+        (gf.RMSProp(), ("v of the state has forgotten", "decay = 0.9, eps = 1e-08", "-E_0/(eps + |E_0|)", "of f_1")),
+        (gf.Adam(beta2=0.9), ("m and v of the state have forgotten", "theta_0' = -E_0/(eps + |E_0|) + dt", "of f_1")),
+        (gf.IEQ(), ("2 residuals", "theta_0' = -aux_0*q0_0 - aux_1*q1_0 + dt", "of f_2")),
+    ],
+    ids=str,
+)
+def test_a_step_of_coordinates_has_its_field_in_two_of_them(scheme, parts):
+    from gradflow.certificates.modified_equation import modified_equation
+
+    field, loss = modified_equation(scheme)
+    assert field.status == loss.status == "proved"
+    assert field.scope == loss.scope
+    assert field.scope.startswith("two coordinates")
+    assert "measured: iterates follow it" in field.detail
+    assert "is not, for every energy, the gradient of a loss" in loss.claim
+    text = "; ".join((field.claim, field.scope, field.detail, loss.detail))
+    assert all(part in text for part in parts), text
+
+
+class OtherOnNumbers(gf.RMSProp):
+    """On floating-point numbers the step is a tenth longer."""
+
+    def step(self, problem, state, dt):
+        return super().step(problem, state, dt if state.theta.dtype == object else 1.1 * dt)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        (gf.Adagrad(), "two coordinates: a step with dt = 0 adds E_0.*to v_0, which grows"),
+        (OtherOnNumbers(), "iterates in floating point do not follow the field"),
+        (gf.MSAV(), "it asks whether N < 2, .* N of residuals"),
+    ],
+    ids=str,
+)
+def test_why_there_is_no_field_is_told(scheme, message):
+    from gradflow.certificates.modified_equation import modified_equation
+
+    with pytest.raises(ValueError, match=message):
+        modified_equation(scheme)
+
+
+def test_a_scope_leaves_out_where_a_coefficient_has_no_value():
+    from gradflow.certificates.modified_equation import modified_equation
+
+    for scheme, ends in ((gf.Adam(reading="norm", beta2=0.9), True), (gf.SAV(), False), (gf.HeavyBall(), False)):
+        for entry in modified_equation(scheme):
+            assert entry.scope.endswith("where the gradient does not vanish") == ends
+
+
+@pytest.mark.parametrize(
     ("scheme", "until"),
     [
         (gf.GradientDescent(), "dt lambda < 2"),

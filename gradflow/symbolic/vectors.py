@@ -26,6 +26,8 @@ least of the ways to cut the tree at an edge.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import count
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -33,7 +35,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import sympy as sp
 
-__all__ = ["Entry", "Map", "SelfAdjoint", "Skew", "Space", "Symmetric", "Vector", "entry_of"]
+__all__ = ["Entry", "Map", "SelfAdjoint", "Skew", "Space", "Symmetric", "Vector", "decimal_floats", "entry_of"]
 
 
 INSTEAD = (
@@ -76,10 +78,40 @@ def entry_of(symbol: sp.Symbol) -> Entry | None:
     return _MEANINGS.get(symbol)
 
 
+_as_decimals: ContextVar[bool] = ContextVar("as_decimals", default=False)
+
+
+@contextmanager
+def decimal_floats() -> Iterator[None]:
+    """Read the floats by which vectors are multiplied as the decimal fractions that they print as.
+
+    Elsewhere a float is the number that it stores: 0.1 is not 1/10.
+
+    Yields
+    ------
+    None
+
+    Examples
+    --------
+    >>> u = Space().vector("u")
+    >>> with decimal_floats():
+    ...     (0.1 * u).terms
+    {((), 'u'): 1/10}
+    """
+    token = _as_decimals.set(True)
+    try:
+        yield
+    finally:
+        _as_decimals.reset(token)
+
+
 def _exact(c: Any) -> Any:
-    """Return a number or expression with every Python float as the rational number that it stores."""
+    """Return a number or expression with every Python float as the rational number that it stores, or as `decimal_floats` says."""
     c = sp.sympify(c)
-    return c.xreplace({x: sp.Rational(x) for x in c.atoms(sp.Float)}) if c.has(sp.Float) else c
+    if not c.has(sp.Float):
+        return c
+    decimals = _as_decimals.get()
+    return c.xreplace({x: sp.Rational(repr(float(x)) if decimals else x) for x in c.atoms(sp.Float)})
 
 
 class Map:

@@ -12,7 +12,7 @@ from typing import Any
 from ...energies.protocols import Problem, problem_ability
 from ...namespace import Array, quiet
 from ...refusals import real_number
-from .linearization import SMALL, AmplificationMap
+from .linearization import SMALL, AmplificationMap, is_defined_at_the_minimum
 from .quadratics import LARGEST_CURVATURE, LEAST_CURVATURE, CurvedResidual, Quadratic
 from .states import at_rest, require_scheme, values_of, with_values
 from .thresholds import first_end, intervals
@@ -109,7 +109,9 @@ def limit_of(scheme: Any, problem: Quadratic, threshold: float) -> float:
         return threshold
     dt = threshold / problem.largest
     with quiet():
-        rest = at_rest(scheme, problem, dt)
+        near = SMALL + 0 * problem.curvature
+        defined = is_defined_at_the_minimum(scheme, problem)
+        rest = at_rest(scheme, problem, dt) if defined else scheme.init(problem, near)
         if rest is None:
             return nan
         values = values_of(rest)

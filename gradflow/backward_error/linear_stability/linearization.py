@@ -120,8 +120,16 @@ def closure(start: set[int], depends: Sequence[Sequence[bool]]) -> set[int]:
     return reached
 
 
-def _is_defined_at_the_minimum(scheme: Any, problem: Quadratic) -> bool:
-    """Return whether the scheme starts at the minimum, as SAV does not for C = e = 0; what it refuses close to it is an error."""
+def is_defined_at_the_minimum(scheme: Any, problem: Quadratic) -> bool:
+    """Return whether the scheme starts at the minimum, as SAV does not for C = e = 0; what it refuses close to it is an error.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    problem : Quadratic
+        The energy.
+    """
     try:
         scheme.init(problem, 0 * problem.curvature)
     except ValueError:
@@ -140,7 +148,7 @@ class AmplificationMap:
         self._known: dict[float, Any] = {}
         self._rest: Any = None
         with quiet():
-            if _is_defined_at_the_minimum(scheme, problem):
+            if is_defined_at_the_minimum(scheme, problem):
                 self.linear = _that_matter(scheme, problem, [z / problem.largest for z in PROBES])
                 self.at_rest = self.linear is not None
                 self.decides = self.at_rest and all(map(self._is_followed, PROBES))
@@ -196,7 +204,7 @@ class AmplificationMap:
 
     def _computed(self, dt: float) -> Any:
         if self.linear is None:
-            return self._ratios(dt)[-1]
+            return self._ratios(dt)[0]  # a step may end in 0, of which there is no ratio
         self._rest = at_rest(self.scheme, self.problem, dt, near=self._rest)
         if self._rest is None:
             return np.array([nan])

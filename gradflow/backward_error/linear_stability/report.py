@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf, nan
 from typing import Any
 
-from ...refusals import instance
+from ...refusals import instance, require_package
 from .edge import limit_of
 from .linearization import AmplificationMap
 from .orbits import Fate, fate
@@ -133,6 +133,8 @@ def stability(scheme: Any, energy: Quadratic | None = None, *, exact: bool = Fal
     ------
     ValueError
         If an argument is out of range, or the scheme refuses the quadratic.
+    ImportError
+        If `exact` is True and SymPy is not installed.
 
     Examples
     --------
@@ -154,6 +156,8 @@ def stability(scheme: Any, energy: Quadratic | None = None, *, exact: bool = Fal
     """
     require_scheme(scheme)
     instance("exact", exact, bool, "True or False")
+    if exact:
+        require_package("sympy", "proofs", "stability(exact=True)")
     problem = energy_of(energy)
     at = AmplificationMap(scheme, problem)
     stable: tuple[tuple[float, float], ...] = ()

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ...refusals import require_package
 from .linearization import AmplificationMap, exact_matrix
 from .quadratics import Quadratic, energy_of
 from .states import require_scheme
@@ -92,6 +93,8 @@ def exact_stability(
     ------
     ValueError
         If the minimum is no fixed point, A is not rational in z, or no candidate is where the numbers cross.
+    ImportError
+        If SymPy is not installed.
 
     Examples
     --------
@@ -105,6 +108,7 @@ def exact_stability(
     2*beta + 2
     """
     require_scheme(scheme)
+    require_package("sympy", "proofs", "exact_stability")
     return _exact(scheme, energy_of(energy), {} if at is None else at)
 
 

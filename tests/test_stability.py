@@ -476,6 +476,19 @@ def test_schemes_without_a_threshold_have_no_limit():
     assert np.all(np.isinf(history["stability_limit"]))
 
 
+@pytest.mark.parametrize(
+    ("scheme", "wanted"),
+    [(gf.ImplicitEuler(), np.inf), (Ascent(), 0.0), (gf.GradientDescent(), np.nan)],
+    ids=["all", "none", "some"],
+)
+def test_no_gradient_is_needed_where_all_steps_or_none_are_stable(scheme, wanted):
+    """Where g vanishes the effective step is NaN, and so is a limit that it decides."""
+    problem = Quadratic([1.0, 3.0])
+    *_, (name, limit) = edge_of_stability(problem, scheme, 0.1)
+    assert name == "stability_limit"
+    np.testing.assert_equal(limit(scheme.init(problem, np.zeros(2))), wanted)
+
+
 def test_the_plot_has_both_curves():
     _, solution = trained(gf.GradientDescent(), 1.0, steps=200, every=20)
     above, below = plot_edge_of_stability(solution, title="a network").axes

@@ -58,6 +58,12 @@ def test_the_certificate_of_a_right_scheme_holds(name):
     assert statuses["order"] == statuses["finite steps"] == statuses["purity"] == "measured"
 
 
+def test_dt_is_halved_until_every_order_shows():
+    certificate = gf.certify(broken_schemes.RecordsItsEnergy(), proofs=False, quick=True)
+    assert certificate["order"].status == certificate["order of the auxiliary variable"].status == "measured"
+    assert len(certificate["order"].table[0]) > 2 + 3
+
+
 def test_a_law_of_a_user_is_proved_in_every_dimension():
     certificate = gf.certify(broken_schemes.MySAV(), quick=True)
     for name in ("identity", "dissipation", "numerical dissipation", "modified energy", "single step", "denominators"):

@@ -480,7 +480,7 @@ class _Map:
 
     def _computed(self, dt: float) -> Any:
         if self.linear is None:
-            return self._ratios(dt)[-1]
+            return self._ratios(dt)[0]  # a step may end in 0, of which there is no ratio
         self._rest = _at_rest(self.scheme, self.problem, dt, near=self._rest)
         if self._rest is None:
             return np.array([nan])
@@ -874,7 +874,10 @@ def _limit(scheme: Any, problem: Quadratic, threshold: float) -> float:
         return threshold
     dt = threshold / problem.largest
     with quiet():
-        rest = _at_rest(scheme, problem, dt)
+        near = SMALL + 0 * problem.curvature
+        rest = (
+            _at_rest(scheme, problem, dt) if _is_defined_at_the_minimum(scheme, problem) else scheme.init(problem, near)
+        )
         if rest is None:
             return nan
         values = _values(rest)

@@ -311,6 +311,44 @@ def test_differences_of_gradients():
         assert d == -found.algebra.jet(*(n + 1) * [0]) * g**n / math.factorial(n)
 
 
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_the_curl_sees_every_pair_of_variables(n):
+    """It vanishes for gradients; of a gradient with another i-th component it has the derivatives along all other variables."""
+    algebra = jet_field(explicit_euler, 2, variables=n).algebra
+    E = algebra.jet()
+    f = algebra.gradient(E**2 * algebra.jet(n - 1))
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    assert algebra.is_zero(*algebra.curl(f))
+    for k in range(n):
+        other = [component + (E if i == k else 0) for i, component in enumerate(f)]
+        wanted = [-algebra.jet(j) if i == k else algebra.jet(i) if j == k else algebra.ring.zero for i, j in pairs]
+        assert list(algebra.curl(other)) == wanted
+    for i, j in pairs:  # x_i in the j-th component turns in one plane
+        turned = [algebra.ring.gens[i] if k == j else algebra.ring.zero for k in range(n)]
+        assert list(algebra.curl(turned)) == [algebra.ring(int(pair == (i, j))) for pair in pairs]
+
+
+def test_every_root_of_a_step_is_reduced():
+    """A power of w_k^q b_k is 1 for each of two roots, alone and in a product with the other one."""
+
+    def two_roots(problem, theta, dt):
+        E, g = problem.energy_and_gradient(theta)
+        return theta - dt * (g / sp.sqrt(E + 1) + g / sp.sqrt(E + 2))
+
+    algebra = jet_field(two_roots, 2, variables=1).algebra
+    E = algebra.jet()
+    roots = [algebra.power(b, -half) for b in (E + 1, E + 2)]
+    units = [w**2 * b for w, b in zip(roots, (E + 1, E + 2), strict=True)]
+    for k, unit in enumerate(units):
+        assert algebra.reduced(unit) == 1
+        assert algebra.reduced(unit * roots[1 - k]) == roots[1 - k]
+        assert algebra.reduced(unit**2 * E) == E
+        assert algebra.is_zero(algebra.derivative(unit, 0))
+        assert algebra.reduced(algebra.derivative(unit, 0)) == 0
+    assert algebra.reduced(units[0] * units[1]) == 1
+    assert not algebra.is_zero(roots[0] - roots[1])
+
+
 def slope(problem, theta):
     return problem.energy_and_gradient(theta)[1]
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ from gradflow.backward_error.expansion import (
 )
 from gradflow.backward_error.modified import ModifiedField, modified_field
 from gradflow.backward_error.symbolic_steps import DT
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import where
 
 beta, C = sp.symbols("beta C", positive=True)
@@ -234,6 +236,46 @@ def test_a_carried_root_is_a_further_unknown(scheme):
     consistent = {r: R}
     assert sp.simplify(found.fields[1][node(leaf)].subs(consistent) + half) == 0
     assert sp.simplify(found.fields[1][leaf].subs(consistent) + square / (2 * R**2)) == 0
+
+
+class Shared(NamedTuple):
+    theta: Any
+    shares: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class SharedSAV:
+    """SAV whose r is kept as the sum of several numbers, which move by weights of their own."""
+
+    parts: int
+    base: SAV = field(default_factory=SAV)
+
+    @property
+    def weights(self):
+        return [sp.Rational(2 * k + 1, self.parts**2) for k in range(self.parts)]
+
+    def init(self, problem, theta):
+        r = self.base.init(problem, theta).aux
+        return Shared(theta, tuple(w * r for w in self.weights))
+
+    def step(self, problem, state, dt):
+        r = sum(state.shares)
+        new = self.base.step(problem, AuxState(state.theta, r), dt)
+        return Shared(new.theta, tuple(a + w * (new.aux - r) for a, w in zip(state.shares, self.weights, strict=True)))
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_the_field_is_the_same_however_many_numbers_a_root_is_kept_in(parts):
+    found, wanted = modified_field(SharedSAV(parts), 2), modified_field(SAV(), 2)
+    (r,), numbers = wanted.rates[0], list(found.rates[0])
+    assert len(numbers) == parts
+    assert found.manifold == {}
+    for mine, part in zip(found.fields, wanted.fields, strict=True):
+        assert set(mine) == set(part)
+        for tree, c in part.items():
+            assert sp.simplify(mine[tree] - c.subs(r, sum(numbers))) == 0
+    for mine, rates in zip(found.rates, wanted.rates, strict=True):
+        assert sp.simplify(sum(mine.values()) - rates[r].subs(r, sum(numbers))) == 0
 
 
 class Remembered(NamedTuple):
@@ -599,6 +641,9 @@ def test_a_gradient_is_recognised_and_its_loss_found(n):
         found = ModifiedField(1, (field,))
         assert found.is_gradient(1)
         assert sp.expand(found.loss() - number) == 0
+        late = ModifiedField(n, (*({},) * (n - 1), field))  # a term of the modified equation with dt^(n-1)
+        assert late.is_gradient(n)
+        assert sp.expand(late.loss() - DT ** (n - 1) * number) == 0
         factored = ModifiedField(1, (minus_gradient(ENERGY * number, n),))
         assert factored.is_gradient(1)
         tree = next(iter(field))

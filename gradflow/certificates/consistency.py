@@ -37,7 +37,8 @@ TINY = 2.0**-32
 """A step size at which theta hardly moves, 2e-10."""
 LONGEST = 4096
 """Steps of this size in which the speed has to settle."""
-SPEED_TOLERANCE = 1e-4
+SPEED_TOLERANCE = 2e-5
+"""Relative. Rounding of theta in a step of size `TINY` makes less, see `_rounding`."""
 ORDER_TOLERANCE = 0.2
 STEPS = tuple(40 * 2**k for k in range(7))
 LOOKS = 8
@@ -177,9 +178,9 @@ def _limit_flow(own: list[TrialRun], n: int, speed: float) -> Entry:
     elif min(map(abs, speeds)) * TINY > 1e-4:
         detail = "the step does not vanish with dt"
     elif along and max(speeds) - min(speeds) <= SPEED_TOLERANCE * max(map(abs, speeds)):
-        detail = f"it follows theta' = {-speeds[0]:+.4g} grad E" + (", which ascends" if speeds[0] < 0 else "")
+        detail = f"it follows theta' = {-speeds[0]:+.6g} grad E" + (", which ascends" if speeds[0] < 0 else "")
     elif along:
-        detail = f"it follows theta' = -c grad E with c from {min(speeds):.4g} to {max(speeds):.4g}, depending on the problem"
+        detail = f"it follows theta' = -c grad E with c from {min(speeds):.6g} to {max(speeds):.6g}, depending on the problem"
     elif min(one[2] for one in failed) * TINY > 1e-4:
         detail = "the step does not vanish with dt"
     else:

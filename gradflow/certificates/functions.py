@@ -197,5 +197,5 @@ def _compare_with_definition(trial: TrialRun, first: Any, faults: dict[str, str]
     eps = float(np.finfo(first.theta.dtype).eps)
     for name, a, b in (("theta", first.theta, other.theta), ("aux", first.aux, other.aux)):
         gap = state_distance(a, b)
-        if not gap <= 1e4 * eps * (1 + state_distance(b, on_numbers(np.zeros_like, b))):
+        if not gap <= 256 * eps * (1 + state_distance(b, on_numbers(np.zeros_like, b))):
             faults.setdefault("aux left out", f"With {_at(trial)}, {name} differs by {gap:.4g}")

@@ -374,7 +374,7 @@ def _decay(scheme: Any, judged: list[Judged]) -> Entry:
 
 def _sign(judged: list[Judged], name: str, claim: str, of: Callable[[tuple[float, ...]], float]) -> Entry:
     usable = _usable(judged)
-    negative = [of(one.terms) < -1e-9 * max(map(abs, one.terms)) for one in usable]
+    negative = [of(one.terms) < -1e-13 * max(map(abs, one.terms)) for one in usable]
     failed = [one for one, bad in zip(usable, negative, strict=True) if bad]
     scope = f"{len(usable)} steps in float64, dt from 1e-8 to 1e8"
     if not failed:

@@ -424,6 +424,17 @@ class DropsNumericalDissipation(MySAV):
         return EnergyTerms(terms.dissipation, 0 * terms.numerical)
 
 
+@mistake("negative energies", "E = -5", "(grad E, theta_new - theta) = ")
+class SignOfE(ExplicitMidpoint):
+    """It descends only where E is positive."""
+
+    order: ClassVar[int] = 1
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        return FlowState(state.theta - dt * (E / abs(E)) * g)
+
+
 # IEQ and several scalar auxiliary variables, whose linear systems are known on symbols by their equations only.
 
 

@@ -15,6 +15,7 @@ import gradflow as gf
 from gradflow.certificates import Certificate, Entry
 from gradflow.certificates.certificate import SECTIONS, STATUSES
 from gradflow.certificates.linear_stability import exact_threshold, measured_stability
+from gradflow.certificates.measured_law import negative_energies
 from gradflow.certificates.trials import common_facts, stabilized, takes_stabilization, trials
 from gradflow.cli import app
 from gradflow.cli.certificates import library
@@ -112,6 +113,26 @@ def test_no_proof_is_found_of_what_is_false(name):
     entry = {"AscentWithALaw": "single step", "NotTransposed": "identity"}.get(name, broken_schemes.MISTAKES[name][0])
     found = proved_of(getattr(broken_schemes, name)())
     assert entry not in found or found[entry].status != "proved"
+
+
+def test_what_a_scheme_does_with_negative_energies_is_told():
+    """It refuses them, runs on them, or makes no claim; what is wrong with them only is told with numbers."""
+    for scheme, status, words in (
+        (gf.SAV(), "measured", 'refused, "C must satisfy F(theta) + C > 0'),
+        (gf.SAV(C=100.0), "measured", ""),
+        (gf.GradientDescent(), "measured", ""),
+        (
+            broken_schemes.MySAV(),
+            "not applicable",
+            "declares no lower bound of the energy: all else is for energies >= 0",
+        ),
+        (broken_schemes.Ascent(), "undecided", "wrong on other energies as well"),
+        (broken_schemes.SignOfE(), "false", "does not do there what it does elsewhere"),
+    ):
+        entry = negative_energies(scheme)
+        assert entry.status == status
+        assert words in entry.detail
+        assert bool(words) == bool(entry.detail)
 
 
 def test_no_proof_is_found_of_the_first_steps_of_a_scheme_that_counts():

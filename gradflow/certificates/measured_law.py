@@ -24,9 +24,19 @@ from ..namespace import quiet
 from ..schemes.protocols import AuxiliaryScheme, scheme_ability
 from ..schemes.state import reset
 from .certificate import Entry
-from .trials import RAISED, TrialRun, common_facts, on_numbers, trials, within
+from .trials import (
+    RAISED,
+    TrialRun,
+    common_facts,
+    entries_of,
+    is_number,
+    on_numbers,
+    trials,
+    trials_at,
+    within,
+)
 
-__all__ = ["MOST", "Step", "before", "declares_law", "measured_law", "steps"]
+__all__ = ["MOST", "Step", "before", "declares_law", "measured_law", "negative_energies", "steps"]
 
 MOST = 16
 """The residual that passes, in units of what a change of the states by eps makes."""
@@ -214,7 +224,7 @@ def measured_law(scheme: Any, *, quick: bool = False) -> list[Entry]:
     claim = "the modified energy falls by exactly the declared dissipation and numerical dissipation"
     if not declares_law(scheme):
         why = "the scheme declares no energy_terms and no modified_energy: no energy law is guaranteed."
-        return [Entry("energy law", "identity", claim, "not applicable", detail=why)]
+        return [Entry("energy law", "identity", claim, "not applicable", detail=why), negative_energies(scheme)]
     judged = _judged(scheme, np.float64, most=2 if quick else 3)
     single = [] if quick else _judged(scheme, np.float32)
     return [
@@ -222,6 +232,7 @@ def measured_law(scheme: Any, *, quick: bool = False) -> list[Entry]:
         _decay(scheme, judged),
         *_signs(scheme, judged),
         *([_modified_energy(scheme)] if isinstance(scheme, AuxiliaryScheme) else []),
+        negative_energies(scheme),
     ]
 
 
@@ -415,3 +426,86 @@ def _modified_energy(scheme: Any) -> Entry:
                 detail = f"they differ by {modified - E:.6g}"
                 return Entry("energy law", "modified energy", claim, "false", f"{tried} states", detail, example)
     return Entry("energy law", "modified energy", claim, "measured", f"{tried} states in float64")
+
+
+def negative_energies(scheme: Any) -> Entry:
+    """Return what a scheme does where the energy is negative: it refuses it, says that it is not defined, or runs as elsewhere.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    """
+    name, claim = (
+        "negative energies",
+        "an energy that takes negative values is refused, or the scheme runs on it as on others",
+    )
+    status, words, taken = _run_from(scheme, -VALUE)
+    scope = f"{taken} steps in float64" if taken else "2 starts"
+    if status == "measured":
+        return Entry("energy law", name, claim, status, scope, words)
+    if _run_from(scheme, VALUE)[0] == status:
+        return Entry("energy law", name, claim, "undecided", detail="its steps are wrong on other energies as well")
+    if status == "false":
+        detail = "the scheme does not refuse such an energy, and does not do there what it does elsewhere"
+        return Entry("energy law", name, claim, status, scope, detail, words)
+    detail = f"{words}, and the scheme declares no lower bound of the energy: all else is for energies >= 0"
+    return Entry("energy law", name, claim, status, detail=detail)
+
+
+VALUE = 5.0
+SHORT_TO_LONG = (1e-6, 1e-2, 1.0, 1e2)
+
+
+def _run_from(scheme: Any, E: float) -> tuple[str, str, int]:
+    """Return what comes out where the energy has a value: a status, words, and the number of steps taken."""
+    rng, eps, taken, refused = np.random.default_rng(0), float(np.finfo(np.float64).eps), 0, ""
+    for trial in trials_at(scheme, E):
+        for dt in SHORT_TO_LONG:
+            where = f"With {trial.words}, theta = ({', '.join(f'{x:.6g}' for x in trial.theta)}), dt = {dt:g}"
+            try:
+                with quiet():
+                    state = trial.scheme.init(trial.problem, trial.theta)
+            except ValueError as error:
+                refused = refused or f'refused, "{" ".join(str(error).split())}"'
+                break
+            except RAISED as error:
+                return "not applicable", f"{where}, init raises {type(error).__name__}", taken
+            for k in range(2):
+                try:
+                    with quiet():
+                        new = trial.scheme.step(trial.problem, state, dt)
+                        reason = scheme_ability(trial.scheme, "undefined")(trial.problem, state.theta)
+                    finite = all(np.all(np.isfinite(x)) for x in entries_of(new) if is_number(x))
+                    fault = _breaks(Step(trial, trial.facts, dt, state, new, k > 0), rng, eps) if finite else ""
+                except RAISED as error:
+                    return "not applicable", f"{where}, a step raises {type(error).__name__}", taken
+                taken += 1
+                if fault:
+                    return "false", f"{where}: {fault}", taken
+                if not finite and not reason:
+                    return "not applicable", f"{where}, a step is not finite", taken
+                if not finite:
+                    refused = refused or f'steps are not finite, and the scheme says why: "{reason}"'
+                    break
+                state = new
+    return "measured", refused, taken
+
+
+def _breaks(step: Step, rng: np.random.Generator, eps: float) -> str:
+    """Return in which way a step breaks the law of its scheme, or ascends though it is short; "" if in none."""
+    scheme, problem = step.trial.scheme, step.trial.problem
+    if declares_law(scheme):
+        terms = _terms(step, step.old, step.new)
+        with quiet():
+            units = abs(_residual(terms)) / _explained(step, terms, rng, eps)
+        if np.isfinite(units) and units > MOST:
+            return f"the residual of the identity is {_residual(terms):.4g}"
+        if not np.isnan(terms[2]) and min(terms[2], terms[2] + terms[3]) < -1e-9 * max(map(abs, terms)):
+            return f"dissipation = {terms[2]:.4g}, numerical dissipation = {terms[3]:.4g}"
+    if step.dt == SHORT_TO_LONG[0] and not step.late and scheme_ability(scheme, "speed") is not None:
+        d, g = step.new.theta - step.old.theta, problem.energy_and_gradient(step.old.theta)[1]
+        rise = float(problem.inner(g, d))
+        if rise > 4 * eps * float(np.linalg.norm(g) * np.linalg.norm(step.old.theta)):
+            return f"(grad E, theta_new - theta) = {rise:.4g}"
+    return ""

@@ -32,6 +32,7 @@ __all__ = [
     "state_distance",
     "takes_stabilization",
     "trials",
+    "trials_at",
     "within",
 ]
 
@@ -129,6 +130,31 @@ def _full(J: Any, b: Any, linear: float) -> FunctionProblem:
         inner=lambda u, v: u @ (M @ v),
         linear=linear,
     )
+
+
+def _lowered(J: Any, b: Any, linear: float, by: float) -> FunctionProblem:
+    """Return the energy of `Sampled`, without its residual, less a number."""
+    plain = Sampled(J, b)
+    return FunctionProblem(
+        lambda t: plain.energy(t) - by, lambda t: plain.energy_and_gradient(t)[1], plain.hvp, linear=linear
+    )
+
+
+def trials_at(scheme: Any, E: float) -> Iterator[TrialRun]:
+    """Yield a scheme on energies that have a given value where the run starts, of either sign.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    E : float
+        The value.
+    """
+    rng = np.random.default_rng(11)
+    for name_L, L in (("no energy part L", 0.0), ("L a number", 1.5)):
+        J, b, theta = rng.standard_normal((N, P)), rng.standard_normal(N), rng.standard_normal(P)
+        problem: Any = _lowered(J, b, L, float(_lowered(J, b, L, 0.0).energy(theta)) - E)
+        yield TrialRun({"L": name_L, "E": f"E = {E:g} at theta"}, scheme, problem, theta, problem)
 
 
 def attributes(scheme: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+import gradflow as gf
 from gradflow.curvature.damped_step import damped_step
 from gradflow.energies.linear import Zero, add, as_linear_part, dissipation
 from gradflow.energies.protocols import linear_part, nonlinear_energy, nonlinear_energy_and_gradient, problem_ability
@@ -1002,3 +1003,50 @@ class WrapperWithAConstant(ExplicitMidpoint):
 
     def step(self, problem, state, dt):
         return FlowState(state.theta - dt / (1 + self.C - self.base.C) * self.gradient(problem, state.theta))
+
+
+@dataclass(frozen=True)
+class FixedPreconditioner(ExplicitMidpoint):
+    """Right, for problems with three parameters: a descent with a fixed diagonal in front of the gradient."""
+
+    order: ClassVar[int] = 1
+    speed: ClassVar[None] = None
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * np.array([1.0, 2.0, 3.0]) * self.gradient(problem, state.theta))
+
+
+@dataclass(frozen=True)
+class DescentOfNetworks(ExplicitMidpoint):
+    """Right, for networks: a step along the gradient, which needs to know how many outputs there are."""
+
+    order: ClassVar[int] = 1
+
+    def init(self, problem, theta):
+        if problem_ability(problem, "n_outputs") is None:
+            raise ValueError("a network is needed")
+        return FlowState(theta)
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * self.gradient(problem, state.theta))
+
+
+class HalfDescentOfNetworks(DescentOfNetworks):
+    """Wrong: half of the step."""
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt / 2 * self.gradient(problem, state.theta))
+
+
+def network():
+    """Return a small network with a start."""
+    net = gf.TwoLayerNet(2, 5, activation="tanh")
+    X = np.random.default_rng(0).standard_normal((6, 2))
+    return gf.Regression(net, X, np.sin(X[:, 0])), net.init(0)
+
+
+def three_parameters():
+    """Return two problems with three parameters, with starts."""
+    A, theta = np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.5], [0.3, 0.0, 1.0]]), np.array([0.5, -0.5, 1.0])
+    problem = gf.DenseLeastSquares(lambda t: np.sin(A @ t) - 0.3, lambda t: np.cos(A @ t)[:, None] * A)
+    return [(problem, theta), (problem, -theta)]

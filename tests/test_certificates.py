@@ -115,6 +115,65 @@ def test_no_proof_is_found_of_what_is_false(name):
     assert entry not in found or found[entry].status != "proved"
 
 
+def test_problems_of_the_user_take_the_place_of_random_ones():
+    """A scheme for networks, or for three parameters, is measured on those; what needs other problems says so."""
+    for scheme, problems, order in (
+        (broken_schemes.DescentOfNetworks(), broken_schemes.network(), "measured"),
+        (gf.MSAV(parts=(0, 0, 1, 1, 2, 2)), broken_schemes.network(), "measured"),
+        (broken_schemes.FixedPreconditioner(), broken_schemes.three_parameters(), None),
+    ):
+        assert gf.certify(scheme, proofs=False, quick=True)["runs"].status == "false"
+        certificate = gf.certify(scheme, proofs=False, problems=problems)
+        assert certificate.failures == ()
+        words = "the given problem" if isinstance(problems, tuple) else "the 2 given problems"
+        statuses = {entry.name: entry.status for entry in certificate.entries}
+        assert statuses.get("order") == order
+        assert statuses["limit flow"] == statuses["finite steps"] == statuses["purity"] == "measured"
+        for entry in certificate.entries:
+            if entry.status == "measured":
+                own = entry.name in ("stationary points", "negative energies", "threshold", "orbits")
+                assert entry.scope.endswith("a problem of the certificate's own" if own else words)
+    wrong = gf.certify(broken_schemes.HalfDescentOfNetworks(), proofs=False, problems=broken_schemes.network())
+    assert wrong["limit flow"].status == "false"
+    assert "-0.5 grad E" in wrong["limit flow"].detail
+    assert "problem 1, of type Regression" in wrong["limit flow"].counterexample
+    assert "...)" in wrong["limit flow"].counterexample  # theta is not printed in full
+
+
+@pytest.mark.parametrize(
+    "problems",
+    [
+        3,
+        [],
+        (),
+        broken_schemes.network()[0],
+        [broken_schemes.network()[0]],
+        [("x", np.zeros(2))],
+        broken_schemes.network,
+    ]
+    + [(broken_schemes.network()[0], theta) for theta in (None, [1.0], np.zeros(2, np.float32), np.full(20, np.nan))],
+)
+def test_what_are_no_problems_is_refused(problems):
+    with pytest.raises(ValueError, match=r"problems must be a pair|theta must"):
+        gf.certify(gf.GradientDescent(), problems=problems)
+
+
+def test_the_command_takes_problems_of_the_user():
+    found = call(f"{FILE}:DescentOfNetworks", "--no-proofs", "--quick", "--problems", f"{FILE}:network")
+    assert found.exit_code == 0
+    assert "on the given problem" in found.stdout
+    assert call(f"{FILE}:DescentOfNetworks", "--no-proofs", "--quick").exit_code == 1
+    for problems, words in (
+        ("nothing", "my/problems.py:name"),
+        (f"{FILE}:Nothing", "has no 'Nothing'"),
+        (f"{FILE}:mistake", "cannot be called without arguments"),
+        (f"{FILE}:RIGHT", "problems must be a pair"),
+    ):
+        refused = call("GradientDescent", "--no-proofs", "--quick", "--problems", problems)
+        assert refused.exit_code == 2
+        assert words in refused.stderr
+
+
 def test_what_a_scheme_does_with_negative_energies_is_told():
     """It refuses them, runs on them, or makes no claim; what is wrong with them only is told with numbers."""
     for scheme, status, words in (

@@ -1005,6 +1005,15 @@ class WrapperWithAConstant(ExplicitMidpoint):
         return FlowState(state.theta - dt / (1 + self.C - self.base.C) * self.gradient(problem, state.theta))
 
 
+class NeverEndsOnSymbols(MySAV):
+    """Right in floating point, where the loop ends at once."""
+
+    def step(self, problem, state, dt):
+        while not isinstance(dt, float):
+            pass
+        return super().step(problem, state, dt)
+
+
 @dataclass(frozen=True)
 class FixedPreconditioner(ExplicitMidpoint):
     """Right, for problems with three parameters: a descent with a fixed diagonal in front of the gradient."""

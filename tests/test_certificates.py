@@ -204,6 +204,20 @@ def test_no_proof_is_found_of_the_first_steps_of_a_scheme_that_counts():
     assert gf.certify(broken_schemes.FlaggedSAV(), quick=True)["decay"].status == "proved"
 
 
+def test_the_time_for_proofs_is_one_for_all_of_them_and_a_sheet_says_that_it_is_spent(monkeypatch):
+    from gradflow.certificates import proving
+
+    monkeypatch.setattr(proving, "LIMIT", 1)
+    monkeypatch.setattr(proving, "BUDGET", 3)
+    found = proved_of(broken_schemes.NeverEndsOnSymbols())
+    assert found["proofs"].status == "undecided"
+    assert found["proofs"].detail == "the 3 s of processor time for proofs are spent"
+    assert "no proof in 1 s" in found["modified energy"].detail
+    assert "an earlier proof took too long" in found["identity"].detail
+    assert {found[name].status for name in ("identity", "decay", "dissipation")} == {"measured"}
+    assert "proofs" not in proved_of(gf.GradientDescent())
+
+
 def test_a_law_that_symbols_refute_is_false():
     certificate = gf.certify(broken_schemes.HiddenByRounding(), quick=True)
     assert certificate["identity"].status == "false"

@@ -1,8 +1,11 @@
 """What a certificate proves, by running ``init`` and ``step`` of the scheme on symbols.
 
 First on abstract vectors, with every kind of energy part and stabilization: a result then holds in every dimension and every
-inner product. A scheme that needs coordinates runs on arrays of symbols, for sizes 1 to 3 and a diagonal inner product. The
-numbers among the parameters of the scheme are positive symbols first, and the numbers that they are if that proves nothing.
+inner product. A scheme that asks for a residual runs on any sum of squares. The solution of its linear system is then known by
+its equation only, relation (2) of `gradflow.symbolic.vectors`. Where the scheme looks at each residual, their number is fixed, and any
+vector stands for the solution: what is shown holds for inexact solutions as well, and nothing is refuted. Another scheme that
+needs coordinates runs on arrays of symbols, for sizes 1 to 3 and a diagonal inner product. The numbers among the parameters of
+the scheme are positive symbols first, and the numbers that they are if that proves nothing.
 What is not proved so stays as it was measured, with the reason.
 """
 

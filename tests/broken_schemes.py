@@ -10,8 +10,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from gradflow.energies.linear import Zero, add, as_linear_part, dissipation
-from gradflow.energies.protocols import linear_part, nonlinear_energy, nonlinear_energy_and_gradient
+from gradflow.energies.protocols import linear_part, nonlinear_energy, nonlinear_energy_and_gradient, problem_ability
 from gradflow.namespace import array_namespace
+from gradflow.schemes.msav import MSAV, msav_update
 from gradflow.schemes.protocols import EnergyTerms
 from gradflow.schemes.relaxation import Quadratic
 from gradflow.schemes.state import AuxState, FlowState, MultiStepState, Past
@@ -257,6 +258,52 @@ class KeepsEightGradients(ExplicitMidpoint):
         return PastGradients(state.theta - dt * g, (g, *state.past)[: self.number])
 
 
+@dataclass(frozen=True, kw_only=True)
+class MyIEQ:
+    """Right: the residual as an auxiliary variable, by its two equations; the solution of the linear system is taken whole."""
+
+    stabilization: float = 0.0
+
+    def init(self, problem, theta):
+        if problem_ability(problem, "linearize") is None:
+            raise ValueError("MyIEQ needs a residual")
+        return AuxState(theta, self.auxiliary(problem, theta))
+
+    def auxiliary(self, problem, theta):
+        return problem.linearize(theta).residual
+
+    def operators(self, problem):
+        return linear_part(problem), as_linear_part(self.stabilization, "stabilization")
+
+    def solved(self, problem, theta, at, q, dt):
+        L, S = self.operators(problem)
+        mass, n = problem_ability(problem, "mass"), theta.shape[0]
+        return damped_step(at, q, L.apply(theta), add(L, S), dt, mass=mass, n_parameters=n).d
+
+    def next_q(self, at, q, d):
+        return q + at.jvp(d)
+
+    def step(self, problem, state, dt):
+        at = problem.linearize(state.theta)
+        q = at.residual if state.aux is None else state.aux
+        d = self.solved(problem, state.theta, at, q, dt)
+        return AuxState(state.theta + d, self.next_q(at, q, d))
+
+    def modified_energy(self, problem, state):
+        q = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        L = linear_part(problem)
+        return q @ q / 2 + problem.inner(state.theta, L.apply(state.theta)) / 2
+
+    def law(self, problem, state):
+        return Quadratic(0.5)
+
+    def energy_terms(self, problem, state, new, dt):
+        q = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        L, S = self.operators(problem)
+        D = dissipation(problem.inner, L, S, new.theta - state.theta, dt)
+        return EnergyTerms(D, (new.aux - q) @ (new.aux - q) / 2)
+
+
 RIGHT = (
     "ExplicitMidpoint",
     "MySAV",
@@ -268,6 +315,7 @@ RIGHT = (
     "LawThroughAConstant",
     "OrderThatShowsLate",
     "KeepsEightGradients",
+    "MyIEQ",
 )
 MISTAKES = {}
 SEEN_IN_FULL = set()
@@ -415,6 +463,125 @@ class DropsNumericalDissipation(MySAV):
     def energy_terms(self, problem, state, new, dt):
         terms = super().energy_terms(problem, state, new, dt)
         return EnergyTerms(terms.dissipation, 0 * terms.numerical)
+
+
+@mistake("negative energies", "E = -5", "(grad E, theta_new - theta) = ")
+class SignOfE(ExplicitMidpoint):
+    """It descends only where E is positive."""
+
+    order: ClassVar[int] = 1
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        return FlowState(state.theta - dt * (E / abs(E)) * g)
+
+
+# IEQ and several scalar auxiliary variables, whose linear systems are known on symbols by their equations only.
+
+
+@mistake("identity", "|d|_M^2 / dt")
+class HalfTheDamping(MyIEQ):
+    """The system of the step 2 dt."""
+
+    def solved(self, problem, theta, at, q, dt):
+        return super().solved(problem, theta, at, q, 2 * dt)
+
+
+@mistake("identity", "S")
+class StabilizationNotSolvedWith(MyIEQ):
+    """S is not in the system, and is in the law."""
+
+    stabilization: float = 3.0
+
+    def solved(self, problem, theta, at, q, dt):
+        L, mass = linear_part(problem), problem_ability(problem, "mass")
+        return damped_step(at, q, L.apply(theta), L, dt, mass=mass, n_parameters=theta.shape[0]).d
+
+
+@mistake("identity", "in none with no energy part L")
+class PullOfLForgotten(MyIEQ):
+    """L theta is not on the right-hand side."""
+
+    def solved(self, problem, theta, at, q, dt):
+        A, mass = add(*self.operators(problem)), problem_ability(problem, "mass")
+        return damped_step(at, q, None, A, dt, mass=mass, n_parameters=theta.shape[0]).d
+
+
+@mistake("runs", "ValueError")
+class NotTransposed(MyIEQ):
+    """J in the place of its adjoint, in one step of the gradient flow."""
+
+    def solved(self, problem, theta, at, q, dt):
+        return -dt * at.jvp(q)
+
+
+@mistake("identity", "they differ by")
+class ResidualFromItsDefinition(MyIEQ):
+    """The new q is the residual at the new theta, and not q + J d."""
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return AuxState(new.theta, self.auxiliary(problem, new.theta))
+
+
+@mistake("identity", "they differ by")
+class ResidualTheOtherWay(MyIEQ):
+    def next_q(self, at, q, d):
+        return q - at.jvp(d)
+
+
+@mistake("dissipation", "negative")
+class DissipationOfTheOtherSign(MyIEQ):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(-terms.dissipation, terms.numerical + 2 * terms.dissipation)
+
+
+@mistake("identity", "they differ by")
+class LawOfTheWrongDissipation(MyIEQ):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(-terms.dissipation, terms.numerical)
+
+
+@mistake("identity", "they differ by")
+class PartsOfWrongLength(MSAV):
+    """The increment is scaled with the damping of 2 dt."""
+
+    def step_at(self, problem, state, dt, at):
+        theta, A = state.theta, add(linear_part(problem), as_linear_part(self.stabilization, "stabilization"))
+        mass, n = problem_ability(problem, "mass"), theta.shape[0]
+        theta, r = msav_update(
+            theta,
+            self.auxiliary_at(at) if state.aux is None else state.aux,
+            linear_part(problem).apply(theta),
+            inner=problem.inner,
+            damping=lambda d: dissipation(problem.inner, Zero(), A, d, 2 * dt),
+            direction=lambda q, h: damped_step(at, q, h, A, dt, mass=mass, n_parameters=n),
+        )
+        return AuxState(theta, r)
+
+
+@mistake("identity", "|aux_new - aux|^2")
+class PartsWithoutTheirChange(MSAV):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(terms.dissipation, terms.numerical / 2)
+
+
+@mistake("identity", "they differ by")
+class PartsMovedTwice(MSAV):
+    def step_at(self, problem, state, dt, at):
+        new = super().step_at(problem, state, dt, at)
+        r = self.auxiliary_at(at) if state.aux is None else state.aux
+        return AuxState(new.theta, 2 * new.aux - r)
+
+
+@mistake("modified energy", "they differ by")
+class OneConstantForAllParts(MSAV):
+    def modified_energy(self, problem, state):
+        energy = super().modified_energy(problem, state)
+        return energy if state.aux is None else energy + self.C
 
 
 @mistake("identity", "they differ by")
@@ -1210,3 +1377,59 @@ class RecordsItsEnergy(OrderThatShowsLate):
 
     def energy_terms(self, problem, state, new, dt):
         return EnergyTerms(problem.energy(state.theta) - problem.energy(new.theta), 0 * new.aux)
+
+
+class NeverEndsOnSymbols(MySAV):
+    """Right in floating point, where the loop ends at once."""
+
+    def step(self, problem, state, dt):
+        while not isinstance(dt, float):
+            pass
+        return super().step(problem, state, dt)
+
+
+@dataclass(frozen=True)
+class FixedPreconditioner(ExplicitMidpoint):
+    """Right, for problems with three parameters: a descent with a fixed diagonal in front of the gradient."""
+
+    order: ClassVar[int] = 1
+    speed: ClassVar[None] = None
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * np.array([1.0, 2.0, 3.0]) * self.gradient(problem, state.theta))
+
+
+@dataclass(frozen=True)
+class DescentOfNetworks(ExplicitMidpoint):
+    """Right, for networks: a step along the gradient, which needs to know how many outputs there are."""
+
+    order: ClassVar[int] = 1
+
+    def init(self, problem, theta):
+        if problem_ability(problem, "n_outputs") is None:
+            raise ValueError("a network is needed")
+        return FlowState(theta)
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * self.gradient(problem, state.theta))
+
+
+class HalfDescentOfNetworks(DescentOfNetworks):
+    """Wrong: half of the step."""
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt / 2 * self.gradient(problem, state.theta))
+
+
+def network():
+    """Return a small network with a start."""
+    net = gf.TwoLayerNet(2, 5, activation="tanh")
+    X = np.random.default_rng(0).standard_normal((6, 2))
+    return gf.Regression(net, X, np.sin(X[:, 0])), net.init(0)
+
+
+def three_parameters():
+    """Return two problems with three parameters, with starts."""
+    A, theta = np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.5], [0.3, 0.0, 1.0]]), np.array([0.5, -0.5, 1.0])
+    problem = gf.DenseLeastSquares(lambda t: np.sin(A @ t) - 0.3, lambda t: np.cos(A @ t)[:, None] * A)
+    return [(problem, theta), (problem, -theta)]

@@ -16,6 +16,7 @@ from gradflow.certificates import Certificate, Entry
 from gradflow.certificates.certificate import SECTIONS, STATUSES
 from gradflow.certificates.cost import counted_cost
 from gradflow.certificates.linear_stability import exact_threshold, measured_stability
+from gradflow.certificates.measured_law import negative_energies
 from gradflow.certificates.trials import common_facts, stabilized, takes_stabilization, trials
 from gradflow.cli import app
 from gradflow.cli.certificates import library
@@ -72,19 +73,133 @@ def test_a_law_of_a_user_is_proved_in_every_dimension():
     assert "every C > 0" in certificate["identity"].scope
 
 
-def test_no_proof_is_found_of_what_is_false():
-    """The prover is asked about laws that are false, as if nothing had been measured."""
+def test_a_law_of_a_user_with_a_linear_system_is_proved_for_every_residual():
+    certificate = gf.certify(broken_schemes.MyIEQ(), quick=True)
+    for name in ("identity", "decay", "dissipation", "numerical dissipation", "modified energy"):
+        assert certificate[name].status == "proved", certificate[name]
+        assert "every dimension, inner product and sum of squares" in certificate[name].scope
+
+
+@pytest.mark.parametrize(
+    ("scheme", "scope"),
+    [
+        (gf.IEQ(), "sum of squares, every L and S"),
+        (gf.Restart(gf.IEQ()), "sum of squares, every L and S"),
+        (gf.MSAV(), "sum of 3 or 4 squares, every L and S, every dt, every C > 0"),
+        (gf.AdaptiveIEQ(), "positive energy, every L, every dt, every eps > 0"),
+        (gf.AdaptiveIEQ(form="printed"), "positive energy, every L, every dt, every eps > 0"),
+    ],
+    ids=str,
+)
+def test_the_law_of_schemes_with_linear_systems_is_proved_in_every_dimension(scheme, scope):
+    found = proved_of(scheme)
+    for name in ("identity", "numerical dissipation", "modified energy"):
+        assert found[name].status == "proved", found[name]
+        assert found[name].scope.startswith("every dimension")
+        assert scope in found[name].scope
+
+
+def proved_of(scheme, *, quick=True):
+    """Return what the prover says of a scheme, as if all had been measured."""
     from gradflow.certificates import proving
 
-    for name in ("DropsNumericalDissipation", "WrongFactorOfL", "ConstantLeftIn", "AscentWithALaw"):
-        scheme = getattr(broken_schemes, name)()
-        measured = [
-            Entry("energy law", name, "", "measured")
-            for name in ("identity", "decay", "modified energy", "dissipation", "numerical dissipation")
-        ] + [Entry("consistency", "limit flow", "", "measured")]
-        found = {entry.name: entry.status for entry in proving.with_proofs(scheme, measured, quick=True)}
-        entry = {"AscentWithALaw": "single step"}.get(name, broken_schemes.MISTAKES[name][0])
-        assert found.get(entry, "undecided") != "proved"
+    measured = [
+        Entry("energy law", name, "", "measured")
+        for name in ("identity", "decay", "modified energy", "dissipation", "numerical dissipation")
+    ] + [Entry("consistency", "limit flow", "", "measured")]
+    return {entry.name: entry for entry in proving.with_proofs(scheme, measured, quick=quick)}
+
+
+SOLVED = (broken_schemes.MyIEQ, gf.MSAV)
+FALSE_LAWS = ["DropsNumericalDissipation", "WrongFactorOfL", "ConstantLeftIn", "AscentWithALaw"]
+FALSE_LAWS += [name for name in broken_schemes.MISTAKES if issubclass(getattr(broken_schemes, name), SOLVED)]
+
+
+@pytest.mark.parametrize("name", FALSE_LAWS)
+def test_no_proof_is_found_of_what_is_false(name):
+    """The prover is asked about laws that are false, as if nothing had been measured."""
+    entry = {"AscentWithALaw": "single step", "NotTransposed": "identity"}.get(name, broken_schemes.MISTAKES[name][0])
+    found = proved_of(getattr(broken_schemes, name)())
+    assert entry not in found or found[entry].status != "proved"
+
+
+def test_problems_of_the_user_take_the_place_of_random_ones():
+    """A scheme for networks, or for three parameters, is measured on those; what needs other problems says so."""
+    for scheme, problems, order in (
+        (broken_schemes.DescentOfNetworks(), broken_schemes.network(), "measured"),
+        (gf.MSAV(parts=(0, 0, 1, 1, 2, 2)), broken_schemes.network(), "measured"),
+        (broken_schemes.FixedPreconditioner(), broken_schemes.three_parameters(), None),
+    ):
+        assert gf.certify(scheme, proofs=False, quick=True)["runs"].status == "false"
+        certificate = gf.certify(scheme, proofs=False, problems=problems)
+        assert certificate.failures == ()
+        words = "the given problem" if isinstance(problems, tuple) else "the 2 given problems"
+        statuses = {entry.name: entry.status for entry in certificate.entries}
+        assert statuses.get("order") == order
+        assert statuses["limit flow"] == statuses["finite steps"] == statuses["purity"] == "measured"
+        for entry in certificate.entries:
+            if entry.status == "measured":
+                own = entry.name in ("stationary points", "negative energies", "threshold", "orbits")
+                assert entry.scope.endswith("a problem of the certificate's own" if own else words)
+    wrong = gf.certify(broken_schemes.HalfDescentOfNetworks(), proofs=False, problems=broken_schemes.network())
+    assert wrong["limit flow"].status == "false"
+    assert "-0.5 grad E" in wrong["limit flow"].detail
+    assert "problem 1, of type Regression" in wrong["limit flow"].counterexample
+    assert "...)" in wrong["limit flow"].counterexample  # theta is not printed in full
+
+
+@pytest.mark.parametrize(
+    "problems",
+    [
+        3,
+        [],
+        (),
+        broken_schemes.network()[0],
+        [broken_schemes.network()[0]],
+        [("x", np.zeros(2))],
+        broken_schemes.network,
+    ]
+    + [(broken_schemes.network()[0], theta) for theta in (None, [1.0], np.zeros(2, np.float32), np.full(20, np.nan))],
+)
+def test_what_are_no_problems_is_refused(problems):
+    with pytest.raises(ValueError, match=r"problems must be a pair|theta must"):
+        gf.certify(gf.GradientDescent(), problems=problems)
+
+
+def test_the_command_takes_problems_of_the_user():
+    found = call(f"{FILE}:DescentOfNetworks", "--no-proofs", "--quick", "--problems", f"{FILE}:network")
+    assert found.exit_code == 0
+    assert "on the given problem" in found.stdout
+    assert call(f"{FILE}:DescentOfNetworks", "--no-proofs", "--quick").exit_code == 1
+    for problems, words in (
+        ("nothing", "my/problems.py:name"),
+        (f"{FILE}:Nothing", "has no 'Nothing'"),
+        (f"{FILE}:mistake", "cannot be called without arguments"),
+        (f"{FILE}:RIGHT", "problems must be a pair"),
+    ):
+        refused = call("GradientDescent", "--no-proofs", "--quick", "--problems", problems)
+        assert refused.exit_code == 2
+        assert words in refused.stderr
+
+
+def test_what_a_scheme_does_with_negative_energies_is_told():
+    """It refuses them, runs on them, or makes no claim; what is wrong with them only is told with numbers."""
+    for scheme, status, words in (
+        (gf.SAV(), "measured", 'refused, "C must satisfy F(theta) + C > 0'),
+        (gf.SAV(C=100.0), "measured", ""),
+        (gf.GradientDescent(), "measured", ""),
+        (
+            broken_schemes.MySAV(),
+            "not applicable",
+            "declares no lower bound of the energy: all else is for energies >= 0",
+        ),
+        (broken_schemes.Ascent(), "undecided", "wrong on other energies as well"),
+        (broken_schemes.SignOfE(), "false", "does not do there what it does elsewhere"),
+    ):
+        entry = negative_energies(scheme)
+        assert entry.status == status
+        assert words in entry.detail
+        assert bool(words) == bool(entry.detail)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +239,20 @@ def test_no_proof_is_found_of_the_first_steps_of_a_scheme_that_counts():
     assert {statuses[name] for name in ("identity", "decay", "dissipation", "numerical dissipation")} == {"measured"}
     assert "denominators" not in statuses
     assert gf.certify(broken_schemes.FlaggedSAV(), quick=True)["decay"].status == "proved"
+
+
+def test_the_time_for_proofs_is_one_for_all_of_them_and_a_sheet_says_that_it_is_spent(monkeypatch):
+    from gradflow.certificates import proving
+
+    monkeypatch.setattr(proving, "LIMIT", 1)
+    monkeypatch.setattr(proving, "BUDGET", 3)
+    found = proved_of(broken_schemes.NeverEndsOnSymbols())
+    assert found["proofs"].status == "undecided"
+    assert found["proofs"].detail == "the 3 s of processor time for proofs are spent"
+    assert "no proof in 1 s" in found["modified energy"].detail
+    assert "an earlier proof took too long" in found["identity"].detail
+    assert {found[name].status for name in ("identity", "decay", "dissipation")} == {"measured"}
+    assert "proofs" not in proved_of(gf.GradientDescent())
 
 
 def test_a_law_that_symbols_refute_is_false():

@@ -22,6 +22,7 @@
 # $E(\theta^{n+1})$, which is not $\mathcal E(\theta^{n+1}, \tilde r^{n+1})$ (the counterexample below), and the true energy may rise.
 
 # %%
+import itertools
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -118,6 +119,33 @@ def consistency():
         assert is_zero(start.theta - theta)
         assert is_zero(start.aux - definition)
         assert is_zero(scheme.modified_energy(problem, start) - problem.energy(theta))
+
+
+@check("identity", EVERY + "; k = 2 and 3, every count")
+def restarts_every_kth_step():
+    """Where k divides the count, a step is the base's from the definition; elsewhere it is the base's, with its law. The count goes round."""
+    for kind, k in itertools.product(KINDS, (2, 3)):
+        problem, base, scheme, theta = setting(kind)
+        object.__setattr__(scheme, "every", k)
+        assert scheme.carries_auxiliary
+        for n in range(k):
+            state = scheme.init(problem, theta)._replace(n=n, aux=r)
+            assert is_zero(state.theta - theta)
+            old = AuxState(theta, None if n == 0 else r)
+            new, wanted = scheme.step(problem, state, dt), base.step(problem, old, dt)
+            assert new.n == (n + 1) % k
+            assert is_zero(new.theta - wanted.theta)
+            assert is_zero(new.aux - wanted.aux)
+            for a, b in zip(
+                scheme.energy_terms(problem, state, new, dt), base.energy_terms(problem, old, wanted, dt), strict=True
+            ):
+                assert is_zero(a - b)
+            assert is_zero(scheme.modified_energy(problem, new) - base.modified_energy(problem, wanted))
+            assert scheme.begins(state).aux == (None if n == 0 else r)
+    assert not setting("SAV")[2].carries_auxiliary
+    for k in (1, 2):  # the residuals of a batch go with a carried variable only
+        assert Restart(IEQ(), every=k).per_sample_auxiliary == (k == 2)
+        assert not Restart(SAV(), every=k).per_sample_auxiliary
 
 
 class HalfSquare:

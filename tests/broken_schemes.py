@@ -9,6 +9,8 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+import gradflow as gf
+from gradflow.curvature.damped_step import damped_step
 from gradflow.energies.linear import Zero, add, as_linear_part, dissipation
 from gradflow.energies.protocols import linear_part, nonlinear_energy, nonlinear_energy_and_gradient, problem_ability
 from gradflow.namespace import array_namespace

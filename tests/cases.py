@@ -70,13 +70,14 @@ def vanilla_schemes(stabilization=0.0):
 
 
 def auxiliary_schemes(stabilization=0.0):
-    """Return name -> every scheme with an auxiliary variable: vanilla, restarted, relaxed in each budget."""
+    """Return name -> every scheme with an auxiliary variable: vanilla, restarted in each and in every other step, relaxed in each budget."""
     vanilla = vanilla_schemes(stabilization)
     own_loss = [f"ExpSAV-{form}" for form in EXP_SAV_FORMS if form != "explicit"]
     budgeted = {name: scheme for name, scheme in vanilla.items() if name not in own_loss}
     return {
         **vanilla,
         **{f"Restart-{name}": Restart(scheme) for name, scheme in vanilla.items()},
+        **{f"RestartEvery2-{name}": Restart(scheme, every=2) for name, scheme in vanilla.items()},
         **{f"Relaxed-{name}": Relaxed(scheme) for name, scheme in vanilla.items()},
         **{f"RelaxedNumerical-{name}": Relaxed(scheme, budget="numerical") for name, scheme in budgeted.items()},
         **{f"RelaxedIncrement-{name}": Relaxed(scheme, budget="increment") for name, scheme in budgeted.items()},

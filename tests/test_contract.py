@@ -66,7 +66,7 @@ def assert_same_bits(found, wanted):
 
 
 def test_the_schemes_have_numbers():
-    assert {name for name in REGISTRY if not numbers_of(name)} == {"BFGS", "RungeKutta4", "Restart"}
+    assert {name for name in REGISTRY if not numbers_of(name)} == {"BFGS", "RungeKutta4"}
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -153,7 +153,7 @@ DEFAULTS = {
     "NewtonCG": {"gradient_tol": 1e-5, "curvature_tol": None, "eta": 0.1, "most": 300, "seed": 0},
     "LBFGS": {"memory": 10, "search": StrongWolfe()},
     "BFGS": {"search": StrongWolfe()},
-    "Restart": {},
+    "Restart": {"every": 1},
     "Relaxed": {"eta": 0.99, "orientation": "literature", "budget": "dissipation"},
 }
 """Another default changes the numbers of every program that left it out."""
@@ -291,7 +291,7 @@ BAD = {
     ),
     **dict.fromkeys(("momentum", "decay", "beta1", "beta2"), (-0.1, 1.0, math.nan, "x")),
     "eta": (-0.1, 1.1, math.nan, "x"),
-    **dict.fromkeys(("max_newton", "max_cg", "most", "wait"), (0, -1, 1.5, math.nan, "x")),
+    **dict.fromkeys(("max_newton", "max_cg", "most", "wait", "every"), (0, -1, 1.5, math.nan, "x")),
     "seed": (-1, 1.5, math.nan, "x"),
     **dict.fromkeys(("max_newton", "max_cg", "memory"), (0, -1, 1.5, math.nan, "x")),
     **dict.fromkeys(("max_newton", "max_cg", "parts"), (0, -1, 1.5, math.nan, "x")),

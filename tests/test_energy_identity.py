@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cases import DTYPES, LINEAR_PARTS, MASSES, auxiliary_schemes, residual_case
+from gradflow.schemes.protocols import begun
 
 SCHEMES = tuple(auxiliary_schemes())
 K = 6
@@ -20,7 +21,7 @@ def step_size(state, dt):
 def identity_error(scheme, problem, state, new, dt):
     """Return |left - right| of the identity, and the sum of magnitudes that it must be small against."""
     terms = scheme.energy_terms(problem, state, new, dt)
-    start = state if getattr(scheme, "carries_auxiliary", True) else state._replace(aux=None)
+    start = begun(scheme, state)
     before, after = scheme.modified_energy(problem, start), scheme.modified_energy(problem, new)
     base = getattr(scheme, "base", scheme)
     physical = base.dissipation(problem, state.theta, new.theta, step_size(new, dt))

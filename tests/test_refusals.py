@@ -367,7 +367,7 @@ def of_schemes():
         {"lower": -T3, "upper": T3},
         {"lower": lists | {"-inf", "-1", "-0.5", "0", "0.5"}, "upper": lists | FINITE | {"inf", "inf itself"}},
     )
-    yield "Restart", gf.Restart, {"base": gf.SAV()}, {"base": OBJECT}
+    yield "Restart", gf.Restart, {"base": gf.SAV(), "every": 2}, {"base": OBJECT, "every": COUNT}
     relaxed = {"base": OBJECT, "eta": BELOW_1, "orientation": OBJECT, "budget": OBJECT}
     yield "Relaxed", gf.Relaxed, {"base": gf.SAV()}, relaxed
     for name, slack in {"quadratic": "slack", "linear": "slack", "log": "log_slack"}.items():

@@ -439,3 +439,31 @@ def test_larger_steps_leave_blas_alone(monkeypatch):
     inside = []
     gf.solve(problem, gf.SAV(), theta, dt=0.1, steps=1, callback=lambda n, s: inside.append(count()))
     assert inside == [count()]
+
+
+@pytest.mark.parametrize("every", [2, 5, 50])
+@pytest.mark.parametrize("base", [gf.SAV(), gf.Relaxed(gf.SAV()), gf.ExpSAV(), gf.ElementwiseSAV()], ids=repr)
+def test_a_restart_in_every_kth_step_is_the_base_in_between(base, every):
+    """The same bits as the base scheme, started anew from theta at 0, k, 2k, ..., taken up from a file or not."""
+    problem, theta = gf.FunctionProblem(lambda w: np.cosh(w).sum(), np.sinh), np.array([1.0, 2.0])
+    run = gf.solve(problem, gf.Restart(base, every=every), theta, dt=0.3, steps=103, snapshots=range(104))
+    for snapshot in run.snapshots[1:]:
+        if (snapshot.step - 1) % every == 0:
+            state = base.init(problem, theta)
+        state = base.step(problem, state, 0.3)
+        theta = state.theta
+        np.testing.assert_array_equal(snapshot.theta, theta)
+
+
+def test_a_collapsed_variable_does_not_end_a_run_before_the_next_restart():
+    """SAV comes to rest where r has run out; with a restart in every 50th step theta moves again."""
+    problem, theta = gf.FunctionProblem(lambda w: 5e7 * (w @ w), lambda w: 1e8 * w), np.array([1.0, 2.0])
+    rest = gf.solve(problem, gf.SAV(), theta, dt=1.0, steps=500)
+    assert rest.status is gf.Status.STAGNATED
+    assert rest.steps < 50
+    run = gf.solve(problem, gf.Restart(gf.SAV(), every=50), theta, dt=1.0, steps=500)
+    assert run.status is gf.Status.DONE
+    assert run.steps == 500
+    still = gf.solve(problem, gf.Restart(gf.SAV(), every=50), 0 * theta, dt=1.0, steps=500)
+    assert still.message.startswith("stationary")
+    assert still.steps == 50

@@ -21,7 +21,7 @@ import numpy as np
 from ..energies.linear import as_linear_part
 from ..energies.protocols import linear_part
 from ..namespace import quiet
-from ..schemes.protocols import AuxiliaryScheme, scheme_ability
+from ..schemes.protocols import AuxiliaryScheme, begun, scheme_ability
 from ..schemes.state import reset
 from .certificate import Entry
 from .trials import (
@@ -75,7 +75,7 @@ def before(scheme: Any, state: Any) -> Any:
     state : NamedTuple
         A state.
     """
-    return state if scheme_ability(scheme, "carries_auxiliary") else reset(state)
+    return begun(scheme, state)
 
 
 def steps(

@@ -18,8 +18,7 @@ from ..energies.protocols import Problem
 from ..energies.terms import SumOfEnergies
 from ..namespace import Array, is_array
 from ..refusals import real_number
-from ..schemes.protocols import AuxiliaryScheme, Chaining, Scheme, scheme_ability
-from ..schemes.state import reset
+from ..schemes.protocols import AuxiliaryScheme, Chaining, Scheme, begun, scheme_ability
 from .batches import prolong, restrict
 from .checkpoint import Checkpoint
 from .history import QUANTITIES, Moment, Quantity, recorded
@@ -308,8 +307,9 @@ class Run:
         if self.held == 0 or self.shortened:
             return
         searching = self.still == 0 and bool(scheme_ability(self.scheme, "rejected")(self.state))
-        at_rest = self.still >= max(PATIENCE, self.batches) or (last and not self.moved and not searching)
-        if not at_rest and (last or self.held % PATIENCE == 0):
+        patience = scheme_ability(self.scheme, "patience")
+        at_rest = self.still >= max(PATIENCE, self.batches, patience) or (last and not self.moved and not searching)
+        if not at_rest and self.held >= patience and (last or self.held % PATIENCE == 0):
             fresh = unheld(self.scheme)
             at_rest = fresh is not self.scheme and not same_vector(
                 fresh.step(part, self.state, h).theta, self.state.theta
@@ -325,7 +325,7 @@ class Run:
         if self.last is not None and isinstance(self.scheme, AuxiliaryScheme):
             part, before, after, h = self.last
             terms = self.scheme.energy_terms(part, before, after, h)
-            start = before if scheme_ability(self.scheme, "carries_auxiliary") else reset(before)
+            start = begun(self.scheme, before)
             energies = self.scheme.modified_energy(part, start), self.scheme.modified_energy(part, after)
             if all(isnan(float(term)) for term in terms):  # the scheme has no identity here
                 terms = None

@@ -22,7 +22,7 @@ from .perturbed_gradient_descent import PerturbedGradientDescent, PerturbedState
 from .protocols import AuxiliaryScheme, EnergyTerms, Scheme
 from .quasi_newton import BFGS, LBFGS, BFGSState, LBFGSState
 from .relaxed import Relaxed, RelaxedState
-from .restart import Restart
+from .restart import Restart, RestartState
 from .rmsprop import RMSProp
 from .runge_kutta4 import RungeKutta4
 from .sav import SAV
@@ -80,6 +80,7 @@ __all__ = [
     "Relaxed",
     "RelaxedState",
     "Restart",
+    "RestartState",
     "RungeKutta4",
     "SaddleFreeNewton",
     "Scheme",

@@ -10,6 +10,7 @@ from ..energies.linear import LinearPart, Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array
 from .relaxation import BUDGETS, EnergyLaw
+from .state import reset
 
 __all__ = [
     "AuxiliaryScheme",
@@ -97,6 +98,8 @@ class SchemeAbilities:
     """Whether a step starts from the auxiliary variable of the state; False if each step resets it."""
     per_sample_auxiliary: ClassVar[bool] = False
     """Whether the auxiliary variable has one entry per residual; a mini-batch step then sees those of the batch."""
+    patience: int = 1
+    """Steps that a state which no longer changes has to be followed until no later step can change it."""
     evaluates: ClassVar[bool] = False
     """Whether the scheme has the methods of `Evaluating`."""
     budgets: ClassVar[tuple[str, ...]] = BUDGETS
@@ -122,6 +125,18 @@ class SchemeAbilities:
     claims none. `gradflow.certify` compares it with the steps."""
     order: ClassVar[int] = 1
     """The order with which theta, and the auxiliary variable, are claimed to follow that flow."""
+
+    def begins(self, state: Any) -> Any:
+        """Return the state from which the step after this state starts: another one where a restart is due.
+
+        It is not asked of a scheme that resets its variable in each step. See `begun`.
+
+        Parameters
+        ----------
+        state : NamedTuple
+            A state.
+        """
+        return state
 
     def undefined(self, problem: Problem, theta: Array) -> str:
         """Return why the auxiliary variable is not defined at theta, "" if it is defined.
@@ -211,6 +226,19 @@ def scheme_ability(scheme: Any, name: str) -> Any:
         A member of `SchemeAbilities`.
     """
     return getattr(scheme, name, getattr(_NOTHING_DECLARED, name))
+
+
+def begun(scheme: Any, state: Any) -> Any:
+    """Return the state from which a step starts: that of the last one, or its restart.
+
+    Parameters
+    ----------
+    scheme : AuxiliaryScheme
+        The scheme.
+    state : NamedTuple
+        A state.
+    """
+    return scheme_ability(scheme, "begins")(state) if scheme_ability(scheme, "carries_auxiliary") else reset(state)
 
 
 @runtime_checkable

@@ -234,3 +234,11 @@ def test_the_layers(page, stored):
     assert (change[..., 0] / change.sum(axis=-1) > 0.5).all()
     shares = stored["time"][..., 1:4] / page["squared"](stored["time"])[..., None]
     assert np.abs(shares[:, 0] - shares[:, -1]).max() < 0.05
+
+
+def test_where_the_modified_equation_ends(page, stored):
+    """At dt lambda = 1: for 0.08 up to the time 1.28 in every seed, for 0.04 up to 0.16 in one."""
+    beyond = page["quantity"]("sharpness")(stored["time"])[:, 0, :, None] * page["RATES"] > 1  # seeds, times, rates
+    assert beyond[:, stored["times"] < 1.3, 4].all()
+    assert np.array_equal(np.sort(beyond[:, :, 3].sum(axis=1)), [0, 0, 2])
+    assert not beyond[:, :, :3].any()

@@ -478,6 +478,15 @@ class SignOfE(ExplicitMidpoint):
         return FlowState(state.theta - dt * (E / abs(E)) * g)
 
 
+@mistake("identity", "they differ by")
+class WrongWhereThereIsAResidual(MySAV):
+    def aux_after(self, problem, new):
+        return new if problem_ability(problem, "linearize") is None else new._replace(aux=2 * new.aux)
+
+    def step(self, problem, state, dt):
+        return self.aux_after(problem, super().step(problem, state, dt))
+
+
 # IEQ and several scalar auxiliary variables, whose linear systems are known on symbols by their equations only.
 
 

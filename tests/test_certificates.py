@@ -111,7 +111,13 @@ def proved_of(scheme, *, quick=True):
 
 
 SOLVED = (broken_schemes.MyIEQ, gf.MSAV)
-FALSE_LAWS = ["DropsNumericalDissipation", "WrongFactorOfL", "ConstantLeftIn", "AscentWithALaw"]
+FALSE_LAWS = [
+    "WrongWhereThereIsAResidual",
+    "DropsNumericalDissipation",
+    "WrongFactorOfL",
+    "ConstantLeftIn",
+    "AscentWithALaw",
+]
 FALSE_LAWS += [name for name in broken_schemes.MISTAKES if issubclass(getattr(broken_schemes, name), SOLVED)]
 
 

@@ -77,12 +77,12 @@ def _velocity(trial: TrialRun, n: int) -> tuple[float, float, Any, Any]:
     """Return the speed c and the relative distance of the n-th increment from -c dt grad E, the increment per dt, and the gradient."""
     dt = _tiny(trial.scheme)
     state = _run(trial.scheme, trial.problem, trial.theta, dt, n - 1)
-    with quiet():
+    with quiet():  # theta may have grown
         new = trial.scheme.step(trial.problem, state, dt)
-    _, g = trial.problem.energy_and_gradient(state.theta)
-    v, inner = (new.theta - state.theta) / dt, trial.problem.inner
-    c = -float(inner(v, g)) / float(inner(g, g))
-    return c, norm(inner, v + c * g) / norm(inner, g), v, g
+        _, g = trial.problem.energy_and_gradient(state.theta)
+        v, inner = (new.theta - state.theta) / dt, trial.problem.inner
+        c = -float(inner(v, g)) / float(inner(g, g))
+        return c, norm(inner, v + c * g) / norm(inner, g), v, g
 
 
 def _memory(trial: TrialRun) -> int | None:

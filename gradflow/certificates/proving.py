@@ -206,6 +206,12 @@ def _squares(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, An
     yield from _on(make, scheme, exact=exact, quick=quick, every=EACH_ONCE)
 
 
+def _with_or_without_residual(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield what `_abstract` and `_squares` yield, for a scheme that does one thing with a residual and another without."""
+    yield from _abstract(scheme, exact=exact, quick=quick)
+    yield from _squares(scheme, exact=exact, quick=quick)
+
+
 def _few_squares(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
     """Yield scheme, problem and theta on abstract vectors: any sum of few squares."""
     for n in RESIDUALS[:1] if quick else RESIDUALS:
@@ -507,7 +513,7 @@ class _Runs:
 
     def __init__(self, scheme: Any, budget: _Budget, *, quick: bool) -> None:
         self.scheme, self.budget, self.quick, self.exhausted = scheme, budget, quick, False
-        self.settings = LEAST_SQUARES if _needs_squares(scheme, budget) else ENERGIES
+        self.settings = _settings(scheme, budget)
         self._taken: dict[tuple[Setting, bool], list[list[_Instance]] | BaseException] = {}
 
     def steps(self, setting: Setting, *, exact: bool) -> list[list[_Instance]]:
@@ -555,6 +561,7 @@ class _Runs:
 
 
 ENERGIES: tuple[tuple[Setting, str], ...] = ((_abstract, EVERY), (_in_coordinates, COORDINATES))
+EITHER: tuple[tuple[Setting, str], ...] = ((_with_or_without_residual, EVERY),)
 LEAST_SQUARES: tuple[tuple[Setting, str], ...] = ((_squares, SQUARES), (_few_squares, FEW))
 
 
@@ -569,15 +576,15 @@ class _Asked(AbstractEnergy):
         raise AttributeError(name)
 
 
-def _needs_squares(scheme: Any, budget: _Budget) -> bool:
-    """Return whether a scheme asks any energy for its residual, and does not run without it."""
+def _settings(scheme: Any, budget: _Budget) -> tuple[tuple[Setting, str], ...]:
+    """Return what a scheme runs on, each with its scope: sums of squares if it asks an energy for its residual and needs it."""
     problem, one = _Asked(Space()), _symbolic(scheme, exact=True)
     try:
         with budget.proof():
             next(branches(lambda: one.step(problem, one.init(problem, problem.space.vector("theta")), dt)))
     except (*RAISED, Timeout):  # a user's step may raise anything on symbols
-        return problem.asked
-    return False
+        return LEAST_SQUARES if problem.asked else ENERGIES
+    return EITHER if problem.asked else ENERGIES
 
 
 def _scope(scheme: Any, scope: str, *, exact: bool) -> str:

@@ -251,10 +251,10 @@ def test_the_time_for_proofs_is_one_for_all_of_them_and_a_sheet_says_that_it_is_
     from gradflow.certificates import proving
 
     monkeypatch.setattr(proving, "LIMIT", 1)
-    monkeypatch.setattr(proving, "BUDGET", 3)
+    monkeypatch.setattr(proving, "BUDGET", 4)
     found = proved_of(broken_schemes.NeverEndsOnSymbols())
     assert found["proofs"].status == "undecided"
-    assert found["proofs"].detail == "the 3 s of processor time for proofs are spent"
+    assert found["proofs"].detail == "the 4 s of processor time for proofs are spent"
     assert "no proof in 1 s" in found["modified energy"].detail
     assert "an earlier proof took too long" in found["identity"].detail
     assert {found[name].status for name in ("identity", "decay", "dissipation")} == {"measured"}

@@ -144,7 +144,7 @@ def stability(scheme: Any, energy: Quadratic | None = None, *, exact: bool = Fal
     >>> found.threshold, found.variables, found.beyond
     (3.0, ('theta', 'd'), ('diverges',))
     >>> print(stability(gf.Restart(gf.SAV(C=1.0)), exact=True))
-    stability of Restart(base=SAV(C=1.0, stabilization=0.0)) on Quadratic(1.0), z = dt max lambda_i
+    stability of Restart(base=SAV(C=1.0, stabilization=0.0), every=1) on Quadratic(1.0), z = dt max lambda_i
     the minimum is asymptotically stable for z < 2, exactly 2
     there is a real modified flow for z < 1
     measured, z = 1: converges

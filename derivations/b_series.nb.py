@@ -13,8 +13,8 @@
 # %% [markdown]
 # # B-series
 #
-# On the functions of `gradflow.backward_error.trees` and `gradflow.backward_error.bseries`; equation numbers are those
-# of the second. A B-series has a number b(t) for each rooted tree t and is the formal series
+# On the functions of `gradflow.backward_error.trees`, `gradflow.backward_error.bseries` and, for (8) and (9),
+# `gradflow.backward_error.gradient_criterion`, with the equation numbers of the last two. A B-series has a number b(t) for each rooted tree t and is the formal series
 #
 # $$B(b)(\theta) = b(\emptyset)\,\theta + \sum_t \frac{\Delta t^{|t|}}{\sigma(t)}\, b(t)\, F(t)(\theta).$$
 #
@@ -42,13 +42,10 @@ from gradflow.backward_error.bseries import (
     exact_flow,
     flow,
     from_coefficients,
-    gradient_violation,
     identity_field,
     identity_map,
     inverse,
-    is_gradient,
     lie_derivative,
-    loss,
     modified_equation,
     modifying_integrator,
     momentum,
@@ -57,6 +54,7 @@ from gradflow.backward_error.bseries import (
     substituted,
 )
 from gradflow.backward_error.expansion import ENERGY, invariant, leaf, node
+from gradflow.backward_error.gradient_criterion import gradient_violation, is_gradient, loss
 from gradflow.backward_error.symbolic_steps import DT
 from gradflow.backward_error.trees import (
     free_symmetry,

@@ -350,6 +350,58 @@ def modified_loss():
         assert all(abs(order - k - 1) < 0.05 for order in orders), orders
 
 
+@check(
+    "identity, run",
+    "a quadratic of 3 modes; every smooth loss of 2 parameters; 2x^2(1 + y) + y^2/2 from (2, 1) in the run",
+)
+def gradient_at_equal_loss():
+    """Where L is the same, d|g|^2/dgamma = -t(|Hg|^2 - (g, Hg)^2/|g|^2) <= 0 at gamma = 0: on a quadratic at all times, in general to first order in t. Later it may be positive."""
+    modes, start = sp.symbols("l:3", positive=True), sp.symbols("c:3", real=True)
+    pairs = list(zip(modes, start, strict=True))
+    steps = [gradient_descent_update(c, k * c, dt=gamma, solve=lambda u: u) for k, c in pairs]
+    rates = [
+        sp.series(sp.log(sp.cancel(w / c)) / gamma, gamma, 0, 2).removeO()
+        for w, (_, c) in zip(steps, pairs, strict=True)
+    ]
+    path = [
+        c * sp.exp(rate * t) for rate, (_, c) in zip(rates, pairs, strict=True)
+    ]  # at t = n gamma, to first order in gamma
+    loss, squared = (sum(k**p * w**2 for k, w in zip(modes, path, strict=True)) for p in (1, 2))
+    (L_t, L_gamma), (S_t, S_gamma) = ([sp.diff(f, v).subs(gamma, 0) for v in (t, gamma)] for f in (loss / 2, squared))
+    g = [k * c * sp.exp(-k * t) for k, c in pairs]
+    gg, gHg, HgHg = (sum(k**p * part**2 for k, part in zip(modes, g, strict=True)) for p in (0, 1, 2))
+    assert is_zero(sp.expand(L_t + gg))
+    assert is_zero(sp.expand(S_gamma * L_t - S_t * L_gamma - t * (HgHg * gg - gHg**2)))  # the derivative times L_t
+    differences = [(1, (modes[i] - modes[j]) * g[i] * g[j]) for i, j in itertools.combinations(range(3), 2)]
+    assert is_sum_of_squares(sp.expand(HgHg * gg - gHg**2), differences)
+
+    position, h, (m,), (L,) = generic(3, more=("m",))  # m for gamma, h for t
+    g, Hg, _, _ = fields(L, position)
+    moved = flow(-g - Hg * (Q(1, 2) * m), position, h, 1)
+    values = [shifted(np.array([f], dtype=object), moved, position, 1)[0] for f in (L, square(g))]
+    (L_t, L_m), (S_t, S_m) = ([f.diff(v) for v in (h, m)] for f in values)
+    known = h * (square(Hg) * square(g) - (g @ Hg) ** 2)
+    assert agree(S_m * L_t - S_t * L_m, known, position, 1)
+
+    problem = gf.FunctionProblem(
+        lambda w: 2 * w[0] ** 2 * (1 + w[1]) + w[1] ** 2 / 2,
+        lambda w: np.array([4 * w[0] * (1 + w[1]), 2 * w[0] ** 2 + w[1]]),
+    )
+    norms = []
+    for gamma_ in (0.005, 0.01, 0.02):
+        run = gf.solve(
+            problem,
+            gf.GradientDescent(),
+            np.array([2.0, 1.0]),
+            dt=gamma_,
+            steps=200,
+            record=("energy", "gradient_norm"),
+        )
+        E, norm = run.history["energy"], run.history["gradient_norm"]
+        norms.append(float(np.interp(-0.014, -E, norm)))
+    assert norms[0] < norms[1] < norms[2], norms
+
+
 @check("counterexample", "L = x^2/2 + y^2 + x^2 y/2 at (1, 1); L = x^2/2 with gamma > 1", refutes=("C003-14",))
 def no_modified_loss_at_second_order():
     """The field's h^2 term for L = x^2/2 + y^2 + x^2 y/2 has the curl -5/12 at (1, 1): no gradient. For L = x^2/2, gamma > 1 the step changes the sign of x, which no autonomous flow on a line does."""

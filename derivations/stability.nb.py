@@ -518,7 +518,7 @@ def without_c_consistency_repels():
 # * $z \ge 5.5$: chaos in the sense of Li & Yorke (Amer. Math. Monthly 82 (1975) 985). It suffices that a continuous map f of the line
 #   has $f^3(a) \le a < f(a) < f^2(a)$ for some a, or the same with the signs reversed, for f = G or $f = G \circ G$. For $z \ge
 #   4 + 2\sqrt2$ this is shown by hand, below it by intervals. It does not say that most orbits are chaotic: there are windows of
-#   stable cycles. The Lyapunov exponents are measured.
+#   stable cycles, one of which begins at z = 8. The Lyapunov exponents are measured.
 
 
 # %%
@@ -569,6 +569,26 @@ def two_cycles_take_over_at_4():
     assert is_zero(
         sp.factor(first * (1 + a**2) * b - second * (1 + b**2) * a) - sp.factor((a - b) * (a + b) * (a * b - 1) * -1)
     )
+
+
+@check("identity, decision procedure", "every z > 8")
+def a_cycle_of_four_steps_arises_at_8():
+    """For z > 8, x, a x, -x, -a x is a cycle of G where s = a - 1/a solves s^2 - z s + 2 z = 0. The s below 4 is stable iff s^3 - 3 s^2 + 4 s > 16."""
+    x, a, s = sp.symbols("x a s", positive=True)
+    at = (a - 1 / a) ** 2 / (a - 1 / a - 2)  # the equation, solved for z; z >= 8 for all s > 2
+    assert follows(s**2 >= 8 * (s - 2), [s > 2])
+    square = at / (1 + a) - 1
+    assert is_zero(sp.cancel(sp.cancel(G(x, at) / x).subs(x, sp.sqrt(u)).subs(u, square) - a))  # G(x) = a x
+    assert is_zero(sp.cancel(sp.cancel(G(a * x, at) / x).subs(x, sp.sqrt(u)).subs(u, square) + 1))  # G(a x) = -x
+    slope = sp.cancel(sp.diff(G(x), x)).subs(x, sp.sqrt(u))
+    half = slope.subs(u, square) * slope.subs(u, a**2 * square)
+    product = (32 - 8 * s + 7 * s**2 - 2 * s**3) / s**2
+    assert is_zero(sp.cancel(sp.together(half.subs(z, at) - product.subs(s, a - 1 / a))))
+    # two steps are x -> -x: the derivative of all four is the square of the product, which leaves (-1, 1) at s = 4, where z = 8,
+    # and where z is the real root 8.41666 of 3 z^3 - 31 z^2 + 56 z - 64, as z = s^2 / (s - 2)
+    stable_exactly(product, s**3 - 3 * s**2 + 4 * s > 16, [s > 2, s < 4])
+    other = (3 * z**3 - 31 * z**2 + 56 * z - 64).subs(z, s**2 / (s - 2)) * (s - 2) ** 3
+    assert is_zero(sp.expand(sp.cancel(other) - (s**3 - 3 * s**2 + 4 * s - 16) * (3 * s**3 - 22 * s**2 + 40 * s - 32)))
 
 
 @check("argument, decision procedure", "every z >= 4 + 2 sqrt 2")

@@ -114,7 +114,7 @@ autodoc_type_aliases = {
     **{name: f"gradflow.run.history.{name}" for name in ("Quantity", "Record")},
     **{name: f"gradflow.refusals.{name}" for name in ("Floats", "Seed")},
     **{name: f"gradflow.backward_error.trees.{name}" for name in ("Forest", "Tree")},
-    "Coefficient": "gradflow.backward_error.bseries.Coefficient",
+    "Coefficient": "gradflow.backward_error.exact_numbers.Coefficient",
     "Scalar": "gradflow.energies.linear.Scalar",
     "EnergyLaw": "gradflow.schemes.relaxation.EnergyLaw",
     "Curves": "gradflow.experiments.claims.Curves",

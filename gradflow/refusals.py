@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from functools import wraps
+from importlib import import_module
 from inspect import signature
 from math import inf, isfinite
 from numbers import Integral
@@ -40,6 +41,7 @@ __all__ = [
     "real_number",
     "real_scalar",
     "real_value",
+    "require_package",
     "rows_of",
     "sparse_or_dense",
     "weights_of",
@@ -362,6 +364,38 @@ def sparse_or_dense(name: str, a: Any, shape: tuple[int, int], like: Array) -> A
         a = a.copy()
         a.sum_duplicates()
     return a
+
+
+def require_package(package: str, extra: str, what: str) -> None:
+    """Raise ImportError that says what to install unless a package can be imported.
+
+    Parameters
+    ----------
+    package : str
+        Its name.
+    extra : str
+        The extra of gradflow that installs it.
+    what : str
+        What needs it.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+
+    Examples
+    --------
+    >>> require_package("nothing", "proofs", "the exact threshold")
+    Traceback (most recent call last):
+        ...
+    ImportError: the exact threshold needs nothing: pip install 'gradflow[proofs]'
+    """
+    try:
+        import_module(package)
+    except ImportError as error:
+        if error.name != package:
+            raise
+        raise ImportError(f"{what} needs {package}: pip install 'gradflow[{extra}]'", name=package) from error
 
 
 def rows_of(indices: Any, N: int, like: Array) -> Array | slice:

@@ -1,6 +1,7 @@
 """Schemes as users write them: a few that are right, and many with one mistake each, which their certificate has to name.
 
-`MISTAKES` maps the name of a class to the entry that is false and to words that its sentence has.
+`MISTAKES` maps the name of a class to the entry that is false and to words that its sentence has; those in `SEEN_IN_FULL` are not
+seen with ``quick=True``. Under "Barely" each mistake is little more than what a tolerance lets pass.
 """
 
 from dataclasses import dataclass
@@ -8,8 +9,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+import gradflow as gf
+from gradflow.curvature.damped_step import damped_step
 from gradflow.energies.linear import Zero, add, as_linear_part, dissipation
-from gradflow.energies.protocols import linear_part, nonlinear_energy, nonlinear_energy_and_gradient
+from gradflow.energies.protocols import linear_part, nonlinear_energy, nonlinear_energy_and_gradient, problem_ability
+from gradflow.namespace import array_namespace
+from gradflow.schemes.msav import MSAV, msav_update
 from gradflow.schemes.protocols import EnergyTerms
 from gradflow.schemes.relaxation import Quadratic
 from gradflow.schemes.state import AuxState, FlowState, MultiStepState, Past
@@ -221,15 +226,110 @@ class SlowDescent:
         return FlowState(state.theta - dt * self.speed * problem.energy_and_gradient(state.theta)[1])
 
 
-RIGHT = ("ExplicitMidpoint", "MySAV", "MyBDF2SAV", "SlottedDescent", "FloatAux", "AdamsBashforth3", "SlowDescent")
+@dataclass(frozen=True, kw_only=True)
+class LawThroughAConstant(MySAV):
+    """Right: a number that cancels leaves a few of its last bits in the law."""
+
+    number: ClassVar[float] = 20.0
+
+    def modified_energy(self, problem, state):
+        return super().modified_energy(problem, state) + self.number - self.number
+
+
+@dataclass(frozen=True)
+class OrderThatShowsLate(ExplicitMidpoint):
+    """Right: of order 2, which shows where 50 dt is small; before it seems to be 1."""
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt).theta
+        return FlowState(new - dt**2 * (50 * dt / (1 + 50 * dt)) * self.gradient(problem, state.theta))
+
+
+@dataclass(frozen=True)
+class KeepsEightGradients(ExplicitMidpoint):
+    """Right: its state grows in eight steps, and then no longer."""
+
+    number: ClassVar[int] = 8
+    order: ClassVar[int] = 1
+
+    def init(self, problem, theta):
+        return PastGradients(theta)
+
+    def step(self, problem, state, dt):
+        g = self.gradient(problem, state.theta)
+        return PastGradients(state.theta - dt * g, (g, *state.past)[: self.number])
+
+
+@dataclass(frozen=True, kw_only=True)
+class MyIEQ:
+    """Right: the residual as an auxiliary variable, by its two equations; the solution of the linear system is taken whole."""
+
+    stabilization: float = 0.0
+
+    def init(self, problem, theta):
+        if problem_ability(problem, "linearize") is None:
+            raise ValueError("MyIEQ needs a residual")
+        return AuxState(theta, self.auxiliary(problem, theta))
+
+    def auxiliary(self, problem, theta):
+        return problem.linearize(theta).residual
+
+    def operators(self, problem):
+        return linear_part(problem), as_linear_part(self.stabilization, "stabilization")
+
+    def solved(self, problem, theta, at, q, dt):
+        L, S = self.operators(problem)
+        mass, n = problem_ability(problem, "mass"), theta.shape[0]
+        return damped_step(at, q, L.apply(theta), add(L, S), dt, mass=mass, n_parameters=n).d
+
+    def next_q(self, at, q, d):
+        return q + at.jvp(d)
+
+    def step(self, problem, state, dt):
+        at = problem.linearize(state.theta)
+        q = at.residual if state.aux is None else state.aux
+        d = self.solved(problem, state.theta, at, q, dt)
+        return AuxState(state.theta + d, self.next_q(at, q, d))
+
+    def modified_energy(self, problem, state):
+        q = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        L = linear_part(problem)
+        return q @ q / 2 + problem.inner(state.theta, L.apply(state.theta)) / 2
+
+    def law(self, problem, state):
+        return Quadratic(0.5)
+
+    def energy_terms(self, problem, state, new, dt):
+        q = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        L, S = self.operators(problem)
+        D = dissipation(problem.inner, L, S, new.theta - state.theta, dt)
+        return EnergyTerms(D, (new.aux - q) @ (new.aux - q) / 2)
+
+
+RIGHT = (
+    "ExplicitMidpoint",
+    "MySAV",
+    "MyBDF2SAV",
+    "SlottedDescent",
+    "FloatAux",
+    "AdamsBashforth3",
+    "SlowDescent",
+    "LawThroughAConstant",
+    "OrderThatShowsLate",
+    "KeepsEightGradients",
+    "MyIEQ",
+)
 MISTAKES = {}
+SEEN_IN_FULL = set()
 
 
-def mistake(entry, *words):
-    """Register a class with the entry that is false, and with words that its sentence has."""
+def mistake(entry, *words, quick=True):
+    """Register a class with the entry that is false, with words that its sentence has, and whether a quick certificate sees it."""
 
     def register(kind):
         MISTAKES[kind.__name__] = (entry, words)
+        if not quick:
+            SEEN_IN_FULL.add(kind.__name__)
         return kind
 
     return register
@@ -365,6 +465,134 @@ class DropsNumericalDissipation(MySAV):
     def energy_terms(self, problem, state, new, dt):
         terms = super().energy_terms(problem, state, new, dt)
         return EnergyTerms(terms.dissipation, 0 * terms.numerical)
+
+
+@mistake("negative energies", "E = -5", "(grad E, theta_new - theta) = ")
+class SignOfE(ExplicitMidpoint):
+    """It descends only where E is positive."""
+
+    order: ClassVar[int] = 1
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        return FlowState(state.theta - dt * (E / abs(E)) * g)
+
+
+@mistake("identity", "they differ by")
+class WrongWhereThereIsAResidual(MySAV):
+    def aux_after(self, problem, new):
+        return new if problem_ability(problem, "linearize") is None else new._replace(aux=2 * new.aux)
+
+    def step(self, problem, state, dt):
+        return self.aux_after(problem, super().step(problem, state, dt))
+
+
+# IEQ and several scalar auxiliary variables, whose linear systems are known on symbols by their equations only.
+
+
+@mistake("identity", "|d|_M^2 / dt")
+class HalfTheDamping(MyIEQ):
+    """The system of the step 2 dt."""
+
+    def solved(self, problem, theta, at, q, dt):
+        return super().solved(problem, theta, at, q, 2 * dt)
+
+
+@mistake("identity", "S")
+class StabilizationNotSolvedWith(MyIEQ):
+    """S is not in the system, and is in the law."""
+
+    stabilization: float = 3.0
+
+    def solved(self, problem, theta, at, q, dt):
+        L, mass = linear_part(problem), problem_ability(problem, "mass")
+        return damped_step(at, q, L.apply(theta), L, dt, mass=mass, n_parameters=theta.shape[0]).d
+
+
+@mistake("identity", "in none with no energy part L")
+class PullOfLForgotten(MyIEQ):
+    """L theta is not on the right-hand side."""
+
+    def solved(self, problem, theta, at, q, dt):
+        A, mass = add(*self.operators(problem)), problem_ability(problem, "mass")
+        return damped_step(at, q, None, A, dt, mass=mass, n_parameters=theta.shape[0]).d
+
+
+@mistake("runs", "ValueError")
+class NotTransposed(MyIEQ):
+    """J in the place of its adjoint, in one step of the gradient flow."""
+
+    def solved(self, problem, theta, at, q, dt):
+        return -dt * at.jvp(q)
+
+
+@mistake("identity", "they differ by")
+class ResidualFromItsDefinition(MyIEQ):
+    """The new q is the residual at the new theta, and not q + J d."""
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return AuxState(new.theta, self.auxiliary(problem, new.theta))
+
+
+@mistake("identity", "they differ by")
+class ResidualTheOtherWay(MyIEQ):
+    def next_q(self, at, q, d):
+        return q - at.jvp(d)
+
+
+@mistake("dissipation", "negative")
+class DissipationOfTheOtherSign(MyIEQ):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(-terms.dissipation, terms.numerical + 2 * terms.dissipation)
+
+
+@mistake("identity", "they differ by")
+class LawOfTheWrongDissipation(MyIEQ):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(-terms.dissipation, terms.numerical)
+
+
+@mistake("identity", "they differ by")
+class PartsOfWrongLength(MSAV):
+    """The increment is scaled with the damping of 2 dt."""
+
+    def step_at(self, problem, state, dt, at):
+        theta, A = state.theta, add(linear_part(problem), as_linear_part(self.stabilization, "stabilization"))
+        mass, n = problem_ability(problem, "mass"), theta.shape[0]
+        theta, r = msav_update(
+            theta,
+            self.auxiliary_at(at) if state.aux is None else state.aux,
+            linear_part(problem).apply(theta),
+            inner=problem.inner,
+            damping=lambda d: dissipation(problem.inner, Zero(), A, d, 2 * dt),
+            direction=lambda q, h: damped_step(at, q, h, A, dt, mass=mass, n_parameters=n),
+        )
+        return AuxState(theta, r)
+
+
+@mistake("identity", "|aux_new - aux|^2")
+class PartsWithoutTheirChange(MSAV):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(terms.dissipation, terms.numerical / 2)
+
+
+@mistake("identity", "they differ by")
+class PartsMovedTwice(MSAV):
+    def step_at(self, problem, state, dt, at):
+        new = super().step_at(problem, state, dt, at)
+        r = self.auxiliary_at(at) if state.aux is None else state.aux
+        return AuxState(new.theta, 2 * new.aux - r)
+
+
+@mistake("modified energy", "they differ by")
+class OneConstantForAllParts(MSAV):
+    def modified_energy(self, problem, state):
+        energy = super().modified_energy(problem, state)
+        return energy if state.aux is None else energy + self.C
 
 
 @mistake("identity", "they differ by")
@@ -826,3 +1054,393 @@ class WrapperWithAConstant(ExplicitMidpoint):
 
     def step(self, problem, state, dt):
         return FlowState(state.theta - dt / (1 + self.C - self.base.C) * self.gradient(problem, state.theta))
+
+
+# Barely: mistakes that are little more than what a tolerance lets pass.
+
+
+class OtherTerms(MySAV):
+    """A scheme with its law as the terms D, N of the class above; `changed` makes others of them."""
+
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(*self.changed(problem, state, new, *terms))
+
+
+@mistake("identity", "the identity fails")
+class WrongInTheTwelfthDigit(OtherTerms):
+    def changed(self, problem, state, new, D, N):
+        return D * (1 + 1e-12), N
+
+
+@mistake("identity", "in float32", quick=False)
+class WrongInFloat32Only(OtherTerms):
+    def changed(self, problem, state, new, D, N):
+        return D * (1 + (1e-4 if new.theta.dtype == np.float32 else 0)), N
+
+
+@mistake("modified energy", "they differ by")
+class EnergyWrongInTheTwelfthDigit(MySAV):
+    def modified_energy(self, problem, state):
+        return super().modified_energy(problem, state) + 1e-11
+
+
+@mistake("dissipation", "negative")
+class HardlyNegativeDissipation(OtherTerms):
+    def changed(self, problem, state, new, D, N):
+        small = 1e-11 * (1 + problem.energy(new.theta)) if D < 1 else 0
+        return -small, D + N + small
+
+
+@mistake("numerical dissipation", "negative")
+class HardlyNegativeNumericalDissipation(OtherTerms):
+    def changed(self, problem, state, new, D, N):
+        small = 1e-11 * (1 + problem.energy(new.theta)) if D < 1 else 0
+        return D + N + small, -small
+
+
+@mistake("numerical dissipation", "negative", "in no case with a consistent auxiliary variable")
+class NegativeOffTheDefinition(OtherTerms):
+    """(r - R)^2 is taken from the one term and given to the other: 0 where the auxiliary variable is consistent."""
+
+    def changed(self, problem, state, new, D, N):
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        away = (r - self.auxiliary(problem, state.theta)) ** 2
+        return D + away, N - away
+
+
+@mistake("decay", "negative")
+class EnergyThatRises(ExplicitMidpoint):
+    """The energy falls by |d|^2 / dt and a rest of either sign."""
+
+    def modified_energy(self, problem, state):
+        return problem.energy(state.theta)
+
+    def energy_terms(self, problem, state, new, dt):
+        d = new.theta - state.theta
+        D = problem.inner(d, d / dt)
+        return EnergyTerms(D, problem.energy(state.theta) - problem.energy(new.theta) - D)
+
+
+@mistake("limit flow", "-0.99995 grad E")
+class SlowByATenThousandth(ExplicitMidpoint):
+    def gradient(self, problem, theta):
+        g = super().gradient(problem, theta)
+        return g * g.dtype.type(1 - 5e-5)
+
+
+@mistake("limit flow", "no multiple of the gradient")
+class DirectionOffByATenThousandth(ExplicitMidpoint):
+    def gradient(self, problem, theta):
+        g = super().gradient(problem, theta)
+        return g + g[::-1] * g.dtype.type(5e-5)
+
+
+@mistake("stationary points", "theta moves by")
+class DriftsByTheLastBits(ExplicitMidpoint):
+    """In a large step it drifts by 1e-12, from its second step on."""
+
+    def init(self, problem, theta):
+        return PastGradients(theta)
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt).theta
+        return PastGradients(new + new.dtype.type(1e-12 if dt > 0.5 and state.past else 0), (new,))
+
+
+@mistake("order", "declared is 2")
+class OrderOneAndThreeQuarters(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt).theta
+        return FlowState(new - 4 * dt**2.75 * self.gradient(problem, state.theta))
+
+
+@mistake("order", "declared is 2")
+class HardlyFirstOrder(ExplicitMidpoint):
+    """A term of the first order with the factor 1e-3."""
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt).theta
+        return FlowState(new - dt**2 / 250 * self.gradient(problem, state.theta))
+
+
+@mistake("order of the auxiliary variable", "declared is 1")
+class AuxOfOrderThreeQuarters(MySAV):
+    """Off its definition it is pulled away by dt^1.7 in each step, and no law is stated."""
+
+    stabilization: ClassVar[float] = 0.0
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return AuxState(new.theta, new.aux + dt**1.7)
+
+    def energy_terms(self, problem, state, new, dt):
+        return EnergyTerms(*(0 * new.aux + np.nan for _ in range(2)))
+
+
+@mistake("finite steps", "in no case with dt <= 1e-2 or dt = 1")
+class AuxOverflows(ExplicitMidpoint):
+    """Theta is finite, and a record of it overflows for the largest dt."""
+
+    def init(self, problem, theta):
+        return SizedState(theta, 0 * theta[0])
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt).theta
+        return SizedState(new, 0 * new[0] + new.dtype.type(np.inf if dt > 1e7 else 0))
+
+
+@mistake("finite steps", "in no case with dt = 1 or dt >= 1e2")
+class SecondStepFails(ExplicitMidpoint):
+    """NaN in the second step of a run with a very small dt."""
+
+    def init(self, problem, theta):
+        return SizedState(theta, 0 * theta[0])
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt).theta
+        return SizedState(new * (np.nan if dt < 1e-7 and state.size else 1), state.size + 1)
+
+
+@mistake("finite steps", "a curvature near 1e6", quick=False)
+class OverflowsWhereItIsSteep(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        g = nonlinear_energy_and_gradient(problem, state.theta)[1]
+        factor = np.exp(-np.exp(problem.inner(g, g) / 1e4))
+        new = super().step(problem, state, dt).theta
+        return FlowState(new + 0 * (factor / factor))
+
+
+class CallsCounted(ExplicitMidpoint):
+    """It counts how often it was called with the same arguments, and in some of these calls the last bit is another one."""
+
+    other: ClassVar[int] = 0
+
+    def __init__(self):
+        object.__setattr__(self, "calls", {})
+
+    def step(self, problem, state, dt):
+        key = state.theta.tobytes(), float(dt), id(problem)
+        n = self.calls[key] = self.calls.get(key, -1) + 1
+        new = super().step(problem, state, dt).theta
+        return FlowState(np.nextafter(new, new + 1) if n == self.other else new)
+
+
+@mistake("purity", "two calls with the same arguments")
+class FirstCallDiffers(CallsCounted):
+    other: ClassVar[int] = 0
+
+
+@mistake("purity", "two calls with the same arguments")
+class SecondCallDiffers(CallsCounted):
+    other: ClassVar[int] = 1
+
+
+@mistake("purity", "two calls with the same arguments")
+class ThirdCallDiffers(CallsCounted):
+    other: ClassVar[int] = 2
+
+
+@mistake("aux left out", "aux differs", quick=False)
+class NearlyTheDefinition(MySAV):
+    def step(self, problem, state, dt):
+        if state.aux is None:
+            r = self.auxiliary(problem, state.theta)
+            state = state._replace(aux=r * r.dtype.type(1 + 1e-12))
+        return super().step(problem, state, dt)
+
+
+@mistake("dtypes and shapes", "becomes")
+class KeepsNineGradients(KeepsEightGradients):
+    number: ClassVar[int] = 9
+
+
+@mistake("dtypes and shapes", "float64")
+class SecondStateIsFloat64(ExplicitMidpoint):
+    def init(self, problem, theta):
+        return SizedState(theta, np.zeros((), theta.dtype))
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt).theta
+        return SizedState(new, np.asarray(state.size + 1 if state.size == 0 else np.float64(2)))
+
+
+@mistake("identity", "the identity fails", "a later step")
+class WrongInTheTwelfthStep(CountingSAV):
+    def energy_terms(self, problem, state, new, dt):
+        terms = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(terms.dissipation, 0 * terms.numerical) if state.k == 11 else terms
+
+
+@mistake("identity", "in no case with a consistent auxiliary variable")
+class WrongFarOffTheDefinition(CountingSAV):
+    """The law is wrong in a first step from an r that is above its definition by a tenth or more."""
+
+    def energy_terms(self, problem, state, new, dt):
+        D, N = super().energy_terms(problem, state, new, dt)
+        far = state.k == 0 and state.aux is not None and state.aux > 1.1 * self.auxiliary(problem, state.theta)
+        return EnergyTerms(D, N * (1 + far))
+
+
+@mistake("limit flow", "ascends")
+class HardlyAscends(ExplicitMidpoint):
+    """It claims no flow, and moves along a vector that is orthogonal to the gradient but for a small part."""
+
+    speed = None
+    part: ClassVar[float] = 1e-3
+
+    def step(self, problem, state, dt):
+        g, e = self.gradient(problem, state.theta), 1 + 0 * state.theta
+        across = e - problem.inner(e, g) / problem.inner(g, g) * g
+        return FlowState(state.theta + dt * (across + self.part * g))
+
+
+@mistake("limit flow", "the first step of its usual size, 0.1")
+class IterationThatHardlyAscends(HardlyAscends):
+    usual_dt: ClassVar[float] = 0.1
+    part: ClassVar[float] = 1e-6
+
+
+@mistake("order", "no energy part L", quick=False)
+class FirstOrderWithoutL(ExplicitMidpoint):
+    def step(self, problem, state, dt):
+        euler = FlowState(state.theta - dt * self.gradient(problem, state.theta))
+        return euler if linear_part(problem).scalar == 0 else super().step(problem, state, dt)
+
+
+@mistake("purity", "_targets of the problem is changed")
+class ClipsTheData(ExplicitMidpoint):
+    """It clips the targets of the problem in place: every call returns the same."""
+
+    def step(self, problem, state, dt):
+        targets = getattr(problem, "_targets", np.zeros(1))
+        np.clip(targets, -0.5, 0.5, out=targets)
+        return super().step(problem, state, dt)
+
+
+@mistake("purity", "two calls with the same arguments")
+class RemembersTheStepSize(ExplicitMidpoint):
+    """It takes the mean of dt and that of the call before."""
+
+    last: ClassVar[dict] = {}
+
+    def step(self, problem, state, dt):
+        before, self.last[0] = self.last.get(0, dt), dt
+        return super().step(problem, state, (before + dt) / 2)
+
+
+class RecordsTheLogarithm(ExplicitMidpoint):
+    """It records log |grad E|^2, which is -oo at a stationary point."""
+
+    order: ClassVar[int] = 1
+
+    def init(self, problem, theta):
+        return SizedState(theta, 1 + 0 * problem.inner(theta, theta))
+
+    def step(self, problem, state, dt):
+        g = self.gradient(problem, state.theta)
+        square = problem.inner(g, g)
+        return SizedState(state.theta - dt * g, array_namespace(square).log(square))
+
+
+class RecordsTheInverse(ExplicitMidpoint):
+    """It records 1 / |grad E|^2: a division by a number that is nonnegative, and 0 at a stationary point."""
+
+    order: ClassVar[int] = 1
+
+    def init(self, problem, theta):
+        return SizedState(theta, 1 + 0 * problem.inner(theta, theta))
+
+    def step(self, problem, state, dt):
+        g = self.gradient(problem, state.theta)
+        return SizedState(state.theta - dt * g, 1 / problem.inner(g, g))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuxOffByDt(MySAV):
+    """Its auxiliary variable is its definition modulo dt, not dt^2."""
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt)
+        return AuxState(
+            new.theta, new.aux + dt * problem.inner(new.theta - state.theta, new.theta - state.theta) / dt**2
+        )
+
+
+class RecordsItsEnergy(OrderThatShowsLate):
+    """Its auxiliary variable is exact in every step, while the order of theta shows late; its law is no affair of the test."""
+
+    def init(self, problem, theta):
+        return AuxState(theta, self.auxiliary(problem, theta))
+
+    def auxiliary(self, problem, theta):
+        return problem.energy(theta)
+
+    def step(self, problem, state, dt):
+        new = super().step(problem, state, dt).theta
+        return AuxState(new, self.auxiliary(problem, new))
+
+    def modified_energy(self, problem, state):
+        return problem.energy(state.theta)
+
+    def law(self, problem, state):
+        return Quadratic(1.0)
+
+    def energy_terms(self, problem, state, new, dt):
+        return EnergyTerms(problem.energy(state.theta) - problem.energy(new.theta), 0 * new.aux)
+
+
+class NeverEndsOnSymbols(MySAV):
+    """Right in floating point, where the loop ends at once."""
+
+    def step(self, problem, state, dt):
+        while not isinstance(dt, float):
+            pass
+        return super().step(problem, state, dt)
+
+
+@dataclass(frozen=True)
+class FixedPreconditioner(ExplicitMidpoint):
+    """Right, for problems with three parameters: a descent with a fixed diagonal in front of the gradient."""
+
+    order: ClassVar[int] = 1
+    speed: ClassVar[None] = None
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * np.array([1.0, 2.0, 3.0]) * self.gradient(problem, state.theta))
+
+
+@dataclass(frozen=True)
+class DescentOfNetworks(ExplicitMidpoint):
+    """Right, for networks: a step along the gradient, which needs to know how many outputs there are."""
+
+    order: ClassVar[int] = 1
+
+    def init(self, problem, theta):
+        if problem_ability(problem, "n_outputs") is None:
+            raise ValueError("a network is needed")
+        return FlowState(theta)
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt * self.gradient(problem, state.theta))
+
+
+class HalfDescentOfNetworks(DescentOfNetworks):
+    """Wrong: half of the step."""
+
+    def step(self, problem, state, dt):
+        return FlowState(state.theta - dt / 2 * self.gradient(problem, state.theta))
+
+
+def network():
+    """Return a small network with a start."""
+    net = gf.TwoLayerNet(2, 5, activation="tanh")
+    X = np.random.default_rng(0).standard_normal((6, 2))
+    return gf.Regression(net, X, np.sin(X[:, 0])), net.init(0)
+
+
+def three_parameters():
+    """Return two problems with three parameters, with starts."""
+    A, theta = np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.5], [0.3, 0.0, 1.0]]), np.array([0.5, -0.5, 1.0])
+    problem = gf.DenseLeastSquares(lambda t: np.sin(A @ t) - 0.3, lambda t: np.cos(A @ t)[:, None] * A)
+    return [(problem, theta), (problem, -theta)]

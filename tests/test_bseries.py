@@ -19,13 +19,10 @@ from gradflow.backward_error.bseries import (
     exact_flow,
     flow,
     from_coefficients,
-    gradient_violation,
     identity_field,
     identity_map,
     inverse,
-    is_gradient,
     lie_derivative,
-    loss,
     modified_equation,
     modifying_integrator,
     momentum,
@@ -34,6 +31,7 @@ from gradflow.backward_error.bseries import (
     scaled,
     substituted,
 )
+from gradflow.backward_error.gradient_criterion import gradient_violation, is_gradient, loss
 from gradflow.backward_error.trees import (
     butcher_product,
     density,
@@ -384,6 +382,48 @@ def test_a_series_is_a_gradient_iff_it_depends_on_free_trees(seed):
                 loss(changed)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_one_number_is_a_gradient_iff_its_tree_is_alone_in_its_class(seed):
+    """For products of large trees: of 4 nodes and more, with several branches each."""
+    rng = random.Random(seed)
+    u, v = (rng.choice([t for n in (4, 5) for t in trees(n) if len(t) >= least]) for least in (3, rng.choice((1, 3))))
+    t, other = butcher_product(u, v), butcher_product(v, u)
+    found = gradient_violation({text(t): 1}, order(t))
+    assert (found is None) == all(free_tree(s) != free_tree(t) or s == t for s in trees(order(t)))
+    if other != t:
+        assert text(t) in found
+        pair = BSeries({s: Q(s == t) for n in range(1, order(t) + 1) for s in trees(n)})
+        assert not is_gradient(pair)
+        assert is_gradient(pair, order(t) - 1)
+
+
+@pytest.mark.parametrize(("u", "v"), [("[o,o,o]", "[o,o,[o]]"), ("[o,o,o]", "[o,o,o,o]"), ("[[o],[o],o]", "[o,o,o]")])
+def test_a_product_of_two_bushes_is_compared_with_the_exchanged_one(u, v):
+    """Two trees of a class whose other trees agree: only one product of two differs."""
+    t, other = butcher_product(tree(u), tree(v)), butcher_product(tree(v), tree(u))
+    assert t != other
+    values = {s: Q(free_tree(s) == free_tree(t)) for n in range(1, order(t) + 1) for s in trees(n)}
+    assert gradient_violation(BSeries(values)) is None
+    # the edge between u and v is the only one between two parts of the class: both sides are changed alike
+    reached, todo = {t}, [t]
+    while todo:
+        s = todo.pop()
+        for a, b in products(s):
+            if {butcher_product(a, b), butcher_product(b, a)} != {t, other}:
+                near = butcher_product(b, a)
+                if near not in reached:
+                    reached.add(near)
+                    todo.append(near)
+    assert other not in reached
+    side = {s: c + (s in reached) for s, c in values.items()}
+    assert set(gradient_violation(BSeries(side))) == {text(t), text(other)}
+
+
+def products(t):
+    """Return the pairs u, v of which a tree is the Butcher product."""
+    return [(tuple(b for j, b in enumerate(t) if j != k), v) for k, v in enumerate(t)]
+
+
 def test_the_gradient_criterion_is_kept_by_sums_and_steps():
     """Lie derivatives do not keep it, composition does not: the gradients are no algebra."""
     a, b = (BSeries({t: Q(k) ** order(free_tree(t)) for n in range(1, 6) for t in trees(n)}) for k in (2, 3))
@@ -605,6 +645,7 @@ def test_fractions_need_no_sympy():
 import sys
 from fractions import Fraction
 from gradflow.backward_error.bseries import *
+from gradflow.backward_error.gradient_criterion import *
 series = runge_kutta([[0, 0], [Fraction(1, 3), 0]], [Fraction(-1, 2), Fraction(3, 2)], 4)
 field = modified_equation(composed(series, adjoint(momentum(4, Fraction(1, 2)))))
 assert not is_gradient(field) and loss(modified_equation(series), 3) and modifying_integrator(series)

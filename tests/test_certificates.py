@@ -14,7 +14,9 @@ import broken_schemes
 import gradflow as gf
 from gradflow.certificates import Certificate, Entry
 from gradflow.certificates.certificate import SECTIONS, STATUSES
+from gradflow.certificates.cost import counted_cost
 from gradflow.certificates.linear_stability import exact_threshold, measured_stability
+from gradflow.certificates.measured_law import negative_energies
 from gradflow.certificates.trials import common_facts, stabilized, takes_stabilization, trials
 from gradflow.cli import app
 from gradflow.cli.certificates import library
@@ -33,7 +35,8 @@ def call(*arguments):
 @pytest.mark.parametrize("name", broken_schemes.MISTAKES)
 def test_the_certificate_of_a_broken_scheme_names_what_is_wrong(name):
     entry, words = broken_schemes.MISTAKES[name]
-    certificate = gf.certify(getattr(broken_schemes, name), proofs=False, quick=True)
+    quick = name not in broken_schemes.SEEN_IN_FULL
+    certificate = gf.certify(getattr(broken_schemes, name), proofs=False, quick=quick)
     assert not certificate.holds
     assert certificate[entry].status == "false"
     (sentence,) = [text for text in certificate.failures if text.startswith(f"{entry}: ")]
@@ -43,7 +46,7 @@ def test_the_certificate_of_a_broken_scheme_names_what_is_wrong(name):
 
 
 def test_there_are_many_mistakes():
-    assert len(broken_schemes.MISTAKES) >= 35
+    assert len(broken_schemes.MISTAKES) >= 70
     assert len({entry for entry, _ in broken_schemes.MISTAKES.values()}) >= 10
 
 
@@ -56,6 +59,12 @@ def test_the_certificate_of_a_right_scheme_holds(name):
     assert statuses["order"] == statuses["finite steps"] == statuses["purity"] == "measured"
 
 
+def test_dt_is_halved_until_every_order_shows():
+    certificate = gf.certify(broken_schemes.RecordsItsEnergy(), proofs=False, quick=True)
+    assert certificate["order"].status == certificate["order of the auxiliary variable"].status == "measured"
+    assert len(certificate["order"].table[0]) > 2 + 3
+
+
 def test_a_law_of_a_user_is_proved_in_every_dimension():
     certificate = gf.certify(broken_schemes.MySAV(), quick=True)
     for name in ("identity", "dissipation", "numerical dissipation", "modified energy", "single step", "denominators"):
@@ -64,19 +73,168 @@ def test_a_law_of_a_user_is_proved_in_every_dimension():
     assert "every C > 0" in certificate["identity"].scope
 
 
-def test_no_proof_is_found_of_what_is_false():
-    """The prover is asked about laws that are false, as if nothing had been measured."""
+def test_a_law_of_a_user_with_a_linear_system_is_proved_for_every_residual():
+    certificate = gf.certify(broken_schemes.MyIEQ(), quick=True)
+    for name in ("identity", "decay", "dissipation", "numerical dissipation", "modified energy"):
+        assert certificate[name].status == "proved", certificate[name]
+        assert "every dimension, inner product and sum of squares" in certificate[name].scope
+
+
+@pytest.mark.parametrize(
+    ("scheme", "scope"),
+    [
+        (gf.IEQ(), "sum of squares, every L and S"),
+        (gf.Restart(gf.IEQ()), "sum of squares, every L and S"),
+        (gf.MSAV(), "sum of 3 or 4 squares, every L and S, every dt, every C > 0"),
+        (gf.AdaptiveIEQ(), "positive energy, every L, every dt, every eps > 0"),
+        (gf.AdaptiveIEQ(form="printed"), "positive energy, every L, every dt, every eps > 0"),
+    ],
+    ids=str,
+)
+def test_the_law_of_schemes_with_linear_systems_is_proved_in_every_dimension(scheme, scope):
+    found = proved_of(scheme)
+    for name in ("identity", "numerical dissipation", "modified energy"):
+        assert found[name].status == "proved", found[name]
+        assert found[name].scope.startswith("every dimension")
+        assert scope in found[name].scope
+
+
+def proved_of(scheme, *, quick=True):
+    """Return what the prover says of a scheme, as if all had been measured."""
     from gradflow.certificates import proving
 
-    for name in ("DropsNumericalDissipation", "WrongFactorOfL", "ConstantLeftIn", "AscentWithALaw"):
-        scheme = getattr(broken_schemes, name)()
-        measured = [
-            Entry("energy law", name, "", "measured")
-            for name in ("identity", "decay", "modified energy", "dissipation", "numerical dissipation")
-        ] + [Entry("consistency", "limit flow", "", "measured")]
-        found = {entry.name: entry.status for entry in proving.with_proofs(scheme, measured, quick=True)}
-        entry = {"AscentWithALaw": "single step"}.get(name, broken_schemes.MISTAKES[name][0])
-        assert found.get(entry, "undecided") != "proved"
+    measured = [
+        Entry("energy law", name, "", "measured")
+        for name in ("identity", "decay", "modified energy", "dissipation", "numerical dissipation")
+    ] + [Entry("consistency", "limit flow", "", "measured")]
+    return {entry.name: entry for entry in proving.with_proofs(scheme, measured, quick=quick)}
+
+
+SOLVED = (broken_schemes.MyIEQ, gf.MSAV)
+FALSE_LAWS = [
+    "WrongWhereThereIsAResidual",
+    "DropsNumericalDissipation",
+    "WrongFactorOfL",
+    "ConstantLeftIn",
+    "AscentWithALaw",
+]
+FALSE_LAWS += [name for name in broken_schemes.MISTAKES if issubclass(getattr(broken_schemes, name), SOLVED)]
+
+
+@pytest.mark.parametrize("name", FALSE_LAWS)
+def test_no_proof_is_found_of_what_is_false(name):
+    """The prover is asked about laws that are false, as if nothing had been measured."""
+    entry = {"AscentWithALaw": "single step", "NotTransposed": "identity"}.get(name, broken_schemes.MISTAKES[name][0])
+    found = proved_of(getattr(broken_schemes, name)())
+    assert entry not in found or found[entry].status != "proved"
+
+
+def test_problems_of_the_user_take_the_place_of_random_ones():
+    """A scheme for networks, or for three parameters, is measured on those; what needs other problems says so."""
+    for scheme, problems, order in (
+        (broken_schemes.DescentOfNetworks(), broken_schemes.network(), "measured"),
+        (gf.MSAV(parts=(0, 0, 1, 1, 2, 2)), broken_schemes.network(), "measured"),
+        (broken_schemes.FixedPreconditioner(), broken_schemes.three_parameters(), None),
+    ):
+        assert gf.certify(scheme, proofs=False, quick=True)["runs"].status == "false"
+        certificate = gf.certify(scheme, proofs=False, problems=problems)
+        assert certificate.failures == ()
+        words = "the given problem" if isinstance(problems, tuple) else "the 2 given problems"
+        statuses = {entry.name: entry.status for entry in certificate.entries}
+        assert statuses.get("order") == order
+        assert statuses["limit flow"] == statuses["finite steps"] == statuses["purity"] == "measured"
+        for entry in certificate.entries:
+            if entry.status == "measured":
+                own = entry.name in ("stationary points", "negative energies", "threshold", "orbits")
+                assert entry.scope.endswith("a problem of the certificate's own" if own else words)
+    wrong = gf.certify(broken_schemes.HalfDescentOfNetworks(), proofs=False, problems=broken_schemes.network())
+    assert wrong["limit flow"].status == "false"
+    assert "-0.5 grad E" in wrong["limit flow"].detail
+    assert "problem 1, of type Regression" in wrong["limit flow"].counterexample
+    assert "...)" in wrong["limit flow"].counterexample  # theta is not printed in full
+
+
+@pytest.mark.parametrize(
+    "problems",
+    [
+        3,
+        [],
+        (),
+        broken_schemes.network()[0],
+        [broken_schemes.network()[0]],
+        [("x", np.zeros(2))],
+        broken_schemes.network,
+    ]
+    + [(broken_schemes.network()[0], theta) for theta in (None, [1.0], np.zeros(2, np.float32), np.full(20, np.nan))],
+)
+def test_what_are_no_problems_is_refused(problems):
+    with pytest.raises(ValueError, match=r"problems must be a pair|theta must"):
+        gf.certify(gf.GradientDescent(), problems=problems)
+
+
+def test_the_command_takes_problems_of_the_user():
+    found = call(f"{FILE}:DescentOfNetworks", "--no-proofs", "--quick", "--problems", f"{FILE}:network")
+    assert found.exit_code == 0
+    assert "on the given problem" in found.stdout
+    assert call(f"{FILE}:DescentOfNetworks", "--no-proofs", "--quick").exit_code == 1
+    for problems, words in (
+        ("nothing", "my/problems.py:name"),
+        (f"{FILE}:Nothing", "has no 'Nothing'"),
+        (f"{FILE}:mistake", "cannot be called without arguments"),
+        (f"{FILE}:RIGHT", "problems must be a pair"),
+    ):
+        refused = call("GradientDescent", "--no-proofs", "--quick", "--problems", problems)
+        assert refused.exit_code == 2
+        assert words in refused.stderr
+
+
+def test_what_a_scheme_does_with_negative_energies_is_told():
+    """It refuses them, runs on them, or makes no claim; what is wrong with them only is told with numbers."""
+    for scheme, status, words in (
+        (gf.SAV(), "measured", 'refused, "C must satisfy F(theta) + C > 0'),
+        (gf.SAV(C=100.0), "measured", ""),
+        (gf.GradientDescent(), "measured", ""),
+        (
+            broken_schemes.MySAV(),
+            "not applicable",
+            "declares no lower bound of the energy: all else is for energies >= 0",
+        ),
+        (broken_schemes.Ascent(), "undecided", "wrong on other energies as well"),
+        (broken_schemes.SignOfE(), "false", "does not do there what it does elsewhere"),
+    ):
+        entry = negative_energies(scheme)
+        assert entry.status == status
+        assert words in entry.detail
+        assert bool(words) == bool(entry.detail)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("NegativeOffTheDefinition", "numerical dissipation"),
+        ("HardlyNegativeDissipation", "dissipation"),
+        ("FirstOrderOnly", "single step"),
+        ("WrongFactor", "single step"),
+        ("AuxOffByDt", "single step"),
+        ("RecordsTheInverse", "denominators"),
+        ("RecordsTheLogarithm", "denominators"),
+        ("DropsNumericalDissipation", "decay"),
+        ("Damped", "denominators"),
+    ],
+)
+def test_what_is_barely_false_is_not_proved(name, entry):
+    """The prover is asked, as if all had been measured; what is right of the same scheme is still proved."""
+    from gradflow.certificates import proving
+
+    kind = getattr(broken_schemes, name)
+    scheme = kind(a=-1.0) if name == "Damped" else kind()
+    law = hasattr(scheme, "energy_terms")
+    names = ("identity", "decay", "modified energy", "dissipation", "numerical dissipation") if law else ("identity",)
+    measured = [Entry("energy law", one, "", "measured" if law else "not applicable") for one in names]
+    measured.append(Entry("consistency", "limit flow", "", "measured"))
+    found = {one.name: one.status for one in proving.with_proofs(scheme, measured, quick=True)}
+    assert found.get(entry, "undecided") != "proved"
+    assert "proved" in found.values()
 
 
 def test_no_proof_is_found_of_the_first_steps_of_a_scheme_that_counts():
@@ -87,6 +245,20 @@ def test_no_proof_is_found_of_the_first_steps_of_a_scheme_that_counts():
     assert {statuses[name] for name in ("identity", "decay", "dissipation", "numerical dissipation")} == {"measured"}
     assert "denominators" not in statuses
     assert gf.certify(broken_schemes.FlaggedSAV(), quick=True)["decay"].status == "proved"
+
+
+def test_the_time_for_proofs_is_one_for_all_of_them_and_a_sheet_says_that_it_is_spent(monkeypatch):
+    from gradflow.certificates import proving
+
+    monkeypatch.setattr(proving, "LIMIT", 1)
+    monkeypatch.setattr(proving, "BUDGET", 4)
+    found = proved_of(broken_schemes.NeverEndsOnSymbols())
+    assert found["proofs"].status == "undecided"
+    assert found["proofs"].detail == "the 4 s of processor time for proofs are spent"
+    assert "no proof in 1 s" in found["modified energy"].detail
+    assert "an earlier proof took too long" in found["identity"].detail
+    assert {found[name].status for name in ("identity", "decay", "dissipation")} == {"measured"}
+    assert "proofs" not in proved_of(gf.GradientDescent())
 
 
 def test_a_law_that_symbols_refute_is_false():
@@ -159,6 +331,44 @@ def test_a_certificate_is_the_same_in_every_call(name):
     assert first.to_json() == second.to_json()
 
 
+EVALUATIONS = {
+    "energy": ("energy", "energies"),
+    "nonlinear_energy": ("energy", "energies"),
+    "energy_and_gradient": ("gradient", "gradients"),
+    "nonlinear_energy_and_gradient": ("gradient", "gradients"),
+    "hvp": ("Hessian product", "Hessian products"),
+    "nonlinear_hvp": ("Hessian product", "Hessian products"),
+    "linearize": ("linearisation", "linearisations"),
+    "linearize_later": ("linearisation", "linearisations"),
+}
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+@pytest.mark.parametrize("method", EVALUATIONS)
+def test_every_call_of_a_later_step_is_counted(method, calls):
+    """The first two steps call each method oftener, as those of a scheme that collects something."""
+    arguments = 2 if method in ("hvp", "nonlinear_hvp") else 1
+
+    class Caller(broken_schemes.ExplicitMidpoint):
+        def init(self, problem, theta):
+            return broken_schemes.PastGradients(theta)
+
+        def step(self, problem, state, dt):
+            for _ in range(calls if len(state.past) > 1 else 5):
+                getattr(problem, method)(*(state.theta,) * arguments)
+            return broken_schemes.PastGradients(state.theta, (*state.past, state.theta.copy())[:2])
+
+    (entry,) = counted_cost(Caller())
+    assert entry.detail == f"{calls} {EVALUATIONS[method][calls > 1]}, 3 vectors of P numbers kept, theta among them"
+
+
+@pytest.mark.parametrize("terms", [("a text",), (1.0,), (None, None)])
+def test_terms_that_are_no_numbers_are_refused(terms):
+    kind = type("Mine", (broken_schemes.MySAV,), {"energy_terms": lambda *_: terms})
+    with pytest.raises(ValueError, match="the energy law of the scheme cannot be judged"):
+        gf.certify(kind(), proofs=False, quick=True)
+
+
 def test_momentum_changes_the_time_and_is_measured_by_its_factor():
     certificate = gf.certify(gf.HeavyBall(momentum=0.75), proofs=False, quick=True)
     assert certificate.holds
@@ -183,7 +393,103 @@ def test_the_implicit_regularization_is_told(scheme, c, gradient):
     field, loss, regularization = modified_equation(scheme)
     assert {field.status, loss.status, regularization.status} == {"proved"}
     assert regularization.claim.endswith(f"with c = {c}")
+    effects = {True: "large gradients are preferred", False: "small gradients are preferred"}
+    assert regularization.detail == (effects[c.startswith("-")] if c != "0" else regularization.detail)
+    assert ("preferred" in regularization.detail) == (c != "0")
     assert ("is minus the gradient" in loss.claim) == gradient
+
+
+class Otherwise(broken_schemes.ExplicitMidpoint):
+    """Explicit Euler on symbols, and with a little of the midpoint rule on numbers."""
+
+    order = 1
+    speed = 1.0
+    part = 0.0
+
+    def step(self, problem, state, dt):
+        midpoint = super().step(problem, state, dt).theta
+        euler = state.theta - dt * self.gradient(problem, state.theta)
+        numbers = isinstance(state.theta, np.ndarray) and state.theta.dtype == np.float64
+        return FlowState(euler + self.part * (midpoint - euler) if numbers else euler)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"part": 0.1}, "iterates in floating point do not follow the field found on symbols: their order is 1"),
+        ({"order": 2}, "by its modified field the scheme has order 1, it declares 2"),
+        ({"speed": 1 + 1e-8}, "by its modified field the scheme has the speed 1, it declares 1.00000001"),
+        ({}, ""),
+    ],
+    ids=["part", "order", "speed", "none"],
+)
+def test_a_field_that_numbers_do_not_confirm_is_refused(changed, words):
+    from gradflow.certificates.modified_equation import modified_equation
+
+    scheme = type("Mine", (Otherwise,), changed)()
+    if words:
+        with pytest.raises(ValueError, match=words):
+            modified_equation(scheme)
+    else:
+        assert modified_equation(scheme)[0].status == "proved"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "parts"),
+    [
+        (
+            gf.Restart(gf.ElementwiseSAV()),
+            ("theta_0' = -E_0 + dt (E_0**3/(2*(E + 1)) - E_0*E_00/2 - E_01*E_1/2)", "of f_2"),
+        ),
+        (gf.ElementwiseSAV(), ("C = 1;", "theta_1' = -E_1*aux_1/sqrt(C + E)", "aux_0' = ", "of f_1")),
+        (gf.RMSProp(), ("v of the state has forgotten", "decay = 0.9, eps = 1e-08", "-E_0/(eps + |E_0|)", "of f_1")),
+        (gf.Adam(beta2=0.9), ("m and v of the state have forgotten", "theta_0' = -E_0/(eps + |E_0|) + dt", "of f_1")),
+        (gf.IEQ(), ("2 residuals", "theta_0' = -aux_0*q0_0 - aux_1*q1_0 + dt", "of f_2")),
+    ],
+    ids=str,
+)
+def test_a_step_of_coordinates_has_its_field_in_two_of_them(scheme, parts):
+    from gradflow.certificates.modified_equation import modified_equation
+
+    field, loss = modified_equation(scheme)
+    assert field.status == loss.status == "proved"
+    assert field.scope == loss.scope
+    assert field.scope.startswith("two coordinates")
+    assert "measured: iterates follow it" in field.detail
+    assert "is not, for every energy, the gradient of a loss" in loss.claim
+    text = "; ".join((field.claim, field.scope, field.detail, loss.detail))
+    assert all(part in text for part in parts), text
+
+
+class OtherOnNumbers(gf.RMSProp):
+    """On floating-point numbers the step is a tenth longer."""
+
+    def step(self, problem, state, dt):
+        return super().step(problem, state, dt if state.theta.dtype == object else 1.1 * dt)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        (gf.Adagrad(), "two coordinates: a step with dt = 0 adds E_0.*to v_0, which grows"),
+        (OtherOnNumbers(), "iterates in floating point do not follow the field"),
+        (gf.MSAV(), "it asks whether N < 2, .* N of residuals"),
+    ],
+    ids=str,
+)
+def test_why_there_is_no_field_is_told(scheme, message):
+    from gradflow.certificates.modified_equation import modified_equation
+
+    with pytest.raises(ValueError, match=message):
+        modified_equation(scheme)
+
+
+def test_a_scope_leaves_out_where_a_coefficient_has_no_value():
+    from gradflow.certificates.modified_equation import modified_equation
+
+    for scheme, ends in ((gf.Adam(reading="norm", beta2=0.9), True), (gf.SAV(), False), (gf.HeavyBall(), False)):
+        for entry in modified_equation(scheme):
+            assert entry.scope.endswith("where the gradient does not vanish") == ends
 
 
 @pytest.mark.parametrize(
@@ -202,6 +508,20 @@ def test_the_threshold_on_a_quadratic_is_told(scheme, until):
     assert ("diverges" in orbits.detail) == (until != "every dt lambda")
     exact = exact_threshold(scheme, threshold)
     assert exact.claim == threshold.claim
+
+
+@pytest.mark.parametrize(
+    ("scheme", "carried"),
+    [
+        (gf.SAV(), "aux"),
+        (gf.Restart(gf.SAV()), ""),
+        (gf.GradientDescent(), ""),
+    ],
+    ids=["SAV", "Restart", "GradientDescent"],
+)
+def test_an_auxiliary_variable_that_stays_is_told(scheme, carried):
+    detail = measured_stability(scheme)[0].detail
+    assert (f"the fixed point with {carried} by definition" in detail) == bool(carried)
 
 
 def test_a_scheme_that_does_not_stay_at_the_minimum_has_no_threshold():

@@ -2,7 +2,7 @@
 
 import math
 import re
-from itertools import combinations_with_replacement, product
+from itertools import combinations_with_replacement, pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,20 +13,27 @@ from sympy.polys.domains import QQ
 from gradflow import (
     IEQ,
     SAV,
+    Adagrad,
     Adam,
     AdaptiveIEQ,
+    AdaptiveSAV,
     DenseLeastSquares,
     Diagonal,
+    ElementwiseSAV,
     ExpSAV,
     GradientDescent,
     HeavyBall,
     ImplicitEuler,
     Nesterov,
     Restart,
+    RMSProp,
     RungeKutta4,
     SourceSAV,
 )
+from gradflow.backward_error.expansion import leaf, node
 from gradflow.backward_error.lie import bernoulli_field, jet_field
+from gradflow.backward_error.modified import modified_field
+from gradflow.backward_error.symbolic_steps import exact_settings
 from gradflow.symbolic import configured
 
 C, beta = sp.symbols("C beta", positive=True)
@@ -304,6 +311,44 @@ def test_differences_of_gradients():
         assert d == -found.algebra.jet(*(n + 1) * [0]) * g**n / math.factorial(n)
 
 
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_the_curl_sees_every_pair_of_variables(n):
+    """It vanishes for gradients; of a gradient with another i-th component it has the derivatives along all other variables."""
+    algebra = jet_field(explicit_euler, 2, variables=n).algebra
+    E = algebra.jet()
+    f = algebra.gradient(E**2 * algebra.jet(n - 1))
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    assert algebra.is_zero(*algebra.curl(f))
+    for k in range(n):
+        other = [component + (E if i == k else 0) for i, component in enumerate(f)]
+        wanted = [-algebra.jet(j) if i == k else algebra.jet(i) if j == k else algebra.ring.zero for i, j in pairs]
+        assert list(algebra.curl(other)) == wanted
+    for i, j in pairs:  # x_i in the j-th component turns in one plane
+        turned = [algebra.ring.gens[i] if k == j else algebra.ring.zero for k in range(n)]
+        assert list(algebra.curl(turned)) == [algebra.ring(int(pair == (i, j))) for pair in pairs]
+
+
+def test_every_root_of_a_step_is_reduced():
+    """A power of w_k^q b_k is 1 for each of two roots, alone and in a product with the other one."""
+
+    def two_roots(problem, theta, dt):
+        E, g = problem.energy_and_gradient(theta)
+        return theta - dt * (g / sp.sqrt(E + 1) + g / sp.sqrt(E + 2))
+
+    algebra = jet_field(two_roots, 2, variables=1).algebra
+    E = algebra.jet()
+    roots = [algebra.power(b, -half) for b in (E + 1, E + 2)]
+    units = [w**2 * b for w, b in zip(roots, (E + 1, E + 2), strict=True)]
+    for k, unit in enumerate(units):
+        assert algebra.reduced(unit) == 1
+        assert algebra.reduced(unit * roots[1 - k]) == roots[1 - k]
+        assert algebra.reduced(unit**2 * E) == E
+        assert algebra.is_zero(algebra.derivative(unit, 0))
+        assert algebra.reduced(algebra.derivative(unit, 0)) == 0
+    assert algebra.reduced(units[0] * units[1]) == 1
+    assert not algebra.is_zero(roots[0] - roots[1])
+
+
 def slope(problem, theta):
     return problem.energy_and_gradient(theta)[1]
 
@@ -489,6 +534,249 @@ def test_the_slow_manifold_of_momentum(method):
         assert a.is_zero(Z[0], Z[1] - f[0][i], Z[2] - f[1][i] + a.lie(f[0], f[0][i]) / 2)
 
 
+# %% steps that are functions of coordinates, in 80 digits
+
+
+DIGITS = 80
+
+
+class InDigits:
+    """E = 2 + polynomial of two variables, on arrays of SymPy's floats; the dot product."""
+
+    mass = 1
+
+    def __init__(self):
+        self.x = sp.symbols("x y")
+        x, y = self.x
+        self.E = 2 + x**2 + y**2 / 3 + x * y / 4 + x**3 / 7 - x * y**2 / 5 + x**4 / 9 + x**2 * y**2 / 11
+        self._polynomials = [sp.Poly(e, *self.x).terms() for e in (self.E, *(sp.diff(self.E, v) for v in self.x))]
+
+    def inner(self, u, v):
+        return u @ v
+
+    def energy(self, theta):
+        return self.energy_and_gradient(theta)[0]
+
+    def energy_and_gradient(self, theta):
+        E, *g = (sum(c * theta[0] ** i * theta[1] ** j for (i, j), c in terms) for terms in self._polynomials)
+        return E, np.array(g, dtype=object)
+
+
+def exact(e):
+    return sp.N(e, DIGITS)
+
+
+def in_digits(scheme):
+    """Return a scheme whose fractions are floats of so many digits."""
+    for name, value in vars(scheme).items():
+        if isinstance(value, sp.Rational) and not value.is_Integer:
+            object.__setattr__(scheme, name, exact(value))
+        elif hasattr(value, "step"):
+            in_digits(value)
+    return scheme
+
+
+COORDINATES = {
+    "element-wise SAV": (configured(ElementwiseSAV, C=sp.Rational(1, 2)), {}),
+    "restarted element-wise SAV": (Restart(ElementwiseSAV()), {}),
+    "RMSProp": (RMSProp(), {}),
+    "RMSProp, large epsilon": (RMSProp(decay=0.5, eps=0.3), {}),
+    "Adam": (Adam(), {"n": 10**6}),
+    "Adam, short memories": (Adam(beta1=0.5, beta2=0.2, eps=0.01), {"n": 10**6}),
+    "Adam in norm": (Adam(reading="norm"), {"n": 10**6}),
+    "adaptive SAV": (AdaptiveSAV(reading="elementwise", beta2=0.7), {"n": 10**6}),
+}
+
+
+@pytest.mark.parametrize("name", COORDINATES)
+def test_the_logarithm_of_the_shift_is_the_field(name):
+    """Forward differences of iterates, (log(1 + Delta) / dt) theta, differ from k terms of the field by O(dt^k)."""
+    scheme, counts = COORDINATES[name]
+    found, problem = jet_field(scheme, 3), InDigits()
+    theta = [sp.Rational(7, 10), sp.Rational(-4, 10)]
+    aux = sp.Rational(9, 10)  # not consistent
+    x, algebra = problem.x, found.algebra
+    parameters = {v: aux + k for k, v in enumerate(algebra.variables[2:])}
+    point = dict(zip(x, theta, strict=True))
+
+    def value(p):
+        return exact(algebra.at(p, problem.E, x, parameters).subs(point))
+
+    fields = [[value(p) for p in f[:2]] for f in found.field]
+    series = {name: [value(p) for p in terms] for name, terms in found.slaved.items()}
+    start = np.array([exact(t) for t in theta], dtype=object)
+    run = in_digits(exact_settings(scheme, {}))
+    errors = []
+    for dt in (sp.Float("1e-9", DIGITS), sp.Float("1e-10", DIGITS)):
+        state = run.init(problem, start)._replace(**counts)
+        known = {n: sum(dt**k * c for k, c in enumerate(terms)) for n, terms in series.items()}
+        known |= {str(v): exact(e) for v, e in parameters.items()}
+        for field in state._fields[1:]:
+            if field in known:
+                state = state._replace(**{field: known[field]})
+            elif f"{field}_0" in known:
+                state = state._replace(**{field: np.array([known[f"{field}_{i}"] for i in (0, 1)], dtype=object)})
+        orbit = [state.theta]
+        for _ in range(6):
+            state = run.step(problem, state, dt)
+            orbit.append(state.theta)
+        differences, total = orbit, 0
+        for k in range(1, 7):
+            differences = [b - a for a, b in pairwise(differences)]
+            total = total + sp.Rational((-1) ** (k + 1), k) * differences[0]
+        flow = total / dt
+        errors.append(
+            [max(abs(flow[i] - sum(dt**k * fields[k][i] for k in range(n))) for i in (0, 1)) for n in (1, 2, 3)]
+        )
+    orders = [float(sp.log(a / b, 10)) for a, b in zip(*errors, strict=True)]
+    np.testing.assert_allclose(orders, [1, 2, 3], atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["RMSProp", "Adam", "adaptive SAV", "element-wise SAV"])
+def test_a_formula_has_the_values_of_its_element(name):
+    """`written` is another form of the same function, also where first derivatives have other signs."""
+    found = jet_field(COORDINATES[name][0], 2)
+    x = sp.symbols("x y")
+    energy = InDigits().E.subs(dict(zip(InDigits().x, x, strict=True)))
+    parameters = {v: sp.Rational(3, 4) for v in found.algebra.variables[2:]}
+    compiled = found.algebra.function([p for f in found.field for p in f], energy, x)
+    for point in ((0.7, -0.4), (-0.9, 0.5), (1.1, 0.8)):
+        at = {v: sp.Rational(str(t)) for v, t in zip(x, point, strict=True)}
+        jets = {s: sp.diff(energy, *zip(x, a, strict=True)).subs(at) for s, (_, a) in found.algebra.record.jets.items()}
+        numbers = compiled([*point, *map(float, parameters.values())])
+        for p, number in zip((p for f in found.field for p in f), numbers, strict=True):
+            wanted = sp.N(found.algebra.at(p, energy, x, parameters).subs(at), 30)
+            assert abs(number - wanted) <= 1e-9 * (1 + abs(wanted))
+            formula = found.algebra.written(p).xreplace({**jets, **parameters})
+            formula = formula.subs({s: abs(jets[t]) for s in formula.free_symbols for t in jets if str(s) == f"|{t}|"})
+            assert abs(sp.N(formula, 30) - wanted) <= 1e-20 * (1 + abs(wanted))
+
+
+def test_adam_by_hand():
+    """With eps = 0, g = E', h = E'': theta' = -sgn g + dt (b2/(1 - b2) - b1/(1 - b1)) h/g + O(dt^2) in one dimension."""
+    found = jet_field(Adam(), 2, symbols={"beta1": beta, "beta2": C, "eps": 0}, variables=1)
+    g, h, size = (
+        sp.Symbol("E_0", real=True, nonzero=True),
+        sp.Symbol("E_00", real=True),
+        sp.Symbol("|E_0|", positive=True),
+    )
+    first, second = (sp.simplify(found.algebra.written(f[0])) for f in found.field)
+    assert sp.simplify(first + g / size) == 0
+    wanted = (C / (1 - C) - beta / (1 - beta)) * h * g / size**2
+    assert sp.simplify(second - wanted) == 0
+
+
+def test_what_grows_has_no_modified_equation():
+    for n in (1, 2):
+        with pytest.raises(ValueError, match=r"adds E_0\*\*2 to v_0, which grows with the number of steps"):
+            jet_field(Adagrad(), 1, variables=n)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "orders"), [(GradientDescent(), [True, True, False]), (Restart(ElementwiseSAV()), [True, False, False])]
+)
+def test_gradients_are_told(scheme, orders):
+    found = jet_field(scheme, 3)
+    assert [found.is_gradient(k) for k in (1, 2, 3)] == orders
+    with pytest.raises(ValueError, match="order"):
+        found.is_gradient(4)
+
+
+def test_a_curl_that_only_a_root_makes_vanish_is_not_decided():
+    """(E_0^2)^(1/2) w - |E_0| w vanishes for E_0 > 0, and for all E_0 by the relation of the root alone."""
+    found = jet_field(RMSProp(), 1)
+    (b, q), w = found.algebra._made[0], found.algebra._spare[0]
+    g = found.algebra.jet(0)
+    assert (b, q) == (g**2, 2)
+    assert found.algebra.is_zero(w**2 * g**2 - 1)
+    assert not found.algebra.is_zero(w * g - 1)
+    assert any(not found.algebra.vanish_at([w * g - 1], seed) for seed in range(4))
+
+
+def test_a_curl_has_every_pair_of_variables():
+    found = jet_field(GradientDescent(), 2, variables=3)
+    a = found.algebra
+    zero, g = a.ring.zero, a.jet(0)
+    assert a.curl((zero, zero, g)) == (zero, a.jet(0, 0), a.jet(0, 1))
+    assert a.curl((g, zero, zero)) == (-a.jet(0, 1), -a.jet(0, 2), zero)
+    assert a.curl(a.gradient(a.jet())) == (zero, zero, zero)
+
+
+def test_every_root_is_reduced():
+    a = jet_field(RMSProp(), 1).algebra
+    roots = [(w, b) for (b, q), w in zip(a._made, a._spare, strict=False) if q == 2]
+    assert len(roots) > 2
+    for w, b in roots:
+        assert a.is_zero(a.reduced(w**2 * b) - 1)
+        assert len(a.reduced(w**2 * b).terms()) == 1
+
+
+class Several(NamedTuple):
+    theta: Any
+    kept: tuple
+
+
+class TwoKept:
+    """Two numbers and a vector that a step with dt = 0 keeps, in a tuple."""
+
+    def init(self, problem, theta):
+        return Several(theta, (1.0, 2.0))
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        r, s = state.kept
+        return Several(state.theta - dt * r * s * g, (r - dt * r, s + dt * s * E))
+
+
+def test_several_unknowns_in_a_nested_state():
+    trees, jets = modified_field(TwoKept(), 2), jet_field(TwoKept(), 2, variables=1)
+    assert jets.variables == ("theta_0", "kept_0", "kept_1")
+    r, s = (sp.Symbol(f"kept_{k}", positive=True) for k in (0, 1))
+    E, g, h = (jets.algebra.jet(*k).as_expr() for k in ((), (0,), (0, 0)))
+    assert [p.as_expr() for p in jets.field[0]] == [-r * s * g, -r, s * E]
+    assert set(trees.rates[0]) == {r, s}
+    # f_2 of theta is -(1/2) (d/dt of -r s g along the flow)
+    change = -(r * s) * h * (-r * s * g) - (-r) * s * g - r * (s * E) * g
+    assert sp.expand(jets.field[1][0].as_expr() + change / 2) == 0
+    o, chain = trees.fields[1][leaf], trees.fields[1][node(leaf)]
+    assert sp.expand(o * -g + chain * h * g + change / 2).subs(sp.Symbol("E", positive=True), E) == 0
+
+
+# %% numbers in the source
+
+
+class WithFloats:
+    """An average with a rate that is an attribute of a plain object."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def init(self, problem, theta):
+        return Kept(theta, None, 0 * theta)
+
+    def step(self, problem, state, dt):
+        m = self.rate * state.g + (1 - self.rate) * problem.energy_and_gradient(state.theta)[1]
+        return Kept(state.theta - dt * m, None, m)
+
+
+def test_floats_are_the_decimal_fractions_that_they_print_as():
+    """In the attributes of a scheme, and as numbers that a step multiplies by: by both routes."""
+
+    def literal(problem, theta, dt):
+        return (
+            theta - 0.3 * dt * problem.energy_and_gradient(theta - 0.1 * dt * problem.energy_and_gradient(theta)[1])[1]
+        )
+
+    def fractions(problem, theta, dt):
+        a, b = sp.Rational(3, 10), sp.Rational(1, 10)
+        return theta - a * dt * problem.energy_and_gradient(theta - b * dt * problem.energy_and_gradient(theta)[1])[1]
+
+    for one, two in ((literal, fractions), (WithFloats(0.9), WithFloats(sp.Rational(9, 10)))):
+        assert jet_field(one, 3).field == jet_field(two, 3).field
+        assert modified_field(one, 3).coefficients == modified_field(two, 3).coefficients
+    assert modified_field(WithFloats(0.9), 2, symbols={"rate": beta}).coefficients["o"] == 1
+
+
 # %% what is refused
 
 
@@ -567,11 +855,24 @@ def test_a_start_of_its_own_is_no_part_of_the_field(scheme):
         (Counted(0, lambda k, dt: dt * (2 if k % 5000 == 1 else 1), lambda k: k + 1), "counts steps by k"),
         (
             Counted(0, lambda k, dt: dt * (2 if k == 5 else 1), lambda k: k + 1),
-            "does not use k of the state as a number",
+            "compares k of the state, which counts steps, with 5:",
         ),
-        (Counted(0, lambda k, dt: dt if k < 100 else 2 * dt, lambda k: k + 1), "does not run on symbols"),
-        (Counted(0, lambda k, dt: dt * (1 + k), lambda k: k + 1), "with dt = 0 a step must map k to itself"),
-        (Counted(0, lambda k, dt: dt * (1 + k), lambda k: (k + 1) % 3), "k of the state still changes after 3 steps"),
+        (Counted(0, lambda k, dt: dt * (2 if k == 5000 else 1), lambda k: k + 1), "counts steps, with 5000"),
+        (Counted(0, lambda k, dt: dt * (1 if k != 5000 else 2), lambda k: k + 1), "counts steps, with 5000"),
+        (Counted(0, lambda k, dt: dt * (2 if k in (9, 99) else 1), lambda k: k + 1), "counts steps, with 9"),
+        (Counted(0, lambda k, dt: dt * {5000: 2}.get(k, 1), lambda k: k + 1), "looks something up by k"),
+        (Counted(0, lambda k, dt: dt * [1, 2][k > 5000], lambda k: k + 1), "counts steps, with 5000"),
+        (Counted(0.0, lambda k, dt: dt * min(k, 5000), lambda k: k + 1.0), "counts steps, with 5000"),
+        (Counted(0, lambda k, dt: dt if k < 100 else 2 * dt, lambda k: k + 1), "counts steps, with 100"),
+        (Counted(0, lambda k, dt: dt * (1 + k), lambda k: k + 1), "multiplies by k"),
+        (Counted(1, lambda k, dt: dt / k, lambda k: k + 1), "computes with k"),
+        (Counted(1, lambda k, dt: dt * sp.Integer(2) ** k, lambda k: k + 1), "raises 2 to the power k"),
+        (Counted(1, lambda k, dt: dt * (1 - dt) ** k, lambda k: k + 1), "to the power k"),
+        (Counted(0, lambda k, dt: dt * (1 if k == 0 else 2), lambda k: (k + 1) % 3), "computes with k"),
+        (
+            Counted(0, lambda k, dt: dt * (1 if k == 0 else 2), lambda k: min(k + 1, 5)),
+            "counts steps at first, and is 5 later",
+        ),
         (Counted(True, lambda k, dt: dt if k else 3 * dt, lambda k: not k), "k of the state still changes"),
         (Counted(1, lambda k, dt: dt * (3 + k) / 2, lambda k: -k), "k of the state still changes"),
         (Counted(1, lambda k, dt: dt * (1 + dt * k), lambda k: 2 * k), "k of the state still changes"),
@@ -626,7 +927,7 @@ def theta_of(problem, theta, dt):
         (lambda p, t, dt: t - dt * sp.sqrt(2) * t, "irrational"),
         (lambda p, t, dt: theta_of(p, t[:1], dt), "shape"),
         (lambda p, t, dt: t - dt * p.linearize(t).vjp(p.linearize(t).residual), "residual"),
-        (Growing(), "fixed part of itself"),
+        (Growing(), "computes with n of the state: it counts steps"),
     ],
 )
 def test_steps_without_a_taylor_series_are_refused(step, message):

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import sympy as sp
 
@@ -16,6 +18,7 @@ from gradflow import (
     AdaptiveIEQ,
     ElementwiseSAV,
     ExpSAV,
+    FunctionProblem,
     GradientDescent,
     HeavyBall,
     ImplicitEuler,
@@ -25,7 +28,7 @@ from gradflow import (
     RungeKutta4,
     SourceSAV,
 )
-from gradflow.backward_error import expansion
+from gradflow.backward_error import expansion, order_table
 from gradflow.backward_error.expansion import (
     ENERGY,
     Node,
@@ -42,6 +45,7 @@ from gradflow.backward_error.expansion import (
 )
 from gradflow.backward_error.modified import ModifiedField, modified_field
 from gradflow.backward_error.symbolic_steps import DT
+from gradflow.schemes.state import AuxState
 from gradflow.symbolic import where
 
 beta, C = sp.symbols("beta C", positive=True)
@@ -234,6 +238,46 @@ def test_a_carried_root_is_a_further_unknown(scheme):
     assert sp.simplify(found.fields[1][leaf].subs(consistent) + square / (2 * R**2)) == 0
 
 
+class Shared(NamedTuple):
+    theta: Any
+    shares: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class SharedSAV:
+    """SAV whose r is kept as the sum of several numbers, which move by weights of their own."""
+
+    parts: int
+    base: SAV = field(default_factory=SAV)
+
+    @property
+    def weights(self):
+        return [sp.Rational(2 * k + 1, self.parts**2) for k in range(self.parts)]
+
+    def init(self, problem, theta):
+        r = self.base.init(problem, theta).aux
+        return Shared(theta, tuple(w * r for w in self.weights))
+
+    def step(self, problem, state, dt):
+        r = sum(state.shares)
+        new = self.base.step(problem, AuxState(state.theta, r), dt)
+        return Shared(new.theta, tuple(a + w * (new.aux - r) for a, w in zip(state.shares, self.weights, strict=True)))
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_the_field_is_the_same_however_many_numbers_a_root_is_kept_in(parts):
+    found, wanted = modified_field(SharedSAV(parts), 2), modified_field(SAV(), 2)
+    (r,), numbers = wanted.rates[0], list(found.rates[0])
+    assert len(numbers) == parts
+    assert found.manifold == {}
+    for mine, part in zip(found.fields, wanted.fields, strict=True):
+        assert set(mine) == set(part)
+        for tree, c in part.items():
+            assert sp.simplify(mine[tree] - c.subs(r, sum(numbers))) == 0
+    for mine, rates in zip(found.rates, wanted.rates, strict=True):
+        assert sp.simplify(sum(mine.values()) - rates[r].subs(r, sum(numbers))) == 0
+
+
 class Remembered(NamedTuple):
     theta: Any
     old: Any
@@ -401,7 +445,7 @@ def uses_theta(problem, theta, dt):
         (inconsistent, "does not tend to theta"),
         (Leapfrog(), "does not forget old"),
         (Flip(), "does not forget old"),
-        (Toggle(), "truth value"),
+        (Toggle(), "old of the state still changes after 5 steps, from False to True"),
         (uses_theta, "theta itself"),
     ],
 )
@@ -480,12 +524,18 @@ def test_without_sympy_the_extra_is_named():
     code = (
         "import sys; sys.modules['sympy'] = None; import gradflow as gf\n"
         "print(gf.backward_error.stability(gf.GradientDescent(), steps=64).threshold)\n"
+        "from gradflow.backward_error.linear_stability import exact_stability, stability\n"
+        "for call in (lambda: stability(gf.GradientDescent(), exact=True), lambda: exact_stability(gf.GradientDescent())):\n"
+        "    try: call()\n"
+        "    except ImportError as error: print(error)\n"
         "for name in set(gf.backward_error.__all__) - {'stability', 'edge_of_stability', 'Stability', 'mean_epoch'}:\n"
         "    try: getattr(gf.backward_error, name)\n"
         "    except ImportError as error: print(name, error)"
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
     assert out[0] == "2.0"
+    assert out.pop(1) == "stability(exact=True) needs sympy: pip install 'gradflow[proofs]'"
+    assert out.pop(1) == "exact_stability needs sympy: pip install 'gradflow[proofs]'"
     assert len(out) == 7
     assert all(
         line.endswith(f"backward_error.{line.split()[0]} needs sympy: pip install 'gradflow[proofs]'")
@@ -591,6 +641,9 @@ def test_a_gradient_is_recognised_and_its_loss_found(n):
         found = ModifiedField(1, (field,))
         assert found.is_gradient(1)
         assert sp.expand(found.loss() - number) == 0
+        late = ModifiedField(n, (*({},) * (n - 1), field))  # a term of the modified equation with dt^(n-1)
+        assert late.is_gradient(n)
+        assert sp.expand(late.loss() - DT ** (n - 1) * number) == 0
         factored = ModifiedField(1, (minus_gradient(ENERGY * number, n),))
         assert factored.is_gradient(1)
         tree = next(iter(field))
@@ -667,6 +720,122 @@ def too_far(problem, theta, dt):
 def test_a_count_of_which_a_remainder_is_taken_is_refused():
     with pytest.raises(ValueError, match="counts steps by old"):
         modified_field(Parity(), 2)
+
+
+class Steps:
+    """A step of the size dt times a function of a number of steps."""
+
+    def __init__(self, factor, after=lambda k: k + 1, first=0):
+        self.factor, self.after, self.first = factor, after, first
+
+    def init(self, problem, theta):
+        return Pair(theta, self.first)
+
+    def step(self, problem, state, dt):
+        factor = self.factor(state.old)
+        return Pair(state.theta - factor * dt * gradient(problem, state.theta), self.after(state.old))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        (Steps(lambda k: 2 if k == 5000 else 1), "compares old of the state, which counts steps, with 5000"),
+        (Steps(lambda k: 1 if k != 5000 else 2), "with 5000"),
+        (Steps(lambda k: 2 if k in (3, 5000) else 1), "with 5000"),
+        (Steps(lambda k: 2 if k > 5000 else 1), "with 5000"),
+        (Steps(lambda k: min(k, 5000)), "with 5000"),
+        (Steps(lambda k: {5000: 2}.get(k, 1)), "looks something up"),
+        (Steps(lambda k: [1, 2][k // 5000]), "computes with old"),
+        (Steps(lambda k: 1 / k, first=1), "computes with old"),
+        (Steps(lambda k: (k - 1) * half), "adds something|multiplies by"),
+        (Steps(lambda k: 2**k), "raises 2 to the power"),
+        (Steps(lambda k: 1, lambda k: (k + 1) % 7), "does not forget|computes with old"),
+        (Steps(lambda k: 2 if k == 0 else 1, lambda k: (k + 1) % 3), "computes with old"),
+        (Steps(lambda k: 2 if k == 0 else 1, lambda k: 0 if k == 9 else k + 1), "counts steps, with 9"),
+        (Steps(lambda k: 1, lambda k: min(k + 1, 5)), "counts steps at first, and is 5 later"),
+        (Steps(lambda k: 1 + k, lambda k: -k, first=1), "old of the state still changes after 5 steps"),
+    ],
+)
+def test_steps_that_differ_from_one_to_the_next_are_refused(scheme, message):
+    with pytest.raises(ValueError, match=message):
+        modified_field(scheme, 2)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        Steps(lambda k: 1 if k else 7),
+        Steps(lambda k: 7 if k == 0 else 1),
+        Steps(lambda k: 7 if k < 2 else 1),
+        Steps(lambda k: 1 if 2 * k + 1 >= 3 else 7),
+        Steps(lambda k: 1 / (1 - half ** (k + 1))),
+        Steps(lambda k: 1 + sp.Rational(-9, 10) ** (2 * k), first=0.0, after=lambda k: k + 1.0),
+        Steps(lambda k: 1, lambda k: k + 3),
+    ],
+)
+def test_what_is_over_after_some_steps_is_no_part_of_the_field(scheme):
+    assert modified_field(scheme, 3).coefficients == modified_field(GradientDescent(), 3).coefficients
+
+
+class MidpointUntilKept:
+    """The midpoint rule as long as the state keeps nothing, then Adams-Bashforth."""
+
+    def init(self, problem, theta):
+        return Pair(theta, None)
+
+    def step(self, problem, state, dt):
+        g = gradient(problem, state.theta)
+        if state.old is None:
+            return Pair(midpoint(problem, state.theta, dt), g)
+        return Pair(state.theta - dt * (3 * g - state.old) / 2, g)
+
+
+def test_a_value_that_is_missing_at_the_start():
+    assert modified_field(MidpointUntilKept(), 3).coefficients == modified_field(AdamsBashforth(), 3).coefficients
+
+
+class Fading:
+    """A number that forgets by a factor of its own at each theta."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def init(self, problem, theta):
+        return Pair(theta, 1.0)
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        v = self.factor(E) * state.old + problem.inner(g, g)
+        return Pair(state.theta - dt * v * g, v)
+
+
+def test_a_memory_whose_factor_varies_with_theta():
+    """The recursion ends, and the iterates follow the field with order 1, 2, 3 as terms are added."""
+    scheme = Fading(lambda E: E / (1 + 2 * E))
+    found = modified_field(scheme, 3)
+    square = invariant(leaf, leaf)
+    assert sp.simplify(found.fields[0][leaf] - square * (1 + 2 * ENERGY) / (1 + ENERGY)) == 0
+    problem = FunctionProblem(
+        lambda t: 1 + (t[0] ** 2 + 2 * t[1] ** 2) / 4 + t[0] ** 2 * t[1] / 8,
+        lambda t: np.array([t[0] / 2 + t[0] * t[1] / 4, t[1] + t[0] ** 2 / 8]),
+        lambda t, v: np.array([v[0] / 2 + (v[0] * t[1] + t[0] * v[1]) / 4, v[1] + t[0] * v[0] / 4]),
+        third_derivative=lambda t, u, v: np.array([(u[0] * v[1] + u[1] * v[0]) / 4, u[0] * v[0] / 4]),
+    )
+    table = order_table(problem, scheme, np.array([1.0, -0.6]), [0.8 / n for n in (40, 80)], 0.8, field=found)
+    np.testing.assert_allclose(table.orders[:, 0], (1, 2, 3), atol=0.15)
+
+
+@pytest.mark.parametrize("factor", [lambda E: E, lambda E: -E / (1 + E / 2), lambda E: 1 / E])
+def test_a_memory_that_some_energies_keep_is_refused(factor):
+    with pytest.raises(ValueError, match="does not forget old for every energy"):
+        modified_field(Fading(factor), 2)
+
+
+@pytest.mark.parametrize("scheme", [MSAV(parts=3), Restart(MSAV(parts=3)), MSAV(parts=(0, 1))], ids=str)
+def test_what_depends_on_the_number_of_residuals_is_told(scheme):
+    with pytest.raises(ValueError, match=r"number|N of residuals") as caught:
+        modified_field(scheme, 2)
+    assert "truth value" not in str(caught.value)
 
 
 def test_what_the_energy_is_not_known_to_is_no_term_of_a_field():

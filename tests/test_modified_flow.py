@@ -12,7 +12,8 @@ import gradflow as gf
 from gradflow.backward_error import Differentials, ModifiedField, modified_field, modified_flow, order_table
 from gradflow.backward_error.differentials import parsed
 from gradflow.backward_error.expansion import ENERGY, Node, invariant, leaf, node, written
-from gradflow.backward_error.flow import as_modified_field, start
+from gradflow.backward_error.flow import as_modified_field
+from gradflow.backward_error.orders import start
 from gradflow.backward_error.symbolic_steps import DT
 from network_cases import network_case
 
@@ -251,6 +252,19 @@ def test_flows_are_flows():
     np.testing.assert_allclose(flow(path[1], 0.7), path[3], rtol=1e-9)
     np.testing.assert_allclose(flow(theta, 1.0), path[3], rtol=1e-9)
     assert flow(theta, 1.0).shape == (2,)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-9, 1.0, 1e9, 1e100])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_flow_on_a_quadratic_is_the_exponential_at_every_size(n, size):
+    """theta' = -(h + dt h^2 / 2 + dt^2 h^3 / 3) theta, to the relative tolerance of each start."""
+    h, dt = np.array([1.0, 3.0]), 0.1
+    quadratic = gf.FunctionProblem(
+        lambda t: t @ (h * t) / 2, lambda t: h * t, lambda t, v: h * v, third_derivative=lambda t, u, v: 0 * t
+    )
+    rate = sum(dt**k * h ** (k + 1) / (k + 1) for k in range(n))
+    flow = modified_flow(quadratic, EULER, dt, n)
+    np.testing.assert_allclose(flow(np.full(2, size), 0.7), size * np.exp(-0.7 * rate), rtol=1e-10)
 
 
 def test_a_carried_root_moves_with_theta():
@@ -494,6 +508,8 @@ def test_a_field_that_is_not_finite_gives_nan(rtol):
         ({"dts": ("a", "b")}, "dts must be two or more"),
         ({"dts": (0.1, np.nan)}, "dts must be two or more"),
         ({"dts": (0.1, 0.0)}, "dts must be two or more"),
+        ({"dts": (0.1 + 1e-8, 0.05)}, "dts must divide t_end = 0.2, got 0.1"),
+        ({"dts": (0.1, 0.05 - 1e-8)}, "dts must divide t_end = 0.2, got 0.0499"),
         ({"dts": (0.1, 1e-9)}, "dts must divide t_end = 0.2 into at most 1000000 steps"),
         ({"t_end": 1e300}, "into at most 1000000 steps"),
         ({"t_end": np.nan}, "t_end must be"),

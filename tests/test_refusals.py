@@ -330,7 +330,8 @@ def of_schemes():
     yield "Mixture", gf.curvature.Mixture, mixture, {"parts": OBJECT, "weights": OBJECT}
     quick = {"scheme": gf.SAV(), "proofs": False, "quick": True}
     said = {"None", "type", "lambda", "a long double"}
-    yield "certify", gf.certify, quick, {"scheme": OBJECT, "proofs": TRUTH, "quick": TRUTH, "progress": said}
+    certified = {"scheme": OBJECT, "proofs": TRUTH, "quick": TRUTH, "problems": NONE, "progress": said}
+    yield "certify", gf.certify, quick, certified
     yield (
         "check_derivatives",
         gf.check_derivatives,

@@ -10,7 +10,7 @@ pytest.importorskip("sympy")
 import sympy as sp
 
 from gradflow.symbolic import AbstractEnergy, Map, Space, Undecided, is_small, is_zero
-from gradflow.symbolic.gram import is_gram_form, with_known_signs
+from gradflow.symbolic.gram import is_gram_form, is_known_nonnegative, is_known_positive, with_known_signs
 from gradflow.symbolic.resolvents import parts_of
 
 a, b = sp.symbols("a b", positive=True)
@@ -190,3 +190,30 @@ def test_a_vector_that_is_left_of_a_quotient_by_dt_is_not_constant() -> None:
     g, u, w = V.vectors("g u w")
     V.relate(g, u + a * w / (1 + a))
     assert is_small(a * (u @ u), a, 1)
+
+
+def test_signs_of_sums_and_products_of_forms():
+    V = Space()
+    u, v, w = V.vectors("u v w")
+    L = V.operator("L")
+    form = V.inner(u - a * v, u - a * v)
+    right = [
+        form,
+        a * form / (b + V.inner(w, L(w))),
+        form + V.inner(w, L(w)) + a,
+        sp.sqrt(a + form) * b,
+        (1 / x - a) ** 2,
+    ]
+    wrong = [
+        form - a,
+        -form,
+        V.inner(u, v),
+        V.inner(u, L(v)) + V.inner(u, u) + V.inner(v, v),
+        x * form,
+        (1 / x - a) ** 3,
+    ]
+    assert all(map(is_known_nonnegative, right))
+    assert not any(map(is_known_nonnegative, wrong))
+    assert [is_known_positive(e) for e in (*right, a + form)] == [False, False, True, True, False, True]
+    assert not any(map(is_known_positive, wrong))
+    assert not is_known_nonnegative((sp.sqrt(x) - a) ** 2)  # of a root that may not be real

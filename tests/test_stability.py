@@ -35,7 +35,7 @@ ROWS = {
     for cells in [line.split(" | ")]
 }
 """By the scheme as written on the page: z, the end of the real flow, and what lies beyond."""
-NUMBERS = {"-": math.nan, "none": math.inf}
+NUMBERS = {"-": math.nan, "none": math.inf, "every z": math.inf}
 THRESHOLDS = {code: NUMBERS.get(z) or float(z) for code, (z, _, _) in ROWS.items()}
 ALMOST = pytest.approx
 
@@ -213,6 +213,19 @@ def test_the_cycles_of_exponential_sav(z, multiplier):
             assert end.energy == ALMOST(2.0 * (z - 2) / (4 * z), rel=1e-9)
 
 
+@pytest.mark.parametrize("z", [8.01, 8.1, 8.3, 8.4])
+def test_the_cycle_of_four_steps_of_exponential_sav(z):
+    end, s = fate(gf.ExpSAV(), z, steps=20000), (z - math.sqrt(z**2 - 8 * z)) / 2
+    assert (end.kind, end.period) == ("cycle", 4)
+    assert end.multiplier == ALMOST(((32 - 8 * s + 7 * s**2 - 2 * s**3) / s**2) ** 2, abs=1e-5)
+
+
+@pytest.mark.parametrize(("z", "kind", "period"), [(7.99, "chaos", 0), (8.653, "cycle", 4), (8.655, "cycle", 8)])
+def test_the_ends_of_its_window(z, kind, period):
+    end = fate(gf.ExpSAV(), z, steps=40000)
+    assert (end.kind, end.period) == (kind, period)
+
+
 @pytest.mark.parametrize("z", [6.0, 7.0, 12.0, 20.0])
 def test_exponential_sav_has_positive_lyapunov_exponents(z):
     """Measured, as is the mean of log |derivative| of the map in one variable, along 20000 steps."""
@@ -327,6 +340,137 @@ def test_ascent_and_a_wrong_fixed_point_are_told():
         amplification_matrix(Shifted(), Z)
     with pytest.raises(ValueError, match="no fixed point of Shifted"):
         amplification(Shifted(), 1.0)
+
+
+class MeanOfGradients:
+    """The mean of the last k gradients."""
+
+    def __init__(self, k):
+        self.k = k
+
+    def init(self, problem, theta):
+        return TwoState(theta)
+
+    def step(self, problem, state, dt):
+        past = (problem.energy_and_gradient(state.theta)[1], *state.past)[: self.k]
+        return TwoState(state.theta - dt * sum(past) / len(past), past)
+
+
+@pytest.mark.parametrize("k", [2, 5, 10])
+def test_a_scheme_with_a_long_past(k):
+    """The threshold is where a root of x^k - x^(k-1) + z (x^(k-1) + ... + 1) / k leaves the unit circle."""
+    found = stability(MeanOfGradients(k), steps=64)
+
+    def radius(z):
+        return np.max(np.abs(np.roots([1, z / k - 1, *(k - 1) * [z / k]])))
+
+    assert radius(found.threshold * (1 - 1e-6)) < 1 < radius(found.threshold * (1 + 1e-6))
+
+
+class Factor(NamedTuple):
+    theta: Any
+    a: float = 1.0
+    k: int = 0
+
+
+class Multiplies:
+    """Explicit Euler with another factor of the gradient, a function of theta, of a number that stays, and of the step."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def init(self, problem, theta):
+        return Factor(theta)
+
+    def step(self, problem, state, dt):
+        g = problem.energy_and_gradient(state.theta)[1]
+        return Factor(state.theta - dt * self.factor(state.theta, state.a, state.k) * g, state.a, state.k + 1)
+
+
+class AwayFromTheMinimum(Multiplies):
+    def init(self, problem, theta):
+        if not np.any(theta):
+            raise ValueError("theta must not be 0")
+        return Factor(theta)
+
+
+@pytest.mark.parametrize("small", [0.0, 1e-5, 1e-2])
+def test_what_the_factor_of_a_step_barely_depends_on(small):
+    """On theta's sign: no linearisation; on a number that stays: it is carried; on the step, where none is defined: no factor."""
+    by_sign = stability(Multiplies(lambda theta, a, k: 1 + small * np.sign(theta)), steps=64)
+    assert by_sign.decides == (small == 0)
+    by_number = stability(Multiplies(lambda theta, a, k: 1 + small * (a - 1)), steps=64)
+    assert by_number.carried == (("a",) if small else ())
+    assert by_number.threshold == ALMOST(2.0, rel=1e-12)
+    by_step = stability(AwayFromTheMinimum(lambda theta, a, k: 1 + small * (k % 2)), steps=64)
+    assert by_step.decides == (small == 0)
+    if small == 0:
+        assert by_step.threshold == by_step.limit == ALMOST(2.0, rel=1e-12)
+
+
+class Fading(Multiplies):
+    """A number that fades by a small part in each step, and moves theta."""
+
+    def step(self, problem, state, dt):
+        g = problem.energy_and_gradient(state.theta)[1]
+        return Factor(state.theta - dt * g + state.a / 8, state.a * (1 - self.factor))
+
+    def init(self, problem, theta):
+        return Factor(theta, 0.0)
+
+
+@pytest.mark.parametrize("fades", [2.0**-3, 2.0**-13, 0.0])
+def test_a_number_that_fades_slowly_is_not_conserved(fades):
+    found = stability(Fading(fades), steps=64)
+    assert found.variables == ("theta", "a")
+    assert found.conserved == (fades == 0)
+    assert found.threshold == ALMOST(2.0, rel=1e-9)
+
+
+class Mirror(Multiplies):
+    """theta_new = -factor theta, for every dt."""
+
+    def step(self, problem, state, dt):
+        return Factor(-self.factor * state.theta)
+
+
+@pytest.mark.parametrize(("factor", "threshold"), [(1 - 1e-12, math.inf), (1.0, 0.0), (1 + 1e-12, 0.0)])
+def test_an_eigenvalue_on_the_unit_circle_is_not_asymptotically_stable(factor, threshold):
+    found = stability(Mirror(factor), steps=64)
+    assert found.threshold == threshold
+    assert found.real_flow == 0
+    assert math.isfinite(found.fates[0].energy)
+
+
+@pytest.mark.parametrize(("growing", "kind"), [(0, "converges"), (5, "converges"), (8, "diverges")])
+def test_an_orbit_may_grow_before_it_converges(growing, kind):
+    """It is multiplied by 100 in each of the first steps."""
+    scheme = Multiplies(lambda theta, a, k: -198.0 if k < growing else 1.0)
+    assert fate(scheme, 0.5).kind == kind
+
+
+class Tent(Ascent):
+    """x_new = s min(x, 1 - x), of the Lyapunov exponent log s."""
+
+    def __init__(self, s):
+        self.s = s
+
+    def step(self, problem, state, dt):
+        return TwoState(self.s * np.minimum(state.theta, 1 - state.theta))
+
+
+@pytest.mark.parametrize("s", [1.03, 1.2, 1.9])
+def test_weak_chaos_has_its_exponent(s):
+    end = fate(Tent(s), 1.0, start=0.3)
+    assert end.kind == "chaos"
+    assert end.lyapunov == ALMOST(math.log(s), rel=1e-2)
+
+
+@pytest.mark.parametrize("z", [5e-4, 2e-3, 1e-2])
+def test_a_slow_orbit_decays(z):
+    end = fate(gf.GradientDescent(), z, start=1.0)
+    assert end.kind == "decays"
+    assert end.amplitude == ALMOST((1 - z) ** 937, rel=1e-9)  # the first of the last 64 states
 
 
 @pytest.mark.parametrize("curvature", [1e-80, 1e80])
@@ -474,6 +618,19 @@ def test_schemes_without_a_threshold_have_no_limit():
     record = edge_of_stability(problem, gf.ImplicitEuler(), 1.0)
     history = gf.solve(problem, gf.ImplicitEuler(), theta, dt=1.0, steps=1, record=record).history
     assert np.all(np.isinf(history["stability_limit"]))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "wanted"),
+    [(gf.ImplicitEuler(), np.inf), (Ascent(), 0.0), (gf.GradientDescent(), np.nan)],
+    ids=["all", "none", "some"],
+)
+def test_no_gradient_is_needed_where_all_steps_or_none_are_stable(scheme, wanted):
+    """Where g vanishes the effective step is NaN, and so is a limit that it decides."""
+    problem = Quadratic([1.0, 3.0])
+    *_, (name, limit) = edge_of_stability(problem, scheme, 0.1)
+    assert name == "stability_limit"
+    np.testing.assert_equal(limit(scheme.init(problem, np.zeros(2))), wanted)
 
 
 def test_the_plot_has_both_curves():

@@ -1,6 +1,8 @@
 """Two routes to the modified equation: Lie series in trees on abstract vectors, and in jets on arrays. They agree."""
 
+import random
 from itertools import product
+from typing import Any, NamedTuple
 
 import pytest
 import sympy as sp
@@ -8,11 +10,14 @@ import sympy as sp
 from gradflow import (
     IEQ,
     SAV,
+    Adam,
+    AdaptiveSAV,
     ExpSAV,
     GradientDescent,
     HeavyBall,
     ImplicitEuler,
     Nesterov,
+    Relaxed,
     Restart,
     RungeKutta4,
     SourceSAV,
@@ -81,6 +86,42 @@ class Evaluated:
         return total
 
 
+class Pair(NamedTuple):
+    theta: Any
+    old: Any
+
+
+class Nested(NamedTuple):
+    theta: Any
+    past: tuple
+
+
+class TwoSteps:
+    """theta_new = (4 theta - theta_old - 2 dt g(2 theta - theta_old)) / 3, which depends on theta_old at once."""
+
+    def init(self, problem, theta):
+        return Pair(theta, theta)
+
+    def step(self, problem, state, dt):
+        g = problem.energy_and_gradient(2 * state.theta - state.old)[1]
+        return Pair((4 * state.theta - state.old - 2 * dt * g) / 3, state.theta)
+
+
+class Past:
+    """The same with variable steps, from a state that is nested and longer after the first step."""
+
+    def init(self, problem, theta):
+        return Nested(theta, ())
+
+    def step(self, problem, state, dt):
+        if not state.past:
+            return Nested(state.theta - dt * problem.energy_and_gradient(state.theta)[1], ((state.theta, dt),))
+        ((old, size),) = state.past
+        ahead = state.theta + dt / size * (state.theta - old)
+        new = (4 * state.theta - old - 2 * dt * problem.energy_and_gradient(ahead)[1]) / 3
+        return Nested(new, ((state.theta, dt),))
+
+
 SCHEMES = {  # scheme, symbols, order, sizes
     "gradient descent": (GradientDescent(), {}, 5, (1, 2, 3)),
     "implicit Euler": (ImplicitEuler(), {}, 5, (1, 2)),
@@ -97,6 +138,9 @@ SCHEMES = {  # scheme, symbols, order, sizes
     "explicit ExpSAV": (ExpSAV(form="explicit"), {"scale": 1}, 3, (1, 2)),
     "section 2.2.4": (ExpSAV(form="section_2.2.4"), {}, 3, (2,)),
     "Theorem 2.2": (ExpSAV(form="theorem_2.2"), {}, 3, (2,)),
+    "relaxed SAV": (Relaxed(SAV()), {}, 3, (2,)),
+    "two steps": (TwoSteps(), {}, 4, (2,)),
+    "two steps with a past": (Past(), {}, 4, (1, 2)),
 }
 
 
@@ -112,6 +156,30 @@ def test_the_routes_agree(name):
             if len(ours) > n:  # the auxiliary variable moves alike
                 (rate,) = trees.rates[k].values()
                 assert at.algebra.is_zero(ours[n] - at.number(rate))
+
+
+@pytest.mark.parametrize("scheme", [Adam(reading="norm"), AdaptiveSAV(beta2=0.9)], ids=str)
+def test_the_routes_agree_in_numbers_where_steps_are_normalised(scheme):
+    trees, jets = modified_field(scheme, 2), jet_field(scheme, 2)
+    algebra, at = jets.algebra, Evaluated(jets.algebra, 2, 0)
+    draw = random.Random(1)
+    values = {
+        s: sp.Float(sp.Rational(draw.randint(200, 900), 1000), 60)
+        for s in (*algebra.variables[2:], *algebra.record.jets)
+    }
+
+    def number(c):
+        c = sp.sympify(c)
+        known = {s: values[s] for s in c.free_symbols if not s.name.startswith("(")}
+        for symbol in c.free_symbols - set(known):
+            u, v = ([p.as_expr().xreplace(values) for p in at.tree(t)] for t in invariant_trees(symbol))
+            known[symbol] = sum(p * q for p, q in zip(u, v, strict=True))
+        return c.xreplace(known)
+
+    for ours, theirs in zip(jets.field, trees.fields, strict=True):
+        for i in range(2):
+            wanted = sum(number(c) * at.tree(tree)[i].as_expr().xreplace(values) for tree, c in theirs.items())
+            assert abs(sp.N(algebra.written(ours[i]).xreplace(values) - wanted, 50)) < 1e-40
 
 
 @pytest.mark.parametrize(("scheme", "n", "residuals"), [(IEQ(), 1, 2), (IEQ(), 2, 1), (IEQ(stabilization=0.5), 1, 1)])

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from gradflow.symbolic import Map, Space, is_zero
+from gradflow.curvature import damped_step
+from gradflow.energies.linear import Operator, Shift, Zero, add
+from gradflow.proofs import linear_kinds
+from gradflow.symbolic import AbstractLeastSquares, AbstractResiduals, Map, Space, is_zero, solve_damped
 from gradflow.symbolic.realization import is_entry, realize
 
 dt, mu = sp.symbols("dt mu", positive=True)
@@ -249,3 +252,48 @@ def test_a_float_is_the_number_that_it_stores():
     assert is_zero(0.5 * u - u / 2)
     assert not is_zero(0.1 * u - u / 10)
     assert not is_zero(u - g)
+
+
+@pytest.mark.parametrize("kind", list(linear_kinds()), ids=lambda kind: "-".join(kind.names))
+def test_the_solution_of_a_damped_system_is_known_by_its_equation(kind):
+    """(1/dt + A + J^* J) d = -(J^* q + h), whatever A is a sum of; and again for the same system, and for a sum of right sides."""
+    dt = sp.Symbol("dt", positive=True)
+    problem = AbstractLeastSquares(kind.space, Space("N"), kind.L)
+    at, A = problem.linearize(kind.theta), add(kind.L, kind.S)
+    h = None if A.scalar == 0 else A.apply(kind.theta)
+    q, other = at.residual, problem.residuals.vector("r")
+    found = [at.solve_damped(*rest, A, dt) for rest in ((q, h), (q, h), (other, None), (q + 2 * other, h))]
+    for d, u in zip(found, (q, q, other, q + 2 * other), strict=True):
+        left = d / dt + A.apply(d) + at.vjp(at.jvp(d))
+        right = at.vjp(u) if h is None or u is other else at.vjp(u) + h
+        assert is_zero(left + right)
+        assert not is_zero(left + 2 * right)
+    assert is_zero(found[0] - found[1])
+    assert is_zero(found[3] - found[0] - 2 * found[2])
+
+
+def test_a_damped_system_with_another_operator_is_refused():
+    problem = AbstractLeastSquares(Space(), Space("N"))
+    at = problem.linearize(problem.space.vector("theta"))
+    with pytest.raises(TypeError, match="sums of numbers and self-adjoint operators"):
+        at.solve_damped(at.residual, None, Operator(lambda u: u, lambda u, dt: u / (1 + dt)), sp.Integer(1))
+
+
+def test_in_the_place_of_a_solution_any_vector_is_one_for_each_system():
+    problem = AbstractResiduals(Space(), 2)
+    V, dt = problem.space, sp.Symbol("dt", positive=True)
+    at, elsewhere = (problem.linearize(V.vector(name)) for name in ("theta", "other"))
+    q = at.residual
+    d = damped_step(at, q, None, Zero(), dt, mass=None, n_parameters=V.dimension).d
+    others = [solve_damped(*system) for system in (
+        (at, 2 * q, None, Zero(), dt), (at, q, V.vector("h"), Zero(), dt), (at, q, None, Shift(1.0), dt),
+        (at, q, None, Zero(), 2 * dt), (elsewhere, q, None, Zero(), dt),
+    )]  # fmt: skip
+    assert is_zero(d - solve_damped(at, q, None, Zero(), dt))
+    assert not any(is_zero(d - other) for other in others)
+    assert all(V.is_arbitrary(base) for v in (d, *others) for _, base in v.terms)
+    assert not V.is_arbitrary("h_0")
+    assert is_zero(at.gram()[0, 1] - V.inner(at.rows[0], at.rows[1]))
+    F, g = problem.nonlinear_energy_and_gradient(V.vector("theta"))
+    assert is_zero(F - q @ q / 2)
+    assert is_zero(g - at.vjp(q))

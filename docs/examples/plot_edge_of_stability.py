@@ -5,7 +5,8 @@ The edge of stability, and beyond
 A small network, all data in every step. Under gradient descent the largest eigenvalue of the Hessian rises until it reaches
 :math:`2/\Delta t`, where the step is linearly unstable, and then stays there, while the energy falls, not monotonically. Restarted SAV
 takes the step :math:`\eta = \Delta t / (1 + \Delta t |g|_M^2/(2(E + C)))` along the gradient, so that its limit is :math:`2/\eta`. With a
-:math:`\Delta t` for which gradient descent diverges, it lives at its own edge.
+:math:`\Delta t` for which gradient descent diverges, its curvature stays near this limit, above it more often than below, and the energy
+does not tend to zero: the auxiliary variable prevents divergence, and nothing more.
 
 On a quadratic one sees what stops the growth. Beyond :math:`z = \Delta t\,\lambda = 2` the energy of restarted SAV tends to that of a
 cycle of two steps, :math:`C(z - 2)/(z + 2)`; exponential SAV has a stable cycle up to 4, two up to 5, and is chaotic from 5.5 on. In both,
@@ -62,7 +63,7 @@ second = plot_edge_of_stability(runs["restarted SAV, C = 0.1, dt = 3"], title="r
 
 figure, panels = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharex=True)
 cases = {"restarted SAV, C = 1": gf.Restart(gf.SAV(C=1.0)), "exponential SAV, kappa = 1": gf.ExpSAV(scale=1.0)}
-print(f"{'scheme':28} {'z':>5}  {'what':10} {'E':>9} {'multiplier':>11} {'exponent':>9}")
+print(f"{'scheme':28} {'z':>5}  {'orbit':10} {'E':>9} {'multiplier':>11} {'Lyapunov exponent':>18}")
 for axes, colour, (name, scheme) in zip(panels, COLOURS, cases.items(), strict=False):
     for z in np.linspace(1.5, 12.0, 300):
         energy, ends = Quadratic(), []
@@ -71,7 +72,7 @@ for axes, colour, (name, scheme) in zip(panels, COLOURS, cases.items(), strict=F
             state = scheme.step(energy, state, z)
             if n >= 400:
                 ends.append(float(energy.energy(state.theta)))
-        axes.plot(np.full(len(ends), z), ends, ",", color=colour)
+        axes.plot(np.full(len(ends), z), ends, ".", color=colour, markersize=1.5, markeredgewidth=0, rasterized=True)
     axes.set_title(name, fontsize="medium")
     axes.set_xlabel(r"$z = \Delta t\,\lambda$")
     axes.set_ylabel(r"energy $E$ after 400 steps")
@@ -79,5 +80,8 @@ for axes, colour, (name, scheme) in zip(panels, COLOURS, cases.items(), strict=F
     axes.spines[["top", "right"]].set_visible(False)
     for z in (1.9, 3.0, 4.5, 6.0, 12.0):
         end = fate(scheme, z)
-        print(f"{name:28} {z:5.1f}  {end.kind:10} {end.energy:9.4f} {end.multiplier:11.4f} {end.lyapunov:9.3f}")
+        multiplier, exponent = (
+            "" if np.isnan(x) else f"{x:.4f}".replace("-0.0000", "0.0000") for x in (end.multiplier, end.lyapunov)
+        )
+        print(f"{name:28} {z:5.1f}  {end.kind:10} {end.energy:9.4f} {multiplier:>11} {exponent:>18}")
 print(stability(gf.Restart(gf.SAV(C=1.0))))

@@ -9,7 +9,7 @@ before they are used; the parameters stay in float64, so that only the gradient 
 
 Look at the float16 curve on the left: the derivatives of a mean over a wide network are small, and towards the end some percent
 of them become zero. Multiplied by 4096 before they are rounded, and divided afterwards, none does; in bfloat16 none does
-at any scale. Then look at the sign of the change of :math:`|g|^2` in the table. Components that become zero take
+at any scale. These curves lie on one another. Then look at the sign of the change of :math:`|g|^2` in the table. Components that become zero take
 away next to nothing of the sum; the rounding of all others, in either direction, decides whether it is larger or smaller. The
 energies on the right differ by about as little.
 """
@@ -73,12 +73,12 @@ for name, change in changes.items():
 
 figure, panels = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
 for k, name in enumerate(formats):
-    style = {"color": COLOURS[k], "linestyle": DASHES[k], "label": name}
+    style = {"color": COLOURS[k], "linestyle": DASHES[k], "label": name, "linewidth": 3.0 - 0.6 * k}
     panels[0].semilogx(checkpoints, 100 * np.array(lost[name]), **style)
     if name != "float64":
         panels[1].loglog(checkpoints, np.abs(np.array(energies[name]) / energies["float64"] - 1), **style)
-panels[0].set(xlabel="step", ylabel="components that become zero, %")
-panels[1].set(xlabel="step", ylabel="energy, relative difference")
+panels[0].set(xlabel="step", ylabel="partial derivatives\nthat become zero, %")
+panels[1].set(xlabel="step", ylabel="energy, relative difference\nfrom float64")
 figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
 
 # %%

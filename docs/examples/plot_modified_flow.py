@@ -95,7 +95,13 @@ for axes, (name, scheme) in zip(panels, schemes.items(), strict=True):
     print(f"{name}\n{table}\n")
     for k, (errors, colour, dashes, marker) in enumerate(zip(table.errors, COLOURS, DASHES, "os^", strict=False), 1):
         axes.loglog(
-            dts, errors, color=colour, linestyle=dashes, marker=marker, markerfacecolor="none", label=f"{k} terms"
+            dts,
+            errors,
+            color=colour,
+            linestyle=dashes,
+            marker=marker,
+            markerfacecolor="none",
+            label=f"{k} term{'s' * (k > 1)}",
         )
     axes.set(title=name, xlabel=r"$\Delta t$")
     axes.xaxis.set_minor_formatter("")

@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ..refusals import require_package
+
 _PLACES = {
     "Differentials": "differentials",
     "ModifiedField": "modified",
@@ -21,7 +23,7 @@ _PLACES = {
     "mean_epoch": "epochs",
     "modified_field": "modified",
     "modified_flow": "flow",
-    "order_table": "flow",
+    "order_table": "orders",
     "stability": "linear_stability",
 }
 __all__ = list(_PLACES)  # loaded on first use
@@ -32,8 +34,7 @@ def __getattr__(name: str) -> Any:
         try:
             return getattr(import_module(f".{_PLACES[name]}", __name__), name)
         except ImportError as error:
-            if error.name != "sympy":
-                raise
-            message = f"gradflow.backward_error.{name} needs sympy: pip install 'gradflow[proofs]'"
-            raise ImportError(message, name="sympy") from error
+            if error.name == "sympy":
+                require_package("sympy", "proofs", f"gradflow.backward_error.{name}")
+            raise
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,25 +36,12 @@ the sum over the partitions p of t. The partition without removed edges has the 
 
 Here e is the flow of f.
 
-*Gradients.* For ``f = -grad E`` the field B(b) / dt is a gradient for every E and in every dimension if and only if
-
-.. math:: b(u \circ v) = b(v \circ u) \quad \text{for all trees } u, v,                                  \tag{8}
-
-that is, if b(t) depends only on the free tree of t (``derivations/b_series.nb.py``). It is then minus the gradient of
-
-.. math:: \tilde E = \sum_{\tau} (-1)^{|\tau| + 1}\, \frac{b(\tau)}{\sigma(\tau)}\, \Delta t^{|\tau| - 1}\, E(\tau),   \tag{9}
-
-the sum over the free trees, :math:`\sigma(\tau)` the number of symmetries of the free tree. :math:`E(\tau)` has in each
-node with k edges the k-th derivative of E and contracts along the edges: ``E(o) = E``, ``E([o]) = (g, g)``,
-``E([o,o]) = (g, Hg)``, with the gradient g and the Hessian H of E, not of -E. Explicit Euler has the coefficient 1/4 of
-``(g, g)``, and no modified energy with the terms of order ``dt^2``.
-
 *Momentum.* The recursion with ``d^n = theta^n - theta^{n-1}``,
 
 .. math:: \theta^{n+1} = \theta^n + \beta d^n + \Delta t\, f(\theta^n + \kappa d^n),                    \tag{10}
 
 is the heavy ball for ``kappa = 0`` and Nesterov's method for ``kappa = beta``. The *underlying one-step method* a
-satisfies (10) along its own iterates. With the inverse c of a under (4) and :math:`\delta` = 1 for the leaf, 0 otherwise,
+satisfies (10) along its own iterates. With the inverse c of a under (4),
 
 .. math:: a(t) = -\beta c(t) + \prod_k (-\kappa\, c(t_k)), \qquad t = [t_1, \dots, t_m],                 \tag{11}
 
@@ -62,6 +49,8 @@ where the product of the leaf is 1. Since c(t) is -a(t) and terms with fewer nod
 equation is that of the method on its slow manifold, where ``d^n`` is a function of ``theta^n``. As a(leaf) is
 ``1 / (1 - beta)``, time runs faster by this factor. In the form with an average of the gradients
 (``m = beta m + (1 - beta) g``) the step is ``(1 - beta)`` times as long: ``scaled(momentum(...), 1 - beta)``.
+
+When a field is a gradient, (8) and (9), is the subject of `gradflow.backward_error.gradient_criterion`.
 
 All numbers are exact: `fractions.Fraction`, or SymPy expressions if SymPy's are given. They are dimensionless.
 
@@ -72,49 +61,41 @@ method: Kirchgraber, Numer. Math. 48 (1986) 85, and Hairer, Lubich & Wanner, sec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
-from numbers import Rational
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
-from ..description import found
 from ..refusals import instance, whole_number
+from .exact_numbers import Coefficient, canonical, exact, in_a_field, vanishes
 from .trees import (
     LARGEST,
     Forest,
     Tree,
-    butcher_product,
     density,
-    free_symmetry,
-    free_trees,
     order,
     partitions,
     splittings,
     symmetry,
     text,
     tree,
-    trees,
+    trees_up_to,
 )
 
 __all__ = [
     "BSeries",
-    "Coefficient",
     "adjoint",
     "applied",
     "composed",
     "exact_flow",
     "flow",
     "from_coefficients",
-    "gradient_violation",
     "identity_field",
     "identity_map",
     "inverse",
-    "is_gradient",
     "lie_derivative",
-    "loss",
     "modified_equation",
     "modifying_integrator",
     "momentum",
@@ -124,11 +105,8 @@ __all__ = [
     "substituted",
 ]
 
-Coefficient: TypeAlias = Any
-"""A `fractions.Fraction`, or a SymPy expression."""
 
 MAP, FIELD = Fraction(1), Fraction(0)  # the numbers of the empty tree
-INFINITE = {"nan", "zoo", "oo", "-oo"}  # how SymPy writes what is no number
 
 
 @dataclass(frozen=True)
@@ -161,16 +139,16 @@ class BSeries:
 
     def __post_init__(self) -> None:
         instance("values", self.values, Mapping, "a mapping of trees to numbers")
-        values = {tree(t): _exact(f"the coefficient of {text(t)}", c) for t, c in self.values.items()}
+        values = {tree(t): exact(f"the coefficient of {text(t)}", c) for t, c in self.values.items()}
         if len(values) != len(self.values):
             raise ValueError("values must have each tree once")
         largest = max(map(order, values), default=1)
-        known = _trees_up_to(largest)
+        known = trees_up_to(largest)
         for t in known:
             if t not in values:
                 raise ValueError(f"values must have all trees up to order {largest}, {text(t)} is missing")
-        (lifted,), lowered = _in_a_field([{t: values[t] for t in known}])
-        _store(self, {t: lowered(b) for t, b in lifted.items()}, _canonical(_exact("empty", self.empty)))
+        (lifted,), lowered = in_a_field([{t: values[t] for t in known}])
+        _store(self, {t: lowered(b) for t, b in lifted.items()}, canonical(exact("empty", self.empty)))
 
     @property
     def order(self) -> int:
@@ -180,7 +158,7 @@ class BSeries:
     @property
     def coefficients(self) -> dict[str, Coefficient]:
         """The numbers ``b(t) / sigma(t)``, which multiply F(t), under the texts of the trees."""
-        (lifted,), lowered = _in_a_field([self.values])
+        (lifted,), lowered = in_a_field([self.values])
         return {text(t): lowered(b / symmetry(t)) for t, b in lifted.items()}
 
     def __getitem__(self, t: str | Tree) -> Coefficient:
@@ -196,72 +174,13 @@ class BSeries:
         return _sum(self, -1, other) if isinstance(other, BSeries) else NotImplemented
 
     def __rmul__(self, factor: Coefficient) -> BSeries:
-        c = {0: _exact("factor", factor)}
-        return _series(self.order, _canonical(c[0] * self.empty), lambda t, _, b, c: c[0] * b[t], self.values, c)
+        c = {0: exact("factor", factor)}
+        return _series(self.order, canonical(c[0] * self.empty), lambda t, _, b, c: c[0] * b[t], self.values, c)
 
 
 def _store(series: BSeries, values: Mapping[Tree, Coefficient], empty: Coefficient) -> None:
     object.__setattr__(series, "values", MappingProxyType(values))
     object.__setattr__(series, "empty", empty)
-
-
-def _exact(name: str, value: Any) -> Coefficient:
-    """Return a number as a Fraction or a SymPy expression, or raise ValueError."""
-    if isinstance(value, Fraction):
-        return value
-    if isinstance(value, Rational) and not isinstance(value, bool):  # those of NumPy and SymPy are so, too
-        return Fraction(int(value.numerator), int(value.denominator))
-    if not (hasattr(value, "atoms") and hasattr(value, "cancel") and value.is_commutative):
-        raise ValueError(f"{name} must be an int, a Fraction or a SymPy expression, got {found(value)}")
-    if any(getattr(atom, "is_Float", False) or str(atom) in INFINITE for atom in value.atoms()):
-        raise ValueError(f"{name} must be an exact number, got {value}")
-    return value.expand().cancel()
-
-
-def _canonical(value: Coefficient) -> Coefficient:
-    """Return an expression in the form that its field gives it; numbers of SymPy become Fractions."""
-    numbers, lowered = _in_a_field([{0: value}])
-    return lowered(numbers[0][0])
-
-
-def _in_a_field(
-    groups: Sequence[Mapping[Any, Coefficient]],
-) -> tuple[Sequence[Mapping[Any, Any]], Callable[[Any], Coefficient]]:
-    """Return numbers as elements of one field, in which sums and quotients are in lowest terms, and the way back.
-
-    Expressions of SymPy become elements of the smallest field that it finds for all of them, such as the rational
-    functions of beta: their arithmetic is faster than that of expressions by two orders of magnitude, and zero is
-    recognised. Where it finds none, they are simplified as quotients of polynomials only.
-    """
-    if all(isinstance(value, Fraction) for group in groups for value in group.values()):
-        return groups, Fraction
-    import sympy as sp
-    from sympy.polys.constructor import construct_domain
-
-    field, elements = construct_domain(
-        [sp.sympify(value) for group in groups for value in group.values()], field=True, extension=True
-    )
-    in_turn = iter(elements)
-    lifted = [{key: next(in_turn) for key in group} for group in groups]
-
-    def lowered(element: Any) -> Coefficient:
-        expression = field.to_sympy(field.convert(element))
-        return Fraction(int(expression.p), int(expression.q)) if expression.is_Rational else expression
-
-    return lifted, lowered
-
-
-def _is_zero(value: Coefficient) -> bool:
-    """Decide whether a number in canonical form is zero."""
-    if isinstance(value, Fraction):
-        return value == 0
-    from ..symbolic import is_zero
-
-    return is_zero(value)
-
-
-def _trees_up_to(largest: int) -> list[Tree]:
-    return [t for n in range(1, largest + 1) for t in trees(n)]
 
 
 def _order_at_least_one(largest: int) -> int:
@@ -270,9 +189,9 @@ def _order_at_least_one(largest: int) -> int:
 
 def _series(largest: int, empty: Coefficient, rule: Callable[..., Any], *given: Mapping[Any, Coefficient]) -> BSeries:
     """Return the series whose number at t is ``rule(t, numbers of smaller trees, *given)``, computed in one field."""
-    lifted, lowered = _in_a_field(given)
+    lifted, lowered = in_a_field(given)
     values: dict[Tree, Any] = {}
-    for t in _trees_up_to(largest):
+    for t in trees_up_to(largest):
         values[t] = rule(t, values, *lifted)
     series = object.__new__(BSeries)  # these numbers need no check
     _store(series, {t: lowered(b) for t, b in values.items()}, empty)
@@ -287,7 +206,7 @@ def _with_empty(series: BSeries) -> Mapping[Tree | None, Coefficient]:
 def _sum(one: BSeries, sign: int, other: BSeries) -> BSeries:
     return _series(
         min(one.order, other.order),
-        _canonical(one.empty + sign * other.empty),
+        canonical(one.empty + sign * other.empty),
         lambda t, _, a, b: a[t] + sign * b[t],
         one.values,
         other.values,
@@ -308,7 +227,7 @@ def _require_map(name: str, series: Any) -> None:
         raise ValueError(f"{name} must be a map, with 1 for the empty tree; got {series.empty}")
 
 
-def _require_field(name: str, series: Any) -> None:
+def require_field(name: str, series: Any) -> None:
     _require_series(name, series)
     if series.empty != 0:
         raise ValueError(f"{name} must be a vector field, with 0 for the empty tree; got {series.empty}")
@@ -345,10 +264,10 @@ def from_coefficients(
         t = tree(name)
         if t in values:
             raise ValueError(f"coefficients must have each tree once, {text(t)} is there twice")
-        values[t] = symmetry(t) * _exact(f"the coefficient of {text(t)}", c)
+        values[t] = symmetry(t) * exact(f"the coefficient of {text(t)}", c)
     if order is None:
         order = max((_number_of_nodes(t) for t in values), default=1)
-    known = _trees_up_to(_order_at_least_one(order))
+    known = trees_up_to(_order_at_least_one(order))
     return BSeries({t: values.get(t, Fraction(0)) for t in known}, empty)
 
 
@@ -412,8 +331,8 @@ def runge_kutta(A: Sequence[Sequence[Coefficient]], weights: Sequence[Coefficien
     2
     """
     largest = _order_at_least_one(order)
-    w = [_exact("an entry of weights", c) for c in weights]
-    rows = [[_exact("an entry of A", c) for c in row] for row in A]
+    w = [exact("an entry of weights", c) for c in weights]
+    rows = [[exact("an entry of A", c) for c in row] for row in A]
     if not w or len(rows) != len(w) or any(len(row) != len(w) for row in rows):
         raise ValueError(
             f"A must be s x s and weights of length s >= 1, got rows of lengths {[len(row) for row in rows]} and {len(w)} weights"
@@ -445,8 +364,20 @@ def scaled(series: BSeries, factor: Coefficient) -> BSeries:
         If the first is no series, or the factor is not an exact number.
     """
     _require_series("series", series)
-    c = {0: _exact("factor", factor)}
+    c = {0: exact("factor", factor)}
     return _series(series.order, series.empty, lambda t, _, b, c: b[t] * c[0] ** order(t), series.values, c)
+
+
+def _over_splittings(
+    t: Tree,
+    a: Mapping[Tree, Any],
+    b: Mapping[Any, Any],
+    chosen: Callable[[Tree | None, Forest], bool] = lambda kept, forest: True,
+) -> Any:
+    """Return the sum (4) over the chosen splittings."""
+    return sum(
+        times * b[kept] * _product(a, forest) for (kept, forest), times in splittings(t).items() if chosen(kept, forest)
+    )
 
 
 def composed(first: BSeries, second: BSeries) -> BSeries:
@@ -474,7 +405,7 @@ def composed(first: BSeries, second: BSeries) -> BSeries:
     _require_series("second", second)
 
     def rule(t: Tree, _: object, a: Mapping[Tree, Any], b: Mapping[Tree | None, Any]) -> Any:
-        return sum(times * b[kept] * _product(a, forest) for (kept, forest), times in splittings(t).items())  # (4)
+        return _over_splittings(t, a, b)
 
     return _series(min(first.order, second.order), second.empty, rule, first.values, _with_empty(second))
 
@@ -505,11 +436,7 @@ def applied(series: BSeries) -> BSeries:
 
 def _inverse_without_itself(t: Tree, a: Mapping[Tree, Any], inverse_of_a: Mapping[Tree, Any]) -> Any:
     """Return the number at t of the inverse plus a(t), which depends on smaller trees."""
-    return -sum(
-        times * inverse_of_a[kept] * _product(a, forest)
-        for (kept, forest), times in splittings(t).items()
-        if kept is not None and forest
-    )
+    return -_over_splittings(t, a, inverse_of_a, lambda kept, forest: kept is not None and forest != ())
 
 
 def inverse(series: BSeries) -> BSeries:
@@ -580,7 +507,7 @@ def substituted(field: BSeries, series: BSeries) -> BSeries:
     >>> substituted(modified_equation(euler), exact_flow(5)) == euler
     True
     """
-    _require_field("field", field)
+    require_field("field", field)
     _require_series("series", series)
     return _series(
         min(field.order, series.order),
@@ -604,7 +531,7 @@ def flow(field: BSeries) -> BSeries:
     ValueError
         If the argument is no field.
     """
-    _require_field("field", field)
+    require_field("field", field)
     return substituted(field, exact_flow(field.order))
 
 
@@ -632,13 +559,11 @@ def lie_derivative(field: BSeries, series: BSeries) -> BSeries:
     >>> print(lie_derivative(f, f).coefficients["[o]"])  # f' f
     1
     """
-    _require_field("field", field)
+    require_field("field", field)
     _require_series("series", series)
 
     def rule(t: Tree, _: object, a: Mapping[Tree, Any], b: Mapping[Tree | None, Any]) -> Any:
-        return sum(
-            times * b[kept] * a[forest[0]] for (kept, forest), times in splittings(t).items() if len(forest) == 1
-        )
+        return _over_splittings(t, a, b, lambda kept, forest: len(forest) == 1)
 
     return _series(min(field.order, series.order), FIELD, rule, field.values, _with_empty(series))
 
@@ -708,7 +633,7 @@ def modifying_integrator(method: BSeries) -> BSeries:
     {'o': '1', '[o]': '1/2', '[o,o]': '1/6', '[[o]]': '1/6'}
     """
     _require_map("method", method)
-    if _is_zero(method.values[()]):
+    if vanishes(method.values[()]):
         raise ValueError("method must have a number other than 0 for the leaf")
     return _solved(exact_flow(method.order), method)
 
@@ -730,128 +655,9 @@ def order_of(method: BSeries) -> int:
     """
     _require_map("method", method)
     for t, a in method.values.items():
-        if not _is_zero(_canonical(a - Fraction(1, density(t)))):
+        if not vanishes(canonical(a - Fraction(1, density(t)))):
             return order(t) - 1
     return method.order
-
-
-def _edges(t: Tree) -> Iterator[tuple[Tree, Tree]]:
-    """Yield u, v with ``t = u o v``, for each of the edges at the root."""
-    for n, branch in enumerate(t):
-        yield t[:n] + t[n + 1 :], branch
-
-
-def _as_series(coefficients: BSeries | Mapping[str, Coefficient], order: int | None) -> tuple[BSeries, int]:
-    if not isinstance(coefficients, BSeries):
-        coefficients = from_coefficients(coefficients, order)
-    return coefficients, whole_number(
-        "order", coefficients.order if order is None else order, 1, high=coefficients.order
-    )
-
-
-def gradient_violation(
-    coefficients: BSeries | Mapping[str, Coefficient], order: int | None = None
-) -> tuple[str, str] | None:
-    """Return the first pair of trees that violates the gradient criterion (8).
-
-    The numbers are constants. Numbers that depend on theta, such as those of schemes with an auxiliary variable, are
-    decided by `gradflow.backward_error.ModifiedField.is_gradient`.
-
-    Parameters
-    ----------
-    coefficients : BSeries or mapping of str to number
-        A series of ``f = -grad E``, or its numbers ``b(t) / sigma(t)`` under the texts of the trees, where a tree that
-        is missing has the number 0.
-    order : int, optional
-        Up to how many nodes; by default all that are known.
-
-    Returns
-    -------
-    tuple of two str, or None
-        ``u o v`` and ``v o u``; None if (8) holds up to the order.
-
-    Raises
-    ------
-    ValueError
-        If the numbers are not exact, the order is larger than that of the series, or whether two numbers with symbols
-        are equal is not decided.
-
-    Examples
-    --------
-    >>> gradient_violation({"o": 1, "[o]": -1, "[o,o]": Fraction(1, 2), "[[o]]": 1})
-    >>> gradient_violation({"o": 1, "[o]": -1, "[o,o]": Fraction(1, 12), "[[o]]": Fraction(1, 3)})
-    ('[o,o]', '[[o]]')
-    """
-    series, largest = _as_series(coefficients, order)
-    for t in _trees_up_to(largest):
-        for u, v in _edges(t):
-            other = butcher_product(v, u)
-            if not _is_zero(_canonical(series.values[t] - series.values[other])):
-                return text(t), text(other)
-    return None
-
-
-def is_gradient(coefficients: BSeries | Mapping[str, Coefficient], order: int | None = None) -> bool:
-    """Return whether a B-series of ``f = -grad E`` is a gradient for every E, equation (8).
-
-    Parameters
-    ----------
-    coefficients : BSeries or mapping of str to number
-        A series, or its numbers ``b(t) / sigma(t)`` under the texts of the trees; see `gradient_violation`.
-    order : int, optional
-        Up to how many nodes; by default all that are known.
-
-    Raises
-    ------
-    ValueError
-        As `gradient_violation`.
-
-    Examples
-    --------
-    >>> modified = modified_equation(runge_kutta([[0]], [1], order=3))
-    >>> is_gradient(modified, order=2), is_gradient(modified, order=3)
-    (True, False)
-    """
-    return gradient_violation(coefficients, order) is None
-
-
-def loss(coefficients: BSeries | Mapping[str, Coefficient], order: int | None = None) -> dict[str, Coefficient]:
-    """Return the modified energy (9) of a modified field.
-
-    Parameters
-    ----------
-    coefficients : BSeries or mapping of str to number
-        A vector field times dt, or its numbers ``b(t) / sigma(t)`` under the texts of the trees; see
-        `gradient_violation`.
-    order : int, optional
-        Up to how many nodes; by default all that are known.
-
-    Returns
-    -------
-    dict of str to number
-        For the free tree tau, under the text of its first rooted tree, what multiplies ``dt^(|tau| - 1) E(tau)``.
-
-    Raises
-    ------
-    ValueError
-        If the series is no field, or there is no modified energy for every E.
-
-    Examples
-    --------
-    >>> modified = modified_equation(runge_kutta([[0]], [1], order=3))
-    >>> {t: str(c) for t, c in loss(modified, order=2).items()}
-    {'o': '1', '[o]': '1/4'}
-    """
-    series, largest = _as_series(coefficients, order)
-    _require_field("coefficients", series)
-    pair = gradient_violation(series, largest)
-    if pair is not None:
-        raise ValueError(f"there is no modified energy up to order {largest}: {pair[0]} and {pair[1]} differ")
-    return {
-        text(t): _canonical(-((-1) ** n) * series.values[t] / free_symmetry(t))
-        for n in range(1, largest + 1)
-        for t in free_trees(n)
-    }
 
 
 def momentum(order: int, beta: Coefficient, ahead: Coefficient = 0) -> BSeries:
@@ -874,13 +680,14 @@ def momentum(order: int, beta: Coefficient, ahead: Coefficient = 0) -> BSeries:
 
     Examples
     --------
+    >>> from gradflow.backward_error.gradient_criterion import loss
     >>> heavy_ball = scaled(momentum(2, Fraction(9, 10)), Fraction(1, 10))  # in the form with an average
     >>> print(loss(modified_equation(heavy_ball))["[o]"])  # 19 times that of explicit Euler, 1/4
     19/4
     """
     largest = _order_at_least_one(order)
-    numbers = {"beta": _exact("beta", beta), "kappa": _exact("ahead", ahead)}
-    if _is_zero(_canonical(1 - numbers["beta"])):
+    numbers = {"beta": exact("beta", beta), "kappa": exact("ahead", ahead)}
+    if vanishes(canonical(1 - numbers["beta"])):
         raise ValueError("beta must not be 1")
     c: dict[Tree, Any] = {}  # the inverse of a
 

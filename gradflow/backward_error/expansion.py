@@ -34,6 +34,9 @@ from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
 import sympy as sp
+from sympy.polys.domains import QQ
+from sympy.polys.fields import FracField
+from sympy.polys.orderings import lex
 
 __all__ = [
     "ENERGY",
@@ -45,10 +48,12 @@ __all__ = [
     "in_latex",
     "invariant",
     "invariant_trees",
+    "is_varying",
     "joined",
     "latex_of",
     "leaf",
     "node",
+    "normal",
     "residual_node",
     "rooted",
     "size",
@@ -299,6 +304,7 @@ def joined(u: Node, v: Node) -> tuple[Node, Node]:
 
 
 _INVARIANTS: dict[sp.Symbol, tuple[Node, Node]] = {}
+_VARYING: set[sp.Symbol] = {ENERGY}  # and the keys of _INVARIANTS
 
 
 def invariant(u: Node, v: Node) -> sp.Symbol:
@@ -312,7 +318,19 @@ def invariant(u: Node, v: Node) -> sp.Symbol:
     a, b = joined(u, v)
     symbol = sp.Symbol(f"({written(a)}, {written(b)})", real=True, **({"nonnegative": True} if a == b else {}))
     _INVARIANTS[symbol] = a, b
+    _VARYING.add(symbol)
     return symbol
+
+
+def is_varying(symbol: sp.Symbol) -> bool:
+    """Return whether a symbol is the energy or an invariant, which vary with theta.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        Any.
+    """
+    return symbol in _VARYING
 
 
 def invariant_trees(symbol: sp.Symbol) -> tuple[Node, Node]:
@@ -362,6 +380,24 @@ def rooted(u: Node, v: Node) -> dict[Node, int]:
     return total
 
 
+def normal(c: Any) -> Any:
+    """Return a coefficient multiplied out; a fraction, whose denominator varies with theta, in lowest terms.
+
+    Sums of fractions that are multiplied out alone grow with every derivative.
+
+    Parameters
+    ----------
+    c : SymPy expression
+        Of E, invariants, and further variables.
+    """
+    c = sp.sympify(c)
+    powers = c.atoms(sp.Pow)
+    varying = any(p.exp.is_negative and p.base.free_symbols & _VARYING for p in powers)
+    if not varying or not all(p.exp.is_Integer for p in powers) or not c.is_rational_function():
+        return sp.expand(c)
+    return FracField(sorted(c.free_symbols, key=str), QQ, lex).from_expr(c).as_expr()
+
+
 def derivative(c: Any, field: Mapping[Node, Any], rates: Mapping[sp.Symbol, Any]) -> Any:
     """Return the derivative of a coefficient along a field, (2).
 
@@ -390,7 +426,7 @@ def derivative(c: Any, field: Mapping[Node, Any], rates: Mapping[sp.Symbol, Any]
             continue
         if speed != 0:
             total += sp.diff(c, symbol) * speed
-    return sp.expand(total)
+    return normal(total)
 
 
 def field_derivative(of: Mapping[Node, Any], field: Mapping[Node, Any], rates: Mapping[sp.Symbol, Any]) -> Field:
@@ -411,4 +447,4 @@ def field_derivative(of: Mapping[Node, Any], field: Mapping[Node, Any], rates: M
         change = derivative(c, field, rates)
         if change != 0:
             total[tree] = total.get(tree, 0) + change
-    return {tree: value for tree, c in total.items() if (value := sp.expand(c)) != 0}
+    return {tree: value for tree, c in total.items() if (value := normal(c)) != 0}

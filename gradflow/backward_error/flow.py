@@ -1,4 +1,4 @@
-r"""The flow of a modified equation in numbers, and the observed order of the distance between iterates and flow.
+r"""The flow of a modified equation in numbers.
 
 The modified field :math:`\tilde f = f_1 + \Delta t\,f_2 + \cdots` of `gradflow.backward_error.modified` is truncated after
 :math:`f_k` and integrated,
@@ -10,8 +10,7 @@ of higher order where :math:`f_{k+1}` vanishes. The terms are evaluated from the
 `gradflow.backward_error.differentials`; coefficients that depend on E and on invariants are evaluated along the way, and
 further unknowns, such as a carried auxiliary variable, are integrated with theta.
 
-For a method with momentum (1) holds on the slow manifold only. `start` returns the state there, from the expansion that
-belongs to the field. A method that starts from rest leaves its start by :math:`O(\Delta t)`, which no modified equation sees.
+For a method with momentum (1) holds on the slow manifold only: `gradflow.backward_error.orders.start` returns the state there.
 
 Source: Hairer, Lubich & Wanner, Geometric Numerical Integration, 2nd ed., 2006, section IX.1 and theorem IX.7.6; the
 integrator is that of section II.5 of Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, 8(5,3).
@@ -21,37 +20,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from math import inf, isfinite, log
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import sympy as sp
 
 from ..description import found
 from ..energies.derivatives import MISSING
-from ..energies.protocols import linear_part, norm
+from ..energies.protocols import linear_part
 from ..namespace import Array, is_numpy, quiet
-from ..refusals import as_float, instance, one_of, real_array, real_number, whole_number
+from ..refusals import as_float, one_of, real_array, real_number, whole_number
 from .differentials import Differentials, parsed, require_problem
 from .expansion import ENERGY, Field, Node, invariant_trees, size, written
 from .modified import ModifiedField, modified_field
-from .symbolic_steps import DT, HIGHEST, Path, leaves, replaced, require_step
-from .taylor_fields import THETA
+from .symbolic_steps import DT, HIGHEST, Path, leaves
 
-__all__ = ["ModifiedFlow", "OrderTable", "as_modified_field", "modified_flow", "order_table", "start"]
+__all__ = ["ModifiedFlow", "as_modified_field", "modified_flow"]
 
 RTOL = 1e-12
 KNOWN = 3  # nodes of the largest trees of which problems have the derivatives
-MOST_STEPS = 10**6  # of a run in a table: minutes
 LEAST_RTOL = 100 * float(np.finfo(float).eps)  # below which SciPy replaces it
 MOST_EVALUATIONS = 20_000  # from one time to the next: the errors of a field may be larger than the tolerance
 NOT_FINITE = (sp.nan, sp.zoo, sp.oo, -sp.oo)
 NOISY_RTOL = 1e-9  # where the field has the errors of differences, which no step size makes smaller
-
-
-MANY = 10**6
-"""A number of steps after which averages have forgotten their start."""
 
 
 def as_modified_field(given: Any, order: int) -> ModifiedField:
@@ -143,10 +136,10 @@ class ModifiedFlow:
         self._trees = list(dict.fromkeys(tree for part in field.fields for tree in part))
         self.unknowns = tuple(dict.fromkeys(str(symbol) for rate in field.rates for symbol in rate))
         """The names of the further unknowns."""
-        self._coefficients = _Expressions(
+        self._coefficients = Expressions(
             [
-                *(_series([part.get(tree, 0) for part in field.fields]) for tree in self._trees),
-                *(_series([rate.get(symbol, 0) for rate in field.rates]) for symbol in _symbols(field)),
+                *(polynomial([part.get(tree, 0) for part in field.fields]) for tree in self._trees),
+                *(polynomial([rate.get(symbol, 0) for rate in field.rates]) for symbol in _symbols(field)),
             ],
             self.unknowns,
         )
@@ -200,15 +193,15 @@ class ModifiedFlow:
         """
         from scipy.integrate import solve_ivp
 
-        y = _numpy("theta0", theta0)
-        at = _numbers(times)
+        y = numpy_vector("theta0", theta0)
+        at = numbers_of(times)
         if not at or any(later < earlier for earlier, later in pairwise([0.0, *at])):
             raise ValueError(f"times must be finite numbers >= 0 that do not fall, got {found(times)}")
         if rtol is not None:
             rtol = real_number("rtol", rtol, LEAST_RTOL, 1)
         if unknowns is None:
             unknowns = self._initial(y)
-        given, unknowns = unknowns, _numbers(unknowns)
+        given, unknowns = unknowns, numbers_of(unknowns)
         if unknowns is None or np.ndim(given) != 1 or len(unknowns) != len(self.unknowns):
             raise ValueError(
                 f"unknowns must be {len(self.unknowns)} numbers ({', '.join(self.unknowns)}), got {given!r}"
@@ -251,7 +244,7 @@ class ModifiedFlow:
             return ()
         if self.scheme is None:
             raise ValueError(f"unknowns must be given: the initial values of {', '.join(self.unknowns)}")
-        values = _named(self.scheme.init(self.problem, theta0))
+        values = named_values(self.scheme.init(self.problem, theta0))
         return tuple(float(values[name][1]) for name in self.unknowns)
 
 
@@ -306,200 +299,7 @@ def modified_flow(problem: Any, scheme: Any, dt: float, order: int = 3, *, missi
     return ModifiedFlow(problem, as_modified_field(scheme, order), dt, None if known else scheme, missing)
 
 
-def start(problem: Any, scheme: Any, field: ModifiedField, theta0: Array, dt: float, *, missing: str = "refuse") -> Any:
-    """Return the state of a scheme at theta0 on the slow manifold of its field; what its ``init`` returns if it has none.
-
-    Parameters
-    ----------
-    problem : Problem
-        The energy.
-    scheme : Scheme
-        The scheme.
-    field : ModifiedField
-        Its field. The expansion of the manifold is truncated before the first tree with more nodes than the field has: what such
-        a term changes in theta is of the order of the terms that the field lacks.
-    theta0 : array (P,)
-        The start, NumPy.
-    dt : float
-        The step size, > 0.
-    missing : {"refuse", "differences"}
-        As for `modified_flow`.
-
-    Raises
-    ------
-    ValueError
-        If an argument is outside what is said above, the field is that of another scheme, or the problem lacks a derivative.
-
-    Examples
-    --------
-    >>> import numpy as np, gradflow as gf
-    >>> square = gf.FunctionProblem(lambda t: t @ t / 2, lambda t: 1 * t, lambda t, v: 1 * v)
-    >>> ball = gf.HeavyBall(momentum=0.5)
-    >>> field = gf.backward_error.modified_field(ball, 2)
-    >>> start(square, ball, field, np.array([1.0]), 0.01).d  # -2 dt g - 8 dt^2 H g
-    array([-0.0208])
-    """
-    require_problem(problem)
-    require_step(scheme)
-    instance("field", field, ModifiedField, "a ModifiedField")
-    _numpy("theta0", theta0)
-    dt = real_number("dt", dt, 0, open_low=True)
-    state = scheme.init(problem, theta0) if hasattr(scheme, "init") else (theta0,)
-    unknowns = sorted({str(symbol) for rates in field.rates for symbol in rates})
-    needed = {*field.manifold, *unknowns}
-    if hasattr(scheme, "step") and not needed <= set(_named(state)):  # a two-step method has no past yet
-        state = replaced(scheme.step(problem, state, dt), {(0,): theta0})
-    F, named = Differentials(problem, theta0, missing=missing), _named(state)
-    if not needed <= set(named):
-        missed = ", ".join(sorted(needed - set(named)))
-        raise ValueError(f"field must be that of the scheme, whose state has no value {missed}")
-    numbers = [float(named[name][1]) for name in unknowns]
-    # the field is that after many steps, and so are its counters
-    counts = {path for path, value in named.values() if isinstance(value, int) and not isinstance(value, bool)}
-    values: dict[Path, Any] = dict.fromkeys(counts, MANY) if field.manifold else {}
-    for name, series in field.manifold.items():
-        path, terms = named[name][0], list(takewhile(lambda part: _nodes(part) <= field.order, series))
-        if all(isinstance(part, dict) for part in terms):
-            trees = list(dict.fromkeys(tree for part in terms for tree in part))
-            weights = _Expressions([_series([part.get(tree, 0) for part in terms]) for tree in trees], unknowns)(
-                F, dt, numbers
-            )
-            value = 0 * theta0
-            for tree, c in zip(trees, weights, strict=True):
-                value = value + c * (theta0 if tree == THETA else F(tree))
-            values[path] = value
-        else:
-            values[path] = _Expressions([_series(terms)], unknowns)(F, dt, numbers)[0]
-    return replaced(state, values)
-
-
-class OrderTable(NamedTuple):
-    """The distance between iterates and the modified flow with one, two, ... terms, from `order_table`."""
-
-    dts: Array
-    """The step sizes, (m,)."""
-    errors: Array
-    """``|theta^n - y(t_end)|_M`` by number of terms and step size, (k, m), in the norm of the problem."""
-    orders: Array
-    """Slopes of the logarithms between neighbouring step sizes, (k, m - 1), dimensionless."""
-    expected: tuple[int, ...]
-    """The orders that follow from the field, k of them. A number k is a lower bound: the next terms are not known."""
-
-    def rows(self) -> list[list[str]]:
-        """Return the table as text: a head, and a row for each number of terms."""
-        head = ["terms", "expected", *(f"dt = {dt:.3g}" for dt in self.dts), "order"]
-        body = [
-            [
-                str(k),
-                f"{'>= ' if expected == len(self.expected) else ''}{expected}",
-                *(f"{e:.2e}" for e in errors),
-                ", ".join(f"{o:.2f}" for o in orders),
-            ]
-            for k, (expected, errors, orders) in enumerate(zip(self.expected, self.errors, self.orders, strict=True), 1)
-        ]
-        return [head, *body]
-
-    def to_markdown(self) -> str:
-        """Return the table in Markdown."""
-        head, *body = self.rows()
-        return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
-
-    def __str__(self) -> str:
-        rows = self.rows()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
-
-
-def order_table(
-    problem: Any,
-    scheme: Any,
-    theta0: Array,
-    dts: Sequence[float],
-    t_end: float,
-    *,
-    order: int = 3,
-    field: Any = None,
-    missing: str = "refuse",
-) -> OrderTable:
-    """Return the observed order of the distance between the iterates of a scheme and its modified flow, term by term.
-
-    Parameters
-    ----------
-    problem : Problem
-        The energy.
-    scheme : Scheme or callable
-        It is started on its slow manifold, by `start`; or a function ``(problem, theta, dt) -> theta``.
-    theta0 : array (P,)
-        The start, NumPy.
-    dts : sequence of float
-        Two or more step sizes that fall; each divides `t_end`, into at most 10^6 steps.
-    t_end : float
-        The time of comparison, > 0.
-    order : int
-        The largest number of terms, 1 to 3 unless the field is given.
-    field : ModifiedField or mapping, optional
-        The field, by default that of the scheme. A mapping says nothing of a slow manifold: the scheme then starts from its
-        ``init``.
-    missing : {"refuse", "differences"}
-        As for `modified_flow`.
-
-    Raises
-    ------
-    ValueError
-        If an argument is outside what is said above, or as `modified_flow`.
-
-    Examples
-    --------
-    >>> import numpy as np, gradflow as gf
-    >>> quartic = gf.FunctionProblem(
-    ...     lambda t: t @ t**3 / 4, lambda t: t**3, lambda t, v: 3 * t**2 * v, third_derivative=lambda t, u, v: 6 * t * u * v
-    ... )
-    >>> print(order_table(quartic, gf.GradientDescent(), np.array([1.0, -0.7]), (0.02, 0.01), 0.2))
-    terms  expected  dt = 0.02  dt = 0.01  order
-        1         1   3.22e-03   1.59e-03   1.02
-        2         2   1.25e-04   3.08e-05   2.02
-        3      >= 3   5.93e-06   7.32e-07   3.02
-    """
-    theta0, T = _numpy("theta0", theta0), real_number("t_end", t_end, 0, open_low=True)
-    sizes = _numbers(dts) if np.ndim(dts) == 1 else None
-    if sizes is None or len(sizes) < 2 or min(sizes) <= 0 or any(a <= b for a, b in pairwise(sizes)):
-        raise ValueError(f"dts must be two or more step sizes > 0 that fall, got {dts!r}")
-    if T / sizes[-1] > MOST_STEPS:
-        raise ValueError(f"dts must divide t_end = {T} into at most {MOST_STEPS} steps, got {sizes[-1]}")
-    counts = [round(T / dt) for dt in sizes]
-    for dt, n in zip(sizes, counts, strict=True):
-        if abs(n * dt - T) > 1e-9 * T:
-            raise ValueError(f"dts must divide t_end = {T}, got {dt}")
-    require_step(scheme)
-    flow = modified_flow(problem, scheme if field is None else field, sizes[0], order, missing=missing)
-    whole, inner = flow.field, problem.inner
-    errors = np.empty((order, len(sizes)))
-    for i, (dt, n) in enumerate(zip(sizes, counts, strict=True)):
-        with quiet():
-            end = _iterated(problem, scheme, start(problem, scheme, whole, theta0, dt, missing=missing), dt, n)
-        for k in range(1, order + 1):
-            truncated = ModifiedFlow(problem, as_modified_field(whole, k), dt, scheme, missing)
-            errors[k - 1, i] = norm(inner, truncated(theta0, T) - end)
-    with quiet():
-        orders = np.diff(np.log(errors), axis=1) / np.diff(np.log(sizes))
-    return OrderTable(np.array(sizes), errors, orders, tuple(_expected(whole, k) for k in range(1, order + 1)))
-
-
-def _expected(field: ModifiedField, k: int) -> int:
-    """Return the order of the distance to the flow with k terms, the least one if the next terms vanish or are not known."""
-    later = (n for n in range(k + 1, field.order + 1) if field.fields[n - 1])
-    return next(later, field.order + 1) - 1
-
-
-def _iterated(problem: Any, scheme: Any, state: Any, dt: float, n: int) -> Array:
-    """Return theta after n steps."""
-    for _ in range(n):
-        state = scheme.step(problem, state, dt) if hasattr(scheme, "step") else (scheme(problem, state[0], dt),)
-    theta: Array = state[0]
-    return theta
-
-
-def _named(state: Any) -> dict[str, tuple[Path, Any]]:
+def named_values(state: Any) -> dict[str, tuple[Path, Any]]:
     """Return the values of a state with their places, by the names that modified fields have for them."""
     named = {}
     for path, value in leaves(state):
@@ -511,14 +311,7 @@ def _named(state: Any) -> dict[str, tuple[Path, Any]]:
     return named
 
 
-def _nodes(part: Any) -> int:
-    """Return the number of nodes of the largest tree in a term of the slow manifold, a field or a number."""
-    trees, coefficients = (part, part.values()) if isinstance(part, dict) else ((), (part,))
-    symbols = set().union(*(sp.sympify(c).free_symbols for c in coefficients))
-    return max((size(tree) for tree in (*trees, *(tree for s in symbols for tree in _pair(s)))), default=0)
-
-
-def _pair(symbol: sp.Symbol) -> tuple[Node, ...]:
+def pair_of(symbol: sp.Symbol) -> tuple[Node, ...]:
     """Return the two trees of an invariant, none for another symbol."""
     try:
         return invariant_trees(symbol)
@@ -531,12 +324,12 @@ def _symbols(field: ModifiedField) -> list[sp.Symbol]:
     return list(dict.fromkeys(symbol for rate in field.rates for symbol in rate))
 
 
-def _series(terms: Sequence[Any]) -> Any:
+def polynomial(terms: Sequence[Any]) -> Any:
     """Return the polynomial in dt with these coefficients."""
     return sum((DT**n * c for n, c in enumerate(terms)), sp.Integer(0))
 
 
-class _Expressions:
+class Expressions:
     """SymPy expressions in dt, E, invariants and further unknowns, as a function of numbers."""
 
     def __init__(self, expressions: list[Any], unknowns: Sequence[str] = ()) -> None:
@@ -546,7 +339,7 @@ class _Expressions:
             if symbol == ENERGY or str(symbol) in unknowns:
                 self._pairs.append(str(symbol))
                 continue
-            pair = _pair(symbol)
+            pair = pair_of(symbol)
             if not pair:
                 raise ValueError(f"a coefficient contains {symbol}, of which no value is known")
             self._pairs.append(pair)
@@ -566,7 +359,7 @@ class _Expressions:
         return found_values
 
 
-def _numbers(values: Any) -> list[float] | None:
+def numbers_of(values: Any) -> list[float] | None:
     """Return a number, a list, a tuple or an array of them as a list of finite numbers, None for anything else."""
     if isinstance(values, np.ndarray):
         values = values.tolist()
@@ -574,7 +367,7 @@ def _numbers(values: Any) -> list[float] | None:
     return [x for x in numbers if x is not None] if all(x is not None and isfinite(x) for x in numbers) else None
 
 
-def _numpy(name: str, theta: Array) -> Array:
+def numpy_vector(name: str, theta: Array) -> Array:
     """Return a float64 copy of an array of NumPy, (P,), or raise ValueError."""
     real_array(name, theta, {"P": None}, low=-inf)
     if not is_numpy(theta) or theta.dtype != np.float64:

@@ -14,7 +14,9 @@ polynomials about theta in dt; their coefficients are found once the step is kno
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Sequence
+from math import exp, factorial, prod
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -23,8 +25,9 @@ from sympy.polys.domains import QQ
 from sympy.polys.rings import PolyElement, PolyRing
 
 from ..energies.linear import LinearPart
+from .symbolic_steps import decimal
 
-__all__ = ["JetAlgebra", "JetLinearization", "JetProblem"]
+__all__ = ["JetAlgebra", "JetLinearization", "JetProblem", "NoResidual"]
 
 Element: TypeAlias = PolyElement
 Series: TypeAlias = list[Any]
@@ -60,7 +63,7 @@ class JetRecord:
 
     def value(self, name: str, alpha: Order, theta: Any) -> sp.Expr:
         """Return a derivative at theta (n,): a jet, or its Taylor polynomial with coefficients that are found later."""
-        entries = [sp.sympify(t) for t in np.ravel(theta)]
+        entries = [decimal(t) for t in np.ravel(theta)]
         if len(entries) != self.n:
             raise ValueError(f"theta must have shape ({self.n},), got {np.shape(theta)}")
         if entries == list(self.theta):
@@ -75,10 +78,32 @@ class JetRecord:
             total += self.dt**k * symbol
         return total
 
+    def number(self, symbol: sp.Symbol, at: Callable[[Any], Any]) -> Any:
+        """Return the number that a symbol of an evaluation near theta has where the jets have some; None for other symbols.
+
+        The energy is its Taylor polynomial. The first of the coefficients stands for all that an evaluation adds.
+        """
+        if symbol not in self.expansions:
+            return None
+        point, name, alpha, k = self.expansions[symbol]
+        if k > 1:
+            return sp.Float(0)
+        moved = [at(e - x) for e, x in zip(self.points[point], self.theta, strict=True)]
+        total = sp.Float(0)
+        for beta in orders_of(self.n, self.order + 1 - sum(alpha)):
+            if any(beta):
+                jet = at(self.jet(name, tuple(a + b for a, b in zip(alpha, beta, strict=True))))
+                total += jet * prod(d**b / factorial(b) for d, b in zip(moved, beta, strict=True))
+        return total / at(self.dt)
+
 
 def orders_of(n: int, most: int) -> list[Order]:
     """Return the multi-indices of n entries with a sum of at most `most`."""
     return [a for a in itertools.product(range(most + 1), repeat=n) if sum(a) <= most]
+
+
+class NoResidual(ValueError):
+    """A step needs the residuals of an energy that is given without."""
 
 
 class JetLinearization:
@@ -189,11 +214,11 @@ class JetProblem:
 
         Raises
         ------
-        ValueError
+        NoResidual
             If the energy is no sum of squares of residuals.
         """
         if not self._residuals:
-            raise ValueError("this energy has no residual: ask for residuals=N")
+            raise NoResidual("this energy has no residual: ask for residuals=N")
         q = [self._value(self._record.zero, theta, k) for k in range(self._residuals)]
         J = [[self._value(unit, theta, k) for unit in self._record.units] for k in range(self._residuals)]
         return JetLinearization(np.array(q, dtype=object), np.array(J, dtype=object), self._record.order)
@@ -229,6 +254,7 @@ class JetAlgebra:
     ) -> None:
         self.record, self.variables, self.degree = record, tuple(variables), degree
         parameters = sorted(parameters, key=str)
+        self._parameters = tuple(parameters)
         domain = QQ.frac_field(*parameters) if parameters else QQ
         spare = [sp.Symbol(f"w{k}") for k in range(roots)]
         self.ring = PolyRing([*variables, *record.jets, *spare], domain, "lex")
@@ -431,6 +457,133 @@ class JetAlgebra:
             base = b.as_expr().xreplace(values)
             values[gen.as_expr()] = base ** sp.Rational(-1, q) if q else sp.exp(base)
         return sp.sympify(p.as_expr().xreplace(values).subs(dict(parameters)))
+
+    def vanish_at(self, elements: Sequence[Element], seed: int = 0) -> bool:
+        """Return whether elements vanish at random values of everything, to 40 of 50 digits.
+
+        Parameters
+        ----------
+        elements : sequence of Element
+            What is looked at.
+        seed : int, optional
+            For the values: of either sign for jets and variables that may have it, 0.2 to 0.8 for parameters.
+
+        Returns
+        -------
+        bool
+            False is a refutation: there is an energy with these derivatives at one point.
+        """
+        draw, digits = random.Random(seed), 50
+        values: dict[sp.Symbol, Any] = {}
+        for symbol in (*self.variables, *self.record.jets, *self._parameters):
+            number = sp.Float(sp.Rational(draw.randint(200, 800), 1000), digits)
+            free = symbol not in self._parameters and not symbol.is_nonnegative
+            values[symbol] = draw.choice((-1, 1)) * number if free else number
+        for gen, (b, q) in zip(self._spare, self._made, strict=False):
+            base = b.as_expr().xreplace(values)
+            values[gen.as_expr()] = base ** sp.Rational(-1, q) if q else sp.exp(base)
+        return all(abs(sp.N(p.as_expr().xreplace(values), digits)) < 1e-40 for p in elements)
+
+    def function(
+        self, elements: Sequence[Element], energies: Any, theta: Sequence[sp.Symbol]
+    ) -> Callable[[Sequence[Any]], list[Any]]:
+        """Return a function that evaluates elements in floating point for a particular energy.
+
+        Parameters
+        ----------
+        elements : sequence of Element
+            What is evaluated; without parameters.
+        energies : SymPy expression or dict
+            As for `at`.
+        theta : sequence of Symbol
+            The variables of that expression.
+
+        Returns
+        -------
+        callable
+            Takes the values of the variables x, theta first, and returns those of the elements.
+        """
+        if not isinstance(energies, dict):
+            energies = {"E": sp.sympify(energies)}
+        used = [
+            k for k in self.record.jets if any(p.degree(self.generators[k]) > 0 for p in (*elements, *self._bases()))
+        ]
+        derivatives = []
+        for symbol in used:
+            name, alpha = self.record.jets[symbol]
+            along = [(x, k) for x, k in zip(theta, alpha, strict=True) if k]
+            derivatives.append(sp.diff(energies[name], *along) if along else energies[name])
+        jets = sp.lambdify([list(theta)], derivatives, "math", cse=True)
+        arguments, roots = [*self.variables, *used], []
+        for gen, (b, q) in zip(self._spare, self._made, strict=False):
+            base = sp.lambdify([arguments], b.as_expr(), "math")
+            roots.append((base, q))
+            arguments = [*arguments, gen.as_expr()]
+        values = sp.lambdify([arguments], [p.as_expr() for p in elements], "math", cse=True)
+
+        def evaluated(x: Sequence[Any]) -> list[Any]:
+            known = [*x, *jets(list(x)[: len(theta)])]
+            for base, q in roots:
+                b = base(known)
+                known.append(b ** (-1 / q) if q else exp(b))
+            return list(values(known))
+
+        return evaluated
+
+    def _bases(self) -> list[Element]:
+        return [b for b, _ in self._made]
+
+    def written(self, p: Element) -> sp.Expr:
+        """Return an element as a formula: a sum over its second and higher derivatives, with ``|E_0|`` for a root of E_0^2.
+
+        Parameters
+        ----------
+        p : Element
+            What is written.
+        """
+        n = len(self.ring.gens) - len(self._spare)
+        sizes: dict[
+            int, tuple[int, sp.Symbol]
+        ] = {}  # of a generator: the number of the root of its square, and its symbol
+        for k, (b, q) in enumerate(self._made):
+            square = b.as_expr()
+            if q == 2 and square.is_Pow and square.base in self.ring.symbols and square.exp == 2:
+                sizes[self.ring.symbols.index(square.base)] = n + k, sp.Symbol(f"|{square.base}|", positive=True)
+        taken = {k for k, _ in sizes.values()}
+        bent = {k for k, s in enumerate(self.ring.symbols) if sum(self.record.jets.get(s, ("", ()))[1]) > 1}
+        roots: dict[sp.Symbol, sp.Expr] = {}
+        # a root that occurs as such is one symbol in all its powers, so that they meet
+        degrees = [q for _, q in self._made]
+        irrational = {
+            n + k for powers, _ in p.terms() for k, q in enumerate(degrees) if q and powers[n + k] % q
+        } - taken
+
+        def plain(of: Element) -> dict[sp.Expr, sp.Expr]:
+            parts: dict[sp.Expr, sp.Expr] = {}
+            for powers, c in of.terms():
+                factor, over = sp.Integer(1), self.ring.domain.to_sympy(c)
+                for k, m in enumerate(powers):
+                    if k in bent:
+                        factor *= self.ring.symbols[k] ** m
+                    elif k in sizes:
+                        root, size = sizes[k]
+                        over *= self.ring.symbols[k] ** (m % 2) * size ** (m - m % 2 - powers[root])
+                    elif k >= n and m and k not in taken:
+                        b, q = self._made[k - n]
+                        base = sum(plain(b).values()) if q else sp.exp(sum(plain(b).values()))
+                        if k in irrational:
+                            symbol = sp.Dummy(positive=True)
+                            symbol = next((s for s, e in roots.items() if e == base ** sp.Rational(1, q)), symbol)
+                            roots[symbol] = base ** sp.Rational(1, q)
+                            over *= symbol**-m
+                        else:
+                            over *= base ** sp.Rational(-m, q) if q else base**m
+                    elif k < n and k not in sizes:
+                        over *= self.ring.symbols[k] ** m
+                parts[factor] = parts.get(factor, 0) + over
+            return parts
+
+        return sp.Add(*(factor * sp.factor(over).xreplace(roots) for factor, over in plain(p).items()))
 
     def power(self, b: Element, exponent: sp.Rational) -> Element:
         """Return ``b^exponent``, by equation (1) unless b is a number.

@@ -15,14 +15,19 @@ is an independent unknown, see `gradflow.backward_error.jets`. So the result hol
 many variables, and no rooted tree is used.
 
 The memory of a scheme. A number or vector z of the state that a step with dt = 0 leaves as it is, such as the auxiliary
-variable of a scheme that does not restart it, is one more variable x. One that such a step maps to :math:`c z + \dots`
-with a constant :math:`|c| < 1`, such as a momentum, is slaved: after a transient it is a function of x,
+variable of a scheme that does not restart it, is one more variable x. Those that such a step maps to :math:`C z + \dots`
+with a constant matrix C whose powers tend to 0, such as a momentum, are slaved: after a transient they are functions of x,
 
 .. math:: z = Z(x) = \sum_k \Delta t^k Z_k(x), \qquad Z(x_{new}) = z_{new}(x, Z(x)),                       \tag{3}
 
 whose coefficients (3) determines one after the other (for a quadratic energy this is the root of the recurrence that tends
 to 1 with dt). Then (1) is the step on that slow manifold. Flags and whole numbers have the values that they keep after
-three steps.
+some steps, and a number of steps is large, so that its powers :math:`c^n` have vanished
+(`gradflow.backward_error.symbolic_steps.Count`). A memory that grows by O(1) in each step, such as the sum of squares of
+`gradflow.Adagrad`, is no function of the time n dt, and has no modified equation of this kind.
+
+Where a step takes the root of a square, as a mean of squares that has settled, the field has :math:`|\partial_i E|`: it is that
+of an orbit along which this derivative keeps its sign.
 
 For explicit Euler, :math:`(e^{\Delta t L_{\tilde f}} - I)\, x = \Delta t f`, a third way is
 
@@ -37,7 +42,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import factorial, lcm
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -46,13 +50,31 @@ from sympy.polys.domains import QQ
 
 from ..description import found
 from ..refusals import whole_number
+from ..symbolic.decide import Undecided
 from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, shifted
-from .symbolic_steps import HIGHEST, counted, equation_of, exact_settings, generic, require_step
+from .symbolic_steps import (
+    HIGHEST,
+    Count,
+    Path,
+    at_place,
+    decimal,
+    equation_of,
+    exact_settings,
+    generic,
+    is_mark,
+    is_number,
+    leaves,
+    name_of,
+    not_on_symbols,
+    replaced,
+    require_counting,
+    require_step,
+    settings_of,
+    settled,
+)
 
 __all__ = ["JetField", "bernoulli_field", "jet_field"]
 
-SETTLED = 3  # steps after which flags and whole numbers of a state no longer change
-COUNTS = 4  # numbers of steps at which one that counts them is compared with a symbol
 MOST = 100  # energies or residuals, each with its own jets
 
 
@@ -70,6 +92,29 @@ class JetField:
     """The fields f_1, f_2, ... of (1)."""
     slaved: dict[str, tuple[Element, ...]]
     """The coefficients Z_0, Z_1, ... of (3), by the name of the component of the state."""
+
+    def is_gradient(self, order: int) -> bool:
+        """Return whether the terms f_1, ..., f_order are gradients along theta for every energy of so many variables.
+
+        Parameters
+        ----------
+        order : int
+            From 1 to the number of fields.
+
+        Raises
+        ------
+        ValueError
+            If there are not so many fields.
+        Undecided
+            If the curl is not shown to vanish, and vanishes at random values.
+        """
+        order = whole_number("order", order, 1, len(self.field))
+        curls = [c for f in self.field[:order] for c in self.algebra.curl(f[: self.algebra.record.n])]
+        if self.algebra.is_zero(*curls):
+            return True
+        if self.algebra.vanish_at(curls):
+            raise Undecided("the curl of the field vanishes at random values, and is not shown to vanish")
+        return False
 
 
 def jet_field(
@@ -111,8 +156,9 @@ def jet_field(
     ------
     ValueError
         If an argument is outside what is said above, the step is not smooth in dt at 0, is no expression of powers, roots, exponentials and logarithms, depends on
-        theta in its choice of a branch, has a memory that does not fade or for which (3) has no solution, or a flag or whole
-        number that changes with every step and matters.
+        theta in its choice of a branch, has a memory that does not fade or for which (3) has no solution, a flag or whole
+        number that still changes after some steps, or uses a number of steps other than as an exponent; its subclass
+        `gradflow.backward_error.symbolic_steps.NotOnSymbols` if the step does not run on symbols.
 
     Examples
     --------
@@ -132,16 +178,24 @@ def jet_field(
     record = JetRecord(variables, order, names, positive=not residuals)
     problems = [JetProblem(record, "q" if residuals else name, residuals) for name in names[:energies]]
     problem = problems[0] if energies == 1 else tuple(problems)
-    new, memory = _run(exact_settings(scheme, {} if symbols is None else symbols), problem, record)
+    new, memory = _run(
+        exact_settings(scheme, {} if symbols is None else symbols), problem, record, settings_of(symbols)
+    )
     memory = _kept(new, memory, record)
-    slow, slaved = _kinds(memory, record)
     expressions = [*new, *memory.values(), *(e for point in record.points for e in point)]
     roots = {e for expression in expressions for e in expression.atoms(sp.Pow, sp.exp) if _is_root(e)}
     inside = {*record.jets, *record.expansions, *record.theta, *memory, record.dt}
     parameters = set().union(*(e.free_symbols for e in expressions)) - inside
     degree = lcm(*(int(e.exp.q) for e in roots if e.is_Pow))
-    algebra = JetAlgebra(record, [*record.theta, *slow], parameters, len(roots), degree)
-    manifold = _slow_manifold(algebra, new, memory, slaved, order)
+
+    def algebra_of(variables: Sequence[sp.Symbol]) -> JetAlgebra:
+        return JetAlgebra(record, [*record.theta, *variables], parameters, len(roots), degree)
+
+    starts = {symbol: _at_zero(e, lambda: algebra_of(list(memory)), record.dt) for symbol, e in memory.items()}
+    slow, slaved = _kinds(starts)
+    algebra = algebra_of(slow)
+    C = _factors(starts, slaved, record)
+    manifold = _slow_manifold(algebra, new, memory, slaved, C, order)
     expansion = JetExpansion(algebra, manifold)
     moved = expansion.moved([*zip(new, record.theta, strict=True), *((memory[z], z) for z in slow)], order)
     taylor = tuple(tuple(algebra.reduced(component[n]) for component in moved) for n in range(1, order + 1))
@@ -154,7 +208,9 @@ def jet_field(
     )
 
 
-def _run(scheme: Any, problem: Any, record: JetRecord) -> tuple[list[sp.Expr], dict[sp.Symbol, sp.Expr]]:
+def _run(
+    scheme: Any, problem: Any, record: JetRecord, settings: set[sp.Symbol]
+) -> tuple[list[sp.Expr], dict[sp.Symbol, sp.Expr]]:
     """Return the new theta, and the new value of each component of the memory by its symbol."""
     theta, dt = record.theta, record.dt
     if equation_of(scheme) is not None:
@@ -163,94 +219,95 @@ def _run(scheme: Any, problem: Any, record: JetRecord) -> tuple[list[sp.Expr], d
             new = new - scheme.equation(problem, theta, new, dt)
         return [sp.expand(t) for t in new], {}
     if not hasattr(scheme, "step"):
-        return _vector(_run_on_symbols(lambda: scheme(problem, theta, dt)), record, "a step"), {}
-    state, symbols = _settled(scheme, problem, record)
-    after = _run_on_symbols(lambda: scheme.step(problem, state, dt))
+        return _vector(_run_on_symbols(lambda: scheme(problem, theta, dt), record), record, "a step"), {}
+    names: dict[tuple[Path, str], Any] = {}
+    begun: dict[sp.Symbol, Any] = {}  # a step may choose; it then chooses as from the start
+
+    def step(state: Any) -> Any:
+        after = _run_on_symbols(lambda: scheme.step(problem, state, dt), record, begun)
+        _require_state(after, record)
+        return after
+
+    def one(state: Any) -> Any:
+        """Return the state after a step from one whose memory is symbols, without what was evaluated on the way."""
+        kept, expansions = list(record.points), dict(record.expansions)
+        symbols = _symbols(state, names)
+        for path, value in symbols.items():
+            for symbol, e in zip(np.ravel(value), np.ravel(at_place(state, path)), strict=True):
+                begun.setdefault(symbol, sp.sympify(e))
+        after = step(replaced(state, {(0,): theta, **symbols}))
+        record.points[:], record.expansions = kept, expansions
+        return after
+
+    start = _run_on_symbols(lambda: scheme.init(problem, theta), record)
+    _require_state(start, record)
+    for path, value in leaves(start):  # a number has the sign of the first one
+        if is_number(value) and not isinstance(value, (int, np.integer)):
+            symbol = _memory_symbol(name_of(start, path), value)
+            names[path, symbol.name], begun[symbol] = symbol, sp.sympify(value)
+    state, counts = settled(start, one)
+    fixed = {path: Count(name_of(state, path), least, settings) for path, least in counts.items()}
+    symbols = _symbols(replaced(state, fixed), names, numbers=True)
+    after = step(replaced(state, {(0,): theta, **fixed, **symbols}))
+    require_counting(fixed, after)
     memory = {}
-    for name, value in symbols.items():
-        for symbol, e in zip(np.ravel(value), np.ravel(getattr(after, name)), strict=True):
-            memory[symbol] = sp.sympify(e)
-    return _vector(after.theta, record, "a step"), memory
+    for path, value in symbols.items():
+        new = np.ravel(at_place(after, path))
+        if len(new) != len(np.ravel(value)):
+            raise ValueError(f"{name_of(state, path)} of the state has another size after a step")
+        for symbol, e in zip(np.ravel(value), new, strict=True):
+            memory[symbol] = decimal(e)
+    return _vector(after[0], record, "a step"), memory
 
 
-def _run_on_symbols(function: Callable[[], Any]) -> Any:
+def _require_state(state: Any, record: JetRecord) -> None:
+    """Raise ValueError unless something is a tuple whose first value is theta."""
+    if not isinstance(state, tuple) or not state:
+        raise ValueError(f"a state must be a NamedTuple whose first field is theta, got {found(state)}")
+    _vector(state[0], record, "a step")
+    for path, value in leaves(state):
+        if isinstance(value, (dict, list, set)):
+            raise ValueError(
+                f"the memory of a scheme must be numbers and vectors, got {name_of(state, path)} = {found(value)}"
+            )
+
+
+def _symbols(state: Any, known: dict[tuple[Path, str], Any], *, numbers: bool = False) -> dict[Path, Any]:
+    """Return symbols for the memory in a state by its places, those that are known already; and for its numbers, if wanted."""
+    result = {}
+    for path, value in leaves(state):
+        if (
+            path == (0,)
+            or is_mark(value)
+            or isinstance(value, (int, np.integer, Count))
+            or (is_number(value) and not numbers)
+        ):
+            continue
+        name = name_of(state, path)
+        if (path, name) not in known:
+            if isinstance(value, np.ndarray) and value.ndim:
+                each = [_memory_symbol("_".join(map(str, (name, *at))), value[at]) for at in np.ndindex(value.shape)]
+                known[path, name] = np.array(each, dtype=object).reshape(value.shape)
+            else:
+                known[path, name] = _memory_symbol(name, value)
+        result[path] = known[path, name]
+    return result
+
+
+def _run_on_symbols(
+    function: Callable[[], Any], record: JetRecord, start: Mapping[sp.Symbol, Any] | None = None
+) -> Any:
     try:
-        return generic(function)
+        return generic(function, start, record.number)
     except (TypeError, AttributeError, NotImplementedError) as error:
-        raise ValueError(f"the step does not run on symbols: {error}") from error
+        raise not_on_symbols("the step does not run on symbols", error) from error
 
 
 def _vector(value: Any, record: JetRecord, whose: str) -> list[sp.Expr]:
     """Return the entries of theta, or raise ValueError unless there are as many as variables."""
     if isinstance(value, str) or value is None or np.shape(value) != (record.n,):
         raise ValueError(f"{whose} must return theta of shape ({record.n},), got {found(value)}")
-    return [sp.sympify(t) for t in value]
-
-
-def _settled(scheme: Any, problem: Any, record: JetRecord) -> tuple[Any, dict[str, Any]]:
-    """Return a state with theta, symbols for its numbers, and the flags that it has after a few steps; and these symbols by name."""
-    theta, dt = record.theta, record.dt
-    kept, expansions = list(record.points), dict(record.expansions)
-    symbols: dict[str, Any] = {}
-
-    def forgotten() -> None:
-        record.points[:], record.expansions = kept, dict(expansions)
-
-    def named(state: Any) -> Any:
-        values = state._asdict() if hasattr(state, "_asdict") else {}
-        if next(iter(values), None) != "theta":
-            raise ValueError(f"a state must be a NamedTuple whose first field is theta, got {found(state)}")
-        _vector(state.theta, record, "a step")
-        for name, value in list(values.items())[1:]:
-            if isinstance(value, (tuple, dict)):
-                raise ValueError(f"the memory of a scheme must be numbers and vectors, got {name} = {found(value)}")
-            if name in symbols or _is_discrete(value):
-                continue
-            many = isinstance(value, np.ndarray) and value.ndim
-            each = [_memory_symbol(f"{name}_{i}", v) for i, v in enumerate(value)] if many else []
-            symbols[name] = np.array(each, dtype=object) if many else _memory_symbol(name, value)
-        return state._replace(theta=theta, **symbols)
-
-    state = named(_run_on_symbols(lambda: scheme.init(problem, theta)))
-    seen = [state]
-    for _ in range(SETTLED + 1):
-        seen.append(named(_run_on_symbols(lambda: scheme.step(problem, seen[-1], dt))))
-        forgotten()
-    *_, one, two, three = ({k: v for k, v in s._asdict().items() if _is_discrete(v)} for s in seen)
-    counters = {}
-    for name, value in three.items():
-        if type(two.get(name)) is type(value) and two[name] == value:
-            continue
-        whole = all(isinstance(s.get(name), Integral) and not isinstance(s[name], bool) for s in (one, two, three))
-        if not whole or not value - two[name] == two[name] - one[name] == 1:
-            raise ValueError(
-                f"{name} of the state still changes after {SETTLED} steps, from {two.get(name)} to {value}: such a step has no "
-                "modified equation"
-            )
-        counters[name] = counted(name)
-    if not counters:
-        return seen[-1], symbols
-
-    def result(numbers: dict[str, Any]) -> list[Any]:
-        after = _run_on_symbols(lambda: scheme.step(problem, seen[-1]._replace(**numbers), dt))
-        values = [*np.ravel(after.theta), *(e for name in symbols for e in np.ravel(getattr(after, name)))]
-        values += [e for point in record.points for e in point]
-        forgotten()
-        return [sp.sympify(e) for e in values]
-
-    general = result(counters)
-    for ahead in range(COUNTS):
-        at = {name: three[name] + ahead for name in counters}
-        special, there = result(at), {counters[name]: k for name, k in at.items()}
-        if len(special) != len(general) or any(
-            sp.expand(a.subs(there) - b) != 0 for a, b in zip(general, special, strict=True)
-        ):
-            raise ValueError(f"the step does not use {', '.join(counters)} of the state as a number: it counts steps")
-    return seen[-1]._replace(**counters), {**symbols, **counters}
-
-
-def _is_discrete(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, str, np.bool_, int, np.integer))
+    return [decimal(t) for t in value]
 
 
 def _memory_symbol(name: str, value: Any) -> sp.Symbol:
@@ -269,25 +326,51 @@ def _kept(new: Sequence[sp.Expr], memory: dict[sp.Symbol, sp.Expr], record: JetR
     return {symbol: e for symbol, e in memory.items() if symbol in needed}
 
 
-def _kinds(memory: dict[sp.Symbol, sp.Expr], record: JetRecord) -> tuple[list[sp.Symbol], dict[sp.Symbol, sp.Expr]]:
-    """Return the memory that is a variable, and that which is slaved with its factor c."""
-    slow, slaved = [], {}
-    for symbol, e in memory.items():
-        start = e.subs(record.dt, 0)
-        if start == symbol:
+def _at_zero(e: sp.Expr, algebra: Callable[[], JetAlgebra], dt: sp.Symbol) -> sp.Expr:
+    """Return an expression with dt = 0; of one like dt/dt the limit, if it is a polynomial in what the step knows."""
+    value = e.subs(dt, 0)
+    return JetExpansion(algebra(), {}).series(e, 0)[0].as_expr() if value.has(sp.nan, sp.zoo) else value
+
+
+def _kinds(starts: dict[sp.Symbol, sp.Expr]) -> tuple[list[sp.Symbol], list[sp.Symbol]]:
+    """Return the memory that is a variable, and that which is slaved, from what a step with dt = 0 makes of it."""
+    slow, slaved = [], []
+    for symbol, start in starts.items():
+        rate = sp.expand(start - symbol)
+        if rate == 0:
             slow.append(symbol)
-            continue
-        c = sp.diff(start, symbol)
-        moving = {*record.jets, *record.theta, *memory}
-        others = any(sp.diff(start, other) != 0 for other in memory if other != symbol)
-        if others or c == 1 or c.free_symbols & moving:
+        elif sp.diff(start, symbol) == 1 and not rate.free_symbols & set(starts):
             raise ValueError(
-                f"with dt = 0 a step must map {symbol} to itself or to a fixed part of itself, got {start}"
+                f"a step with dt = 0 adds {rate} to {symbol}, which grows with the number of steps: there is no modified equation"
             )
-        if c.is_number and not abs(c) < 1:
-            raise ValueError(f"a step does not forget {symbol}: with dt = 0 it multiplies it by {c}")
-        slaved[symbol] = c
+        else:
+            slaved.append(symbol)
     return slow, slaved
+
+
+def _factors(starts: dict[sp.Symbol, sp.Expr], slaved: list[sp.Symbol], record: JetRecord) -> sp.Matrix:
+    """Return the matrix C of what a step with dt = 0 makes of the slaved memory, ``C z + ...``."""
+    moving = {*record.jets, *record.theta, *starts}
+    C = sp.Matrix([[sp.diff(starts[symbol], z) for z in slaved] for symbol in slaved])
+    for symbol, row in zip(slaved, C.tolist(), strict=True):
+        if any(c.free_symbols & moving for c in row) or (len(row) == 1 and row == [1]):
+            raise ValueError(
+                f"with dt = 0 a step must map {symbol} to itself or to a fixed part of itself, got {starts[symbol]}"
+            )
+    return C
+
+
+def _require_forgetting(C: sp.Matrix, slaved: list[sp.Symbol]) -> None:
+    """Raise ValueError unless powers of the matrix tend to 0; symbols in it are taken for settings that see to it."""
+    settings = not all(c.is_number for c in C)
+    if (sp.eye(len(slaved)) - C).det() != 0 and (
+        settings or all(abs(complex(root)) < 1 - 1e-12 for root in C.eigenvals())
+    ):
+        return
+    for k, z in enumerate(slaved):
+        if C[k, k].is_number and not abs(C[k, k]) < 1:
+            raise ValueError(f"a step does not forget {z}: with dt = 0 it multiplies it by {C[k, k]}")
+    raise ValueError(f"a step does not forget {', '.join(map(str, slaved))}")
 
 
 def _is_root(e: sp.Expr) -> bool:
@@ -298,23 +381,46 @@ def _slow_manifold(
     algebra: JetAlgebra,
     new: Sequence[sp.Expr],
     memory: dict[sp.Symbol, sp.Expr],
-    slaved: dict[sp.Symbol, sp.Expr],
+    slaved: list[sp.Symbol],
+    C: sp.Matrix,
     order: int,
 ) -> dict[sp.Symbol, Series]:
-    """Return the series Z of (3), through dt^order."""
+    """Return the series Z of (3), through dt^order, with the matrix of `_factors`."""
     if not slaved:
         return {}
     Z: dict[sp.Symbol, Series] = {symbol: [] for symbol in slaved}
     moving = [*new, *(memory[z] for z in algebra.variables[len(new) :])]
     variables = list(zip(moving, algebra.variables, strict=True))
     for k in range(order + 1):
+        if k == 1:  # theta_new may contain Z at once, as that of a two-step method does
+            C = C - _through_theta(algebra, new, Z)
+        if k < 2:
+            _require_forgetting(C, slaved)
+            inverse = [[algebra.element(sp.cancel(e)) for e in row] for row in (sp.eye(len(slaved)) - C).inv().tolist()]
         residual = _defect(algebra, variables, memory, Z, k)
-        for symbol, c in slaved.items():
-            Z[symbol].append(residual[symbol][k] * (1 / algebra.element(1 - c).coeff(1)))
+        found = [residual[symbol][k] for symbol in slaved]
+        for i, symbol in enumerate(slaved):
+            Z[symbol].append(sum((c * p for c, p in zip(inverse[i], found, strict=True)), algebra.ring.zero))
     for symbol, left in _defect(algebra, variables, memory, Z, order).items():
         if not algebra.is_zero(*left):
             raise ValueError(f"no slow manifold was found for {symbol}: its terms do not follow one from the other")
     return Z
+
+
+def _through_theta(algebra: JetAlgebra, new: Sequence[sp.Expr], Z: dict[sp.Symbol, Series]) -> sp.Matrix:
+    """Return what Z_0 makes of the part of theta_new, with dt = 0, that is linear in the slaved memory."""
+    expansion = JetExpansion(algebra, Z)
+    total = sp.zeros(len(Z), len(Z))
+    for v, e in enumerate(new):
+        for j, z in enumerate(Z):
+            rate = sp.diff(e, z)
+            part = expansion.series(rate, 0)[0] if rate != 0 else algebra.ring.zero
+            for i, series in enumerate(Z.values()) if part else ():
+                c = algebra.derivative(series[0], v) * part
+                if not c.is_ground:
+                    raise ValueError(f"theta depends on {z} at once, with a factor that is not constant")
+                total[i, j] += algebra.ring.domain.to_sympy(c.coeff(1))
+    return total
 
 
 def _defect(
@@ -326,7 +432,8 @@ def _defect(
 ) -> dict[sp.Symbol, Series]:
     """Return z_new(x, Z(x)) - Z(x_new), coefficients of dt^0 ... dt^order, for a Z of which some are known."""
     expansion = JetExpansion(algebra, Z)
-    moved = expansion.moved(variables, order)
+    # x_new at order 0 is x; to ask for it would need Z_0
+    moved = expansion.moved(variables, order) if order else [[algebra.ring.zero] for _ in variables]
     result = {}
     for symbol, coefficients in Z.items():
         left = list(expansion.series(memory[symbol], order))

@@ -23,7 +23,9 @@ geometrically. It then follows theta on the slow manifold :math:`m = M(\theta) =
 
 .. math:: M(\Phi_{\Delta t}(\theta)) = \exp(\Delta t\,\mathcal L_{\tilde f}) M(\theta),                                \tag{3}
 
-which is solved for one :math:`M_n` after the other; (1) is the modified equation on that manifold.
+which is solved for one :math:`M_n` after the other; (1) is the modified equation on that manifold. Truth values and texts are
+those after some steps, and a number of steps is large: its powers :math:`c^n` have vanished, and a step that uses it otherwise
+is refused (`gradflow.backward_error.symbolic_steps.Count`).
 
 **Modified loss.** A field is a gradient for every energy if and only if :math:`(\tilde f'(u), v)_M` is symmetric in u and v as an
 expression in E and its derivatives; these are independent of one another in large dimension. For the combination
@@ -65,8 +67,10 @@ from .expansion import (
     in_latex,
     invariant,
     invariant_trees,
+    is_varying,
     latex_of,
     leaf,
+    normal,
     rooted,
     size,
     split,
@@ -76,21 +80,33 @@ from .expansion import (
 from .symbolic_steps import (
     DT,
     HIGHEST,
+    Count,
     Path,
-    counted,
+    at_place,
     equation_of,
     exact_settings,
     generic,
+    is_mark,
+    is_number,
     leaves,
+    name_of,
+    not_on_symbols,
     replaced,
+    require_counting,
     require_step,
+    settings_of,
+    settled,
 )
 from .taylor_fields import THETA, Reader, is_unknown
 
 __all__ = ["ModifiedField", "modified_field"]
 
 U, V = Node("u"), Node("v")
-SETTLING = 5  # steps after which a truth value of a state has been the same three times
+SIZES = (
+    sp.Rational(1, 1000),
+    sp.Integer(1),
+    sp.Integer(1000),
+)  # of energies and invariants, at which a memory must fade
 
 
 @dataclass(frozen=True)
@@ -250,7 +266,7 @@ _CHAIN = Node("", (leaf,))
 
 def _energy_symbols(c: Any) -> set[sp.Symbol]:
     """Return the symbols of a coefficient that depend on theta."""
-    return {s for s in sp.sympify(c).free_symbols if s == ENERGY or s.name.startswith("(")}
+    return {s for s in sp.sympify(c).free_symbols if is_varying(s)}
 
 
 def _asymmetry(part: Field) -> Any:
@@ -323,10 +339,11 @@ def modified_field(scheme: Any, order: int = 3, *, symbols: Mapping[str, Any] | 
     made = exact_settings(scheme, {} if symbols is None else symbols)
     if not (hasattr(made, "init") and hasattr(made, "step")):
         made = _StepFunction(made)
+    settings = settings_of(symbols)
     try:
-        return _Recursion(made, order, order).result()
+        return _Recursion(made, order, order, settings).result()
     except _Unknown:  # a product with the Hessian ahead of theta needs one derivative more
-        return _Recursion(made, order, order + 1).result()
+        return _Recursion(made, order, order + 1, settings).result()
 
 
 class _Unknown(ValueError):
@@ -349,13 +366,16 @@ class _Slot(NamedTuple):
 class _Recursion:
     """The orders of (2) and (3), one after the other."""
 
-    def __init__(self, scheme: Any, order: int, known: int) -> None:
+    def __init__(self, scheme: Any, order: int, known: int, settings: set[sp.Symbol]) -> None:
         self.scheme, self.order = scheme, order
         self.equation = equation_of(scheme)
         self.reader = Reader(order, known)
         self.start: dict[sp.Symbol, Any] = {}
-        self.state = self._initial()
+        self.numbers: dict[str, sp.Symbol] = {}
+        self.first: dict[str, Any] = {}
+        self.settings = settings
         self.fixed: dict[Path, Any] = {}
+        self.state = self._initial()
         slots = self._slots()
         self.slow = [slot for slot in slots if slot.start < 0]
         self.slaved = [slot for slot in slots if slot.start >= 0]
@@ -385,7 +405,7 @@ class _Recursion:
                 new = new - equation(problem, state[0], new, DT)
             return replaced(state, {(0,): self.reader.truncated(new)})
         except (TypeError, AttributeError, NotImplementedError) as error:
-            raise ValueError(f"the step does not run on abstract vectors: {error}") from error
+            raise not_on_symbols("the step does not run on abstract vectors", error) from error
 
     def _initial(self) -> Any:
         """Return a state of the form that steps keep."""
@@ -393,44 +413,40 @@ class _Recursion:
         try:
             state = (theta,) if self.equation is not None else generic(lambda: self.scheme.init(problem, theta))
         except (TypeError, AttributeError, NotImplementedError) as error:
-            raise ValueError(f"the initial state cannot be formed on abstract vectors: {error}") from error
-        for _ in range(3):
-            new = self._step(state)
-            if [path for path, _ in leaves(new)] == [path for path, _ in leaves(state)]:
-                return self._settled(state)
-            state = replaced(new, {(0,): self.reader.theta})
-        raise ValueError("the form of the state changes with every step")
+            raise not_on_symbols("the initial state cannot be formed on abstract vectors", error) from error
 
-    def _settled(self, state: Any) -> Any:
-        """Return a state with its truth values and texts as they are after some steps, or raise ValueError if they go on changing."""
+        self.first = {name_of(state, path): value for path, value in leaves(state) if is_number(value)}
 
-        def marks(of: Any) -> dict[Path, Any]:
-            return {path: value for path, value in leaves(of) if isinstance(value, (bool, np.bool_, str))}
+        def one_step(before: Any) -> Any:
+            """Return the state after a step whose numbers are symbols: what they have become grows from step to step."""
+            symbols = {
+                path: self._number(name_of(before, path), value)
+                for path, value in leaves(before)
+                if isinstance(value, sp.Basic) and not is_number(value)
+            }
+            return self._step(replaced(before, {(0,): theta, **symbols}))
 
-        if marks(state):
-            seen, later = [], state
-            for _ in range(SETTLING):
-                later = self._step(replaced(later, {(0,): self.reader.theta}))
-                seen.append(marks(later))
-            if seen[-1] != seen[-2] or seen[-1] != seen[-3]:
-                raise ValueError("the state holds a truth value or a text that changes from step to step")
-            state = replaced(state, seen[-1])
-        return state
+        state, counts = settled(state, one_step)
+        for path, least in counts.items():
+            self.fixed[path] = Count(name_of(state, path), least, self.settings)
+        return replaced(state, {(0,): theta, **self.fixed})
 
-    def _name(self, path: Path) -> str:
-        names, state = [], self.state
-        for k in path:
-            names.append(state._fields[k] if hasattr(state, "_fields") else str(k))
-            state = state[k]
-        return "_".join(names)
+    def _number(self, name: str, value: Any) -> sp.Symbol:
+        """Return the symbol of a number of the state. A step may choose by it; it then chooses as from the first value."""
+        if name not in self.numbers:
+            value = self.first.get(name, value)
+            sign = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
+            self.numbers[name] = sp.Symbol(name, **sign)
+            self.start[self.numbers[name]] = value
+        return self.numbers[name]
 
     def _slots(self) -> list[_Slot]:
         reader = self.reader
         slots: list[_Slot] = []
         for path, value in leaves(self.state):
-            if path == (0,) or value is None or isinstance(value, (bool, np.bool_, str)):
+            if path == (0,) or path in self.fixed or is_mark(value) or isinstance(value, (int, np.integer)):
                 continue
-            name = self._name(path)
+            name = name_of(self.state, path)
             if isinstance(value, Vector) and value.space is not reader.problem.space:
                 slots.append(_Slot(path, name, value.space.vector(_PREFIX + name), sp.Integer(0), 0))
             elif isinstance(value, Vector):
@@ -438,11 +454,8 @@ class _Recursion:
                 slots.append(
                     _Slot(path, name, reader.problem.space.vector(_PREFIX + name), leading.get(THETA, sp.Integer(0)), 0)
                 )
-            elif hasattr(value, "free_symbols") or isinstance(value, (int, float)):
-                positive = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
-                probe = counted(name) if isinstance(value, int) else sp.Symbol(name, **positive)
-                slots.append(_Slot(path, name, probe, None, 0))
-                self.start[slots[-1].probe] = value  # a step may choose; it then chooses as from the start
+            elif hasattr(value, "free_symbols") or is_number(value):
+                slots.append(_Slot(path, name, self._number(name, value), None, 0))
             else:
                 raise ValueError(f"the state has a value {name} that is no vector and no number, {value!r}")
         # what is near theta, or by what theta is moved, has no other term of order 0: the energy is not asked far away
@@ -457,34 +470,22 @@ class _Recursion:
             except ValueError:
                 if start == 1:
                     raise
-        counters = [
-            slot
-            for slot in slots
-            if slot.multiple is None
-            and (jump := sp.sympify(self._at(new, slot.path)) - slot.probe).is_number
-            and jump.is_positive
-        ]
-        self.fixed = {slot.path: sp.oo for slot in counters}  # after many steps
+        remembered = {}
         for slot in slots:  # a step size that the state remembers
-            value = None if slot.multiple is not None or slot in counters else sp.sympify(self._at(new, slot.path))
+            value = None if slot.multiple is not None else sp.sympify(at_place(new, slot.path))
             if value is not None and value.free_symbols <= {DT}:
-                self.fixed[slot.path] = value
-        if self.fixed:
-            slots = [slot for slot in slots if slot.path not in self.fixed]
+                remembered[slot.path] = value
+        if remembered:
+            self.fixed |= remembered
+            slots = [slot for slot in slots if slot.path not in remembered]
             new = self._probed(slots)
         needed = self._needed(slots, new)
         chosen = []
         for slot in needed:
-            if slot.multiple is None and reader.number(self._at(new, slot.path))[0] == slot.probe:
+            if slot.multiple is None and reader.number(at_place(new, slot.path))[0] == slot.probe:
                 slot = slot._replace(start=-1)
             chosen.append(slot)
         return chosen
-
-    @staticmethod
-    def _at(state: Any, path: Path) -> Any:
-        for k in path:
-            state = state[k]
-        return state
 
     def _probed(self, slots: list[_Slot]) -> Any:
         values: dict[Path, Any] = {}
@@ -493,7 +494,9 @@ class _Recursion:
                 values[slot.path] = slot.probe
             else:
                 values[slot.path] = self.reader.theta * slot.multiple + slot.probe * DT**slot.start
-        return self._step(replaced(self.state, {**self.fixed, **values}))
+        new = self._step(replaced(self.state, {**self.fixed, **values}))
+        require_counting(self.fixed, new)
+        return new
 
     def _needed(self, slots: list[_Slot], new: Any) -> list[_Slot]:
         """Return the slots on which theta depends, or what theta depends on."""
@@ -501,7 +504,7 @@ class _Recursion:
         elsewhere = {slot.path for slot in slots if isinstance(slot.probe, Vector) and slot.probe.space is not space}
         uses = {}
         for path in ((0,), *(slot.path for slot in slots if slot.path not in elsewhere)):
-            value = self._at(new, path)
+            value = at_place(new, path)
             is_vector = isinstance(value, Vector)
             parts = self.reader.vector(value) if is_vector else [{leaf: c} for c in self.reader.number(value)]
             # a number may enter by a power of dt that is not looked at, and vanish with dt itself: nothing is left out
@@ -594,7 +597,7 @@ class _Recursion:
         moved = reader.vector(new.theta if hasattr(new, "theta") else new[0] - 0 * reader.theta)[n]
         told: dict[Path, Any] = {}
         for slot in (*self.slow, *self.slaved):
-            value = self._at(new, slot.path)
+            value = at_place(new, slot.path)
             told[slot.path] = reader.number(value)[n] if slot.multiple is None else reader.vector(value)[n]
         open_slots = [slot for slot in self.slaved if n >= slot.start]
         numbers = [slot for slot in open_slots if slot.multiple is None]
@@ -623,23 +626,23 @@ class _Recursion:
         self._solve_vectors(vectors, moved, told, n)
         if n >= 1:
             self.rates[n - 1] = {
-                slot.probe: sp.expand(told[slot.path] - self._rate_correction(slot.probe, n)) for slot in self.slow
+                slot.probe: normal(told[slot.path] - self._rate_correction(slot.probe, n)) for slot in self.slow
             }
 
     def _solve_numbers(self, slots: list[_Slot], told: Any, lower: Any) -> dict[sp.Symbol, Any]:
         # a later term of a positive number may have any sign
         unknown = {slot.probe: sp.Dummy(slot.name) for slot in slots}
-        equations = [(told[slot.path] - slot.probe - lower[slot.path]).xreplace(unknown) for slot in slots]
-        self._require_forgetting(
-            sp.Matrix([told[slot.path] for slot in slots]).xreplace(unknown).jacobian([*unknown.values()]), slots
-        )
-        try:
-            (found,) = sp.linsolve(equations, list(unknown.values()))
-        except ValueError as error:
-            names = ", ".join(slot.name for slot in slots)
-            raise ValueError(f"the state does not forget {names}, or enters its own step in no linear way") from error
-        if any(value.free_symbols & set(unknown.values()) for value in found):
-            raise ValueError(f"the state does not forget {', '.join(slot.name for slot in slots)}")
+        names = ", ".join(slot.name for slot in slots)
+        at_zero = dict.fromkeys(unknown.values(), sp.Integer(0))
+        maps = [told[slot.path].xreplace(unknown) for slot in slots]
+        kappa = sp.Matrix(maps).jacobian([*unknown.values()])
+        if kappa.free_symbols & set(at_zero):
+            raise ValueError(f"the state does not forget {names}, or enters its own step in no linear way")
+        # coefficients in lowest terms: with kappa a function of theta, sums of fractions would grow without end
+        kappa = kappa.applyfunc(normal)
+        self._require_forgetting(kappa, slots)
+        known = sp.Matrix([e.xreplace(at_zero) - lower[slot.path] for e, slot in zip(maps, slots, strict=True)])
+        found = (sp.eye(len(slots)) - kappa).LUsolve(known.applyfunc(normal)).applyfunc(normal)
         return dict(zip(unknown, found, strict=True))
 
     def _solve_vectors(self, slots: list[_Slot], moved: Field, told: Any, n: int) -> None:
@@ -682,14 +685,20 @@ class _Recursion:
 
     @staticmethod
     def _require_forgetting(kappa: sp.Matrix, slots: list[_Slot]) -> None:
-        """Raise ValueError unless powers of the matrix tend to 0; symbols in it are taken for settings that see to it."""
+        """Raise ValueError unless powers of the matrix tend to 0; symbols of settings in it are taken to see to it.
+
+        What varies with theta is looked at for a few sizes of the energy and the invariants.
+        """
         if not slots:
             return
+        settings = {s for c in kappa for s in c.free_symbols if not is_varying(s)}
         decays = (sp.eye(len(slots)) - kappa).det() != 0
-        if all(value.is_number for value in kappa):
-            decays = all(abs(complex(root)) < 1 - 1e-12 for root in kappa.eigenvals())
+        for value in SIZES if decays and not settings else ():
+            at = dict.fromkeys(kappa.free_symbols, value)
+            decays &= all(abs(complex(root)) < 1 - 1e-12 for root in kappa.xreplace(at).eigenvals())
         if not decays:
-            raise ValueError(f"the state does not forget {', '.join(slot.name for slot in slots)}")
+            every = " for every energy" if any(c.free_symbols - settings for c in kappa) else ""
+            raise ValueError(f"the state does not forget {', '.join(slot.name for slot in slots)}{every}")
 
     # -- the tables ---------------------------------------------------------------------------------------------------
 
@@ -742,7 +751,7 @@ class _Recursion:
                 table[k, m] = value
             one = table[k, n]
             if is_number:
-                total += one / factorial(k)
+                total = normal(total + one / factorial(k))
             else:
                 total = _combined((1, total), (sp.Rational(1, factorial(k)), one))
         return total
@@ -754,7 +763,7 @@ def _combined(*parts: tuple[Any, Field]) -> Field:
         if factor != 0:
             for tree, c in part.items():
                 total[tree] = total.get(tree, 0) + factor * c
-    return {tree: value for tree, c in total.items() if (value := sp.expand(c)) != 0}
+    return {tree: value for tree, c in total.items() if (value := normal(c)) != 0}
 
 
 def _split(part: Field) -> Field:
@@ -797,5 +806,7 @@ def _tidied(part: Field) -> Field:
 
 
 def _tidy(c: Any) -> Any:
-    c = sp.cancel(sp.together(c))
+    c = normal(c)
+    if c.has(sp.Pow):
+        c = sp.cancel(sp.together(c))
     return sp.simplify(c) if any(p.exp.is_Rational and not p.exp.is_Integer for p in c.atoms(sp.Pow)) else c

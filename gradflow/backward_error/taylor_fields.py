@@ -20,7 +20,7 @@ import sympy as sp
 from ..symbolic.taylor import SmoothLeastSquares, taylor_coefficients
 from ..symbolic.vectors import Atom, Map, SelfAdjoint, Space, Vector, entry_of
 from .expansion import ENERGY, Field, Node, invariant, leaf, node, residual_node
-from .symbolic_steps import DT
+from .symbolic_steps import DT, decimal
 
 __all__ = ["THETA", "Reader", "is_unknown"]
 
@@ -98,7 +98,7 @@ class Reader:
         c : SymPy expression
             In E, inner products, dt and constants.
         """
-        c = sp.sympify(c)
+        c = decimal(c)
         values = {s: self._inner(s) for s in c.free_symbols if entry_of(s) is not None}
         return taylor_coefficients(c.xreplace({self.problem.F: ENERGY, **values}), DT, self.order)
 
@@ -141,7 +141,7 @@ class Reader:
             return [_collected((node(*trees), c) for trees, c in part.items()) for part in series]
         for (right, terms, step), solution in space.systems.items():
             if ((), base) in solution.terms:
-                factor = sp.sympify(step) / DT
+                factor = decimal(step) / DT
                 if factor.has(DT):
                     raise ValueError(f"a system with the step {step}, which is no multiple of dt, has no series")
                 total, power = list(self._atom(right)), list(self._atom(right))

@@ -28,6 +28,9 @@ subtree may be empty. A *partition* of t is a set of edges that are removed: it 
 :math:`2^{|t| - 1}` partitions. Composition of B-series sums over the splittings and substitution over the partitions,
 see `gradflow.backward_error.bseries`.
 
+The trees here have one kind of node, so that they can be listed and cut; a `gradflow.backward_error.expansion.Node` is also an
+operator, a vector or one side of a residual, as a step makes them.
+
 Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), sections III.1.2 and III.1.4 and, for
 partitions, Chartier, Hairer & Vilmart, Found. Comput. Math. 10 (2010) 407, section 3. The functions `order`, `symmetry`
 and `density` are their :math:`|\tau|`, :math:`\sigma(\tau)` and :math:`\gamma(\tau)`.
@@ -36,11 +39,11 @@ and `density` are their :math:`|\tau|`, :math:`\sigma(\tau)` and :math:`\gamma(\
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from math import factorial, prod
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from ..description import found
 from ..refusals import whole_number
@@ -69,6 +72,8 @@ Tree: TypeAlias = tuple["Tree", ...]
 
 Forest: TypeAlias = tuple[Tree, ...]
 """Rooted trees in the canonical order, equal ones repeated."""
+
+_Kind = TypeVar("_Kind")
 
 LARGEST = 14
 """The largest number of nodes for which `trees` lists all trees; there are 32 973 of this size."""
@@ -253,6 +258,11 @@ def _trees(n: int) -> tuple[Tree, ...]:
     return tuple(sorted(_forests(n - 1, n - 1), key=_rank))
 
 
+def trees_up_to(n: int) -> list[Tree]:
+    """Return all rooted trees with at most n nodes, by their number of nodes."""
+    return [t for size in range(1, n + 1) for t in trees(size)]
+
+
 def _forests(nodes: int, largest: int) -> Iterator[Forest]:
     """Yield the forests with a number of nodes, whose trees have at most `largest` nodes each, once each."""
     if nodes == 0:
@@ -417,15 +427,24 @@ def splittings(t: str | Tree) -> Mapping[tuple[Tree | None, Forest], int]:
 
 @cache
 def _splittings(t: Tree) -> Mapping[tuple[Tree | None, Forest], int]:
-    counts: Counter[tuple[Tree, Forest]] = Counter({((), ()): 1})
+    def grown(counted: tuple[Tree, Forest], branch: Tree) -> Iterator[tuple[tuple[Tree, Forest], int]]:
+        kept, forest = counted
+        for (part, left), ways in _splittings(branch).items():
+            yield (kept if part is None else _joined((*kept, part)), _joined((*forest, *left))), ways
+
+    return MappingProxyType({(None, (t,)): 1, **_over_branches(t, ((), ()), grown)})
+
+
+def _over_branches(t: Tree, leaf: _Kind, grown: Callable[[_Kind, Tree], Iterator[tuple[_Kind, int]]]) -> Counter[_Kind]:
+    """Return how often each kind arises: that of the leaf, grown by one branch of t after another in all ways."""
+    counts = Counter({leaf: 1})
     for branch in t:
-        more: Counter[tuple[Tree, Forest]] = Counter()
-        for (kept, forest), times in counts.items():
-            for (part, left), ways in _splittings(branch).items():
-                grown = kept if part is None else _joined((*kept, part))
-                more[grown, _joined((*forest, *left))] += times * ways
+        more: Counter[_Kind] = Counter()
+        for kind, times in counts.items():
+            for new, ways in grown(kind, branch):
+                more[new] += times * ways
         counts = more
-    return MappingProxyType({(None, (t,)): 1, **counts})
+    return counts
 
 
 def partitions(t: str | Tree) -> Mapping[tuple[Tree, Forest], int]:
@@ -464,16 +483,13 @@ def _partitions(t: Tree) -> Mapping[tuple[Tree, Forest], int]:
 @cache
 def _rooted_partitions(t: Tree) -> Mapping[tuple[Tree, Tree, Forest], int]:
     """Return the component of the root, the skeleton and the other components, with how often they arise."""
-    counts: Counter[tuple[Tree, Tree, Forest]] = Counter({((), (), ()): 1})
-    for branch in t:
-        more: Counter[tuple[Tree, Tree, Forest]] = Counter()
-        for (root, skeleton, others), times in counts.items():
-            for (part, below, left), ways in _rooted_partitions(branch).items():
-                # the edge to the branch is removed
-                cut = _joined((*others, part, *left))
-                more[root, _joined((*skeleton, below)), cut] += times * ways
-                # the edge is kept: the component of the branch's root is joined to that of the root
-                kept = _joined((*others, *left))
-                more[_joined((*root, part)), _joined((*skeleton, *below)), kept] += times * ways
-        counts = more
-    return counts
+
+    def grown(counted: tuple[Tree, Tree, Forest], branch: Tree) -> Iterator[tuple[tuple[Tree, Tree, Forest], int]]:
+        root, skeleton, others = counted
+        for (part, below, left), ways in _rooted_partitions(branch).items():
+            # the edge to the branch is removed
+            yield (root, _joined((*skeleton, below)), _joined((*others, part, *left))), ways
+            # the edge is kept: the component of the branch's root is joined to that of the root
+            yield (_joined((*root, part)), _joined((*skeleton, *below)), _joined((*others, *left))), ways
+
+    return _over_branches(t, ((), (), ()), grown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -19,13 +20,18 @@ from .functions import as_a_function
 from .linear_stability import measured_stability
 from .measured_law import measured_law
 from .solvability import measured_solvability
-from .trials import RAISED, stabilized, takes_stabilization, within
+from .trials import RAISED, given_problems, stabilized, takes_stabilization, within
 
 __all__ = ["certify"]
 
 
 def certify(
-    scheme: Any, *, proofs: bool = True, quick: bool = False, progress: Callable[[str], None] | None = None
+    scheme: Any,
+    *,
+    proofs: bool = True,
+    quick: bool = False,
+    problems: Any = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Certificate:
     """Return the certificate of a scheme: what holds for it, what was proved, what was measured, and what is false.
 
@@ -42,13 +48,16 @@ def certify(
         Whether claims are proved where they can be; False measures only, and needs no SymPy.
     quick : bool
         Whether fewer problems are tried, and the stability is left out.
+    problems : pair or sequence of pairs, optional
+        ``(problem, theta)``, theta (P,) in float64: problems on which the scheme is measured, in the place of random ones, for a
+        scheme that needs a network or a number of parameters. What needs problems of the certificate's own says so.
     progress : callable, optional
         Takes the title of each part before it is made.
 
     Raises
     ------
     ValueError
-        If `proofs` or `quick` is no truth value, `progress` is no function, or the scheme has no methods ``init`` and ``step``, is a class that cannot be made without arguments, or declares a
+        If `proofs` or `quick` is no truth value, `progress` is no function, `problems` are no such pairs, or the scheme has no methods ``init`` and ``step``, is a class that cannot be made without arguments, or declares a
         speed that is neither None nor a number > 0, an order that is no whole number >= 1, or a stabilization that is no
         operator; if one of its properties raises, or what it returns cannot be judged.
     ImportError
@@ -68,21 +77,22 @@ def certify(
         instance(option, value, (bool, np.bool_), "True or False")
     if progress is not None and not callable(progress):
         raise ValueError(f"progress must be None or a function of a title, got {found(progress)}")
+    given = given_problems(problems)
     say = progress or (lambda title: None)
     name = _check_claims(scheme)
     proved: Any = _proving() if proofs else None
     entries: list[Entry] = []
     say("the step as a function")
     try:
-        functions = as_a_function(scheme, quick=quick)
+        functions = as_a_function(scheme, quick=quick, given=given)
     except RAISED as error:  # what a scheme returns may be anything
         raise ValueError(f"the step of the scheme cannot be judged, {_told(error)}") from error
     parts: tuple[tuple[str, Callable[[], list[Entry]]], ...] = (
-        ("energy law", lambda: measured_law(scheme, quick=quick)),
-        ("consistency", lambda: measured_consistency(scheme, quick=quick)),
-        ("solvability", lambda: measured_solvability(scheme, quick=quick)),
+        ("energy law", lambda: measured_law(scheme, quick=quick, given=given)),
+        ("consistency", lambda: measured_consistency(scheme, quick=quick, given=given)),
+        ("solvability", lambda: measured_solvability(scheme, quick=quick, given=given)),
         ("stability", lambda: [] if quick else measured_stability(scheme)),
-        ("cost", lambda: counted_cost(scheme)),
+        ("cost", lambda: counted_cost(scheme, given=given)),
     )
     for section, measure in parts:
         say(section)
@@ -93,10 +103,25 @@ def certify(
                 raise ValueError(f"the {section} of the scheme cannot be judged, {_told(error)}") from error
             why = f"not measured, {_told(error)}"
             entries.append(Entry(section, section, f"the {section} is known", "undecided", detail=why))
+    if given:
+        entries, functions = ([_told_where(entry, len(given)) for entry in group] for group in (entries, functions))
     if proved is not None and all(entry.status != "false" for entry in functions):
         say("proofs")
         entries = proved.with_proofs(scheme, entries, quick=quick)
     return Certificate(name, (*entries, *functions))
+
+
+OWN = ("stationary points", "negative energies", "threshold", "orbits")
+"""Entries for which a problem has to be of a certain form."""
+
+
+def _told_where(entry: Entry, n: int) -> Entry:
+    """Return an entry with the problems on which it was measured, if the user has given n."""
+    if entry.status == "not applicable":
+        return entry
+    given = "the given problem" if n == 1 else f"the {n} given problems"
+    where = "a problem of the certificate's own" if entry.name in OWN else given
+    return replace(entry, scope=f"{entry.scope}, on {where}" if entry.scope else f"on {where}")
 
 
 def _told(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from .trials import (
     LINEAR_PARTS,
     MASSES,
     RAISED,
+    Given,
     Sampled,
     TrialRun,
     common_facts,
@@ -29,6 +30,7 @@ from .trials import (
     takes_stabilization,
     trials,
     within,
+    written,
 )
 
 __all__ = ["measured_consistency"]
@@ -37,7 +39,8 @@ TINY = 2.0**-32
 """A step size at which theta hardly moves, 2e-10."""
 LONGEST = 4096
 """Steps of this size in which the speed has to settle."""
-SPEED_TOLERANCE = 1e-4
+SPEED_TOLERANCE = 2e-5
+"""Relative. Rounding of theta in a step of size `TINY` makes less, see `_rounding`."""
 ORDER_TOLERANCE = 0.2
 STEPS = tuple(40 * 2**k for k in range(7))
 LOOKS = 8
@@ -74,12 +77,12 @@ def _velocity(trial: TrialRun, n: int) -> tuple[float, float, Any, Any]:
     """Return the speed c and the relative distance of the n-th increment from -c dt grad E, the increment per dt, and the gradient."""
     dt = _tiny(trial.scheme)
     state = _run(trial.scheme, trial.problem, trial.theta, dt, n - 1)
-    with quiet():
+    with quiet():  # theta may have grown
         new = trial.scheme.step(trial.problem, state, dt)
-    _, g = trial.problem.energy_and_gradient(state.theta)
-    v, inner = (new.theta - state.theta) / dt, trial.problem.inner
-    c = -float(inner(v, g)) / float(inner(g, g))
-    return c, norm(inner, v + c * g) / norm(inner, g), v, g
+        _, g = trial.problem.energy_and_gradient(state.theta)
+        v, inner = (new.theta - state.theta) / dt, trial.problem.inner
+        c = -float(inner(v, g)) / float(inner(g, g))
+        return c, norm(inner, v + c * g) / norm(inner, g), v, g
 
 
 def _memory(trial: TrialRun) -> int | None:
@@ -93,7 +96,7 @@ def _memory(trial: TrialRun) -> int | None:
     return None
 
 
-def measured_consistency(scheme: Any, *, quick: bool = False) -> list[Entry]:
+def measured_consistency(scheme: Any, *, quick: bool = False, given: tuple[Given, ...] = ()) -> list[Entry]:
     """Return what is measured of the limit flow of a scheme and of its order.
 
     Parameters
@@ -102,9 +105,11 @@ def measured_consistency(scheme: Any, *, quick: bool = False) -> list[Entry]:
         The scheme.
     quick : bool
         Whether the order is measured on one problem only.
+    given : tuple of Given
+        As for `trials`.
     """
     speed = scheme_ability(scheme, "speed")
-    own = _accepted(scheme)
+    own = _accepted(scheme, given)
     if not own:
         why = "the scheme refuses every problem that was tried"
         return [Entry("consistency", "limit flow", "the scheme follows a flow", "undecided", detail=why)]
@@ -123,7 +128,7 @@ def measured_consistency(scheme: Any, *, quick: bool = False) -> list[Entry]:
     found = [limit, *_stationary(scheme)]
     if limit.status == "false":
         return found
-    return found + _orders(scheme, float(speed), quick=quick)
+    return found + _orders(scheme, float(speed), own if given else [], quick=quick)
 
 
 def _iteration(own: list[TrialRun]) -> Entry:
@@ -136,17 +141,17 @@ def _iteration(own: list[TrialRun]) -> Entry:
         rise = float(inner(g, d))
         if not rise <= 4 * eps * norm(inner, g) * norm(inner, trial.theta):
             claim = f"the first step of its usual size, {dt:g}, does not ascend: (grad E, theta_new - theta) <= 0"
-            theta = ", ".join(f"{x:.6g}" for x in trial.theta)
-            example = f"With {trial.words}, theta = ({theta}): (grad E, theta_new - theta) = {rise:.6g}"
+            theta = written(trial.theta)
+            example = f"With {trial.words}, theta = {theta}: (grad E, theta_new - theta) = {rise:.6g}"
             return Entry("consistency", "limit flow", claim, "false", f"{len(own)} problems in float64", "", example)
     why = "a step is an iteration, with a length of its own: dt does not tend to 0"
     return Entry("consistency", "limit flow", "the scheme follows a flow", "not applicable", detail=why)
 
 
-def _accepted(scheme: Any) -> list[TrialRun]:
+def _accepted(scheme: Any, given: tuple[Given, ...]) -> list[TrialRun]:
     """Return the trials that the scheme takes."""
     taken = []
-    for trial in trials(scheme):
+    for trial in trials(scheme, given=given):
         try:
             _run(trial.scheme, trial.problem, trial.theta, TINY, 1)
         except RAISED:  # a refusal, or what `functions` reports
@@ -177,9 +182,9 @@ def _limit_flow(own: list[TrialRun], n: int, speed: float) -> Entry:
     elif min(map(abs, speeds)) * TINY > 1e-4:
         detail = "the step does not vanish with dt"
     elif along and max(speeds) - min(speeds) <= SPEED_TOLERANCE * max(map(abs, speeds)):
-        detail = f"it follows theta' = {-speeds[0]:+.4g} grad E" + (", which ascends" if speeds[0] < 0 else "")
+        detail = f"it follows theta' = {-speeds[0]:+.6g} grad E" + (", which ascends" if speeds[0] < 0 else "")
     elif along:
-        detail = f"it follows theta' = -c grad E with c from {min(speeds):.4g} to {max(speeds):.4g}, depending on the problem"
+        detail = f"it follows theta' = -c grad E with c from {min(speeds):.6g} to {max(speeds):.6g}, depending on the problem"
     elif min(one[2] for one in failed) * TINY > 1e-4:
         detail = "the step does not vanish with dt"
     else:
@@ -187,10 +192,10 @@ def _limit_flow(own: list[TrialRun], n: int, speed: float) -> Entry:
     where = common_facts([one[0].facts for one in failed], passed)
     detail += f", {'; '.join(where)}" if where else ""
     trial, c, _, v, g = failed[0]
-    theta = ", ".join(f"{x:.6g}" for x in trial.theta)
+    theta = written(trial.theta)
     example = (
-        f"With {trial.words}, theta = ({theta}), dt = {_tiny(trial.scheme):.3g}: (theta_new - theta) / dt = "
-        f"({', '.join(f'{x:.6g}' for x in v)}), grad E = ({', '.join(f'{x:.6g}' for x in g)}), c = {c:.6g}"
+        f"With {trial.words}, theta = {theta}, dt = {_tiny(trial.scheme):.3g}: (theta_new - theta) / dt = "
+        f"{written(v)}, grad E = {written(g)}, c = {c:.6g}"
     )
     return Entry("consistency", "limit flow", claim, "false", scope, detail, example)
 
@@ -222,7 +227,7 @@ def _other_flow(own: list[TrialRun], n: int) -> Entry:
     if rising:
         trial = rising[0]
         c = _velocity(trial, 1)[0]
-        example = f"With {trial.words}, theta = ({', '.join(f'{x:.6g}' for x in trial.theta)}): (grad E, d) = {-c:.4g} dt |grad E|^2"
+        example = f"With {trial.words}, theta = {written(trial.theta)}: (grad E, d) = {-c:.4g} dt |grad E|^2"
         return Entry(
             "consistency", "limit flow", claim, "false", scope, "the scheme claims no flow, and ascends", example
         )
@@ -317,13 +322,13 @@ def _time(scheme: Any) -> float:
     return length / (1 + (S or 0.0))
 
 
-def _followed(scheme: Any, problem: Any, theta: Any, n: int) -> tuple[Any, float]:
+def _followed(scheme: Any, problem: Any, theta: Any, n: int, slower: float) -> tuple[Any, float]:
     """Return theta at the end of n steps, and the largest distance of the auxiliary variable from its definition on the way."""
     gap, carried = 0.0, _carries(scheme)
     with quiet():
         state = scheme.init(problem, theta)
         for k in range(n):
-            state = scheme.step(problem, state, _time(scheme) / n)
+            state = scheme.step(problem, state, slower * _time(scheme) / n)
             if carried and (k + 1) % (n // LOOKS) == 0:
                 gap = max(gap, state_distance(state.aux, scheme.auxiliary(problem, state.theta)))
     return state.theta, gap
@@ -340,7 +345,15 @@ def _slope(errors: list[float]) -> float:
     return float(np.log2(errors[-2] / errors[-1])) if min(errors[-2:]) > FLOOR else np.inf
 
 
-def _orders(scheme: Any, speed: float, *, quick: bool) -> list[Entry]:
+def _slower(trial: TrialRun) -> float:
+    """Return the length of a run on a problem of the user: 1 / its curvature along the gradient, 1 at most."""
+    _, g = trial.problem.energy_and_gradient(trial.theta)
+    inner, h = trial.problem.inner, 1e-5 / (1e-300 + norm(trial.problem.inner, g))
+    _, other = trial.problem.energy_and_gradient(trial.theta - h * g)
+    return 1 / max(1.0, norm(inner, other - g) / 1e-5)
+
+
+def _orders(scheme: Any, speed: float, own: list[TrialRun], *, quick: bool) -> list[Entry]:
     """Return the observed orders of theta and of the auxiliary variable, with dt halved until they are what is declared."""
     wanted = int(scheme_ability(scheme, "order"))
     cases = [
@@ -349,13 +362,16 @@ def _orders(scheme: Any, speed: float, *, quick: bool) -> list[Entry]:
     ]
     times = int(np.ceil(min(speed, FASTEST)))
     found: list[_Errors] = []
-    for words, L, mass in cases[: 1 if quick else 2]:
-        problem, theta = _smooth(L, mass, 3)
-        exact = _flow(problem, theta, speed * _time(scheme), REFERENCE_STEPS * times)
+    problems = [(words, *_smooth(L, mass, 3), 1.0) for words, L, mass in cases]
+    if own:
+        plain = {one.facts["problem"]: one for one in reversed(own)}  # without a stabilization
+        problems = [(words, one.problem, one.theta, _slower(one)) for words, one in plain.items()]
+    for words, problem, theta, slower in problems[: 1 if quick else None]:
+        exact = _flow(problem, theta, slower * speed * _time(scheme), REFERENCE_STEPS * times)
         errors = _Errors(words, [], [])
         try:
             for n in STEPS[: 5 if quick else 7]:
-                end, gap = _followed(scheme, problem, theta, n * times)
+                end, gap = _followed(scheme, problem, theta, n * times, slower)
                 errors.theta.append(float(np.linalg.norm(end - exact)))
                 if _carries(scheme):
                     errors.aux.append(gap)
@@ -366,23 +382,25 @@ def _orders(scheme: Any, speed: float, *, quick: bool) -> list[Entry]:
             continue
         found.append(errors)
     theta_errors = [(one.words, one.theta) for one in found]
-    steps = times / _time(scheme)
-    entries = [_order("order", "theta follows the flow with order", wanted, theta_errors, steps)]
+    rate = times / _time(scheme)
+    # the length of a run differs between problems of the user
+    sizes = [f"{n * times:g} steps" if own else f"dt = 1/{n * rate:g}" for n in STEPS]
+    entries = [_order("order", "theta follows the flow with order", wanted, theta_errors, sizes)]
     name, claim = "order of the auxiliary variable", "the auxiliary variable follows its definition"
     if _carries(scheme):
-        entries.append(_order(name, f"{claim} with order", wanted, [(one.words, one.aux) for one in found], steps))
+        entries.append(_order(name, f"{claim} with order", wanted, [(one.words, one.aux) for one in found], sizes))
     elif isinstance(scheme, AuxiliaryScheme):
         why = "every step starts from the definition"
         entries.append(Entry("consistency", name, claim, "not applicable", detail=why))
     return entries
 
 
-def _order(name: str, words: str, wanted: int, found: list[tuple[str, list[float]]], steps: float) -> Entry:
+def _order(name: str, words: str, wanted: int, found: list[tuple[str, list[float]]], sizes: list[str]) -> Entry:
     claim, scope = f"{words} {wanted}", f"{len(found)} problems in float64, dt halved"
     if not found:
         return Entry("consistency", name, claim, "undecided", detail="the scheme refuses the problems")
     last = max(len(errors) for _, errors in found)
-    rows = [("problem", *(f"dt = 1/{n * steps:g}" for n in STEPS[:last]), "order")]
+    rows = [("problem", *sizes[:last], "order")]
     for label, errors in found:
         cells = [f"{e:.1e}" for e in errors] + [""] * (last - len(errors))
         rows.append((label, *cells, f"{_slope(errors):.1f}" if np.isfinite(_slope(errors)) else ""))
@@ -392,6 +410,6 @@ def _order(name: str, words: str, wanted: int, found: list[tuple[str, list[float
         detail = f"observed {lowest:.1f}" if np.isfinite(lowest) else "it does not leave it"
         return Entry("consistency", name, claim, "measured", scope, detail, table=tuple(rows))
     detail = f"the observed order is {lowest:.2f}, declared is {wanted}"
-    numbers = ", ".join(f"{e:.4g} for dt = 1/{n * steps:g}" for e, n in zip(errors, STEPS, strict=False))
+    numbers = ", ".join(f"{e:.4g} for {size}" for e, size in zip(errors, sizes, strict=False))
     example = f"With {label} the errors are {numbers}"
     return Entry("consistency", name, claim, "false", scope, detail, example, tuple(rows))

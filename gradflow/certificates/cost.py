@@ -10,7 +10,7 @@ import numpy as np
 from ..namespace import quiet
 from ..run.states import leaves
 from .certificate import Entry
-from .trials import RAISED, Sampled, stabilized, takes_stabilization
+from .trials import RAISED, Given, Sampled, stabilized, takes_stabilization
 
 __all__ = ["counted_cost"]
 
@@ -70,13 +70,15 @@ class _Counting:
         return counted
 
 
-def counted_cost(scheme: Any) -> list[Entry]:
+def counted_cost(scheme: Any, *, given: tuple[Given, ...] = ()) -> list[Entry]:
     """Return the cost of a step, after the first ones of a run.
 
     Parameters
     ----------
     scheme : Scheme
         The scheme.
+    given : tuple of Given
+        Problems of the user, of which the first one counts; its own linear part does not count its solves.
     """
     counts: Counter[str] = Counter()
     rng = np.random.default_rng(2)
@@ -84,10 +86,14 @@ def counted_cost(scheme: Any) -> list[Entry]:
     one = stabilized(scheme, 1.0) if takes_stabilization(scheme) else scheme
     linear: Any = _Operator(rng.uniform(0, 1, P), counts)
     problem = _Counting(Sampled(rng.standard_normal((N, P)), rng.standard_normal(N), linear=linear), counts)
+    theta = rng.standard_normal(P)
+    if given:
+        one, problem, theta = scheme, _Counting(given[0].problem, counts), given[0].theta
+        P, N = theta.shape[0], 0
     claim = "a step evaluates, solves and keeps"
     try:
         with quiet():
-            state = one.init(problem, rng.standard_normal(P))
+            state = one.init(problem, theta)
             for _ in range(WARM_UP):
                 state = one.step(problem, state, 0.1)
             counts.clear()

@@ -24,9 +24,21 @@ from ..namespace import quiet
 from ..schemes.protocols import AuxiliaryScheme, begun, scheme_ability
 from ..schemes.state import reset
 from .certificate import Entry
-from .trials import RAISED, TrialRun, common_facts, on_numbers, trials, within
+from .trials import (
+    RAISED,
+    Given,
+    TrialRun,
+    common_facts,
+    entries_of,
+    is_number,
+    on_numbers,
+    trials,
+    trials_at,
+    within,
+    written,
+)
 
-__all__ = ["MOST", "Step", "before", "declares_law", "measured_law", "steps"]
+__all__ = ["MOST", "Step", "before", "declares_law", "measured_law", "negative_energies", "steps"]
 
 MOST = 16
 """The residual that passes, in units of what a change of the states by eps makes."""
@@ -66,7 +78,14 @@ def before(scheme: Any, state: Any) -> Any:
     return begun(scheme, state)
 
 
-def steps(scheme: Any, *, dtype: Any = np.float64, sizes: tuple[float, ...] = SIZES, most: int = 3) -> Iterator[Step]:
+def steps(
+    scheme: Any,
+    *,
+    dtype: Any = np.float64,
+    sizes: tuple[float, ...] = SIZES,
+    most: int = 3,
+    given: tuple[Given, ...] = (),
+) -> Iterator[Step]:
     """Yield steps of every kind: the first ones of runs, and from an auxiliary variable off its definition.
 
     A step that raises, or a problem that the scheme refuses, yields nothing; `gradflow.certificates.functions` says so.
@@ -81,10 +100,12 @@ def steps(scheme: Any, *, dtype: Any = np.float64, sizes: tuple[float, ...] = SI
         The step sizes, taken in turn.
     most : int
         Steps of a run.
+    given : tuple of Given
+        As for `trials`.
     """
     rng = np.random.default_rng(5)
     low, high = np.log10(min(sizes)), np.log10(max(sizes))
-    for n, trial in enumerate(trials(scheme, dtype=dtype)):
+    for n, trial in enumerate(trials(scheme, dtype=dtype, given=given)):
         for kind in ("from init", "off its definition", "any sizes"):
             off, dt = kind == "off its definition", sizes[(2 * n + (kind != "from init")) % len(sizes)]
             per_sample = scheme_ability(trial.scheme, "per_sample_auxiliary")
@@ -177,10 +198,10 @@ class Judged(NamedTuple):
     """In units of what rounding explains."""
 
 
-def _judged(scheme: Any, dtype: Any, *, most: int = 3, seed: int = 0) -> list[Judged]:
+def _judged(scheme: Any, dtype: Any, *, most: int = 3, seed: int = 0, given: tuple[Given, ...] = ()) -> list[Judged]:
     rng, eps = np.random.default_rng(seed), float(np.finfo(dtype).eps)
     found = []
-    for step in steps(scheme, dtype=dtype, most=most):
+    for step in steps(scheme, dtype=dtype, most=most, given=given):
         terms = _terms(step, step.old, step.new)
         with quiet():
             explained = _explained(step, terms, rng, eps)
@@ -201,7 +222,7 @@ def declares_law(scheme: Any) -> bool:
     return all(callable(getattr(scheme, name, None)) for name in ("energy_terms", "modified_energy"))
 
 
-def measured_law(scheme: Any, *, quick: bool = False) -> list[Entry]:
+def measured_law(scheme: Any, *, quick: bool = False, given: tuple[Given, ...] = ()) -> list[Entry]:
     """Return what is measured of the energy law of a scheme: its identity, the signs of its terms, its modified energy.
 
     Parameters
@@ -210,18 +231,21 @@ def measured_law(scheme: Any, *, quick: bool = False) -> list[Entry]:
         The scheme.
     quick : bool
         Whether float32 and third steps are left out.
+    given : tuple of Given
+        As for `trials`.
     """
     claim = "the modified energy falls by exactly the declared dissipation and numerical dissipation"
     if not declares_law(scheme):
         why = "the scheme declares no energy_terms and no modified_energy: no energy law is guaranteed."
-        return [Entry("energy law", "identity", claim, "not applicable", detail=why)]
-    judged = _judged(scheme, np.float64, most=2 if quick else 3)
-    single = [] if quick else _judged(scheme, np.float32)
+        return [Entry("energy law", "identity", claim, "not applicable", detail=why), negative_energies(scheme)]
+    judged = _judged(scheme, np.float64, most=2 if quick else 3, given=given)
+    single = [] if quick or given else _judged(scheme, np.float32)
     return [
         _identity(claim, judged, single),
         _decay(scheme, judged),
         *_signs(scheme, judged),
-        *([_modified_energy(scheme)] if isinstance(scheme, AuxiliaryScheme) else []),
+        *([_modified_energy(scheme, given)] if isinstance(scheme, AuxiliaryScheme) else []),
+        negative_energies(scheme),
     ]
 
 
@@ -295,9 +319,9 @@ def _table(judged: list[Judged], single: list[Judged]) -> tuple[tuple[str, ...],
 def _numbers(one: Judged) -> str:
     """Return an instance with its numbers."""
     first, last, D, extra = one.terms
-    theta = ", ".join(f"{x:.6g}" for x in one.step.old.theta)
+    theta = written(one.step.old.theta)
     return (
-        f"With {one.step.trial.words}, {one.step.facts['step']}, theta = ({theta}), dt = {one.step.dt:g}: the modified energy "
+        f"With {one.step.trial.words}, {one.step.facts['step']}, theta = {theta}, dt = {one.step.dt:g}: the modified energy "
         f"goes from {first:.10g} to {last:.10g}, a change of {last - first:.6g}; "
         f"-dissipation - numerical = {-D - extra:.6g}; they differ by {one.residual:.6g}"
     )
@@ -374,7 +398,7 @@ def _decay(scheme: Any, judged: list[Judged]) -> Entry:
 
 def _sign(judged: list[Judged], name: str, claim: str, of: Callable[[tuple[float, ...]], float]) -> Entry:
     usable = _usable(judged)
-    negative = [of(one.terms) < -1e-9 * max(map(abs, one.terms)) for one in usable]
+    negative = [of(one.terms) < -1e-13 * max(map(abs, one.terms)) for one in usable]
     failed = [one for one, bad in zip(usable, negative, strict=True) if bad]
     scope = f"{len(usable)} steps in float64, dt from 1e-8 to 1e8"
     if not failed:
@@ -384,16 +408,16 @@ def _sign(judged: list[Judged], name: str, claim: str, of: Callable[[tuple[float
     passed = [one.step.facts for one, bad in zip(usable, negative, strict=True) if not bad]
     where = common_facts([one.step.facts for one in failed], passed)
     detail += f", {'; '.join(where)}" if where else ""
-    theta = ", ".join(f"{x:.6g}" for x in worst.step.old.theta)
-    example = f"With {worst.step.trial.words}, theta = ({theta}), dt = {worst.step.dt:g} it is {of(worst.terms):.6g}"
+    theta = written(worst.step.old.theta)
+    example = f"With {worst.step.trial.words}, theta = {theta}, dt = {worst.step.dt:g} it is {of(worst.terms):.6g}"
     return Entry("energy law", name, claim, "false", scope, detail, example)
 
 
-def _modified_energy(scheme: Any) -> Entry:
+def _modified_energy(scheme: Any, given: tuple[Given, ...]) -> Entry:
     """Return whether the modified energy of a consistent state is the energy."""
     claim = "the modified energy equals E where the auxiliary variable is consistent"
     tried = 0
-    for trial in trials(scheme):
+    for trial in trials(scheme, given=given):
         for left_out in (False, True):
             try:
                 with quiet():
@@ -409,9 +433,92 @@ def _modified_energy(scheme: Any) -> Entry:
             with quiet():
                 moved = trial.scheme.modified_energy(trial.problem, on_numbers(lambda a: a * (1 + 2.0**-40), state))
             if not abs(modified - E) <= 1e-12 * (1 + abs(E)) + MOST * 2.0**-12 * abs(float(moved) - modified):
-                theta = ", ".join(f"{x:.6g}" for x in trial.theta)
+                theta = written(trial.theta)
                 start = "with the auxiliary variable left out" if left_out else "from init"
-                example = f"With {trial.words}, theta = ({theta}), {start}: E = {E:.10g}, the modified energy is {modified:.10g}"
+                example = f"With {trial.words}, theta = {theta}, {start}: E = {E:.10g}, the modified energy is {modified:.10g}"
                 detail = f"they differ by {modified - E:.6g}"
                 return Entry("energy law", "modified energy", claim, "false", f"{tried} states", detail, example)
     return Entry("energy law", "modified energy", claim, "measured", f"{tried} states in float64")
+
+
+def negative_energies(scheme: Any) -> Entry:
+    """Return what a scheme does where the energy is negative: it refuses it, says that it is not defined, or runs as elsewhere.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    """
+    name, claim = (
+        "negative energies",
+        "an energy that takes negative values is refused, or the scheme runs on it as on others",
+    )
+    status, words, taken = _run_from(scheme, -VALUE)
+    scope = f"{taken} steps in float64" if taken else "2 starts"
+    if status == "measured":
+        return Entry("energy law", name, claim, status, scope, words)
+    if _run_from(scheme, VALUE)[0] == status:
+        return Entry("energy law", name, claim, "undecided", detail="its steps are wrong on other energies as well")
+    if status == "false":
+        detail = "the scheme does not refuse such an energy, and does not do there what it does elsewhere"
+        return Entry("energy law", name, claim, status, scope, detail, words)
+    detail = f"{words}, and the scheme declares no lower bound of the energy: all else is for energies >= 0"
+    return Entry("energy law", name, claim, status, detail=detail)
+
+
+VALUE = 5.0
+SHORT_TO_LONG = (1e-6, 1e-2, 1.0, 1e2)
+
+
+def _run_from(scheme: Any, E: float) -> tuple[str, str, int]:
+    """Return what comes out where the energy has a value: a status, words, and the number of steps taken."""
+    rng, eps, taken, refused = np.random.default_rng(0), float(np.finfo(np.float64).eps), 0, ""
+    for trial in trials_at(scheme, E):
+        for dt in SHORT_TO_LONG:
+            where = f"With {trial.words}, theta = {written(trial.theta)}, dt = {dt:g}"
+            try:
+                with quiet():
+                    state = trial.scheme.init(trial.problem, trial.theta)
+            except ValueError as error:
+                refused = refused or f'refused, "{" ".join(str(error).split())}"'
+                break
+            except RAISED as error:
+                return "not applicable", f"{where}, init raises {type(error).__name__}", taken
+            for k in range(2):
+                try:
+                    with quiet():
+                        new = trial.scheme.step(trial.problem, state, dt)
+                        reason = scheme_ability(trial.scheme, "undefined")(trial.problem, state.theta)
+                    finite = all(np.all(np.isfinite(x)) for x in entries_of(new) if is_number(x))
+                    fault = _breaks(Step(trial, trial.facts, dt, state, new, k > 0), rng, eps) if finite else ""
+                except RAISED as error:
+                    return "not applicable", f"{where}, a step raises {type(error).__name__}", taken
+                taken += 1
+                if fault:
+                    return "false", f"{where}: {fault}", taken
+                if not finite and not reason:
+                    return "not applicable", f"{where}, a step is not finite", taken
+                if not finite:
+                    refused = refused or f'steps are not finite, and the scheme says why: "{reason}"'
+                    break
+                state = new
+    return "measured", refused, taken
+
+
+def _breaks(step: Step, rng: np.random.Generator, eps: float) -> str:
+    """Return in which way a step breaks the law of its scheme, or ascends though it is short; "" if in none."""
+    scheme, problem = step.trial.scheme, step.trial.problem
+    if declares_law(scheme):
+        terms = _terms(step, step.old, step.new)
+        with quiet():
+            units = abs(_residual(terms)) / _explained(step, terms, rng, eps)
+        if np.isfinite(units) and units > MOST:
+            return f"the residual of the identity is {_residual(terms):.4g}"
+        if not np.isnan(terms[2]) and min(terms[2], terms[2] + terms[3]) < -1e-9 * max(map(abs, terms)):
+            return f"dissipation = {terms[2]:.4g}, numerical dissipation = {terms[3]:.4g}"
+    if step.dt == SHORT_TO_LONG[0] and not step.late and scheme_ability(scheme, "speed") is not None:
+        d, g = step.new.theta - step.old.theta, problem.energy_and_gradient(step.old.theta)[1]
+        rise = float(problem.inner(g, d))
+        if rise > 4 * eps * float(np.linalg.norm(g) * np.linalg.norm(step.old.theta)):
+            return f"(grad E, theta_new - theta) = {rise:.4g}"
+    return ""

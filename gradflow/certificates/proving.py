@@ -1,8 +1,11 @@
 """What a certificate proves, by running ``init`` and ``step`` of the scheme on symbols.
 
 First on abstract vectors, with every kind of energy part and stabilization: a result then holds in every dimension and every
-inner product. A scheme that needs coordinates runs on arrays of symbols, for sizes 1 to 3 and a diagonal inner product. The
-numbers among the parameters of the scheme are positive symbols first, and the numbers that they are if that proves nothing.
+inner product. A scheme that asks for a residual runs on any sum of squares. The solution of its linear system is then known by
+its equation only, relation (2) of `gradflow.symbolic.vectors`. Where the scheme looks at each residual, their number is fixed, and any
+vector stands for the solution: what is shown holds for inexact solutions as well, and nothing is refuted. Another scheme that
+needs coordinates runs on arrays of symbols, for sizes 1 to 3 and a diagonal inner product. The numbers among the parameters of
+the scheme are positive symbols first, and the numbers that they are if that proves nothing.
 What is not proved so stays as it was measured, with the reason.
 """
 
@@ -11,13 +14,14 @@ from __future__ import annotations
 import copy
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from math import isfinite
-from typing import Any, NamedTuple
+from math import ceil, isfinite
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import sympy as sp
@@ -28,8 +32,23 @@ from ..proofs.linear_kinds import PAIRS, linear_kinds
 from ..proofs.mutants import Timeout, limited
 from ..schemes.protocols import AuxiliaryScheme, scheme_ability
 from ..schemes.state import reset
-from ..symbolic import AbstractEnergy, Undecided, Vector, branches, entries, is_small, is_zero, symbols
+from ..symbolic import (
+    AbstractEnergy,
+    AbstractLeastSquares,
+    AbstractResiduals,
+    Branch,
+    Space,
+    Undecided,
+    Vector,
+    branches,
+    entries,
+    is_small,
+    is_zero,
+    symbols,
+)
+from ..symbolic.gram import is_known_nonnegative, is_known_positive
 from ..symbolic.taylor import SmoothEnergy
+from ..symbolic.vectors import entry_of
 from .certificate import Entry
 from .linear_stability import exact_threshold
 from .measured_law import before
@@ -41,10 +60,24 @@ __all__ = ["CoordinateEnergy", "with_proofs"]
 dt = sp.Symbol("dt", positive=True)
 LIMIT = 15
 """Seconds of processor time for one proof."""
+BUDGET = 30
+"""Seconds of processor time for all proofs of a certificate."""
 LARGEST = 4000
 """Operations in an expression whose sign is sought."""
 OPERATORS = (("operator", "operator"), ("none", "operator"), ("none", "none"))
+EACH_ONCE = (
+    *OPERATORS,
+    ("number", "number"),
+    ("diagonal", "diagonal"),
+    ("shifted", "operator"),
+    ("operator", "shifted"),
+)
+"""Each kind of L and S once, where a proof takes long."""
 EVERY = "every dimension, inner product and positive energy"
+SQUARES = "every dimension, inner product and sum of squares"
+RESIDUALS = (3, 4)
+"""Numbers of residuals for a scheme that looks at each of them; two parts of 3 have 1 and 2."""
+FEW = f"every dimension, inner product and sum of {' or '.join(map(str, RESIDUALS))} squares"
 COORDINATES = "sizes 1 to 3, every diagonal inner product and positive energy, L = 0"
 SIZES = (1, 2, 3)
 LONGEST = 300
@@ -61,6 +94,8 @@ class CoordinateEnergy:
     n : int
         The number of coordinates.
     """
+
+    residual_scale: Any = sp.Integer(1)  # exact, unlike the default of a problem
 
     def __init__(self, n: int) -> None:
         self.n, self.mass = n, symbols("m", n, positive=True)
@@ -86,7 +121,7 @@ class CoordinateEnergy:
 
 
 class _Instance(NamedTuple):
-    """A step on symbols."""
+    """A step on symbols, on one of its ways."""
 
     scheme: Any
     problem: Any
@@ -146,15 +181,42 @@ def _parameters(scheme: Any) -> list[str]:
     return [name for name, value in _numbers(scheme).items() if value > 0 and isfinite(value)]
 
 
-def _abstract(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
+Making = Callable[..., Any]
+"""Makes a problem from a space and L."""
+
+
+def _on(make: Making, scheme: Any, *, exact: bool, quick: bool, every: Any = PAIRS) -> Iterator[tuple[Any, Any, Any]]:
     """Yield scheme, problem and theta on abstract vectors, for each kind of L and S."""
     some = takes_stabilization(scheme)
-    pairs = PAIRS if some else tuple((L, "none") for L in ("operator", "number", "diagonal", "none"))
+    pairs = every if some else tuple((L, "none") for L in ("operator", "number", "diagonal", "none"))
     if quick or within(scheme) is not None:  # the other kinds are the affair of the scheme within
         pairs = OPERATORS if some else pairs[::3]
     for kind in linear_kinds(pairs):
-        problem = AbstractEnergy(kind.space, kind.L)
-        yield _symbolic(scheme, exact=exact, S=kind.S if some else None), problem, kind.theta
+        yield _symbolic(scheme, exact=exact, S=kind.S if some else None), make(kind.space, kind.L), kind.theta
+
+
+def _abstract(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield scheme, problem and theta on abstract vectors: any energy."""
+    yield from _on(AbstractEnergy, scheme, exact=exact, quick=quick)
+
+
+def _squares(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield scheme, problem and theta on abstract vectors: any sum of squares, of any number of residuals."""
+    make: Making = lambda space, L: AbstractLeastSquares(space, Space("N"), L)  # noqa: E731
+    yield from _on(make, scheme, exact=exact, quick=quick, every=EACH_ONCE)
+
+
+def _with_or_without_residual(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield what `_abstract` and `_squares` yield, for a scheme that does one thing with a residual and another without."""
+    yield from _abstract(scheme, exact=exact, quick=quick)
+    yield from _squares(scheme, exact=exact, quick=quick)
+
+
+def _few_squares(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield scheme, problem and theta on abstract vectors: any sum of few squares."""
+    for n in RESIDUALS[:1] if quick else RESIDUALS:
+        make: Making = lambda space, L, n=n: AbstractResiduals(space, n, L)  # noqa: E731
+        yield from _on(make, scheme, exact=exact, quick=quick, every=EACH_ONCE if n == RESIDUALS[0] else OPERATORS)
 
 
 def _in_coordinates(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:
@@ -232,6 +294,8 @@ def _keeps_more(scheme: Any, state: Any) -> bool:
 
 
 Setting = Callable[..., Iterator[tuple[Any, Any, Any]]]
+Base: TypeAlias = tuple[Space, str]
+"""A named vector."""
 
 
 def _kept_as_it_is(state: Any) -> Any:
@@ -245,6 +309,64 @@ def _kept_as_it_is(state: Any) -> Any:
     return f"{state!r}"
 
 
+def _ways(step: Callable[[], Any]) -> list[Any]:
+    """Return the states to which the ways through a step lead, each without the vectors that are zero on that way."""
+    return [_without(way.value, _vanishing(way)) for way in branches(step)]
+
+
+def _vanishing(way: Branch) -> set[Base]:
+    """Return the named vectors that are zero on a way: a condition says that a sum of nonnegative terms is not positive.
+
+    Then each term is zero, and with ``|u|^2`` times a positive number u is.
+    """
+    found: set[Base] = set()
+    for condition in way.conditions:
+        if isinstance(condition, (sp.Le, sp.Lt)):
+            terms = sp.Add.make_args(condition.lhs - condition.rhs)
+        elif isinstance(condition, (sp.Ge, sp.Gt)):
+            terms = sp.Add.make_args(condition.rhs - condition.lhs)
+        else:
+            continue
+        if all(x.is_nonnegative for x in terms):
+            for x in terms:
+                for factor in sp.Mul.make_args(x):
+                    entry = entry_of(factor)
+                    if entry is None or entry.word or entry.left != entry.right:
+                        continue
+                    if (x / factor).is_positive:
+                        found.add((entry.left_space, entry.left))
+    return found
+
+
+def _without(value: Any, vanishing: set[Base]) -> Any:
+    """Return a state, a vector or a number with some named vectors replaced by zero."""
+    if not vanishing:
+        return value
+    if isinstance(value, tuple):
+        parts = [_without(part, vanishing) for part in value]
+        return type(value)._make(parts) if hasattr(value, "_make") else tuple(parts)
+    if isinstance(value, np.ndarray) and value.ndim:
+        return np.array([_without(x, vanishing) for x in value], dtype=object)
+    if isinstance(value, Vector):
+        kept = {}
+        for (word, base), c in value.terms.items():
+            if ((word[-1].source if word else value.space), base) not in vanishing:
+                kept[word, base] = _without(c, vanishing)
+        return value.space.combine(kept)
+    if isinstance(value, sp.Expr):
+        zero = {s for s in value.free_symbols if _holds_one_of(s, vanishing)}
+        return value.xreplace(dict.fromkeys(zero, sp.Integer(0)))
+    return value
+
+
+def _holds_one_of(symbol: sp.Symbol, names: set[Base]) -> bool:
+    """Return whether a symbol is that of an inner product with one of some named vectors."""
+    entry = entry_of(symbol)
+    return entry is not None and not names.isdisjoint(
+        ((entry.left_space, entry.left), (entry.right_space, entry.right))
+    )
+
+
 def _steps(scheme: Any, setting: Setting, *, exact: bool, quick: bool) -> Iterator[list[_Instance]]:
     """Yield the steps from each start, all branches of each.
 
@@ -254,7 +376,7 @@ def _steps(scheme: Any, setting: Setting, *, exact: bool, quick: bool) -> Iterat
     """
     for one, problem, theta in setting(scheme, exact=exact, quick=quick):
         for old, consistent in _starts(one, problem, theta):
-            news = [way.value for way in branches(partial(one.step, problem, old, dt))]
+            news = _ways(partial(one.step, problem, old, dt))
             found = [_Instance(one, problem, old, new, consistent) for new in news]
             forms = {repr(_kept_as_it_is(new)): new for new in news}
             if not _keeps_more(one, old) and list(forms) == [
@@ -264,7 +386,7 @@ def _steps(scheme: Any, setting: Setting, *, exact: bool, quick: bool) -> Iterat
                 continue
             for new in forms.values():
                 start = _any_state(new, (f"x{k}" for k in count()))._replace(theta=theta)
-                later = [way.value for way in branches(partial(one.step, problem, start, dt))]
+                later = _ways(partial(one.step, problem, start, dt))
                 if not {repr(_kept_as_it_is(last)) for last in later} <= set(forms):
                     raise NotShown("the state counts steps: a proof would be one of the first steps only")
                 if not all(a <= b for last in later for a, b in zip(_signs(start), _signs(last), strict=True)):
@@ -292,7 +414,8 @@ def with_proofs(scheme: Any, measured: list[Entry], *, quick: bool = False) -> l
     """
     entries = {entry.name: entry for entry in measured}
     added: list[Entry] = []
-    runs = _Runs(scheme, quick=quick)
+    budget = _Budget()
+    runs = _Runs(scheme, budget, quick=quick)
     if entries["identity"].status in ("measured", "undecided"):
         for name, prove in (("modified energy", _modified), ("numerical dissipation", _numerical),
                             ("identity", _law), ("dissipation", _dissipation)):  # fmt: skip
@@ -307,33 +430,34 @@ def with_proofs(scheme: Any, measured: list[Entry], *, quick: bool = False) -> l
             detail = f"both terms are nonnegative; measured: {entries['decay'].scope}"
             entries["decay"] = replace(entries["decay"], status="proved", scope=signs[0].scope, detail=detail)
     if entries["limit flow"].status == "measured" and scheme_ability(scheme, "speed") is not None:
-        added.append(_single_step(scheme))
+        added.append(_single_step(scheme, budget))
     if scheme_ability(scheme, "usual_dt") is None:
         added.append(_denominators(runs))
     if scheme_ability(scheme, "usual_dt") is None:
-        added += _modified_equation(scheme)
+        added += _modified_equation(scheme, budget)
         if "threshold" in entries and entries["threshold"].status == "measured":
-            entries["threshold"] = _exact_threshold(scheme, entries["threshold"])
-    return [
-        *entries.values(),
-        *(entry for entry in added if entry.status != "undecided" or entry.name == "modified field"),
-    ]
+            entries["threshold"] = _exact_threshold(scheme, entries["threshold"], budget)
+    added = [entry for entry in added if entry.status != "undecided" or entry.name == "modified field"]
+    if budget.spent:
+        claim = "what may be provable was tried"
+        added.append(Entry("step", "proofs", claim, "undecided", detail=budget.words))
+    return [*entries.values(), *added]
 
 
-def _exact_threshold(scheme: Any, measured: Entry) -> Entry:
+def _exact_threshold(scheme: Any, measured: Entry, budget: _Budget) -> Entry:
     try:
-        with _time():
+        with budget.proof():
             return exact_threshold(scheme, measured)
     except (*RAISED, Timeout):  # a user's step may raise anything on symbols
         return measured
 
 
-def _modified_equation(scheme: Any) -> list[Entry]:
+def _modified_equation(scheme: Any, budget: _Budget) -> list[Entry]:
     try:
-        with _time():
+        with budget.proof():
             return modified_equation(scheme)
     except Timeout:
-        reason = f"no result in {LIMIT} s"
+        reason = budget.words
     except RAISED as error:  # a user's step may raise anything on symbols
         ours = isinstance(error, ValueError) and not re.search("no callable|Relational", str(error))
         reason = " ".join(str(error).split())[:200] if ours else _why(error)
@@ -354,16 +478,42 @@ def _why(error: BaseException) -> str:
     return f"the step does not run on symbols, {type(error).__name__}: {words[:160]}"
 
 
-def _time() -> AbstractContextManager[None]:
-    """Return the limit of one proof; signals reach the main thread only."""
-    return limited(LIMIT) if threading.current_thread() is threading.main_thread() else nullcontext()
+class _Budget:
+    """The processor time that is left for proofs. Signals reach the main thread only: elsewhere there is no limit."""
+
+    def __init__(self) -> None:
+        self.left = float(BUDGET)
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more is tried."""
+        return self.left < 1
+
+    @property
+    def words(self) -> str:
+        """Why a proof was stopped."""
+        return f"the {BUDGET} s of processor time for proofs are spent" if self.spent else f"no proof in {LIMIT} s"
+
+    @contextmanager
+    def proof(self) -> Iterator[None]:
+        """Limit what is inside to `LIMIT`, and to what is left."""
+        if self.spent:
+            raise Timeout(self.words)
+        main = threading.current_thread() is threading.main_thread()
+        start = time.process_time()
+        try:
+            with limited(ceil(min(LIMIT, self.left))) if main else nullcontext():
+                yield
+        finally:
+            self.left -= time.process_time() - start if main else 0.0
 
 
 class _Runs:
     """The steps of a scheme on symbols, taken once in each setting."""
 
-    def __init__(self, scheme: Any, *, quick: bool) -> None:
-        self.scheme, self.quick, self.exhausted = scheme, quick, False
+    def __init__(self, scheme: Any, budget: _Budget, *, quick: bool) -> None:
+        self.scheme, self.budget, self.quick, self.exhausted = scheme, budget, quick, False
+        self.settings = _settings(scheme, budget)
         self._taken: dict[tuple[Setting, bool], list[list[_Instance]] | BaseException] = {}
 
     def steps(self, setting: Setting, *, exact: bool) -> list[list[_Instance]]:
@@ -390,10 +540,10 @@ class _Runs:
         if self.exhausted:
             return "", "an earlier proof took too long"
         reason = ""
-        for setting, scope in BOTH:
+        for setting, scope in self.settings:
             for exact in (False, True) if _parameters(self.scheme) else (True,):
                 try:
-                    with _time():
+                    with self.budget.proof():
                         show(self.steps(setting, exact=exact))
                 except Refuted:
                     if exact:
@@ -402,7 +552,7 @@ class _Runs:
                     reason = reason or str(error)
                 except Timeout:
                     self.exhausted = True
-                    return "", f"no proof in {LIMIT} s"
+                    return "", self.budget.words
                 except RAISED as error:
                     reason = reason or _why(error)
                 else:
@@ -410,10 +560,31 @@ class _Runs:
         return "", reason
 
 
-BOTH: tuple[tuple[Setting, str], ...] = (
-    (_abstract, EVERY),
-    (_in_coordinates, COORDINATES),
-)
+ENERGIES: tuple[tuple[Setting, str], ...] = ((_abstract, EVERY), (_in_coordinates, COORDINATES))
+EITHER: tuple[tuple[Setting, str], ...] = ((_with_or_without_residual, EVERY),)
+LEAST_SQUARES: tuple[tuple[Setting, str], ...] = ((_squares, SQUARES), (_few_squares, FEW))
+
+
+class _Asked(AbstractEnergy):
+    """Any energy, that notes whether it was asked for a residual."""
+
+    asked = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("linearize", "linearize_later"):
+            self.asked = True
+        raise AttributeError(name)
+
+
+def _settings(scheme: Any, budget: _Budget) -> tuple[tuple[Setting, str], ...]:
+    """Return what a scheme runs on, each with its scope: sums of squares if it asks an energy for its residual and needs it."""
+    problem, one = _Asked(Space()), _symbolic(scheme, exact=True)
+    try:
+        with budget.proof():
+            next(branches(lambda: one.step(problem, one.init(problem, problem.space.vector("theta")), dt)))
+    except (*RAISED, Timeout):  # a user's step may raise anything on symbols
+        return LEAST_SQUARES if problem.asked else ENERGIES
+    return EITHER if problem.asked else ENERGIES
 
 
 def _scope(scheme: Any, scope: str, *, exact: bool) -> str:
@@ -454,9 +625,19 @@ def _require(zero: Any, what: str) -> None:
         raise NotShown(f"{what} is undecided, {error}") from error
     if not shown:
         formula = sp.sympify(zero)
+        if any(_is_arbitrary(s) for s in formula.free_symbols):
+            raise NotShown(f"{what} does not vanish for every vector in the place of the solution of a linear system")
         text = str(formula)
         example = f"On symbols {what} is {text if len(text) <= LONGEST else f'{text[:LONGEST]} ...'}"
         raise Refuted(f"{what} does not vanish on symbols", example, rounded=_has_rounded(formula))
+
+
+def _is_arbitrary(symbol: sp.Symbol) -> bool:
+    """Return whether a symbol is that of an inner product with any vector in the place of a solution."""
+    entry = entry_of(symbol)
+    if entry is None:
+        return False
+    return entry.left_space.is_arbitrary(entry.left) or entry.right_space.is_arbitrary(entry.right)
 
 
 def _has_rounded(e: Any) -> bool:
@@ -527,15 +708,13 @@ def _numerical(steps: list[list[_Instance]]) -> None:
 def _nonnegative(value: Any) -> bool:
     """Return whether SymPy knows that a number is nonnegative, as it stands or multiplied out."""
     value = sp.sympify(value)
-    if value.count_ops() > LARGEST:
-        return False
     try:
-        return bool(value.is_nonnegative) or (value.count_ops() < 200 and bool(sp.expand(value).is_nonnegative))
+        return value.count_ops() <= LARGEST and is_known_nonnegative(value)
     except TypeError:  # SymPy finds no number
         return False
 
 
-def _single_step(scheme: Any) -> Entry:
+def _single_step(scheme: Any, budget: _Budget) -> Entry:
     """Return whether one step from a consistent state is the flow modulo the declared order."""
     p, speed = int(scheme_ability(scheme, "order")), scheme_ability(scheme, "speed")
     name = "single step"
@@ -552,7 +731,7 @@ def _single_step(scheme: Any) -> Entry:
     reason = ""
     for exact in (False, True) if _parameters(scheme) else (True,):
         try:
-            with _time():
+            with budget.proof():
                 for kind in linear_kinds(pairs):
                     theta = kind.space.vector("theta")
                     problem = SmoothEnergy(kind.space, theta, dt, p, kind.L)
@@ -569,7 +748,7 @@ def _single_step(scheme: Any) -> Entry:
         except NotShown as error:
             reason = reason or str(error)
         except Timeout:
-            reason = reason or f"no proof in {LIMIT} s"
+            reason = reason or budget.words
             break
         except RAISED as error:  # a user's step may raise anything on symbols
             reason = reason or _why(error)
@@ -607,8 +786,10 @@ def _denominators(runs: _Runs) -> Entry:
 
 
 def _require_defined(value: sp.Expr) -> None:
-    """Raise NotShown unless the arguments of roots and logarithms are shown to be nonnegative, and positive where they have to be."""
+    """Raise NotShown unless the arguments of roots, quotients and logarithms are shown to be nonnegative, and positive where they have to be."""
     for power in value.atoms(sp.Pow):
+        if power.exp.could_extract_minus_sign() and power.base != sp.E and not _positive(power.base):
+            raise NotShown(f"the sign of {power.base} is not decided")
         exponent = sp.nsimplify(power.exp, rational=True) if power.exp.is_number else power.exp
         if not exponent.is_integer and power.base != sp.E and not _nonnegative(power.base):
             raise NotShown(f"the sign of {power.base} is not decided, of which a step takes a root")
@@ -618,7 +799,7 @@ def _require_defined(value: sp.Expr) -> None:
 
 
 def _positive(value: sp.Expr) -> bool:
-    return bool(value.is_positive or sp.expand(value).is_positive)
+    return is_known_positive(value) or bool(sp.expand(value).is_positive)
 
 
 def _coefficients(state: Any) -> Iterator[sp.Expr]:

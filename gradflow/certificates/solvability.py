@@ -9,7 +9,7 @@ import numpy as np
 from ..namespace import quiet
 from ..schemes.protocols import scheme_ability
 from .certificate import Entry
-from .trials import RAISED, common_facts, entries_of, is_number, trials
+from .trials import RAISED, Given, common_facts, entries_of, is_number, trials, written
 
 __all__ = ["measured_solvability"]
 
@@ -18,7 +18,7 @@ SCALES = (1.0, 1e3)
 """The sizes of the rows of J: curvatures of about 1 and 1e6."""
 
 
-def measured_solvability(scheme: Any, *, quick: bool = False) -> list[Entry]:
+def measured_solvability(scheme: Any, *, quick: bool = False, given: tuple[Given, ...] = ()) -> list[Entry]:
     """Return whether steps are finite, and how many a scheme left unsolved by its own account.
 
     Parameters
@@ -27,13 +27,15 @@ def measured_solvability(scheme: Any, *, quick: bool = False) -> list[Entry]:
         The scheme.
     quick : bool
         Whether the stiff problems are left out.
+    given : tuple of Given
+        As for `trials`.
     """
     claim = "two steps from any start are finite, for every dt"
     failed: list[tuple[Any, str]] = []
     passed: list[Any] = []
     unsolved = 0
     for scale in SCALES[: 1 if quick else 2]:
-        for trial in trials(scheme, scale=scale, seed=1):
+        for trial in trials(scheme, scale=scale, seed=1, given=given):
             try:
                 with quiet():
                     start = trial.scheme.init(trial.problem, trial.theta)
@@ -57,12 +59,12 @@ def measured_solvability(scheme: Any, *, quick: bool = False) -> list[Entry]:
                 if finite:
                     passed.append(facts)
                 else:
-                    theta = ", ".join(f"{x:.6g}" for x in trial.theta)
+                    theta = written(trial.theta)
                     failed.append(
-                        (facts, f"With {trial.words}, {facts['curvature']}, theta = ({theta}), dt = {dt:g}: {words}")
+                        (facts, f"With {trial.words}, {facts['curvature']}, theta = {theta}, dt = {dt:g}: {words}")
                     )
     scope = f"{len(passed) + len(failed)} starts in float64, dt from 1e-8 to 1e8"
-    scope += ", curvatures near 1" if quick else ", curvatures near 1 and 1e6"
+    scope += "" if given else ", curvatures near 1" if quick else ", curvatures near 1 and 1e6"
     if not failed:
         detail = f"by its own account the scheme left {unsolved} steps unsolved" if unsolved else ""
         return [Entry("solvability", "finite steps", claim, "measured", scope, detail)]

@@ -14,30 +14,39 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..description import found
 from ..energies.dense import DenseLeastSquares
 from ..energies.function import FunctionProblem
 from ..energies.linear import Diagonal
+from ..energies.protocols import Problem
+from ..refusals import real_array
 from ..schemes.protocols import scheme_ability
 
 __all__ = [
     "RAISED",
+    "Given",
     "Sampled",
     "TrialRun",
     "attributes",
     "common_facts",
     "entries_of",
+    "given_problems",
     "is_number",
     "on_numbers",
     "stabilized",
     "state_distance",
     "takes_stabilization",
     "trials",
+    "trials_at",
     "within",
+    "written",
 ]
 
 RAISED = (Exception, SystemExit)
 """What the code of a user may raise; only a keyboard ends the certificate."""
 P, N = 5, 8
+LONGEST = 12
+"""Entries of theta that are printed."""
 MASSES: dict[str, Any] = {
     "the dot product": None,
     "a multiple of the dot product": 0.25,
@@ -53,6 +62,54 @@ STABILIZATIONS: dict[str, Any] = {
     "S a number": 4.0,
     "S a diagonal": np.array([3.0, 0.5, 0.0, 1.0, 2.0]),
 }
+
+
+class Given(NamedTuple):
+    """A problem of the user, on which a scheme is tried in the place of random ones."""
+
+    problem: Any
+    """The energy."""
+    theta: Any
+    """Where runs start, (P,)."""
+
+
+def given_problems(problems: Any) -> tuple[Given, ...]:
+    """Return the problems of a user, or raise ValueError.
+
+    Parameters
+    ----------
+    problems : pair, sequence of pairs or None
+        ``(problem, theta)`` with theta (P,) in float64, copied; one pair or several. None for no problems.
+    """
+    if problems is None:
+        return ()
+    pairs = [problems] if isinstance(problems, tuple) and len(problems) == 2 and _is_problem(problems[0]) else problems
+    wanted = "problems must be a pair (problem, theta) or a sequence of such pairs"
+    if not isinstance(pairs, (list, tuple)) or not pairs:
+        raise ValueError(f"{wanted}, got {found(problems)}")
+    made = []
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not _is_problem(pair[0]):
+            raise ValueError(f"{wanted}, got {found(pair)}")
+        theta = real_array("theta", pair[1], {"P": None}, np.dtype(np.float64), low=-np.inf)
+        made.append(Given(pair[0], np.array(theta)))
+    return tuple(made)
+
+
+def _is_problem(x: Any) -> bool:
+    return isinstance(x, Problem) and not isinstance(x, type)
+
+
+def written(theta: Any) -> str:
+    """Return the first entries of theta, in brackets.
+
+    Parameters
+    ----------
+    theta : array (P,)
+        Parameters.
+    """
+    entries = [f"{x:.6g}" for x in theta[:LONGEST]] + (["..."] if len(theta) > LONGEST else [])
+    return f"({', '.join(entries)})"
 
 
 class TrialRun(NamedTuple):
@@ -131,6 +188,31 @@ def _full(J: Any, b: Any, linear: float) -> FunctionProblem:
     )
 
 
+def _lowered(J: Any, b: Any, linear: float, by: float) -> FunctionProblem:
+    """Return the energy of `Sampled`, without its residual, less a number."""
+    plain = Sampled(J, b)
+    return FunctionProblem(
+        lambda t: plain.energy(t) - by, lambda t: plain.energy_and_gradient(t)[1], plain.hvp, linear=linear
+    )
+
+
+def trials_at(scheme: Any, E: float) -> Iterator[TrialRun]:
+    """Yield a scheme on energies that have a given value where the run starts, of either sign.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        The scheme.
+    E : float
+        The value.
+    """
+    rng = np.random.default_rng(11)
+    for name_L, L in (("no energy part L", 0.0), ("L a number", 1.5)):
+        J, b, theta = rng.standard_normal((N, P)), rng.standard_normal(N), rng.standard_normal(P)
+        problem: Any = _lowered(J, b, L, float(_lowered(J, b, L, 0.0).energy(theta)) - E)
+        yield TrialRun({"L": name_L, "E": f"E = {E:g} at theta"}, scheme, problem, theta, problem)
+
+
 def attributes(scheme: Any) -> dict[str, Any]:
     """Return the attributes of a scheme by name, with slots or without.
 
@@ -176,7 +258,20 @@ def stabilized(scheme: Any, S: Any) -> Any:
     return replace(scheme, base=stabilized(scheme.base, S))
 
 
-def trials(scheme: Any, *, dtype: Any = np.float64, scale: float = 1.0, seed: int = 0) -> Iterator[TrialRun]:
+def _on_given(scheme: Any, dtype: Any, given: tuple[Given, ...]) -> Iterator[TrialRun]:
+    """Yield a scheme, with and without a stabilization, on problems of the user."""
+    for name_S in ("no stabilization", "S a number")[: 2 if takes_stabilization(scheme) else 1]:
+        S = STABILIZATIONS[name_S]
+        one = scheme if S is None else stabilized(scheme, S)
+        for k, (problem, theta) in enumerate(given):
+            if theta.dtype == dtype:
+                facts = {"S": name_S, "problem": f"problem {k + 1}, of type {type(problem).__name__}"}
+                yield TrialRun(facts, one, problem, theta.copy(), problem)
+
+
+def trials(
+    scheme: Any, *, dtype: Any = np.float64, scale: float = 1.0, seed: int = 0, given: tuple[Given, ...] = ()
+) -> Iterator[TrialRun]:
     """Yield a scheme on problems of every kind that it takes.
 
     Parameters
@@ -189,7 +284,12 @@ def trials(scheme: Any, *, dtype: Any = np.float64, scale: float = 1.0, seed: in
         The size of the rows of J; the curvature is its square.
     seed : int
         Of the random numbers.
+    given : tuple of Given
+        Problems that take the place of the random ones, in their dtype and scale.
     """
+    if given:
+        yield from _on_given(scheme, dtype, given) if scale == 1 else ()
+        return
     rng = np.random.default_rng(seed)
     stabilizations = STABILIZATIONS if takes_stabilization(scheme) else {"no stabilization": None}
     for name_S, S in stabilizations.items():

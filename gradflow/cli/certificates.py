@@ -35,6 +35,14 @@ def certify(
     ] = "text",
     proofs: Annotated[bool, typer.Option(help="Prove what can be proved; --no-proofs measures only.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer problems, no stability.")] = False,
+    problems: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE:NAME",
+            help="my/problems.py:name, a pair (problem, theta), a sequence of such pairs, or a function that returns them: the "
+            "scheme is measured on these.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="A folder: NAME.md and NAME.json are written there, and nothing is printed but verdicts."),
@@ -48,6 +56,7 @@ def certify(
 
     if form not in FORMATS:
         fail(f"--format must be one of {', '.join(FORMATS)}; got {form!r}")
+    given = None if problems is None else _problems(problems)
     failed, refused, objects = [], [], []
     named = [pair for one in schemes for pair in _named(one)]
     names = [name for name, _ in named]
@@ -59,7 +68,7 @@ def certify(
         say = (lambda title, name=name: typer.echo(f"{name}: {title} ...", err=True)) if sys.stderr.isatty() else None
         try:
             with redirect_stdout(sys.stderr):  # what a step prints is no part of a certificate
-                certificate = certificate_of(scheme, proofs=proofs, quick=quick, progress=say)
+                certificate = certificate_of(scheme, proofs=proofs, quick=quick, problems=given, progress=say)
         except (ValueError, ImportError) as error:  # the other schemes are certified all the same
             refused.append(name)
             typer.echo(f"gradflow: {name}: {' '.join(str(error).split())}", err=True)
@@ -117,6 +126,22 @@ def _named(name: str) -> list[tuple[str, Any]]:
     if not found:
         fail(f"{path} has no class with the methods init and step")
     return found
+
+
+def _problems(name: str) -> Any:
+    """Return the problems that an option names."""
+    path, _, attribute = name.rpartition(":")
+    if not path:
+        fail(f"--problems must be a file and a name in it, my/problems.py:name; got {name!r}")
+    module = _loaded(Path(path))
+    if not hasattr(module, attribute):
+        fail(f"{path} has no {attribute!r}")
+    value = getattr(module, attribute)
+    try:
+        with redirect_stdout(sys.stderr):
+            return value() if callable(value) else value
+    except (Exception, SystemExit) as error:
+        fail(f"{name} cannot be called without arguments: {type(error).__name__}: {error}")
 
 
 def library(name: str) -> Any:

@@ -258,6 +258,9 @@ def damped_step(
     if isinstance(at, Solving):
         d = at.solve_damped(q, h, A, dt)
         return DampedStep(d, at.jvp(d))
+    of_symbols = getattr(array_namespace(q), "solve_damped", None)
+    if of_symbols is not None and (d := of_symbols(at, q, h, A, dt)) is not None:
+        return DampedStep(d, at.jvp(d))
     if solver == "auto":
         solver = choose_solver(
             q.shape[0],

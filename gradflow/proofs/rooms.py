@@ -116,7 +116,11 @@ ROOMS = {
     "kernels": Room(("kernels/reference",), ("network", "relaxation"), ("kernels", "relaxation", "array_libraries")),
     "batches": Room(("run/batches",), ("streams",), ("models_batches", "solve")),
     "stability": Room(("backward_error/linear_stability",), ("stability",), ("stability",)),
-    "b_series": Room(("backward_error/trees", "backward_error/bseries"), ("b_series",), ("trees", "bseries")),
+    "b_series": Room(
+        tuple(f"backward_error/{name}" for name in ("trees", "bseries", "exact_numbers", "gradient_criterion")),
+        ("b_series",),
+        ("trees", "bseries"),
+    ),
     "run": Room(
         ("run",),
         ("streams",),

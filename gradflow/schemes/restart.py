@@ -75,10 +75,11 @@ class Restart:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import gradflow as gf
     >>> problem = gf.FunctionProblem(lambda w: w @ w / 2, lambda w: w)
     >>> scheme = gf.Restart(gf.SAV(), every=10)
-    >>> state = scheme.init(problem, [1.0])
+    >>> state = scheme.init(problem, np.array([1.0]))
     >>> for _ in range(10):
     ...     state = scheme.step(problem, state, 0.5)
     >>> state.n, float(state.aux) < float(scheme.auxiliary(problem, state.theta))

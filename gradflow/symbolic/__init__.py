@@ -23,12 +23,13 @@ import sympy as sp
 from .branches import Branch, branches, where
 from .decide import Undecided, Undefined, is_small, is_zero
 from .diagonal import Entries
-from .problems import AbstractEnergy, AbstractLeastSquares, configured, entries
+from .problems import AbstractEnergy, AbstractLeastSquares, AbstractResiduals, configured, entries
 from .vectors import Map, SelfAdjoint, Skew, Space, Vector
 
 __all__ = [
     "AbstractEnergy",
     "AbstractLeastSquares",
+    "AbstractResiduals",
     "Branch",
     "Entries",
     "Map",
@@ -64,12 +65,14 @@ __all__ = [
     "logaddexp",
     "max",
     "maximum",
+    "min",
     "minimum",
     "ones",
     "ones_like",
     "reshape",
     "searchsorted",
     "sin",
+    "solve_damped",
     "sqrt",
     "stack",
     "sum",
@@ -158,6 +161,47 @@ def max(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """
     a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
     return np.frompyfunc(maximum, 2, 1).reduce(a, axis=axis, keepdims=keepdims)
+
+
+def min(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Return the smallest entry of an object array, along an axis or of all.
+
+    Parameters
+    ----------
+    a : object array
+        Of any shape.
+    axis : int, optional
+        The axis.
+    keepdims : bool
+        Whether the axis stays, of length 1.
+    """
+    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    return np.frompyfunc(minimum, 2, 1).reduce(a, axis=axis, keepdims=keepdims)
+
+
+def solve_damped(at: Any, q: Any, h: Any, A: Any, dt: Any) -> Any:
+    """Return any vector in the place of d with ``(1/dt + A + J^* J) d = -(J^* q + h)``, or None if it is no abstract vector.
+
+    A law that holds for every d holds for the solution, exact or not.
+
+    Parameters
+    ----------
+    at : Linearization
+        With J.
+    q : object array (N,)
+        The residual, or the auxiliary variable in its place.
+    h : Vector or None
+        None for zero.
+    A : LinearPart
+        An operator.
+    dt : SymPy expression
+        The step size.
+    """
+    image = at.vjp(q)
+    if not isinstance(image, Vector):
+        return None
+    rows = [at.vjp(row) for row in np.eye(len(q), dtype=int).astype(object)]  # J: two systems have two solutions
+    return image.space.arbitrary("d", f"{image}; {rows}; {h}; {A}; {dt}")
 
 
 def astype(a: Any, dtype: Any) -> Any:

@@ -21,7 +21,7 @@ import sympy as sp
 
 from .vectors import Atom, Entry, Map, Space, Vector, entry_of
 
-__all__ = ["is_gram_form", "with_known_signs"]
+__all__ = ["is_gram_form", "is_known_nonnegative", "is_known_positive", "with_known_signs"]
 
 LARGEST_ORDER = 3
 MOST_VECTORS = 4
@@ -57,6 +57,71 @@ def with_known_signs(e: sp.Expr) -> sp.Expr:
         if (top / bottom).free_symbols & set(known.values()):
             e = e.xreplace({x: x.func(top / bottom, *x.args[1:])})
     return sp.sympify(e.xreplace({s: f for f, s in known.items()}))
+
+
+def is_known_nonnegative(e: sp.Expr) -> bool:
+    """Return whether an expression is shown to be nonnegative: by its symbols, or by sums and products of such and forms (1).
+
+    Parameters
+    ----------
+    e : SymPy expression
+        Of inner products and other symbols. False says nothing.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> from gradflow.symbolic import Space
+    >>> a, (u, v) = sp.Symbol("a", positive=True), Space().vectors("u v")
+    >>> is_known_nonnegative(a + (u - v) @ (u - v) / a)
+    True
+    """
+    e = sp.factor_terms(e)
+    if e.is_nonnegative:
+        return True
+    if e.is_Mul:
+        return all(map(is_known_nonnegative, e.args))
+    if e.is_Pow:
+        even = e.exp.is_even and _is_real_where_defined(e.base)
+        return bool(even or (e.exp.is_real and is_known_nonnegative(e.base)))
+    if not e.is_Add:
+        return False
+    known = [x for x in e.args if is_known_nonnegative(x)]
+    rest = [x for x in e.args if x not in known]
+    if not rest:
+        return True
+    entries = sorted((s for s in e.free_symbols if entry_of(s) is not None), key=lambda s: s.sort_key())
+    for space, form, atoms in _bases(entries):  # what is left, with the squares that belong to it
+        products = set().union(*(x.free_symbols for x in _gram(space, form, atoms)))
+        own = [x for x in known if _has_entry(x) and {s for s in x.free_symbols if entry_of(s)} <= products]
+        if is_gram_form(sp.expand(sp.Add(*rest, *own))):
+            return True
+    return False
+
+
+def _is_real_where_defined(e: sp.Expr) -> bool:
+    """Return whether a number is real for every value of its symbols for which there is one."""
+    if not all(s.is_real for s in e.free_symbols) or e.atoms(sp.Function) - e.atoms(sp.exp):
+        return False
+    return all(p.exp.is_integer or is_known_nonnegative(p.base) for p in e.atoms(sp.Pow) if p.base != sp.E)
+
+
+def is_known_positive(e: sp.Expr) -> bool:
+    """Return whether an expression is shown to be positive: as `is_known_nonnegative`, and a term of a sum is not 0.
+
+    Parameters
+    ----------
+    e : SymPy expression
+        Of inner products and other symbols. False says nothing.
+    """
+    e = sp.factor_terms(e)
+    if e.is_positive:
+        return True
+    if e.is_Mul:
+        return all(map(is_known_positive, e.args))
+    if e.is_Pow:
+        return bool(e.exp.is_real and is_known_positive(e.base))
+    positive = [x for x in e.args if x.is_positive] if e.is_Add else []
+    return bool(positive) and is_known_nonnegative(sp.Add(*(x for x in e.args if x not in positive)))
 
 
 def _named(polynomial: sp.Expr, known: dict[sp.Expr, sp.Symbol]) -> sp.Expr:

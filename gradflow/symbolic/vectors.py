@@ -26,6 +26,8 @@ least of the ways to cut the tree at an edge.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import count
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -33,7 +35,18 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import sympy as sp
 
-__all__ = ["Entry", "Map", "SelfAdjoint", "Skew", "Space", "Symmetric", "Vector", "entry_of"]
+__all__ = [
+    "Entry",
+    "Gram",
+    "Map",
+    "SelfAdjoint",
+    "Skew",
+    "Space",
+    "Symmetric",
+    "Vector",
+    "decimal_floats",
+    "entry_of",
+]
 
 
 INSTEAD = (
@@ -76,10 +89,40 @@ def entry_of(symbol: sp.Symbol) -> Entry | None:
     return _MEANINGS.get(symbol)
 
 
+_as_decimals: ContextVar[bool] = ContextVar("as_decimals", default=False)
+
+
+@contextmanager
+def decimal_floats() -> Iterator[None]:
+    """Read the floats by which vectors are multiplied as the decimal fractions that they print as.
+
+    Elsewhere a float is the number that it stores: 0.1 is not 1/10.
+
+    Yields
+    ------
+    None
+
+    Examples
+    --------
+    >>> u = Space().vector("u")
+    >>> with decimal_floats():
+    ...     (0.1 * u).terms
+    {((), 'u'): 1/10}
+    """
+    token = _as_decimals.set(True)
+    try:
+        yield
+    finally:
+        _as_decimals.reset(token)
+
+
 def _exact(c: Any) -> Any:
-    """Return a number or expression with every Python float as the rational number that it stores."""
+    """Return a number or expression with every Python float as the rational number that it stores, or as `decimal_floats` says."""
     c = sp.sympify(c)
-    return c.xreplace({x: sp.Rational(x) for x in c.atoms(sp.Float)}) if c.has(sp.Float) else c
+    if not c.has(sp.Float):
+        return c
+    decimals = _as_decimals.get()
+    return c.xreplace({x: sp.Rational(repr(float(x)) if decimals else x) for x in c.atoms(sp.Float)})
 
 
 class Map:
@@ -170,12 +213,16 @@ class SelfAdjoint(Map):
 
     def apply(self, u: Vector) -> Vector:
         """Return L u."""
-        image = Map.__call__(self.terms[0], u)
+        image = self.terms[0]._image(u)
         for term in self.terms[1:]:
-            image = image + Map.__call__(term, u)
+            image = image + term._image(u)
         return image
 
     __call__ = apply
+
+    def _image(self, u: Vector) -> Vector:
+        """Return L u of an operator that is no sum."""
+        return Map.__call__(self, u)
 
     def solve_shifted(self, u: Vector, dt: Any) -> Vector:
         """Return v with u = v + dt L v, relation (2), term by term of u."""
@@ -192,6 +239,23 @@ class SelfAdjoint(Map):
         ):  # S p before p, whose relation rewrites S p
             result = result + c * space.solution_of(atom, self, dt)
         return result
+
+
+class Gram(SelfAdjoint):
+    """The operator ``J^* J`` of a map J, positive semi-definite. The images of vectors are written with J and its adjoint.
+
+    Parameters
+    ----------
+    J : Map
+        The map.
+    """
+
+    def __init__(self, J: Map) -> None:
+        super().__init__(f"{J.adjoint.name} {J.name}", J.source)
+        self.J = J
+
+    def _image(self, u: Vector) -> Vector:
+        return self.J.adjoint(self.J(u))
 
 
 class Skew(Map):
@@ -324,6 +388,7 @@ class Space:
         self.neighbours: list[Space] = []
         """Spaces between which and this one there are maps."""
         self._solutions: dict[Any, Vector] = {}
+        self._arbitrary: list[tuple[str, Any, Vector]] = []
 
     @property
     def zero(self) -> Vector:
@@ -363,6 +428,36 @@ class Space:
             name += "'"
         self.values[name] = None, ()
         return self.vector(name)
+
+    def arbitrary(self, name: str, of: Any) -> Vector:
+        """Return a vector that may be any, in the place of one of which nothing else is used: the same for the same data.
+
+        What is shown with it holds for every vector, hence for that one. What it refutes may hold for that one: see
+        `is_arbitrary`.
+
+        Parameters
+        ----------
+        name : str
+            How it is written; the next one has a number as well.
+        of : object
+            What that vector is made from, compared by its text.
+        """
+        for known, data, v in self._arbitrary:
+            if known == name and data == of:
+                return v
+        v = self.vector(f"{name}_{len(self._arbitrary)}" if self._arbitrary else name)
+        self._arbitrary.append((name, of, v))
+        return v
+
+    def is_arbitrary(self, name: str) -> bool:
+        """Return whether a named vector is one that `arbitrary` has returned.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        """
+        return any(((), name) in v.terms for _, _, v in self._arbitrary)
 
     def operator(self, name: str, *, positive: bool = True) -> SelfAdjoint:
         """Return a self-adjoint operator.

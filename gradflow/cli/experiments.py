@@ -80,6 +80,7 @@ def reproduce(
 
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Folders of results, or folders of such folders.")],
+    every: Annotated[bool, typer.Option("--all", help="Name the figures without results, too.")] = False,
 ) -> None:
     """Print a page about results, in MyST Markdown.
 
@@ -90,10 +91,18 @@ def report(
     from ..experiments.results import read_results
 
     try:
-        page = reproduction_page(read_results(folders, REGISTRY))
+        results = read_results(folders, REGISTRY)
+        found = {one.figure.name for one in results}
+        missing = [figure for figure in published() if every and figure.name not in found]
+        page = reproduction_page(results, missing)
     except (ValueError, OSError) as error:
         fail(str(error))
     typer.echo(page, nl=False)
+
+
+def published() -> list[Figure]:
+    """Return what `reproduce all` runs: every figure but the demonstration."""
+    return [figure for name, figure in REGISTRY.items() if name != "demo"]
 
 
 def run_one(figure: Figure, out: Path | None, quick: bool, changes: list[str] | None) -> None:
@@ -124,7 +133,7 @@ def run_all(out: Path | None, quick: bool, changes: list[str] | None) -> None:
     except OSError as error:
         fail(f"{folder} must be a folder that can be made, got: {error.strerror}")
     rows, refused = [], []
-    for figure in (figure for name, figure in REGISTRY.items() if name != "demo"):
+    for figure in published():
         typer.echo(f"{figure.name}: {figure.title}")
         start = time.perf_counter()
         try:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..description import escaped
 from .claims import LEVEL, SHAPE, follows, read
+from .figure import Figure
 from .results import Results
 
 __all__ = ["command", "reproduction_page"]
@@ -41,13 +42,15 @@ def command(results: Results) -> str:
     return f"gradflow reproduce {figure.name}{' --quick' * quick}{sets}"
 
 
-def reproduction_page(all_results: Sequence[Results]) -> str:
+def reproduction_page(all_results: Sequence[Results], missing: Sequence[Figure] = ()) -> str:
     """Return the page, in MyST Markdown.
 
     Parameters
     ----------
     all_results : sequence of Results
         One for each section.
+    missing : sequence of Figure
+        Figures without results, which the table names.
     """
     head = ("figure", "what is claimed", "hold / fail / open", "changed against the paper", "verdict")
     lines = [
@@ -61,7 +64,7 @@ def reproduction_page(all_results: Sequence[Results]) -> str:
         f"{LEVEL:.2g} of 0, and the root mean square about that mean (shape), at most {SHAPE:.2g}. They hold if the range over "
         "the draws meets the interval. In the pictures the published curves are grey; ours are the median and the range.",
         "",
-        *_table(head, map(_summary, all_results)),
+        *_table(head, [*map(_summary, all_results), *map(_without_results, missing)]),
     ]
     for results in all_results:
         lines += ["", *_section(results)]
@@ -79,6 +82,10 @@ def _summary(results: Results) -> tuple[str, ...]:
         _cell(", ".join(figure.changed(report.settings)) or "nothing"),
         f"[{words}]{{.verdict .verdict-{words.replace(' ', '-')}}}",
     )
+
+
+def _without_results(figure: Figure) -> tuple[str, ...]:
+    return (_cell(figure.name), _cell(figure.title), "-", "-", "no stored results")
 
 
 def _section(results: Results) -> Iterator[str]:

@@ -467,3 +467,18 @@ def test_a_collapsed_variable_does_not_end_a_run_before_the_next_restart():
     still = gf.solve(problem, gf.Restart(gf.SAV(), every=50), 0 * theta, dt=1.0, steps=500)
     assert still.message.startswith("stationary")
     assert still.steps == 50
+
+
+@pytest.mark.parametrize(("inner", "outer"), [(1, 3), (2, 3), (3, 2), (2, 1)])
+def test_a_restart_of_a_restart_begins_where_either_is_due(inner, outer):
+    """The identity of every step holds, and theta is that of SAV started anew at the multiples of both."""
+    problem, theta = gf.FunctionProblem(lambda w: np.cosh(w).sum(), np.sinh), np.array([1.0, 2.0])
+    scheme = gf.Restart(gf.Restart(gf.SAV(), every=inner), every=outer)
+    run = gf.solve(problem, scheme, theta, dt=0.7, steps=20, snapshots=range(21), record=("identity_residual",))
+    assert np.nanmax(np.abs(run.history["identity_residual"])) < 1e-14
+    for n, snapshot in enumerate(run.snapshots[1:]):
+        if n % inner == 0 or n % outer == 0:
+            state = gf.SAV().init(problem, theta)
+        state = gf.SAV().step(problem, state, 0.7)
+        theta = state.theta
+        np.testing.assert_array_equal(snapshot.theta, theta)

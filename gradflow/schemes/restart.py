@@ -37,7 +37,7 @@ from ..energies.linear import Scalar
 from ..energies.protocols import Problem
 from ..namespace import Array
 from ..refusals import plain_numbers, whole_number
-from .protocols import AuxiliaryScheme, EnergyTerms, scheme_ability
+from .protocols import AuxiliaryScheme, EnergyTerms, begun, scheme_ability
 from .relaxation import EnergyLaw
 from .state import reset
 
@@ -98,7 +98,7 @@ class Restart:
     @property
     def carries_auxiliary(self) -> bool:
         """Whether a step may start from the last one's variable; else from its definition, in mini-batches the batch's."""
-        return self.every > 1
+        return self.every > 1 and bool(scheme_ability(self.base, "carries_auxiliary"))
 
     @property
     def patience(self) -> int:
@@ -108,7 +108,7 @@ class Restart:
     @property
     def per_sample_auxiliary(self) -> bool:
         """Whether the variable that is carried has an entry for each sample."""
-        return self.every > 1 and bool(scheme_ability(self.base, "per_sample_auxiliary"))
+        return self.carries_auxiliary and bool(scheme_ability(self.base, "per_sample_auxiliary"))
 
     @property
     def records(self) -> tuple[str, ...]:
@@ -161,8 +161,11 @@ class Restart:
         return self.base.energy_terms(problem, self._of_base(self.begins(state)), self._of_base(new), dt)
 
     def begins(self, state: Any) -> Any:
-        """Return the state with its variable reset if a restart is due."""
-        return reset(state) if self.every == 1 or state.n == 0 else state
+        """Return the state with its variable reset if a restart is due, of this scheme or of one that it wraps."""
+        if self.every == 1 or state.n == 0:
+            return reset(state)
+        start = begun(self.base, self._of_base(state))
+        return state._replace(aux=start.aux, base=start)
 
     def _of_base(self, state: Any) -> Any:
         return state if self.every == 1 else state.base._replace(theta=state.theta, aux=state.aux)

@@ -64,11 +64,12 @@ class MultiStepState(NamedTuple):
 def reset(state: Any) -> Any:
     """Return the state with its auxiliary variable equal to its definition, and without a past.
 
-    The state has a field ``aux`` and perhaps ``past``. The state of a wrapper is reset together with that of its base.
+    The state has a field ``aux`` and perhaps ``past``. A state in the field ``base``, of the scheme that a wrapper wraps, is
+    reset with it.
     """
     changed: dict[str, Any] = {"aux": None}
     if "past" in state._fields:
         changed["past"] = ()
-    if "base" in state._fields:
+    if "aux" in getattr(getattr(state, "base", None), "_fields", ()):
         changed["base"] = reset(state.base)
     return state._replace(**changed)

@@ -115,7 +115,7 @@ def run_one(figure: Figure, out: Path | None, quick: bool, changes: list[str] | 
         fail(str(error))
     except KeyboardInterrupt:
         _interrupted(folder)
-    for line in report_lines(found):
+    for line in [*ends(figure, folder), *report_lines(found)]:
         typer.echo(line)
     typer.echo(
         f"\n{f'Picture: {folder / figure.name}.png. ' if figure.show else ''}Curves, data, settings and claims: {folder}."
@@ -178,6 +178,26 @@ def report_lines(found: Report) -> Iterator[str]:
         told = ", ".join(f"{name} = {ours} ({theirs})" for name, (ours, theirs) in found.changed.items())
         yield from ("", *textwrap.wrap(f"Not as published (whose values are in brackets): {told}.", 100))
     yield from ("", f"Verdict: {found.headline}")
+
+
+def ends(figure: Figure, folder: Path) -> list[str]:
+    """Return a table of how the runs ended: medians over the draws of the last records, in the order of the panels."""
+    import numpy as np
+
+    from ..experiments.traces import load_curves
+
+    rows, panels = [], load_curves(folder / "curves.npz")
+    for title, curves in panels.items():
+        for label, traces in curves.items():
+            last = [np.median([float(t.history[name][-1]) for t in traces]) for name in (*figure.keep,)]
+            quantities = ["-" if np.isnan(value) else f"{value:.2e}" for value in last]
+            speed = np.median([1e3 * t.seconds / max(1, t.steps) for t in traces])
+            end = np.median([float(t.history["epoch"][-1]) for t in traces])
+            status = ", ".join(dict.fromkeys(t.status for t in traces))
+            name = f"{title}: {label}" if len(panels) > 1 else label
+            rows.append((name, f"{end:g}", *quantities, f"{speed:.2f}", status))
+    quantities = [name.replace("_", " ") for name in figure.keep]
+    return ["", *table_lines(("curve", figure.axis, *quantities, "ms/step", "status"), rows)]
 
 
 def overview(figures: Iterable[Figure]) -> Iterator[str]:

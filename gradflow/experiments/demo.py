@@ -18,9 +18,8 @@ from ..schemes.protocols import Scheme
 from .claims import Claim, Curves, Values, last, settled
 from .figure import Curve, Draw, Figure
 from .tasks import PAPER, Example
-from .traces import Panels, Trace
 
-__all__ = ["DEMO", "HEAD", "Demo", "table"]
+__all__ = ["DEMO", "Demo"]
 
 EULER, VANILLA, RESTARTED, RELAXED, IEQ_ = (
     "explicit Euler",
@@ -30,8 +29,6 @@ EULER, VANILLA, RESTARTED, RELAXED, IEQ_ = (
     "restarted IEQ",
 )
 OTHERS = (RESTARTED, RELAXED, IEQ_)
-HEAD = ("scheme", "epochs", "train error", "test error", "mod. energy", "r/sqrt(E+C)", "ms/step", "status")
-"""Of the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,29 +68,6 @@ class Demo(Example):
         few.energy_and_gradient(drawn.theta0)
         few.linearize(drawn.theta0).gram()
         return drawn._replace(how={**drawn.how, "record": (*drawn.how["record"], "modified_energy")})
-
-
-def table(panels: Panels) -> list[tuple[str, ...]]:
-    """Return a row for each scheme that tells how its run ended, in the columns of `HEAD`.
-
-    The modified energy is what the scheme dissipates, r^2 - C for SAV and |q|^2 / 2 for IEQ; restarted schemes keep no
-    auxiliary variable, and theirs is that of the last batch.
-
-    Parameters
-    ----------
-    panels : dict
-        The traces of `DEMO`.
-    """
-    return [_row(label, trace) for curves in panels.values() for label, traces in curves.items() for trace in traces]
-
-
-def _row(label: str, trace: Trace) -> tuple[str, ...]:
-    names = ("epoch", "train_error", "test_error", "modified_energy", "auxiliary_ratio")
-    epoch, train, test, modified, ratio = (float(trace.history[name][-1]) for name in names)
-    stored = "-" if np.isnan(modified) else f"{modified:.2e}"
-    quotient = "-" if np.isnan(ratio) else f"{ratio:.3f}" if ratio > 1e-3 else f"{ratio:.0e}"
-    milliseconds = f"{1e3 * trace.seconds / max(1, trace.steps):.2f}"
-    return label, f"{epoch:.0f}", f"{train:.2e}", f"{test:.2e}", stored, quotient, milliseconds, trace.status
 
 
 def _errors(c: Curves, *labels: str) -> Values:

@@ -278,7 +278,7 @@ FIG9 = figure(
     9,
     title="Adaptive SAV on a sum of squares",
     problem=SQUARES + "C = 1, lambda = 4, dt = 0.1 and 1.",
-    task=replace(QUADRATIC, epochs=101),
+    task=replace(QUADRATIC, epochs=201),
     quick={"epochs": 15, "draws": 1},
     paper=LATE,
     panels={

@@ -306,6 +306,57 @@ class MyIEQ:
         return EnergyTerms(D, (new.aux - q) @ (new.aux - q) / 2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MiddleSAV:
+    """Right: r in the middle of the step, so that r^2 falls by ``|d|_M^2 / dt`` and nothing else."""
+
+    C: float = 1.0
+
+    def init(self, problem, theta):
+        return AuxState(theta, self.auxiliary(problem, theta))
+
+    def auxiliary(self, problem, theta):
+        return (problem.energy(theta) + self.C) ** 0.5
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        b = g / (E + self.C) ** 0.5
+        r, k = (E + self.C) ** 0.5 if state.aux is None else state.aux, dt * problem.inner(b, b) / 4
+        r_new = r * (1 - k) / (1 + k)
+        return AuxState(state.theta - dt * ((r + r_new) / 2) * b, r_new)
+
+    def modified_energy(self, problem, state):
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        return r**2 - self.C
+
+    def law(self, problem, state):
+        return Quadratic(1.0)
+
+    def energy_terms(self, problem, state, new, dt):
+        d = new.theta - state.theta
+        return EnergyTerms(problem.inner(d, d) / dt, 0 * new.aux)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiddleIEQ(MyIEQ):
+    """The residual in the middle of the step, without L: the modified field has a loss with the residual fixed, and else none."""
+
+    def step(self, problem, state, dt):
+        at = problem.linearize(state.theta)
+        q = at.residual if state.aux is None else state.aux
+        mass, n = problem_ability(problem, "mass"), state.theta.shape[0]
+        d = damped_step(at, 2 * q, 0 * state.theta, Zero(), dt / 2, mass=mass, n_parameters=n).d
+        return AuxState(state.theta + d, q + at.jvp(d))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusesAll(MySAV):
+    """Takes no problem."""
+
+    def init(self, problem, theta):
+        raise ValueError("no problem is taken")
+
+
 RIGHT = (
     "ExplicitMidpoint",
     "MySAV",
@@ -318,6 +369,7 @@ RIGHT = (
     "OrderThatShowsLate",
     "KeepsEightGradients",
     "MyIEQ",
+    "MiddleSAV",
 )
 MISTAKES = {}
 SEEN_IN_FULL = set()

@@ -16,8 +16,15 @@ from gradflow.certificates import Certificate, Entry
 from gradflow.certificates.certificate import SECTIONS, STATUSES
 from gradflow.certificates.cost import counted_cost
 from gradflow.certificates.linear_stability import exact_threshold, measured_stability
-from gradflow.certificates.measured_law import negative_energies
-from gradflow.certificates.trials import common_facts, stabilized, takes_stabilization, trials
+from gradflow.certificates.measured_law import _judged, _what_is_missing, negative_energies
+from gradflow.certificates.trials import (
+    common_facts,
+    given_problems,
+    shortened,
+    stabilized,
+    takes_stabilization,
+    trials,
+)
 from gradflow.cli import app
 from gradflow.cli.certificates import library
 from gradflow.description import as_call, describe
@@ -129,6 +136,10 @@ def test_no_proof_is_found_of_what_is_false(name):
     assert entry not in found or found[entry].status != "proved"
 
 
+def steep(curvature):
+    return gf.FunctionProblem(lambda w: curvature * w @ w / 2, lambda w: curvature * w), np.ones(3)
+
+
 def test_problems_of_the_user_take_the_place_of_random_ones():
     """A scheme for networks, or for three parameters, is measured on those; what needs other problems says so."""
     for scheme, problems, order in (
@@ -170,6 +181,86 @@ def test_problems_of_the_user_take_the_place_of_random_ones():
 def test_what_are_no_problems_is_refused(problems):
     with pytest.raises(ValueError, match=r"problems must be a pair|theta must"):
         gf.certify(gf.GradientDescent(), problems=problems)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "problem", "words"),
+    [
+        (gf.GradientDescent(), (steep(1.0)[0], np.zeros(3)), "got a gradient of 0"),
+        (
+            gf.GradientDescent(),
+            (broken_schemes.network()[0], np.ones(5)),
+            r"problem 2 .*it raises ValueError: theta must have",
+        ),
+        (
+            gf.GradientDescent(),
+            (gf.FunctionProblem(lambda w: w @ w, lambda w: w[:1]), np.ones(3)),
+            r"problem 2 .*shape",
+        ),
+        (
+            gf.GradientDescent(),
+            (gf.FunctionProblem(lambda w: w @ w, lambda w: w / 0), np.ones(3)),
+            "problem 2 must have a finite",
+        ),
+    ],
+)
+def test_a_problem_from_which_no_run_can_start_is_refused(scheme, problem, words):
+    """The fault is that of the problem, not of the scheme."""
+    with pytest.raises(ValueError, match=words):
+        gf.certify(scheme, problems=[steep(1.0), problem])
+
+
+def test_problems_that_the_scheme_refuses_all_are_refused():
+    low = (gf.FunctionProblem(lambda w: w @ w / 2 - 5, lambda w: w), np.ones(2))
+    with pytest.raises(
+        ValueError, match=r"problems must hold one that SAV takes; it refuses problem 1: C must satisfy"
+    ):
+        gf.certify(gf.SAV(), problems=low)
+    found = gf.certify(gf.SAV(), problems=[low, steep(1.0)], proofs=False, quick=True)
+    assert found.holds
+    assert "C must satisfy" in found["runs"].detail
+
+
+@pytest.mark.parametrize("name", ["RefusesAll", "DescentOfNetworks"])
+def test_nothing_is_judged_without_a_case(name):
+    """Only what the scheme does with negative energies is known: it refuses them."""
+    certificate = gf.certify(getattr(broken_schemes, name), quick=True)
+    for entry in certificate.entries:
+        assert (entry.status in ("measured", "proved")) == (entry.name == "negative energies"), entry
+        assert entry.status != "undecided" or entry.detail
+        assert not re.match(r"0 (?!of)", entry.scope), entry
+    assert [text.partition(":")[0] for text in certificate.failures] == ["runs"]
+
+
+def test_every_step_size_is_tried_on_a_problem_of_the_user():
+    table = gf.certify(gf.SAV(), proofs=False, problems=steep(1.0))["identity"].table
+    assert [row[0] for row in table[1:]] == [f"{10.0**k:.0e}" for k in range(-8, 9, 2)]
+    assert all(cell.isdigit() for row in table[1:] for cell in row[1:])
+    assert "float32" not in table[0]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "start"),
+    [
+        (gf.SAV(), ""),
+        (gf.Restart(gf.SAV()), "within a step, from its consistent value, "),
+        (gf.Restart(gf.SAV(), every=2), "between two restarts, from the state that the step starts from, "),
+        (gf.Restart(gf.IEQ(), every=10), "between two restarts, from the state that the step starts from, "),
+    ],
+    ids=str,
+)
+def test_where_the_law_of_a_restarted_scheme_holds_is_told(scheme, start):
+    certificate = gf.certify(scheme, proofs=False, quick=True)
+    assert certificate["identity"].claim.startswith(f"{start}the modified energy falls by exactly")
+    assert certificate["decay"].claim.startswith(f"{start}the modified energy never rises")
+
+
+def test_a_law_that_holds_is_not_told_as_what_is_missing():
+    """Its two terms fit the residual, which is rounding."""
+    assert _what_is_missing(_judged(broken_schemes.MiddleSAV(), np.float64)) == ""
+    wrong = type("Wrong", (broken_schemes.MiddleSAV,), {"law": None})
+    wrong.energy_terms = lambda self, problem, state, new, dt: gf.schemes.protocols.EnergyTerms(0.0, 0.0)
+    assert "-1 |d|_M^2 / dt and not 0" in _what_is_missing(_judged(wrong(), np.float64))
 
 
 def test_the_command_takes_problems_of_the_user():
@@ -362,6 +453,75 @@ def test_every_call_of_a_later_step_is_counted(method, calls):
     assert entry.detail == f"{calls} {EVALUATIONS[method][calls > 1]}, 3 vectors of P numbers kept, theta among them"
 
 
+class Keeps:
+    """A step along the gradient, with anything in its state."""
+
+    def __init__(self, *kept):
+        self.kept = kept
+
+    def init(self, problem, theta):
+        return broken_schemes.PastGradients(theta, tuple(map(np.copy, self.kept)))
+
+    def step(self, problem, state, dt):
+        return state._replace(theta=state.theta - dt * problem.energy_and_gradient(state.theta)[1])
+
+
+P, N = 7, 4  # of the problem on which calls are counted
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        ((), "theta and no other vector of P numbers kept"),
+        ((np.zeros(P),), "2 vectors of P numbers kept, theta among them"),
+        ((np.zeros((3, P)), np.zeros((P, 2))), "6 vectors of P numbers kept, theta among them"),
+        ((np.zeros((P, P)),), "theta and no other vector of P numbers kept, 1 matrix of P x P numbers"),
+        ((np.zeros((2, P, P)),), "theta and no other vector of P numbers kept, 2 matrices of P x P numbers"),
+        ((np.zeros(N), np.zeros(N)), "theta and no other vector of P numbers kept, 2 vectors of N numbers"),
+        (
+            (np.zeros(2), np.zeros((2, 3))),
+            "theta and no other vector of P numbers kept, 1 vector of 2 numbers, 6 other numbers",
+        ),
+        ((np.zeros(()), np.zeros(())), "theta and no other vector of P numbers kept, 2 other numbers"),
+    ],
+)
+def test_all_that_a_state_keeps_is_counted(kept, words):
+    (entry,) = counted_cost(Keeps(*kept))
+    assert entry.detail == f"1 gradient, {words}"
+
+
+def test_what_a_wrapper_shares_with_its_base_is_counted_once():
+    one, other = (counted_cost(scheme)[0].detail for scheme in (gf.SAV(), gf.Restart(gf.SAV(), every=3)))
+    assert one.endswith("1 other number")
+    assert other.endswith("2 other numbers")  # with the number of steps since the restart
+
+
+def test_what_quasi_newton_methods_keep_is_told():
+    assert "1 matrix of P x P numbers" in counted_cost(gf.BFGS())[0].detail
+    assert "21 vectors of P numbers" in counted_cost(gf.LBFGS(memory=10))[0].detail
+
+
+class Halving(Keeps):
+    """The step is halved until E falls."""
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        while problem.energy(state.theta - dt * g) > E:
+            dt /= 2
+        return state._replace(theta=state.theta - dt * g)
+
+
+@pytest.mark.parametrize("curvatures", [(1.0, 1e4), (1e4, 1.0)])
+def test_the_cost_is_counted_on_every_problem_of_the_user(curvatures):
+    (entry,) = counted_cost(Halving(), given=given_problems([steep(k) for k in curvatures]))
+    (few, many) = (
+        re.search(rf"on problem {1 + curvatures.index(k)}: (\d+) energ", entry.detail)[1] for k in (1.0, 1e4)
+    )
+    assert (int(few), int(many)) == (1, 10)
+    (same,) = counted_cost(Halving(), given=given_problems([steep(1.0), steep(1.0)]))
+    assert "problem" not in same.detail
+
+
 @pytest.mark.parametrize("terms", [("a text",), (1.0,), (None, None)])
 def test_terms_that_are_no_numbers_are_refused(terms):
     kind = type("Mine", (broken_schemes.MySAV,), {"energy_terms": lambda *_: terms})
@@ -456,9 +616,76 @@ def test_a_step_of_coordinates_has_its_field_in_two_of_them(scheme, parts):
     assert field.scope == loss.scope
     assert field.scope.startswith("two coordinates")
     assert "measured: iterates follow it" in field.detail
-    assert "is not, for every energy, the gradient of a loss" in loss.claim
+    assert "is not, for every energy, minus the gradient of a loss" in loss.claim
     text = "; ".join((field.claim, field.scope, field.detail, loss.detail))
     assert all(part in text for part in parts), text
+
+
+@pytest.mark.parametrize(
+    ("scheme", "claim", "detail"),
+    [
+        (
+            gf.GradientDescent(),
+            "to second order the modified field is minus the gradient",
+            "the loss is (o, o)*dt/4 + E",
+        ),
+        (
+            broken_schemes.MiddleSAV(),
+            "with aux of the state fixed, to second order the modified field is minus",
+            "no potential was found: ",
+        ),
+        (
+            broken_schemes.MiddleIEQ(),
+            "in two coordinates, with aux of the state fixed, to second order the modified field is minus",
+            "where aux depends on theta, the field of theta is another one",
+        ),
+        (
+            gf.Restart(broken_schemes.MiddleIEQ()),
+            "to second order the modified field is not, for every energy",
+            "of f_2",
+        ),
+        (
+            gf.SAV(),
+            "with aux of the state fixed, to second order the modified field is not, for every energy",
+            "of f_2",
+        ),
+        (gf.HeavyBall(), "to second order the modified field is minus the gradient", "the loss is"),
+    ],
+    ids=str,
+)
+def test_a_loss_with_further_unknowns_is_one_with_these_fixed(scheme, claim, detail):
+    """The field of theta alone, on the definition of the auxiliary variable, may have none where that one has."""
+    from gradflow.certificates.modified_equation import modified_equation
+
+    field, loss, *_ = modified_equation(scheme)
+    assert field.status == loss.status == "proved"
+    assert loss.claim.startswith(claim)
+    assert detail in loss.detail
+    assert ("fixed" in loss.claim) == ("another one" in loss.detail)
+
+
+@pytest.mark.parametrize("most", range(12, 70))
+def test_a_text_is_cut_after_a_word(most):
+    text = "one clause; another one: with words of some length, and internationalization at its end."
+    cut = shortened(text, most)
+    assert len(cut) <= most
+    assert cut.endswith(" ...")
+    assert text.startswith(cut[:-4])
+    assert text[len(cut) - 4] in " ;:."
+    assert shortened(text, len(text)) == text
+
+
+def test_why_there_is_no_field_is_told_in_full():
+    from gradflow.certificates.proving import _Budget, _modified_equation
+
+    for scheme, end in (
+        (gf.MSAV(), "P of parameters"),
+        (gf.Adagrad(), "on symbols: abstract vectors have no entrywise product"),
+        (gf.NoisyGradientDescent(), "or a single integer, got 'P'"),
+    ):
+        (entry,) = _modified_equation(scheme, _Budget())
+        assert entry.status == "undecided"
+        assert entry.detail.endswith(end)
 
 
 class OtherOnNumbers(gf.RMSProp):
@@ -549,6 +776,12 @@ def test_json_and_text_hold_every_entry():
         assert f"**{entry.name}**, {entry.status}" in page
         assert entry.section in SECTIONS
         assert entry.status in STATUSES
+    long = "; ".join(f"x_{k}' = -{'y' * 90}" for k in range(8))
+    told_long = Certificate("S()", (Entry("step", "runs", "it runs", "proved", "", long),))
+    assert Certificate.from_json(told_long.to_json()) == told_long
+    for k in range(8):
+        assert re.search(rf"^ +x_{k}' = -y+$", str(told_long), re.M)
+        assert re.search(rf"^  \* x.?_{k}' = -y+$", told_long.to_markdown(), re.M)
     with pytest.raises(ValueError, match="no entry is called 'x'"):
         certificate["x"]
     with pytest.raises(ValueError, match="level must be"):

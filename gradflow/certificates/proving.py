@@ -48,12 +48,12 @@ from ..symbolic import (
 )
 from ..symbolic.gram import is_known_nonnegative, is_known_positive
 from ..symbolic.taylor import SmoothEnergy
-from ..symbolic.vectors import entry_of
+from ..symbolic.vectors import INSTEAD, entry_of
 from .certificate import Entry
 from .linear_stability import exact_threshold
 from .measured_law import before
 from .modified_equation import modified_equation
-from .trials import RAISED, attributes, takes_stabilization, within
+from .trials import RAISED, attributes, shortened, takes_stabilization, within
 
 __all__ = ["CoordinateEnergy", "with_proofs"]
 
@@ -81,7 +81,9 @@ FEW = f"every dimension, inner product and sum of {' or '.join(map(str, RESIDUAL
 COORDINATES = "sizes 1 to 3, every diagonal inner product and positive energy, L = 0"
 SIZES = (1, 2, 3)
 LONGEST = 300
-"""Characters of a formula that is printed."""
+"""Characters of a formula, or of what a step raised, that are printed."""
+LONGEST_REASON = 600
+"""Characters of a reason that are printed."""
 EXACT = 2**20
 """Floats that are fractions with smaller denominators are taken for the numbers that were meant."""
 
@@ -460,9 +462,14 @@ def _modified_equation(scheme: Any, budget: _Budget) -> list[Entry]:
         reason = budget.words
     except RAISED as error:  # a user's step may raise anything on symbols
         ours = isinstance(error, ValueError) and not re.search("no callable|Relational", str(error))
-        reason = " ".join(str(error).split())[:200] if ours else _why(error)
+        reason = _of_the_step(" ".join(str(error).split())) if ours else _why(error)
     claim = "one step is the flow of a modified field"
-    return [Entry("modified equation", "modified field", claim, "undecided", detail=reason)]
+    return [Entry("modified equation", "modified field", claim, "undecided", detail=shortened(reason, LONGEST_REASON))]
+
+
+def _of_the_step(words: str) -> str:
+    """Return why there is no field without the advice to those who compute with abstract vectors, and without repeated words."""
+    return words.replace(f": {INSTEAD}", "").replace("on abstract vectors: a", "on symbols: a")
 
 
 def _why(error: BaseException) -> str:
@@ -474,8 +481,8 @@ def _why(error: BaseException) -> str:
         return f"the step uses np.{name} on symbols: use array_namespace(theta).{name}, so that proofs can run"
     asked = re.search(r"truth value of Relational: (.+)", words)
     if asked:
-        return f"the step asks whether {asked[1][:160]}, which is not decided for symbols"
-    return f"the step does not run on symbols, {type(error).__name__}: {words[:160]}"
+        return f"the step asks whether {shortened(asked[1], LONGEST)}, which is not decided for symbols"
+    return f"the step does not run on symbols, {type(error).__name__}: {shortened(words, LONGEST)}"
 
 
 class _Budget:
@@ -587,8 +594,8 @@ def _settings(scheme: Any, budget: _Budget) -> tuple[tuple[Setting, str], ...]:
     return EITHER if problem.asked else ENERGIES
 
 
-def _scope(scheme: Any, scope: str, *, exact: bool) -> str:
-    """Return the scope with the parameters, and the operators, for which something is shown."""
+def _scope(scheme: Any, scope: str, *, exact: bool, sizes: str = "every dt") -> str:
+    """Return the scope with the parameters, the operators and the step sizes, for which something is shown."""
     names = sorted(set(_parameters(scheme)))
     operators = {
         (True, False): "every L and S",
@@ -596,7 +603,7 @@ def _scope(scheme: Any, scope: str, *, exact: bool) -> str:
         (True, True): "every diagonal S",
         (False, True): "",
     }
-    parts = [scope, operators[takes_stabilization(scheme), scope == COORDINATES], "every dt"]
+    parts = [scope, operators[takes_stabilization(scheme), scope == COORDINATES], sizes]
     if names:
         parts.append("these parameters" if exact else f"every {' and '.join(names)} > 0")
     if names and not exact:
@@ -627,8 +634,7 @@ def _require(zero: Any, what: str) -> None:
         formula = sp.sympify(zero)
         if any(_is_arbitrary(s) for s in formula.free_symbols):
             raise NotShown(f"{what} does not vanish for every vector in the place of the solution of a linear system")
-        text = str(formula)
-        example = f"On symbols {what} is {text if len(text) <= LONGEST else f'{text[:LONGEST]} ...'}"
+        example = f"On symbols {what} is {shortened(str(formula), LONGEST)}"
         raise Refuted(f"{what} does not vanish on symbols", example, rounded=_has_rounded(formula))
 
 
@@ -754,7 +760,7 @@ def _single_step(scheme: Any, budget: _Budget) -> Entry:
             reason = reason or _why(error)
         else:
             scope = f"every dimension and inner product, every positive energy with {p + 1} derivatives"
-            return Entry("consistency", name, claim, "proved", _scope(scheme, scope, exact=exact))
+            return Entry("consistency", name, claim, "proved", _scope(scheme, scope, exact=exact, sizes=""))
     return Entry("consistency", name, claim, "undecided", detail=reason)
 
 

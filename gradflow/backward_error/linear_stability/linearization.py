@@ -69,7 +69,7 @@ CONTROLLED = (
     "the linearisation does not decide: the scheme controls its own step, or is not differentiable at the minimum"
 )
 COUNTED = (
-    "undecided: the amplification depends on the number of steps, and neither settles nor takes turns in up to "
+    "the amplification depends on the number of steps, and neither settles nor takes turns in up to "
     f"{LONGEST} steps; there is no one matrix with a threshold"
 )
 """Why a scheme that stays at the minimum has no threshold."""

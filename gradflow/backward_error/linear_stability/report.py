@@ -79,7 +79,7 @@ class Stability:
         if not self.at_rest:
             lines.append("the scheme does not stay at the minimum")
         elif not self.decides:
-            lines.append(self.obstacle)
+            lines.append(self.obstacle if self.period else f"undecided: {self.obstacle}")
         elif not self.stable:
             lines.append("the minimum is not asymptotically stable for any z in [1e-14, 1e8]")
         else:

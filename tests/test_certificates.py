@@ -742,13 +742,16 @@ def test_the_threshold_on_a_quadratic_is_told(scheme, until):
     [
         (gf.SAV(), "aux"),
         (gf.Restart(gf.SAV()), ""),
+        (gf.Restart(gf.SAV(), every=10), ""),
         (gf.GradientDescent(), ""),
     ],
-    ids=["SAV", "Restart", "GradientDescent"],
+    ids=["SAV", "Restart", "every 10th", "GradientDescent"],
 )
 def test_an_auxiliary_variable_that_stays_is_told(scheme, carried):
     detail = measured_stability(scheme)[0].detail
     assert (f"the fixed point with {carried} by definition" in detail) == bool(carried)
+    assert ("any other value" in detail) == bool(carried)
+    assert ("the steps take turns: looked at are 10 of them" in detail) == (getattr(scheme, "every", 1) == 10)
 
 
 def test_a_scheme_that_does_not_stay_at_the_minimum_has_no_threshold():

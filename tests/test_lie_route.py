@@ -851,8 +851,8 @@ def test_a_start_of_its_own_is_no_part_of_the_field(scheme):
 @pytest.mark.parametrize(
     ("scheme", "message"),
     [
-        (Counted(0, lambda k, dt: dt * (2 if k % 2 == 1 else 1), lambda k: k + 1), "counts steps by k"),
-        (Counted(0, lambda k, dt: dt * (2 if k % 5000 == 1 else 1), lambda k: k + 1), "counts steps by k"),
+        (Counted(0, lambda k, dt: dt * (2 if k % 2 == 1 else 1), lambda k: k + 1), "k of the state still changes"),
+        (Counted(0, lambda k, dt: dt * (2 if k % 5000 == 1 else 1), lambda k: k + 1), "k of the state still changes"),
         (
             Counted(0, lambda k, dt: dt * (2 if k == 5 else 1), lambda k: k + 1),
             "compares k of the state, which counts steps, with 5:",
@@ -868,7 +868,7 @@ def test_a_start_of_its_own_is_no_part_of_the_field(scheme):
         (Counted(1, lambda k, dt: dt / k, lambda k: k + 1), "computes with k"),
         (Counted(1, lambda k, dt: dt * sp.Integer(2) ** k, lambda k: k + 1), "raises 2 to the power k"),
         (Counted(1, lambda k, dt: dt * (1 - dt) ** k, lambda k: k + 1), "to the power k"),
-        (Counted(0, lambda k, dt: dt * (1 if k == 0 else 2), lambda k: (k + 1) % 3), "computes with k"),
+        (Counted(0, lambda k, dt: dt * (1 if k == 0 else 2), lambda k: (k + 1) % 3), "k of the state still changes"),
         (
             Counted(0, lambda k, dt: dt * (1 if k == 0 else 2), lambda k: min(k + 1, 5)),
             "counts steps at first, and is 5 later",

@@ -168,8 +168,12 @@ class Count:
     def _unknown(self, *other: Any) -> Any:
         raise self._refused("computes with")
 
+    def _remainder(self, *other: Any) -> Any:
+        raise ValueError(_changing(self.name))
+
     __neg__ = __abs__ = __rsub__ = __rtruediv__ = __pow__ = __index__ = __round__ = __floor__ = __ceil__ = _unknown
-    __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __divmod__ = __rdivmod__ = __matmul__ = __rmatmul__ = _unknown
+    __floordiv__ = __rfloordiv__ = __matmul__ = __rmatmul__ = _unknown
+    __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _remainder
 
     def __hash__(self) -> int:
         raise self._refused("looks something up by")
@@ -309,10 +313,10 @@ def settled(start: Any, step: Callable[[Any], Any]) -> tuple[Any, dict[Path, Any
             if value - middle == middle - before and value > middle:
                 counts[path] = value
             elif not value == middle == before and isinstance(value, (int, np.integer)):
-                raise ValueError(_changing(three, path, middle, value))
+                raise ValueError(_changing(name_of(three, path)))
             kept[path] = value
         elif not _kinds(one)[path] == _kinds(two)[path] == last[path]:
-            raise ValueError(_changing(three, path, middle, value))
+            raise ValueError(_changing(name_of(three, path)))
         elif last[path] != "value" or is_mark(begun.get(path)):
             kept[path] = value
         elif is_number(begun.get(path)):  # a number stays the one of the start, which tells its sign
@@ -329,10 +333,10 @@ def _kinds(state: Any) -> dict[Path, Any]:
     }
 
 
-def _changing(state: Any, path: Path, one: Any, two: Any) -> str:
+def _changing(name: str) -> str:
     return (
-        f"{name_of(state, path)} of the state still changes after {SETTLED} steps, from {found(one)} to {found(two)}: such a step "
-        "has no modified equation"
+        f"{name} of the state still changes after {SETTLED} steps: such a step has no modified equation; if {name} comes back "
+        "after k steps, the map of k steps of size dt / k has one: write a scheme whose step makes them"
     )
 
 

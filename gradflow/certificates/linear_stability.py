@@ -79,9 +79,9 @@ def _threshold(found: Stability, *, own_time: bool) -> Entry:
         why = "the scheme does not stay at the minimum"
         return Entry(SECTION, name, "the minimum of a quadratic is stable", "not applicable", detail=why)
     if not found.decides:
-        why = "the linearisation does not decide: the scheme controls its own step, or is not differentiable at the minimum"
-        return Entry(SECTION, name, "the minimum of a quadratic is stable", "not applicable", detail=why)
-    details = []
+        status = "not applicable" if found.period else "undecided"
+        return Entry(SECTION, name, "the minimum of a quadratic is stable", status, detail=found.obstacle)
+    details = [f"the steps take turns: looked at are {found.period} of them"] if found.period > 1 else []
     if found.carried:
         kept = ", ".join(found.carried)
         details.append(f"this is the fixed point with {kept} by definition; any other value of it is a fixed point too")

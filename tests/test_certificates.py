@@ -1062,6 +1062,19 @@ def test_there_is_a_datasheet_for_every_scheme_and_no_other():
         assert re.search(rf"^{name}$", page, re.M)
 
 
+def test_a_threshold_that_is_a_root_is_a_number_too():
+    found = measured_stability(gf.RungeKutta4())[0]
+    claim = exact_threshold(gf.RungeKutta4(), found).claim
+    assert claim.endswith("dt lambda < 2*CRootOf(x**3 - 2*x**2 + 3*x - 3, 0), about 2.78529")
+
+
+@pytest.mark.parametrize("name", ["ImplicitEuler", "IEQ", "NewtonCG", "SecondOrder", "GradientDescent", "SAV"])
+def test_orbits_are_beyond_a_threshold_only_where_there_is_one(name):
+    found = gf.backward_error.stability(library(name), steps=64).threshold
+    orbits = measured_stability(library(name))[1]
+    assert orbits.detail.startswith("beyond the threshold" if found < np.inf else "there is no threshold: ")
+
+
 class OwnTime:
     """Explicit Euler with steps of dt / (1 + 10 dt): stable for every dt if the curvature is below 20."""
 

@@ -195,6 +195,21 @@ def test_the_cycle_of_restarted_sav(C, z):
     assert path[1] ** 2 / 2 == ALMOST(end.energy, rel=1e-9)
 
 
+PERIODS = [(int(k), row.split(" | ")) for k, row in re.findall(r"^\| (\d+) \| (.*) \|$", PAGE, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize(("k", "row"), PERIODS)
+def test_the_cycles_of_sav_restarted_every_k_steps(k, row):
+    """As in the table of the page; the state comes back after a multiple of k steps."""
+    assert [k for k, _ in PERIODS] == [1, 2, 3, 5]
+    for z, said in zip((2.1, 3.0, 4.5, 10.0), row, strict=True):
+        end = fate(gf.Restart(gf.SAV(C=1.0), every=k), z)
+        assert said == (f"{end.period}-cycle" if end.kind == "cycle" else end.kind)
+        assert end.period % k == 0
+        assert end.kind == "chaos" or abs(end.multiplier) < 0.95
+        assert np.isfinite(end.energy)
+
+
 def test_the_cycle_of_restarted_sav_in_two_dimensions():
     """It is one of the steepest direction: E = C (z - 2)/(z + 2) with z = dt 100."""
     path = run(gf.Restart(gf.SAV(C=1.0)), 5.0, 1.0, 3000, Quadratic([100.0, 1.0]))

@@ -14,7 +14,7 @@ from ..backward_error.jets import NoResidual
 from ..backward_error.lie import JetField, jet_field
 from ..backward_error.modified import ModifiedField, modified_field
 from ..backward_error.orders import MANY, order_table
-from ..backward_error.symbolic_steps import NotOnSymbols, leaves, name_of, replaced
+from ..backward_error.symbolic_steps import NotOnSymbols, leaves, name_of, noted_conditions, replaced
 from ..energies.dense import DenseLeastSquares
 from ..namespace import Array, quiet
 from ..schemes.protocols import scheme_ability
@@ -42,6 +42,8 @@ PLANE = (
 COORDINATES = "two coordinates and {} residuals, the sum of products as inner product, where no first derivative vanishes, these parameters"
 EVERY = "every dimension and inner product, every positive energy with three derivatives, these parameters"
 
+AS_FOR_SMALL = ", where every condition of the step is as it is for small dt, E and gradients"
+
 
 def modified_equation(scheme: Any) -> list[Entry]:
     """Return the modified field of a scheme to second order, and what follows from it.
@@ -58,7 +60,8 @@ def modified_equation(scheme: Any) -> list[Entry]:
     """
     section = "modified equation"
     try:
-        found = modified_field(scheme, ORDER)
+        with noted_conditions() as conditions:
+            found = modified_field(scheme, ORDER)
     except ValueError as error:
         return _in_coordinates(scheme, error)
     _require_agreement(found, scheme)
@@ -74,7 +77,7 @@ def modified_equation(scheme: Any) -> list[Entry]:
     if len(terms) > LONGEST:
         terms = f"the coefficients have {len(terms)} characters; gradflow.backward_error.modified_field returns them"
     words = "coefficients of o = -grad E and [o] = (-grad E)'(-grad E), a tree of n nodes times dt^(n - 1): "
-    scope = EVERY + _away_from(found)
+    scope = EVERY + _away_from(found) + (AS_FOR_SMALL if conditions else "")
     entries = [Entry(section, "modified field", claim, "proved", scope, f"{words}{terms}; {followed}")]
     return [*entries, _loss(found, scope), *_regularization(found, scheme, scope)]
 
@@ -101,7 +104,8 @@ def _in_coordinates(scheme: Any, refused: ValueError) -> list[Entry]:
     """Return the entries of a step that is a function of coordinates, or raise ValueError with both reasons."""
     section, name = "modified equation", "modified field"
     try:
-        found = _field_in_coordinates(scheme)
+        with noted_conditions() as conditions:
+            found = _field_in_coordinates(scheme)
     except NotOnSymbols:
         raise refused from None
     except ValueError as error:
@@ -123,6 +127,7 @@ def _in_coordinates(scheme: Any, refused: ValueError) -> list[Entry]:
     values = ", ".join(f"{letter} = {value:g}" for letter, value in found.settings.items())
     detail = "; ".join([words, *([values] if values else []), *texts, followed])
     scope = COORDINATES.format(found.residuals) if found.residuals else PLANE
+    scope += AS_FOR_SMALL if conditions else ""
     entries = [Entry(section, name, claim, "proved", scope, detail)]
     first = next((k for k in range(1, ORDER + 1) if not found.field.is_gradient(k)), None)
     if first is None:

@@ -6,6 +6,8 @@ import copy
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from inspect import signature
 from typing import Any, TypeAlias
@@ -16,6 +18,7 @@ import sympy as sp
 from ..description import found
 from ..energies.linear import as_linear_part
 from ..symbolic.branches import followed
+from ..symbolic.gram import is_known_nonnegative, is_known_positive
 from ..symbolic.vectors import decimal_floats
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "leaves",
     "name_of",
     "not_on_symbols",
+    "noted_conditions",
     "replaced",
     "require_counting",
     "require_step",
@@ -485,6 +489,31 @@ def settings_of(symbols: Mapping[str, Any] | None) -> set[sp.Symbol]:
     return set().union(*(sp.sympify(value).free_symbols for value in (symbols or {}).values()))
 
 
+_conditions: ContextVar[list[str] | None] = ContextVar("conditions", default=None)
+
+
+@contextmanager
+def noted_conditions() -> Iterator[list[str]]:
+    """Yield a list to which `generic` adds each condition that it has looked at for some values of the symbols only."""
+    noted: list[str] = []
+    token = _conditions.set(noted)
+    try:
+        yield noted
+    finally:
+        _conditions.reset(token)
+
+
+def _shown(condition: Any) -> bool | None:
+    """Return whether an inequality holds for all values of its symbols, or for none, by its signs; None if that is not shown."""
+    if not isinstance(condition, (sp.Gt, sp.Ge, sp.Lt, sp.Le)):
+        return None
+    difference = sp.sympify(condition.gts - condition.lts)
+    strict = isinstance(condition, (sp.Gt, sp.Lt))
+    if (is_known_positive if strict else is_known_nonnegative)(difference):
+        return True
+    return False if (is_known_nonnegative if strict else is_known_positive)(-difference) else None
+
+
 def generic(
     function: Callable[[], Any],
     start: Mapping[sp.Symbol, Any] | None = None,
@@ -492,7 +521,9 @@ def generic(
 ) -> Any:
     """Return what a function of symbols returns where dt is small, if its branch does not depend on the other symbols.
 
-    Floats that multiply vectors are the decimal fractions that they print as. Each condition is looked at with numbers of 40 digits at `POINTS` points.
+    Floats that multiply vectors are the decimal fractions that they print as. A condition that the signs of its symbols do
+    not tell is looked at with numbers of 40 digits at `POINTS` points, where no symbol is larger than 2: it may be otherwise
+    elsewhere. `noted_conditions` tells which these are.
 
     Parameters
     ----------
@@ -513,6 +544,9 @@ def generic(
     points: list[dict[sp.Symbol, sp.Float]] = [{} for _ in draws]
 
     def told(condition: sp.Basic) -> bool:
+        shown = _shown(condition)
+        if shown is not None:
+            return shown
         answers = set()
         for draw, values in zip(draws, points, strict=True):
 
@@ -532,6 +566,9 @@ def generic(
             answers.add(bool(answer))
         if len(answers) > 1:
             raise ValueError(f"the step has no Taylor polynomial in dt for all theta: it chooses by {condition}")
+        noted = _conditions.get()
+        if noted is not None:
+            noted.append(str(condition))
         return answers.pop()
 
     with decimal_floats():

@@ -14,7 +14,7 @@ from ..backward_error.jets import NoResidual
 from ..backward_error.lie import JetField, jet_field
 from ..backward_error.modified import ModifiedField, modified_field
 from ..backward_error.orders import MANY, order_table
-from ..backward_error.symbolic_steps import NotOnSymbols, leaves, name_of, replaced
+from ..backward_error.symbolic_steps import NotOnSymbols, leaves, name_of, noted_conditions, replaced
 from ..energies.dense import DenseLeastSquares
 from ..namespace import Array, quiet
 from ..schemes.protocols import scheme_ability
@@ -44,6 +44,8 @@ COORDINATES = "two coordinates and {} residuals, the sum of products as inner pr
 SIDES = "[|o] = -J^* J o with the derivative J of the residual, and [o|] the rest of [o]"
 EVERY = "every dimension and inner product, every positive energy with three derivatives, these parameters"
 
+AS_FOR_SMALL = ", where every condition of the step is as it is for small dt, E and gradients"
+
 
 def modified_equation(scheme: Any) -> list[Entry]:
     """Return the modified field of a scheme to second order, and what follows from it.
@@ -60,7 +62,8 @@ def modified_equation(scheme: Any) -> list[Entry]:
     """
     section = "modified equation"
     try:
-        found = modified_field(scheme, ORDER)
+        with noted_conditions() as conditions:
+            found = modified_field(scheme, ORDER)
     except ValueError as error:
         return _in_coordinates(scheme, error)
     _require_agreement(found, scheme)
@@ -78,7 +81,7 @@ def modified_equation(scheme: Any) -> list[Entry]:
     words = "coefficients of o = -grad E and [o] = (-grad E)'(-grad E), a tree of n nodes times dt^(n - 1): "
     if "|" in terms:
         words = f"{words[:-2]}, {SIDES}: "
-    scope = EVERY + _away_from(found)
+    scope = EVERY + _away_from(found) + (AS_FOR_SMALL if conditions else "")
     entries = [Entry(section, "modified field", claim, "proved", scope, f"{words}{terms}; {followed}")]
     kept = [] if not found.rates else _without_indices(sorted({str(x) for rate in found.rates for x in rate}))
     return [*entries, _loss(found, kept, scope), *_regularization(found, scheme, scope)]
@@ -106,7 +109,8 @@ def _in_coordinates(scheme: Any, refused: ValueError) -> list[Entry]:
     """Return the entries of a step that is a function of coordinates, or raise ValueError with both reasons."""
     section, name = "modified equation", "modified field"
     try:
-        found = _field_in_coordinates(scheme)
+        with noted_conditions() as conditions:
+            found = _field_in_coordinates(scheme)
     except NotOnSymbols:
         raise refused from None
     except ValueError as error:
@@ -128,6 +132,7 @@ def _in_coordinates(scheme: Any, refused: ValueError) -> list[Entry]:
     values = ", ".join(f"{letter} = {value:g}" for letter, value in found.settings.items())
     detail = "; ".join([words, *([values] if values else []), *texts, followed])
     scope = COORDINATES.format(found.residuals) if found.residuals else PLANE
+    scope += AS_FOR_SMALL if conditions else ""
     entries = [Entry(section, name, claim, "proved", scope, detail)]
     return [*entries, _loss(found.field, _without_indices(field.variables[2:]), scope)]
 

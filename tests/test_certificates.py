@@ -18,8 +18,6 @@ from gradflow.certificates.certificate import SECTIONS, STATUSES
 from gradflow.certificates.cost import counted_cost
 from gradflow.certificates.linear_stability import exact_threshold, measured_stability
 from gradflow.certificates.measured_law import negative_energies
-from gradflow.certificates.proving import FEW
-from gradflow.certificates.proving import _few_squares as few_squares
 from gradflow.certificates.trials import common_facts, stabilized, takes_stabilization, trials
 from gradflow.cli import app
 from gradflow.cli.certificates import library
@@ -537,7 +535,24 @@ def test_letters_for_settings_do_not_change_the_branch(large):
     assert f"theta_0' = {'-E_0**3' if large > 5 else '-E_0**3/2'} + dt" in detail
 
 
+@pytest.mark.parametrize("sign", ["positive", "nonnegative"])
+def test_a_vector_vanishes_with_its_norm_only_under_a_positive_factor(sign):
+    """Where a |u|^2 + |v|^2 is not positive v is zero; u is if a is positive, and may be any vector for a = 0."""
+    sp = pytest.importorskip("sympy")
+    from gradflow.certificates.proving import _ways as ways
+    from gradflow.symbolic import Space, where
+
+    u, v = Space().vectors("u v")
+    a = sp.Symbol("a", **{sign: True})
+    moving, resting = ways(lambda: where(a * (u @ u) + v @ v > 0, u + v, u - v))
+    assert str(moving) == str(u + v)
+    assert str(resting) == ("0" if sign == "positive" else str(u))
+
+
 def test_the_numbers_of_residuals_in_a_scope_are_those_that_were_tried():
+    from gradflow.certificates.proving import FEW
+    from gradflow.certificates.proving import _few_squares as few_squares
+
     for quick, numbers in ((True, {3}), (False, {3, 4})):
         tried = {problem.n for _, problem, _ in few_squares(gf.MSAV(), exact=False, quick=quick)}
         assert tried == numbers

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from gradflow.certificates.trials import (
 from gradflow.cli import app
 from gradflow.cli.certificates import library
 from gradflow.description import as_call, describe
+from gradflow.namespace import array_namespace
 from gradflow.schemes import REGISTRY
 from gradflow.schemes.state import FlowState
 
@@ -769,6 +771,71 @@ def test_a_scope_leaves_out_where_a_coefficient_has_no_value():
     for scheme, ends in ((gf.Adam(reading="norm", beta2=0.9), True), (gf.SAV(), False), (gf.HeavyBall(), False)):
         for entry in modified_equation(scheme):
             assert entry.scope.endswith("where the gradient does not vanish") == ends
+
+
+class LaterUndefined(broken_schemes.ExplicitMidpoint):
+    """The second term of the field, and no other, divides by the norm of the gradient."""
+
+    order = 1
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        return FlowState(state.theta - dt * g - dt**2 * E / problem.inner(g, g) * g)
+
+
+def test_a_scope_leaves_out_where_one_of_the_coefficients_has_no_value():
+    from gradflow.certificates.modified_equation import modified_equation
+
+    assert modified_equation(LaterUndefined())[0].scope.endswith("where the gradient does not vanish")
+
+
+@dataclass(frozen=True)
+class Thresholded:
+    """A step on coordinates that is halved for a small setting."""
+
+    large: float = 10.0
+    speed = None
+
+    def init(self, problem, theta):
+        return FlowState(theta)
+
+    def step(self, problem, state, dt):
+        xp = array_namespace(state.theta)
+        g = problem.energy_and_gradient(state.theta)[1]
+        return FlowState(state.theta - dt * xp.where(self.large > 5, 1.0, 0.5) * g * g * g)
+
+
+@pytest.mark.parametrize("large", [10.0, 1.0])
+def test_letters_for_settings_do_not_change_the_branch(large):
+    """Letters are drawn between 0 and 2, where the step is another one for a setting of 10."""
+    from gradflow.certificates.modified_equation import modified_equation
+
+    detail = modified_equation(Thresholded(large))[0].detail
+    assert f"theta_0' = {'-E_0**3' if large > 5 else '-E_0**3/2'} + dt" in detail
+
+
+@pytest.mark.parametrize("sign", ["positive", "nonnegative"])
+def test_a_vector_vanishes_with_its_norm_only_under_a_positive_factor(sign):
+    """Where a |u|^2 + |v|^2 is not positive v is zero; u is if a is positive, and may be any vector for a = 0."""
+    sp = pytest.importorskip("sympy")
+    from gradflow.certificates.proving import _ways as ways
+    from gradflow.symbolic import Space, where
+
+    u, v = Space().vectors("u v")
+    a = sp.Symbol("a", **{sign: True})
+    moving, resting = ways(lambda: where(a * (u @ u) + v @ v > 0, u + v, u - v))
+    assert str(moving) == str(u + v)
+    assert str(resting) == ("0" if sign == "positive" else str(u))
+
+
+def test_the_numbers_of_residuals_in_a_scope_are_those_that_were_tried():
+    from gradflow.certificates.proving import FEW
+    from gradflow.certificates.proving import _few_squares as few_squares
+
+    for quick, numbers in ((True, {3}), (False, {3, 4})):
+        tried = {problem.n for _, problem, _ in few_squares(gf.MSAV(), exact=False, quick=quick)}
+        assert tried == numbers
+    assert "sum of 3 or 4 squares" in FEW
 
 
 @pytest.mark.parametrize(

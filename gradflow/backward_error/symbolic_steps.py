@@ -225,8 +225,9 @@ def require_counting(counts: Mapping[Path, Any], after: Any) -> None:
         if isinstance(value, Count):
             new = at_place(after, path)
             if not isinstance(new, Count) or not new.least > value.least:
+                later = "does not grow" if isinstance(new, Count) else f"is {found(new)}"
                 raise ValueError(
-                    f"{value.name} of the state counts steps at first, and is {found(new)} later: a step that uses it has no modified equation"
+                    f"{value.name} of the state counts steps at first, and {later} later: a step that uses it has no modified equation"
                 )
 
 
@@ -518,6 +519,7 @@ def generic(
     function: Callable[[], Any],
     start: Mapping[sp.Symbol, Any] | None = None,
     known: Callable[[sp.Symbol, Callable[[Any], Any]], Any] | None = None,
+    unsure: Set[str] = frozenset(),
 ) -> Any:
     """Return what a function of symbols returns where dt is small, if its branch does not depend on the other symbols.
 
@@ -534,17 +536,27 @@ def generic(
     known : callable, optional
         Takes a symbol, and a function that evaluates expressions at the same point; returns the number that follows for the
         symbol from the others, or None.
+    unsure : set of str, optional
+        Names of symbols that start positive and are not shown to stay so.
 
     Raises
     ------
     ValueError
-        If a condition differs between the points, or cannot be told.
+        If a condition differs between the points, or cannot be told; or if it is on an unsure symbol that starts at a number,
+        or on unsure symbols alone.
     """
     draws = [random.Random(seed) for seed in range(POINTS)]
     points: list[dict[sp.Symbol, sp.Float]] = [{} for _ in draws]
 
     def told(condition: sp.Basic) -> bool:
-        shown = _shown(condition)
+        asked = sorted((s for s in condition.free_symbols if s.name in unsure), key=str)
+        alone = len(asked) == len(condition.free_symbols)
+        if asked and (alone or any(sp.sympify((start or {}).get(s, s)).is_number for s in asked)):
+            names = ", ".join(map(str, asked))
+            raise ValueError(
+                f"the step chooses by {condition}, and {names} of the state starts positive and is not shown to stay so"
+            )
+        shown = None if asked else _shown(condition)
         if shown is not None:
             return shown
         answers = set()

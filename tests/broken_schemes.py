@@ -5,7 +5,7 @@ seen with ``quick=True``. Under "Barely" each mistake is little more than what a
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -306,6 +306,57 @@ class MyIEQ:
         return EnergyTerms(D, (new.aux - q) @ (new.aux - q) / 2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MiddleSAV:
+    """Right: r in the middle of the step, so that r^2 falls by ``|d|_M^2 / dt`` and nothing else."""
+
+    C: float = 1.0
+
+    def init(self, problem, theta):
+        return AuxState(theta, self.auxiliary(problem, theta))
+
+    def auxiliary(self, problem, theta):
+        return (problem.energy(theta) + self.C) ** 0.5
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        b = g / (E + self.C) ** 0.5
+        r, k = (E + self.C) ** 0.5 if state.aux is None else state.aux, dt * problem.inner(b, b) / 4
+        r_new = r * (1 - k) / (1 + k)
+        return AuxState(state.theta - dt * ((r + r_new) / 2) * b, r_new)
+
+    def modified_energy(self, problem, state):
+        r = self.auxiliary(problem, state.theta) if state.aux is None else state.aux
+        return r**2 - self.C
+
+    def law(self, problem, state):
+        return Quadratic(1.0)
+
+    def energy_terms(self, problem, state, new, dt):
+        d = new.theta - state.theta
+        return EnergyTerms(problem.inner(d, d) / dt, 0 * new.aux)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiddleIEQ(MyIEQ):
+    """The residual in the middle of the step, without L: the modified field has a loss with the residual fixed, and else none."""
+
+    def step(self, problem, state, dt):
+        at = problem.linearize(state.theta)
+        q = at.residual if state.aux is None else state.aux
+        mass, n = problem_ability(problem, "mass"), state.theta.shape[0]
+        d = damped_step(at, 2 * q, 0 * state.theta, Zero(), dt / 2, mass=mass, n_parameters=n).d
+        return AuxState(state.theta + d, q + at.jvp(d))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusesAll(MySAV):
+    """Takes no problem."""
+
+    def init(self, problem, theta):
+        raise ValueError("no problem is taken")
+
+
 RIGHT = (
     "ExplicitMidpoint",
     "MySAV",
@@ -318,6 +369,7 @@ RIGHT = (
     "OrderThatShowsLate",
     "KeepsEightGradients",
     "MyIEQ",
+    "MiddleSAV",
 )
 MISTAKES = {}
 SEEN_IN_FULL = set()
@@ -1444,3 +1496,199 @@ def three_parameters():
     A, theta = np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.5], [0.3, 0.0, 1.0]]), np.array([0.5, -0.5, 1.0])
     problem = gf.DenseLeastSquares(lambda t: np.sin(A @ t) - 0.3, lambda t: np.cos(A @ t)[:, None] * A)
     return [(problem, theta), (problem, -theta)]
+
+
+class MemoryState(NamedTuple):
+    """A state with something that the step keeps."""
+
+    theta: Any
+    aux: Any
+    x: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepsMore(gf.SAV):
+    """SAV that keeps 0; its law is false where what it keeps is larger than `few`, and less than twice as large."""
+
+    evaluates: ClassVar[bool] = False
+    few: ClassVar[float] = 1.5
+
+    def init(self, problem, theta):
+        return MemoryState(theta, super().init(problem, theta).aux, 0 * problem.inner(theta, theta))
+
+    def kept(self, problem, state, new, dt):
+        return state.x
+
+    def step(self, problem, state, dt):
+        at = self.evaluate(problem, state.theta)
+        new = self.step_at(problem, AuxState(state.theta, state.aux), dt, at)
+        return MemoryState(new.theta, new.aux, self.kept(problem, state, new, dt))
+
+    def energy_terms(self, problem, state, new, dt):
+        D, N = super().energy_terms(problem, state, new, dt)
+        where = array_namespace(state.theta).where
+        return EnergyTerms(where(state.x > self.few * dt, where(state.x < 2 * self.few * dt, 2 * D, D), D), N)
+
+
+class KeepsTheStepSize(KeepsMore):
+    """Its law is false where the step before was larger."""
+
+    def kept(self, problem, state, new, dt):
+        return 0 * state.x + dt
+
+
+class KeepsTheTime(KeepsMore):
+    """Its law is false in the steps from 20 to 40."""
+
+    few: ClassVar[float] = 20.0
+
+    def kept(self, problem, state, new, dt):
+        return state.x + dt
+
+
+class RecordsTheIncrement(KeepsMore):
+    """It names what it reads among what is only recorded."""
+
+    records: ClassVar[tuple[str, ...]] = ("x",)
+
+    def kept(self, problem, state, new, dt):
+        d = new.theta - state.theta
+        return problem.inner(d, d)
+
+
+class AuxInATuple(gf.SAV):
+    """Its auxiliary variable is a tuple of one number; its law is false where that is more than twice its definition."""
+
+    evaluates: ClassVar[bool] = False
+
+    def packed(self, r):
+        return (r,)
+
+    def unpacked(self, state):
+        return AuxState(state.theta, None if state.aux is None else self.number(state.aux))
+
+    def number(self, aux):
+        return aux[0]
+
+    def init(self, problem, theta):
+        return AuxState(theta, self.auxiliary(problem, theta))
+
+    def auxiliary(self, problem, theta):
+        return self.packed(super().auxiliary(problem, theta))
+
+    def step(self, problem, state, dt):
+        new = self.step_at(problem, self.unpacked(state), dt, self.evaluate(problem, state.theta))
+        return AuxState(new.theta, self.packed(new.aux))
+
+    def modified_energy(self, problem, state):
+        return super().modified_energy(problem, self.unpacked(state))
+
+    def energy_terms(self, problem, state, new, dt):
+        defined = self.number(self.auxiliary(problem, state.theta))
+        r = defined if state.aux is None else self.number(state.aux)
+        D = self.dissipation(problem, state.theta, new.theta, dt)
+        where = array_namespace(state.theta).where
+        return EnergyTerms(where(r > 2 * defined, 2 * D, D), (self.number(new.aux) - r) ** 2)
+
+
+class AuxInAMatrix(AuxInATuple):
+    """Its auxiliary variable is an array (1, 1)."""
+
+    def packed(self, r):
+        return np.array([[r]], dtype=object) if np.asarray(r).dtype == object else np.asarray(r)[None, None]
+
+    def number(self, aux):
+        return aux[0, 0]
+
+
+class NeitherNumberNorArray:
+    """A number behind a text that does not tell it."""
+
+    def __init__(self, r):
+        self.r = r
+
+    def __repr__(self):
+        return "a number"
+
+
+class AuxInAnObject(AuxInATuple):
+    """Its auxiliary variable is an object of its own."""
+
+    def packed(self, r):
+        return NeitherNumberNorArray(r)
+
+    def number(self, aux):
+        return aux.r
+
+
+class ReadsTheResidualScale(gf.IEQ):
+    """Its law is false unless the residual is scaled by 1."""
+
+    evaluates: ClassVar[bool] = False
+
+    def energy_terms(self, problem, state, new, dt):
+        D, N = super().energy_terms(problem, state, new, dt)
+        return EnergyTerms(D, N / problem_ability(problem, "residual_scale"))
+
+
+class SolvesInTheDotProduct(gf.IEQ):
+    """It solves its system in the dot product, whatever the inner product of the problem is."""
+
+    evaluates: ClassVar[bool] = False
+
+    def step(self, problem, state, dt):
+        at, L = problem.linearize(state.theta), linear_part(problem)
+        A = add(L, as_linear_part(self.stabilization, "stabilization"))
+        q = at.residual if state.aux is None else state.aux
+        h = None if L.scalar == 0 else L.apply(state.theta)
+        d, Jd = damped_step(at, q, h, A, dt, mass=1.0, n_parameters=state.theta.shape[0])
+        return AuxState(state.theta + d, q + Jd)
+
+
+class ClipsSteepGradients:
+    """Descent that halves large gradients: its modified field is another one there."""
+
+    def init(self, problem, theta):
+        return FlowState(theta)
+
+    def step(self, problem, state, dt):
+        g = problem.energy_and_gradient(state.theta)[1]
+        large = problem.inner(g, g) > 10_000
+        return FlowState(state.theta - dt * array_namespace(state.theta).where(large, g / 2, g))
+
+
+class ClipsSteepCoordinates(ClipsSteepGradients):
+    """Descent along the cubes of the entries, that halves large gradients."""
+
+    def step(self, problem, state, dt):
+        g = problem.energy_and_gradient(state.theta)[1]
+        large = problem.inner(g, g) > 10_000
+        return FlowState(state.theta - dt * array_namespace(g).where(large, g / 2, g) * g * g)
+
+
+class GuardsAgainstNoEnergy(ClipsSteepGradients):
+    """Descent that stands still where energy and gradient vanish; of a positive energy it is descent everywhere."""
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        none = E * (1 + problem.inner(g, g)) <= 0
+        return FlowState(state.theta - dt * array_namespace(g).where(none, 0 * g, g))
+
+
+class AuxWithoutDefinition:
+    """What it calls aux is the increment before, and it has no definition; its law is false where that is large."""
+
+    def init(self, problem, theta):
+        return AuxState(theta, 0 * theta)
+
+    def step(self, problem, state, dt):
+        d = gf.SAV().step(problem, AuxState(state.theta, None), dt).theta - state.theta
+        return AuxState(state.theta + d, d)
+
+    def modified_energy(self, problem, state):
+        return problem.energy(state.theta)
+
+    def energy_terms(self, problem, state, new, dt):
+        D = problem.energy(state.theta) - problem.energy(new.theta)
+        large = problem.inner(state.aux, state.aux) > 1e6
+        return EnergyTerms(array_namespace(state.theta).where(large, 2 * D, D), 0 * D)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,20 @@ from gradflow.certificates import Certificate, Entry
 from gradflow.certificates.certificate import SECTIONS, STATUSES
 from gradflow.certificates.cost import counted_cost
 from gradflow.certificates.linear_stability import exact_threshold, measured_stability
-from gradflow.certificates.measured_law import negative_energies
-from gradflow.certificates.trials import common_facts, stabilized, takes_stabilization, trials
+from gradflow.certificates.measured_law import _judged, _what_is_missing, negative_energies
+from gradflow.certificates.modified_equation import modified_equation
+from gradflow.certificates.trials import (
+    common_facts,
+    given_problems,
+    shortened,
+    stabilized,
+    takes_stabilization,
+    trials,
+)
 from gradflow.cli import app
 from gradflow.cli.certificates import library
 from gradflow.description import as_call, describe
+from gradflow.namespace import array_namespace
 from gradflow.schemes import REGISTRY
 from gradflow.schemes.state import FlowState
 
@@ -93,7 +103,11 @@ def test_a_law_of_a_user_with_a_linear_system_is_proved_for_every_residual():
 )
 def test_the_law_of_schemes_with_linear_systems_is_proved_in_every_dimension(scheme, scope):
     found = proved_of(scheme)
-    for name in ("identity", "numerical dissipation", "modified energy"):
+    printed = scheme == gf.AdaptiveIEQ(
+        form="printed"
+    )  # its modified energy is E only where the residual is scaled by 1
+    assert (found["modified energy"].status != "proved") == printed
+    for name in ("identity", "numerical dissipation") + (() if printed else ("modified energy",)):
         assert found[name].status == "proved", found[name]
         assert found[name].scope.startswith("every dimension")
         assert scope in found[name].scope
@@ -127,6 +141,10 @@ def test_no_proof_is_found_of_what_is_false(name):
     entry = {"AscentWithALaw": "single step", "NotTransposed": "identity"}.get(name, broken_schemes.MISTAKES[name][0])
     found = proved_of(getattr(broken_schemes, name)())
     assert entry not in found or found[entry].status != "proved"
+
+
+def steep(curvature):
+    return gf.FunctionProblem(lambda w: curvature * w @ w / 2, lambda w: curvature * w), np.ones(3)
 
 
 def test_problems_of_the_user_take_the_place_of_random_ones():
@@ -170,6 +188,86 @@ def test_problems_of_the_user_take_the_place_of_random_ones():
 def test_what_are_no_problems_is_refused(problems):
     with pytest.raises(ValueError, match=r"problems must be a pair|theta must"):
         gf.certify(gf.GradientDescent(), problems=problems)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "problem", "words"),
+    [
+        (gf.GradientDescent(), (steep(1.0)[0], np.zeros(3)), "got a gradient of 0"),
+        (
+            gf.GradientDescent(),
+            (broken_schemes.network()[0], np.ones(5)),
+            r"problem 2 .*it raises ValueError: theta must have",
+        ),
+        (
+            gf.GradientDescent(),
+            (gf.FunctionProblem(lambda w: w @ w, lambda w: w[:1]), np.ones(3)),
+            r"problem 2 .*shape",
+        ),
+        (
+            gf.GradientDescent(),
+            (gf.FunctionProblem(lambda w: w @ w, lambda w: w / 0), np.ones(3)),
+            "problem 2 must have a finite",
+        ),
+    ],
+)
+def test_a_problem_from_which_no_run_can_start_is_refused(scheme, problem, words):
+    """The fault is that of the problem, not of the scheme."""
+    with pytest.raises(ValueError, match=words):
+        gf.certify(scheme, problems=[steep(1.0), problem])
+
+
+def test_problems_that_the_scheme_refuses_all_are_refused():
+    low = (gf.FunctionProblem(lambda w: w @ w / 2 - 5, lambda w: w), np.ones(2))
+    with pytest.raises(
+        ValueError, match=r"problems must hold one that SAV takes; it refuses problem 1: C must satisfy"
+    ):
+        gf.certify(gf.SAV(), problems=low)
+    found = gf.certify(gf.SAV(), problems=[low, steep(1.0)], proofs=False, quick=True)
+    assert found.holds
+    assert "C must satisfy" in found["runs"].detail
+
+
+@pytest.mark.parametrize("name", ["RefusesAll", "DescentOfNetworks"])
+def test_nothing_is_judged_without_a_case(name):
+    """Only what the scheme does with negative energies is known: it refuses them."""
+    certificate = gf.certify(getattr(broken_schemes, name), quick=True)
+    for entry in certificate.entries:
+        assert (entry.status in ("measured", "proved")) == (entry.name == "negative energies"), entry
+        assert entry.status != "undecided" or entry.detail
+        assert not re.match(r"0 (?!of)", entry.scope), entry
+    assert [text.partition(":")[0] for text in certificate.failures] == ["runs"]
+
+
+def test_every_step_size_is_tried_on_a_problem_of_the_user():
+    table = gf.certify(gf.SAV(), proofs=False, problems=steep(1.0))["identity"].table
+    assert [row[0] for row in table[1:]] == [f"{10.0**k:.0e}" for k in range(-8, 9, 2)]
+    assert all(cell.isdigit() for row in table[1:] for cell in row[1:])
+    assert "float32" not in table[0]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "start"),
+    [
+        (gf.SAV(), ""),
+        (gf.Restart(gf.SAV()), "within a step, from its consistent value, "),
+        (gf.Restart(gf.SAV(), every=2), "between two restarts, from the state that the step starts from, "),
+        (gf.Restart(gf.IEQ(), every=10), "between two restarts, from the state that the step starts from, "),
+    ],
+    ids=str,
+)
+def test_where_the_law_of_a_restarted_scheme_holds_is_told(scheme, start):
+    certificate = gf.certify(scheme, proofs=False, quick=True)
+    assert certificate["identity"].claim.startswith(f"{start}the modified energy falls by exactly")
+    assert certificate["decay"].claim.startswith(f"{start}the modified energy never rises")
+
+
+def test_a_law_that_holds_is_not_told_as_what_is_missing():
+    """Its two terms fit the residual, which is rounding."""
+    assert _what_is_missing(_judged(broken_schemes.MiddleSAV(), np.float64)) == ""
+    wrong = type("Wrong", (broken_schemes.MiddleSAV,), {"law": None})
+    wrong.energy_terms = lambda self, problem, state, new, dt: gf.schemes.protocols.EnergyTerms(0.0, 0.0)
+    assert "-1 |d|_M^2 / dt and not 0" in _what_is_missing(_judged(wrong(), np.float64))
 
 
 def test_the_command_takes_problems_of_the_user():
@@ -245,6 +343,34 @@ def test_no_proof_is_found_of_the_first_steps_of_a_scheme_that_counts():
     assert {statuses[name] for name in ("identity", "decay", "dissipation", "numerical dissipation")} == {"measured"}
     assert "denominators" not in statuses
     assert gf.certify(broken_schemes.FlaggedSAV(), quick=True)["decay"].status == "proved"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KeepsTheStepSize",
+        "KeepsTheTime",
+        "RecordsTheIncrement",
+        "AuxWithoutDefinition",
+        "AuxInATuple",
+        "AuxInAMatrix",
+        "AuxInAnObject",
+    ],
+)
+def test_no_proof_is_found_for_some_states_only(name):
+    """Whatever a state holds is varied; a law that fails for states to which perhaps no step leads is not called false."""
+    found = proved_of(getattr(broken_schemes, name)())
+    assert found["identity"].status == "measured"
+    assert found["identity"].detail.startswith("not proved: ")
+
+
+@pytest.mark.parametrize("name", ["ReadsTheResidualScale", "SolvesInTheDotProduct"])
+def test_no_proof_is_found_for_some_problems_only(name):
+    assert proved_of(getattr(broken_schemes, name)())["identity"].status != "proved"
+
+
+def test_a_state_with_a_memory_that_the_law_does_not_read_keeps_its_proof():
+    assert proved_of(broken_schemes.KeepsMore())["identity"].status == "proved"  # it keeps 0
 
 
 def test_the_time_for_proofs_is_one_for_all_of_them_and_a_sheet_says_that_it_is_spent(monkeypatch):
@@ -362,6 +488,75 @@ def test_every_call_of_a_later_step_is_counted(method, calls):
     assert entry.detail == f"{calls} {EVALUATIONS[method][calls > 1]}, 3 vectors of P numbers kept, theta among them"
 
 
+class Keeps:
+    """A step along the gradient, with anything in its state."""
+
+    def __init__(self, *kept):
+        self.kept = kept
+
+    def init(self, problem, theta):
+        return broken_schemes.PastGradients(theta, tuple(map(np.copy, self.kept)))
+
+    def step(self, problem, state, dt):
+        return state._replace(theta=state.theta - dt * problem.energy_and_gradient(state.theta)[1])
+
+
+P, N = 7, 4  # of the problem on which calls are counted
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        ((), "theta and no other vector of P numbers kept"),
+        ((np.zeros(P),), "2 vectors of P numbers kept, theta among them"),
+        ((np.zeros((3, P)), np.zeros((P, 2))), "6 vectors of P numbers kept, theta among them"),
+        ((np.zeros((P, P)),), "theta and no other vector of P numbers kept, 1 matrix of P x P numbers"),
+        ((np.zeros((2, P, P)),), "theta and no other vector of P numbers kept, 2 matrices of P x P numbers"),
+        ((np.zeros(N), np.zeros(N)), "theta and no other vector of P numbers kept, 2 vectors of N numbers"),
+        (
+            (np.zeros(2), np.zeros((2, 3))),
+            "theta and no other vector of P numbers kept, 1 vector of 2 numbers, 6 other numbers",
+        ),
+        ((np.zeros(()), np.zeros(())), "theta and no other vector of P numbers kept, 2 other numbers"),
+    ],
+)
+def test_all_that_a_state_keeps_is_counted(kept, words):
+    (entry,) = counted_cost(Keeps(*kept))
+    assert entry.detail == f"1 gradient, {words}"
+
+
+def test_what_a_wrapper_shares_with_its_base_is_counted_once():
+    one, other = (counted_cost(scheme)[0].detail for scheme in (gf.SAV(), gf.Restart(gf.SAV(), every=3)))
+    assert one.endswith("1 other number")
+    assert other.endswith("2 other numbers")  # with the number of steps since the restart
+
+
+def test_what_quasi_newton_methods_keep_is_told():
+    assert "1 matrix of P x P numbers" in counted_cost(gf.BFGS())[0].detail
+    assert "21 vectors of P numbers" in counted_cost(gf.LBFGS(memory=10))[0].detail
+
+
+class Halving(Keeps):
+    """The step is halved until E falls."""
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        while problem.energy(state.theta - dt * g) > E:
+            dt /= 2
+        return state._replace(theta=state.theta - dt * g)
+
+
+@pytest.mark.parametrize("curvatures", [(1.0, 1e4), (1e4, 1.0)])
+def test_the_cost_is_counted_on_every_problem_of_the_user(curvatures):
+    (entry,) = counted_cost(Halving(), given=given_problems([steep(k) for k in curvatures]))
+    (few, many) = (
+        re.search(rf"on problem {1 + curvatures.index(k)}: (\d+) energ", entry.detail)[1] for k in (1.0, 1e4)
+    )
+    assert (int(few), int(many)) == (1, 10)
+    (same,) = counted_cost(Halving(), given=given_problems([steep(1.0), steep(1.0)]))
+    assert "problem" not in same.detail
+
+
 @pytest.mark.parametrize("terms", [("a text",), (1.0,), (None, None)])
 def test_terms_that_are_no_numbers_are_refused(terms):
     kind = type("Mine", (broken_schemes.MySAV,), {"energy_terms": lambda *_: terms})
@@ -456,9 +651,76 @@ def test_a_step_of_coordinates_has_its_field_in_two_of_them(scheme, parts):
     assert field.scope == loss.scope
     assert field.scope.startswith("two coordinates")
     assert "measured: iterates follow it" in field.detail
-    assert "is not, for every energy, the gradient of a loss" in loss.claim
+    assert "is not, for every energy, minus the gradient of a loss" in loss.claim
     text = "; ".join((field.claim, field.scope, field.detail, loss.detail))
     assert all(part in text for part in parts), text
+
+
+@pytest.mark.parametrize(
+    ("scheme", "claim", "detail"),
+    [
+        (
+            gf.GradientDescent(),
+            "to second order the modified field is minus the gradient",
+            "the loss is (o, o)*dt/4 + E",
+        ),
+        (
+            broken_schemes.MiddleSAV(),
+            "with aux of the state fixed, to second order the modified field is minus",
+            "no potential was found: ",
+        ),
+        (
+            broken_schemes.MiddleIEQ(),
+            "in two coordinates, with aux of the state fixed, to second order the modified field is minus",
+            "where aux depends on theta, the field of theta is another one",
+        ),
+        (
+            gf.Restart(broken_schemes.MiddleIEQ()),
+            "to second order the modified field is not, for every energy",
+            "of f_2",
+        ),
+        (
+            gf.SAV(),
+            "with aux of the state fixed, to second order the modified field is not, for every energy",
+            "of f_2",
+        ),
+        (gf.HeavyBall(), "to second order the modified field is minus the gradient", "the loss is"),
+    ],
+    ids=str,
+)
+def test_a_loss_with_further_unknowns_is_one_with_these_fixed(scheme, claim, detail):
+    """The field of theta alone, on the definition of the auxiliary variable, may have none where that one has."""
+    from gradflow.certificates.modified_equation import modified_equation
+
+    field, loss, *_ = modified_equation(scheme)
+    assert field.status == loss.status == "proved"
+    assert loss.claim.startswith(claim)
+    assert detail in loss.detail
+    assert ("fixed" in loss.claim) == ("another one" in loss.detail)
+
+
+@pytest.mark.parametrize("most", range(12, 70))
+def test_a_text_is_cut_after_a_word(most):
+    text = "one clause; another one: with words of some length, and internationalization at its end."
+    cut = shortened(text, most)
+    assert len(cut) <= most
+    assert cut.endswith(" ...")
+    assert text.startswith(cut[:-4])
+    assert text[len(cut) - 4] in " ;:."
+    assert shortened(text, len(text)) == text
+
+
+def test_why_there_is_no_field_is_told_in_full():
+    from gradflow.certificates.proving import _Budget, _modified_equation
+
+    for scheme, end in (
+        (gf.MSAV(), "P of parameters"),
+        (gf.Adagrad(), "on symbols: abstract vectors have no entrywise product"),
+        (gf.NoisyGradientDescent(), "or a single integer, got 'P'"),
+    ):
+        (entry,) = _modified_equation(scheme, _Budget())
+        assert entry.status == "undecided"
+        assert entry.detail.endswith(end)
 
 
 class OtherOnNumbers(gf.RMSProp):
@@ -484,12 +746,96 @@ def test_why_there_is_no_field_is_told(scheme, message):
         modified_equation(scheme)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "told"),
+    [
+        (broken_schemes.ClipsSteepGradients(), True),
+        (broken_schemes.ClipsSteepCoordinates(), True),
+        (broken_schemes.GuardsAgainstNoEnergy(), False),
+        (gf.SAV(), False),
+        (gf.ElementwiseSAV(), False),
+    ],
+    ids=str,
+)
+def test_a_scope_tells_that_a_step_may_be_another_one_elsewhere(scheme, told):
+    """A condition that is known at random points only is no condition that always holds."""
+    found = [entry for entry in modified_equation(scheme) if entry.status == "proved"]
+    assert [entry.name for entry in found][:2] == ["modified field", "modified loss"]
+    for entry in found:
+        assert ("every condition of the step is as it is for small dt" in entry.scope) == told
+
+
 def test_a_scope_leaves_out_where_a_coefficient_has_no_value():
     from gradflow.certificates.modified_equation import modified_equation
 
     for scheme, ends in ((gf.Adam(reading="norm", beta2=0.9), True), (gf.SAV(), False), (gf.HeavyBall(), False)):
         for entry in modified_equation(scheme):
             assert entry.scope.endswith("where the gradient does not vanish") == ends
+
+
+class LaterUndefined(broken_schemes.ExplicitMidpoint):
+    """The second term of the field, and no other, divides by the norm of the gradient."""
+
+    order = 1
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        return FlowState(state.theta - dt * g - dt**2 * E / problem.inner(g, g) * g)
+
+
+def test_a_scope_leaves_out_where_one_of_the_coefficients_has_no_value():
+    from gradflow.certificates.modified_equation import modified_equation
+
+    assert modified_equation(LaterUndefined())[0].scope.endswith("where the gradient does not vanish")
+
+
+@dataclass(frozen=True)
+class Thresholded:
+    """A step on coordinates that is halved for a small setting."""
+
+    large: float = 10.0
+    speed = None
+
+    def init(self, problem, theta):
+        return FlowState(theta)
+
+    def step(self, problem, state, dt):
+        xp = array_namespace(state.theta)
+        g = problem.energy_and_gradient(state.theta)[1]
+        return FlowState(state.theta - dt * xp.where(self.large > 5, 1.0, 0.5) * g * g * g)
+
+
+@pytest.mark.parametrize("large", [10.0, 1.0])
+def test_letters_for_settings_do_not_change_the_branch(large):
+    """Letters are drawn between 0 and 2, where the step is another one for a setting of 10."""
+    from gradflow.certificates.modified_equation import modified_equation
+
+    detail = modified_equation(Thresholded(large))[0].detail
+    assert f"theta_0' = {'-E_0**3' if large > 5 else '-E_0**3/2'} + dt" in detail
+
+
+@pytest.mark.parametrize("sign", ["positive", "nonnegative"])
+def test_a_vector_vanishes_with_its_norm_only_under_a_positive_factor(sign):
+    """Where a |u|^2 + |v|^2 is not positive v is zero; u is if a is positive, and may be any vector for a = 0."""
+    sp = pytest.importorskip("sympy")
+    from gradflow.certificates.proving import _ways as ways
+    from gradflow.symbolic import Space, where
+
+    u, v = Space().vectors("u v")
+    a = sp.Symbol("a", **{sign: True})
+    moving, resting = ways(lambda: where(a * (u @ u) + v @ v > 0, u + v, u - v))
+    assert str(moving) == str(u + v)
+    assert str(resting) == ("0" if sign == "positive" else str(u))
+
+
+def test_the_numbers_of_residuals_in_a_scope_are_those_that_were_tried():
+    from gradflow.certificates.proving import FEW
+    from gradflow.certificates.proving import _few_squares as few_squares
+
+    for quick, numbers in ((True, {3}), (False, {3, 4})):
+        tried = {problem.n for _, problem, _ in few_squares(gf.MSAV(), exact=False, quick=quick)}
+        assert tried == numbers
+    assert "sum of 3 or 4 squares" in FEW
 
 
 @pytest.mark.parametrize(
@@ -515,13 +861,16 @@ def test_the_threshold_on_a_quadratic_is_told(scheme, until):
     [
         (gf.SAV(), "aux"),
         (gf.Restart(gf.SAV()), ""),
+        (gf.Restart(gf.SAV(), every=10), ""),
         (gf.GradientDescent(), ""),
     ],
-    ids=["SAV", "Restart", "GradientDescent"],
+    ids=["SAV", "Restart", "every 10th", "GradientDescent"],
 )
 def test_an_auxiliary_variable_that_stays_is_told(scheme, carried):
     detail = measured_stability(scheme)[0].detail
     assert (f"the fixed point with {carried} by definition" in detail) == bool(carried)
+    assert ("any other value" in detail) == bool(carried)
+    assert ("the steps take turns: looked at are 10 of them" in detail) == (getattr(scheme, "every", 1) == 10)
 
 
 def test_a_scheme_that_does_not_stay_at_the_minimum_has_no_threshold():
@@ -549,6 +898,12 @@ def test_json_and_text_hold_every_entry():
         assert f"**{entry.name}**, {entry.status}" in page
         assert entry.section in SECTIONS
         assert entry.status in STATUSES
+    long = "; ".join(f"x_{k}' = -{'y' * 90}" for k in range(8))
+    told_long = Certificate("S()", (Entry("step", "runs", "it runs", "proved", "", long),))
+    assert Certificate.from_json(told_long.to_json()) == told_long
+    for k in range(8):
+        assert re.search(rf"^ +x_{k}' = -y+$", str(told_long), re.M)
+        assert re.search(rf"^  \* x.?_{k}' = -y+$", told_long.to_markdown(), re.M)
     with pytest.raises(ValueError, match="no entry is called 'x'"):
         certificate["x"]
     with pytest.raises(ValueError, match="level must be"):
@@ -824,6 +1179,19 @@ def test_there_is_a_datasheet_for_every_scheme_and_no_other():
     page = (SHEETS / "index.md").read_text()
     for name in REGISTRY:
         assert re.search(rf"^{name}$", page, re.M)
+
+
+def test_a_threshold_that_is_a_root_is_a_number_too():
+    found = measured_stability(gf.RungeKutta4())[0]
+    claim = exact_threshold(gf.RungeKutta4(), found).claim
+    assert claim.endswith("dt lambda < 2*CRootOf(x**3 - 2*x**2 + 3*x - 3, 0), about 2.78529")
+
+
+@pytest.mark.parametrize("name", ["ImplicitEuler", "IEQ", "NewtonCG", "SecondOrder", "GradientDescent", "SAV"])
+def test_orbits_are_beyond_a_threshold_only_where_there_is_one(name):
+    found = gf.backward_error.stability(library(name), steps=64).threshold
+    orbits = measured_stability(library(name))[1]
+    assert orbits.detail.startswith("beyond the threshold" if found < np.inf else "there is no threshold: ")
 
 
 class OwnTime:

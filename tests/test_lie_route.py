@@ -33,8 +33,11 @@ from gradflow import (
 from gradflow.backward_error.expansion import leaf, node
 from gradflow.backward_error.lie import bernoulli_field, jet_field
 from gradflow.backward_error.modified import modified_field
-from gradflow.backward_error.symbolic_steps import exact_settings
+from gradflow.backward_error.symbolic_steps import Count, exact_settings
+from gradflow.curvature import damped_step
+from gradflow.energies.linear import Zero
 from gradflow.symbolic import configured
+from gradflow.symbolic.branches import where
 
 C, beta = sp.symbols("C beta", positive=True)
 
@@ -851,8 +854,8 @@ def test_a_start_of_its_own_is_no_part_of_the_field(scheme):
 @pytest.mark.parametrize(
     ("scheme", "message"),
     [
-        (Counted(0, lambda k, dt: dt * (2 if k % 2 == 1 else 1), lambda k: k + 1), "counts steps by k"),
-        (Counted(0, lambda k, dt: dt * (2 if k % 5000 == 1 else 1), lambda k: k + 1), "counts steps by k"),
+        (Counted(0, lambda k, dt: dt * (2 if k % 2 == 1 else 1), lambda k: k + 1), "k of the state still changes"),
+        (Counted(0, lambda k, dt: dt * (2 if k % 5000 == 1 else 1), lambda k: k + 1), "k of the state still changes"),
         (
             Counted(0, lambda k, dt: dt * (2 if k == 5 else 1), lambda k: k + 1),
             "compares k of the state, which counts steps, with 5:",
@@ -868,7 +871,7 @@ def test_a_start_of_its_own_is_no_part_of_the_field(scheme):
         (Counted(1, lambda k, dt: dt / k, lambda k: k + 1), "computes with k"),
         (Counted(1, lambda k, dt: dt * sp.Integer(2) ** k, lambda k: k + 1), "raises 2 to the power k"),
         (Counted(1, lambda k, dt: dt * (1 - dt) ** k, lambda k: k + 1), "to the power k"),
-        (Counted(0, lambda k, dt: dt * (1 if k == 0 else 2), lambda k: (k + 1) % 3), "computes with k"),
+        (Counted(0, lambda k, dt: dt * (1 if k == 0 else 2), lambda k: (k + 1) % 3), "k of the state still changes"),
         (
             Counted(0, lambda k, dt: dt * (1 if k == 0 else 2), lambda k: min(k + 1, 5)),
             "counts steps at first, and is 5 later",
@@ -923,7 +926,8 @@ def theta_of(problem, theta, dt):
         (lambda p, t, dt: t - dt * sp.log(p.energy(t)), "logarithms"),
         (lambda p, t, dt: t - dt**2 / (p.energy(t + dt**9) - p.energy(t)), "divides by"),
         (lambda p, t, dt: t - p.energy(t) / dt, "not smooth at dt = 0"),
-        (lambda p, t, dt: t - (theta_of(p, t + dt * t, dt) - theta_of(p, t, dt)) / dt**2, "more terms"),
+        (lambda p, t, dt: t - (theta_of(p, t + dt * t, dt) - theta_of(p, t, dt)) / dt**2, "not smooth at dt = 0"),
+        (lambda p, t, dt: t - dt * t * (p.energy(t + dt**6 * t) - p.energy(t)) / dt**6, "more terms"),
         (lambda p, t, dt: t - dt * sp.sqrt(2) * t, "irrational"),
         (lambda p, t, dt: theta_of(p, t[:1], dt), "shape"),
         (lambda p, t, dt: t - dt * p.linearize(t).vjp(p.linearize(t).residual), "residual"),
@@ -975,3 +979,132 @@ def test_jets_end():
         found.algebra.element(1 / sp.Symbol("E", positive=True))
     with pytest.raises(ValueError, match="order"):
         bernoulli_field(found.algebra, found.field[0], 0)
+
+
+class Carried(NamedTuple):
+    theta: Any
+    v: Any
+
+
+class Carrying:
+    """Carries a number v, or one for each variable, and steps by it."""
+
+    def __init__(self, start, new, factor):
+        self.start, self.new, self.factor = start, new, factor
+
+    def init(self, problem, theta):
+        return Carried(theta, self.start(problem, theta))
+
+    def step(self, problem, state, dt):
+        E, g = problem.energy_and_gradient(state.theta)
+        return Carried(state.theta - dt * g * self.factor(state.v), self.new(state.v, E, g, dt))
+
+
+def ten(problem, theta):
+    return 10.0
+
+
+LOST = {
+    "a countdown": (ten, lambda v, E, g, dt: v - dt),
+    "the energy, moved": (lambda p, t: p.energy(t), lambda v, E, g, dt: v / 2 + (E - sp.Rational(1, 8)) / 2),
+    "falling with the energy": (ten, lambda v, E, g, dt: v - dt * E),
+    "an average of the gradient": (lambda p, t: 0 * t + 1, lambda v, E, g, dt: (v + g) / 2),
+}
+KEPT = {
+    "decaying": (ten, lambda v, E, g, dt: v / (1 + dt)),
+    "growing with the energy": (ten, lambda v, E, g, dt: v + dt * E),
+    "an average of the energy": (lambda p, t: p.energy(t), lambda v, E, g, dt: (v + E) / 2),
+    "an average of squares": (lambda p, t: 0 * t + 1, lambda v, E, g, dt: (v + g * g) / 2),
+}
+BY_SIGN = {"abs": abs, "where": lambda v: where(v > 0, 1, 2), "root": lambda v: sp.sqrt(v**2)}
+
+
+@pytest.mark.parametrize("name", [*LOST, *KEPT])
+@pytest.mark.parametrize("how", BY_SIGN)
+def test_a_sign_that_a_step_does_not_keep_is_not_assumed(name, how):
+    """What starts positive and may become negative has no sign; what a step keeps positive has."""
+    start, new = (LOST | KEPT)[name]
+    factor = BY_SIGN[how]
+    if "gradient" in name or "squares" in name:
+        single = factor
+        factor = lambda v: np.array([single(e) for e in v], dtype=object)  # noqa: E731
+    scheme = Carrying(start, new, factor)
+    if name in LOST:
+        with pytest.raises(ValueError, match=r"starts positive and is not shown to stay so|got Abs\(v"):
+            jet_field(scheme, 2, variables=1)
+    else:
+        plain = Carrying(start, new, (lambda v: v**0) if how == "where" else (lambda v: v))
+        assert jet_field(scheme, 2, variables=1).field == jet_field(plain, 2, variables=1).field
+
+
+@pytest.mark.parametrize("name", [n for n in (*LOST, *KEPT) if "gradient" not in n and "squares" not in n])
+def test_a_sign_that_a_step_does_not_keep_is_not_assumed_on_abstract_vectors(name):
+    start, new = (LOST | KEPT)[name]
+    choosing = Carrying(start, new, BY_SIGN["where"])
+    if name in LOST:
+        with pytest.raises(ValueError, match="starts positive and is not shown to stay so"):
+            modified_field(choosing, 2)
+    else:
+        assert modified_field(choosing, 2).coefficients == modified_field(explicit_euler, 2).coefficients
+    if name == "a countdown":
+        v = sp.Symbol("v", real=True)
+        assert modified_field(Carrying(start, new, abs), 1).coefficients == {"o": abs(v)}
+
+
+@pytest.mark.parametrize("residuals", [1, 2])
+@pytest.mark.parametrize(
+    "correction",
+    [
+        lambda d, g, at, dt: d / dt + g,
+        lambda d, g, at, dt: (d / dt + g) * (at.residual @ at.residual),
+        lambda d, g, at, dt: (d + dt * g - dt**2 * at.vjp(at.jvp(g))) / dt**2,
+    ],
+)
+def test_a_field_does_not_depend_on_the_order_that_is_asked_for(residuals, correction):
+    """A damped system is solved by a series; a step that divides its solution by dt gets the terms that this takes."""
+
+    def step(problem, theta, dt):
+        at = problem.linearize(theta)
+        d = damped_step(at, at.residual, None, Zero(), dt, mass=1, n_parameters=len(theta)).d
+        return theta + d + correction(d, at.vjp(at.residual), at, dt)
+
+    def closed(problem, theta, dt):
+        at = problem.linearize(theta)
+        J, q = at.jvp(np.array([1], dtype=object)), at.residual
+        g = at.vjp(q)
+        d = -dt * g / (1 + dt * (J @ J))
+        return theta + d + correction(d, g, at, dt)
+
+    def fields(function, order):
+        found = jet_field(function, order, variables=1, residuals=residuals)
+        return [found.algebra.reduced(f[0]).as_expr() for f in found.field]
+
+    exact = fields(closed, 3)
+    for order in (1, 2, 3):
+        assert fields(step, order) == exact[:order]
+
+
+@pytest.mark.parametrize("factor", [-1, 0, -0.5, sp.Rational(-1, 2)])
+def test_a_number_of_steps_keeps_growing_only_by_a_positive_factor(factor):
+    n = Count("n", 5)
+    for made in (lambda: n * factor, lambda: factor * n):
+        with pytest.raises(ValueError, match="multiplies by n of the state"):
+            made()
+    assert n * 2 > 9
+    if factor:
+        with pytest.raises(ValueError, match="divides n of the state"):
+            n / factor
+
+
+class Halting(Growing):
+    """Counts its first steps only; a number of steps that is no Python number stays."""
+
+    def step(self, problem, state, dt):
+        g = problem.energy_and_gradient(state.theta)[1]
+        n = state.n
+        return state._replace(theta=state.theta - dt * g * (1 - 0.5 ** (n + 1)), n=n + 1 if isinstance(n, int) else n)
+
+
+def test_a_number_that_counts_at_first_only_is_refused():
+    with pytest.raises(ValueError, match="n of the state counts steps at first"):
+        jet_field(Halting(), 1, variables=1)

@@ -445,7 +445,7 @@ def uses_theta(problem, theta, dt):
         (inconsistent, "does not tend to theta"),
         (Leapfrog(), "does not forget old"),
         (Flip(), "does not forget old"),
-        (Toggle(), "old of the state still changes after 5 steps, from False to True"),
+        (Toggle(), "old of the state still changes after 5 steps"),
         (uses_theta, "theta itself"),
     ],
 )
@@ -718,7 +718,7 @@ def too_far(problem, theta, dt):
 
 
 def test_a_count_of_which_a_remainder_is_taken_is_refused():
-    with pytest.raises(ValueError, match="counts steps by old"):
+    with pytest.raises(ValueError, match="old of the state still changes"):
         modified_field(Parity(), 2)
 
 
@@ -749,8 +749,8 @@ class Steps:
         (Steps(lambda k: 1 / k, first=1), "computes with old"),
         (Steps(lambda k: (k - 1) * half), "adds something|multiplies by"),
         (Steps(lambda k: 2**k), "raises 2 to the power"),
-        (Steps(lambda k: 1, lambda k: (k + 1) % 7), "does not forget|computes with old"),
-        (Steps(lambda k: 2 if k == 0 else 1, lambda k: (k + 1) % 3), "computes with old"),
+        (Steps(lambda k: 1, lambda k: (k + 1) % 7), "old of the state still changes"),
+        (Steps(lambda k: 2 if k == 0 else 1, lambda k: (k + 1) % 3), "old of the state still changes"),
         (Steps(lambda k: 2 if k == 0 else 1, lambda k: 0 if k == 9 else k + 1), "counts steps, with 9"),
         (Steps(lambda k: 1, lambda k: min(k + 1, 5)), "counts steps at first, and is 5 later"),
         (Steps(lambda k: 1 + k, lambda k: -k, first=1), "old of the state still changes after 5 steps"),

@@ -9,7 +9,7 @@ pytest.importorskip("sympy")
 
 import sympy as sp
 
-from gradflow.symbolic import AbstractEnergy, Map, Space, Undecided, is_small, is_zero
+from gradflow.symbolic import AbstractEnergy, AbstractResiduals, Map, Space, Undecided, is_small, is_zero
 from gradflow.symbolic.gram import is_gram_form, is_known_nonnegative, is_known_positive, with_known_signs
 from gradflow.symbolic.resolvents import parts_of
 
@@ -217,3 +217,30 @@ def test_signs_of_sums_and_products_of_forms():
     assert [is_known_positive(e) for e in (*right, a + form)] == [False, False, True, True, False, True]
     assert not any(map(is_known_positive, wrong))
     assert not is_known_nonnegative((sp.sqrt(x) - a) ** 2)  # of a root that may not be real
+
+
+def test_a_form_with_a_negative_direction_is_not_taken_for_a_square() -> None:
+    """With all diagonal entries of what elimination leaves zero, the others decide: x = -(y + z), y = -z gives -2 |z|^2."""
+    u, v, w = Space().vectors("u v w")
+    square = u + v + w
+    assert is_gram_form(sp.expand(square @ square))
+    for c in (2, -2):
+        form = sp.expand(square @ square + c * (v @ w))
+        assert not is_gram_form(form)
+        assert not is_known_nonnegative(form)
+
+
+def test_an_even_power_of_a_function_that_may_be_complex_has_no_sign() -> None:
+    assert is_known_nonnegative(sp.exp(x) ** 2)
+    assert is_known_nonnegative(x**2)
+    for e in (sp.log(x) ** 2, sp.asin(x) ** 2, sp.sqrt(x) ** 4 * sp.log(x) ** 2):
+        assert not is_known_nonnegative(e)
+
+
+def test_residuals_have_either_sign() -> None:
+    for n in (1, 3):
+        V = Space()
+        for q in AbstractResiduals(V, n).linearize(V.vector("theta")).residual:
+            assert q.is_real
+            assert q.is_nonnegative is None
+            assert sp.sqrt(q**2) == abs(q) != q

@@ -8,6 +8,7 @@ import pytest
 import gradflow as gf
 from cases import affine_case, residual_case
 from gradflow.run.history import QUANTITIES
+from gradflow.schemes.protocols import scheme_ability
 
 
 def small_network(dtype="float64", n=24, **kwargs):
@@ -467,6 +468,38 @@ def test_a_collapsed_variable_does_not_end_a_run_before_the_next_restart():
     still = gf.solve(problem, gf.Restart(gf.SAV(), every=50), 0 * theta, dt=1.0, steps=500)
     assert still.message.startswith("stationary")
     assert still.steps == 50
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 5])
+@pytest.mark.parametrize("base", [gf.SAV(), gf.ExpSAV(), gf.ElementwiseSAV(), gf.Relaxed(gf.SAV())], ids=repr)
+def test_the_identity_of_a_restart_is_recorded_from_where_the_step_begins(base, every):
+    """The energy at the start of a step is that of the variable set anew, where it is."""
+    problem, theta = gf.FunctionProblem(lambda w: np.cosh(w).sum(), np.sinh), np.array([1.0, 2.0])
+    scheme = gf.Restart(base, every=every)
+    run = gf.solve(problem, scheme, theta, dt=0.3, steps=23, record=("identity_residual",))
+    assert np.nanmax(np.abs(run.history["identity_residual"])) < 1e-13
+
+
+@pytest.mark.parametrize("every", [1, 2, 7])
+@pytest.mark.parametrize("base", [gf.SAV(), gf.IEQ(), gf.MSAV(), gf.ElementwiseSAV()], ids=repr)
+def test_a_variable_is_carried_by_a_restart_that_is_not_due_in_every_step(base, every):
+    scheme = gf.Restart(base, every=every)
+    for name in ("carries_auxiliary", "per_sample_auxiliary"):
+        carried = every > 1 and bool(scheme_ability(base, name))
+        assert getattr(scheme, name) is carried
+
+
+@pytest.mark.parametrize("base", [gf.SAV(), gf.ElementwiseSAV()], ids=repr)
+def test_a_step_between_restarts_starts_from_theta_and_the_variable_of_its_state(base):
+    """A caller may project theta, or mend the variable."""
+    problem, theta = gf.FunctionProblem(lambda w: np.cosh(w).sum(), np.sinh), np.array([1.0, 2.0])
+    scheme = gf.Restart(base, every=5)
+    state = scheme.step(problem, scheme.init(problem, theta), 0.3)
+    own = base.step(problem, base.init(problem, theta), 0.3)
+    changed = {"theta": np.array([0.5, -1.5]), "aux": 0.9 * own.aux}
+    state, own = state._replace(**changed), own._replace(**changed)
+    np.testing.assert_array_equal(scheme.step(problem, state, 0.3).theta, base.step(problem, own, 0.3).theta)
+    assert scheme.modified_energy(problem, state) == base.modified_energy(problem, own)
 
 
 @pytest.mark.parametrize(("inner", "outer"), [(1, 3), (2, 3), (3, 2), (2, 1)])

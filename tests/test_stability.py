@@ -23,6 +23,7 @@ from gradflow.backward_error.linear_stability import (
     fate,
     stability,
 )
+from gradflow.certificates.linear_stability import measured_stability
 from gradflow.plotting.edges import plot_edge_of_stability
 from gradflow.schemes import REGISTRY
 from gradflow.symbolic import configured
@@ -192,6 +193,21 @@ def test_the_cycle_of_restarted_sav(C, z):
     path = run(gf.Restart(gf.SAV(C=C)), z, 0.1, 1001)[-2:]
     assert path[0] == ALMOST(-path[1], rel=1e-9)
     assert path[1] ** 2 / 2 == ALMOST(end.energy, rel=1e-9)
+
+
+PERIODS = [(int(k), row.split(" | ")) for k, row in re.findall(r"^\| (\d+) \| (.*) \|$", PAGE, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize(("k", "row"), PERIODS)
+def test_the_cycles_of_sav_restarted_every_k_steps(k, row):
+    """As in the table of the page; the state comes back after a multiple of k steps."""
+    assert [k for k, _ in PERIODS] == [1, 2, 3, 5]
+    for z, said in zip((2.1, 3.0, 4.5, 10.0), row, strict=True):
+        end = fate(gf.Restart(gf.SAV(C=1.0), every=k), z)
+        assert said == (f"{end.period}-cycle" if end.kind == "cycle" else end.kind)
+        assert end.period % k == 0
+        assert end.kind == "chaos" or abs(end.multiplier) < 0.95
+        assert np.isfinite(end.energy)
 
 
 def test_the_cycle_of_restarted_sav_in_two_dimensions():
@@ -404,6 +420,7 @@ def test_what_the_factor_of_a_step_barely_depends_on(small):
     assert by_number.threshold == ALMOST(2.0, rel=1e-12)
     by_step = stability(AwayFromTheMinimum(lambda theta, a, k: 1 + small * (k % 2)), steps=64)
     assert by_step.decides == (small == 0)
+    assert ("or depends on the number of steps" in str(by_step)) == (small > 0)
     if small == 0:
         assert by_step.threshold == by_step.limit == ALMOST(2.0, rel=1e-12)
 
@@ -440,6 +457,186 @@ def test_an_eigenvalue_on_the_unit_circle_is_not_asymptotically_stable(factor, t
     assert found.threshold == threshold
     assert found.real_flow == 0
     assert math.isfinite(found.fates[0].energy)
+
+
+# Steps that take turns, and steps that depend on their number
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 10])
+@pytest.mark.parametrize(
+    ("energy", "flow"), [(Quadratic(), 1), (Quadratic([4.0, 1.0], offset=0.5), sp.Rational(8, 5))], ids=["one", "two"]
+)
+def test_restarted_sav_is_stable_up_to_2_for_every_k(k, energy, flow):
+    """A is (I - dt H)^k, and no auxiliary variable is carried: at the minimum it is set anew every k steps."""
+    scheme = gf.Restart(gf.SAV(), every=k)
+    found = stability(scheme, energy, exact=True)
+    assert (found.period, found.carried, found.conserved, found.obstacle) == (k, (), 0, "")
+    assert found.threshold == found.limit == ALMOST(2.0, rel=1e-12)
+    assert found.real_flow == ALMOST(float(flow), rel=1e-12)
+    assert (found.exact.threshold, found.exact.real_flow) == (2, flow)
+    assert ("take turns" in str(found)) == (k > 1)
+    for z in (0.3, 1.0, 1.9, 2.1, 7.0):
+        own = np.linalg.matrix_power(np.eye(energy.curvature.size) - z * np.diag(energy.curvature / energy.largest), k)
+        assert amplification(scheme, z, energy) ** k == ALMOST(
+            np.abs(np.linalg.eigvals(own)).max(), rel=1e-12, abs=1e-12
+        )
+        np.testing.assert_allclose(amplification_matrix(scheme, z, energy)[0], own, rtol=1e-9, atol=1e-9)
+    below, above = (run(scheme, z, 1e-6, 400, energy) for z in (1.9, 2.1))
+    assert np.abs(below[-1]).max() < 1e-9
+    assert np.abs(above[-1]).max() > 1e-2
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize(
+    "base", [gf.SAV(), gf.IEQ(), gf.ExpSAV(form="explicit"), gf.MSAV(parts=1), gf.SAV(stabilization=0.2)]
+)
+@pytest.mark.parametrize("energy", [Quadratic(2.0, offset=0.5), CurvedResidual(3.0, 1.0, 1.0)], ids=repr)
+def test_the_amplification_of_a_period_is_that_of_orbits(base, energy, k):
+    scheme = gf.Restart(base, every=k)
+    assert stability(scheme, energy, steps=64).carried == ()
+    for z in (0.4, 3.0, 9.0):
+        orbit = run(scheme, z, 1e-7, k, energy)
+        assert amplification(scheme, z, energy) ** k == ALMOST(abs(orbit[-1, 0]) / 1e-7, rel=1e-6)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_restarted_ieq_is_stable_for_a_linear_residual(k):
+    found = stability(gf.Restart(gf.IEQ(), every=k), exact=True, steps=64)
+    assert found.threshold == found.real_flow == found.exact.threshold == math.inf
+    assert found.conserved == 0
+
+
+class Turn(NamedTuple):
+    theta: Any
+    turn: Any
+    d: Any
+
+
+class TakesTurns:
+    """The heavy ball with steps c_j dt, the j of which a count, a remainder, a flag or a number in the state tells."""
+
+    def __init__(self, steps, beta, kind="count"):
+        self.steps, self.beta, self.kind = steps, beta, kind
+
+    def init(self, problem, theta):
+        return Turn(theta, {"flag": False, "number": self.steps[0], "array": np.array(0)}.get(self.kind, 0), 0 * theta)
+
+    def step(self, problem, state, dt):
+        d, turn = self.beta * state.d + problem.energy_and_gradient(state.theta)[1], state.turn
+        c = turn if self.kind == "number" else self.steps[int(turn) % len(self.steps)]
+        new = {"flag": not turn, "number": sum(self.steps[:2]) - c, "round": (turn + 1) % len(self.steps)}
+        return Turn(state.theta - c * dt * d, new.get(self.kind, turn + 1), d)
+
+
+def radius_of(steps, beta, z):
+    """Return the spectral radius of the product of the matrices of (theta, d)."""
+    A = np.eye(2)
+    for c in steps:
+        A = np.array([[1 - c * z, -c * z * beta], [1, beta]]) @ A
+    return np.abs(np.linalg.eigvals(A)).max()
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+@pytest.mark.parametrize(
+    ("steps", "kind"),
+    [((0.5, 1.5), kind) for kind in ("count", "round", "flag", "number", "array")]
+    + [((0.5, 1.0, 1.5), "count"), ((2.0, 0.25, 0.25, 1.0), "round"), ((*(99 * [1.0]), 0.5), "round")],
+)
+def test_the_threshold_of_steps_that_take_turns_is_that_of_their_product(steps, kind, beta):
+    found = stability(TakesTurns(steps, beta, kind), steps=64)
+    assert found.period == len(steps)
+    assert found.threshold < math.inf
+    assert math.isnan(found.limit)  # the effective steps differ
+    for m, stable in ((1 - 1e-6, True), (1 + 1e-6, False)):
+        assert (radius_of(steps, beta, m * found.threshold) < 1) == stable
+    path = run(TakesTurns(steps, beta, kind), 0.9 * found.threshold, 1e-6, 80 * len(steps))
+    assert abs(path[-1, 0]) < 1e-7
+    assert np.abs(run(TakesTurns(steps, beta, kind), 1.1 * found.threshold, 1e-6, 80 * len(steps))).max() > 1e-5
+    for z in (0.3, 2.0):
+        assert amplification(TakesTurns(steps, beta, kind), z) == ALMOST(
+            radius_of(steps, beta, z) ** (1 / len(steps)), rel=1e-6
+        )
+    if beta == 0:
+        assert found.real_flow == ALMOST(1 / max(steps), rel=1e-9)
+
+
+class ByNumber(Multiplies):
+    """Explicit Euler with a factor that depends on the number of the step."""
+
+    def __init__(self, factor):
+        super().__init__(lambda theta, a, k: factor(k + 1))
+
+
+UNSETTLED = {
+    "dt / n^(1/2)": lambda n: n**-0.5,
+    "dt / n": lambda n: 1 / n,
+    "dt / n^2": lambda n: n**-2.0,
+    "dt 2^-n": lambda n: 0.5**n,
+    "dt n^(1/2)": lambda n: n**0.5,
+    "half a period of the cosine": lambda n: 0.5 + 0.5 * math.cos(math.pi * min(n / 50, 1)),
+    "the cosine": lambda n: 1 + 0.5 * math.cos(n),
+}
+
+
+@pytest.mark.parametrize("name", UNSETTLED)
+def test_a_step_that_changes_without_end_has_no_threshold(name):
+    scheme = ByNumber(UNSETTLED[name])
+    found = stability(scheme, exact=True, steps=64)
+    assert (found.at_rest, found.decides, found.period, found.stable, found.exact) == (True, False, 0, (), None)
+    assert math.isnan(found.threshold)
+    assert math.isnan(found.real_flow)
+    assert "undecided: the amplification depends on the number of steps" in str(found)
+    threshold = measured_stability(scheme)[0]
+    assert threshold.status == "undecided"
+    assert threshold.detail == found.obstacle
+    for call in (amplification, amplification_matrix):
+        with pytest.raises(ValueError, match="depends on the number of steps"):
+            call(scheme, 0.5)
+    if "cosine" not in name:  # of which `math` has none for symbols
+        with pytest.raises(ValueError, match="number of steps"):
+            exact_stability(scheme)
+    *_, (_, limit) = edge_of_stability(Quadratic(), scheme, 0.1)
+    assert math.isnan(limit(scheme.init(Quadratic(), np.ones(1))))
+
+
+@pytest.mark.parametrize("every", [101, 1000])
+def test_a_period_that_is_too_long_is_told(every):
+    found = stability(gf.Restart(gf.SAV(), every=every), steps=64)
+    assert (found.at_rest, found.decides, found.carried) == (True, False, ())
+    assert "depends on the number of steps" in str(found)
+
+
+SETTLING = [lambda n: 1 + 1 / n, lambda n: 1 + n**-0.5, lambda n: min(1, n / 100), lambda n: 1 - 0.9**n]
+
+
+@pytest.mark.parametrize("factor", SETTLING)
+def test_a_step_that_settles_has_the_threshold_of_its_limit(factor):
+    found = stability(ByNumber(factor), exact=True, steps=64)
+    assert found.period == 1
+    assert found.threshold == ALMOST(2.0, rel=1e-5)
+    assert found.exact.threshold == 2
+
+
+def test_a_count_may_stand_before_a_variable():
+    """The threshold of the heavy ball is 2 (1 + beta) in numbers and on symbols."""
+    found = stability(TakesTurns((sp.Integer(1),), sp.Rational(1, 2)), exact=True, steps=64)
+    assert found.threshold == ALMOST(3.0, rel=1e-12)
+
+
+def test_a_step_that_does_nothing_is_not_asymptotically_stable():
+    found = stability(ByNumber(lambda n: 0.0), steps=64)
+    assert (found.decides, found.threshold, found.conserved) == (True, 0.0, 0)
+
+
+def test_the_edge_of_steps_that_take_turns():
+    """The limit is known where the steps of a period have one effective step at the minimum."""
+    problem, theta = Quadratic([1.0, 3.0], offset=0.5), np.array([1.0, -2.0])
+    for scheme, known in ((gf.Restart(gf.SAV(), every=3), True), (TakesTurns((0.5, 1.5), 0.0), False)):
+        (_, taken), (_, limit) = edge_of_stability(problem, scheme, 0.3)[1:]
+        state = scheme.init(problem, theta)
+        for _ in range(4):
+            state = scheme.step(problem, state, 0.3)
+            np.testing.assert_allclose(limit(state), 2 / taken(state) if known else np.nan, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("growing", "kind"), [(0, "converges"), (5, "converges"), (8, "diverges")])

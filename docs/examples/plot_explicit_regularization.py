@@ -2,20 +2,20 @@ r"""
 A large learning rate by small steps
 ====================================
 
-To second order, gradient descent with the step :math:`\Delta t'` follows the flow of :math:`E + \tfrac{\Delta t'}4|g|^2`, and so do
-smaller steps :math:`\Delta t` on :math:`E + \mu|g|^2` with
+To second order, gradient descent with the step :math:`\Delta t'` follows the flow of :math:`E + \tfrac{\Delta t'}4|g|^2`. Gradient
+descent with a smaller step :math:`\Delta t` follows the same flow if a penalty :math:`\mu|g|^2` is added to E with
 
 .. math:: \mu = \frac{\Delta t' - \Delta t}4,
 
-since :math:`\tfrac{\Delta t}4|g|^2` is there already: :class:`gradflow.GradientRegularized`. The essay of
-:doc:`/theory/implicit_regularization` adds :math:`\tfrac{\Delta t}{16}|g|^2`, a quarter of the penalty that the small steps have anyway.
+since the small steps have :math:`\tfrac{\Delta t}4|g|^2` already; :class:`gradflow.GradientRegularized` adds it. The essay of
+:doc:`/theory/implicit_regularization` adds :math:`\tfrac{\Delta t}{16}|g|^2`, a quarter of what the small steps have.
 
-In the left panel look at the slopes. With this factor the distance of the two runs falls as :math:`\Delta t'^2`; with
-every other one it falls as :math:`\Delta t'`, as it does without a penalty. The right panel has the network of
-:doc:`plot_learning_rate_mnist`, at the time 0.64. For :math:`\Delta t' = 0.02` this factor removes
-94 % of the distance, that of the essay 8 %. For 0.08, where :math:`\Delta t'\lambda > 1` in the steepest
-directions and no modified equation holds, it removes 58 %. In the table the squared gradient at that time is compared as
-well.
+In the left panel look at the slopes. With :math:`\mu = (\Delta t' - \Delta t)/4` the distance between the large and the small steps
+falls as :math:`\Delta t'^2`. With every other factor shown it falls as :math:`\Delta t'`, as it does without a penalty. The right panel has the
+network of :doc:`plot_learning_rate_mnist` at the time 0.64. For :math:`\Delta t' = 0.02` the penalty with
+:math:`(\Delta t' - \Delta t)/4` removes 94 % of the distance, that of the essay 8 %. For 0.08, where
+:math:`\Delta t'\lambda > 1` in the steepest directions and no modified equation holds, the first removes 58 %. The table also compares the
+squared gradients at that time.
 """
 
 import sys

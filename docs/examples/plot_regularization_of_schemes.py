@@ -2,15 +2,15 @@ r"""
 Do auxiliary variables strengthen implicit regularization?
 ==========================================================
 
-To first order, the iterates of a scheme with the step h lie on an orbit of the gradient flow of :math:`E + c\,h\,|\nabla E|^2`. Explicit
-Euler has :math:`c = \tfrac14`. The sign of c says whether small gradients are preferred, and its size how much. Here c is measured from
+To first order, the iterates of each of these schemes with the step h lie on an orbit of the gradient flow of
+:math:`E + c\,h\,|\nabla E|^2`. Explicit Euler has :math:`c = \tfrac14`. The sign of c says whether small gradients are preferred, and its size how much. Here c is measured from
 four steps of each scheme, and compared with what :doc:`/theory/implicit_regularization` proves. The step h is counted in the
 time of the limit flow :math:`\theta' = -\nabla E`: it is :math:`\Delta t/(1 - \beta)` for a momentum :math:`\beta`, and
 :math:`\rho\,\Delta t` for vanilla SAV with :math:`r = \rho\sqrt{E + C}`.
 
 One scalar auxiliary variable leaves c as it is: restarted and vanilla SAV and exponential SAV have that of explicit Euler. Momentum
-enlarges it. Restarted IEQ, a Levenberg-Marquardt step, has the sign of implicit Euler if the residual is linear. It need not have
-that sign otherwise, as the second figure shows.
+enlarges it. Restarted IEQ, a Levenberg-Marquardt step, has the sign of implicit Euler if the residual is linear. With another
+residual it can have that of explicit Euler, as the squares of the first figure and the second figure show.
 """
 
 import matplotlib.pyplot as plt
@@ -92,8 +92,8 @@ axes.spines[["top", "right"]].set_visible(False)
 # %%
 # Flatter or sharper
 # ------------------
-# The flow ends in the valley at :math:`Z = \sqrt{z_0^2 - x_0^2/2}`, and an orbit with the coefficient c at
-# :math:`Z - 2c\,h\,Z\,(z_0 - Z) + O(h^2)`. Below zero is flatter than the flow's end. Restarted IEQ is on the side of gradient descent here:
+# In the valley the gradient flow ends at the curvature :math:`Z = \sqrt{z_0^2 - x_0^2/2}`, and an orbit with the coefficient c ends at
+# :math:`Z - 2c\,h\,Z\,(z_0 - Z) + O(h^2)`. On the left, below zero is flatter than the flow's end. Restarted IEQ is on the side of gradient descent here:
 # with one residual q and its gradient J, a step is one of gradient descent with :math:`\Delta t/(1 + \Delta t\,|J|^2)` for
 # :math:`\Delta t`. Its sign for linear residuals selects no minimum, since the minima of a linear residual all have the same curvature.
 #

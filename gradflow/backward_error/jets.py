@@ -27,7 +27,7 @@ from sympy.polys.rings import PolyElement, PolyRing
 from ..energies.linear import LinearPart
 from .symbolic_steps import decimal
 
-__all__ = ["JetAlgebra", "JetLinearization", "JetProblem", "NoResidual"]
+__all__ = ["JetAlgebra", "JetLinearization", "JetProblem", "NoResidual", "TooShort"]
 
 Element: TypeAlias = PolyElement
 Series: TypeAlias = list[Any]
@@ -45,6 +45,7 @@ class JetRecord:
         self.jets: dict[sp.Symbol, tuple[str, Order]] = {}
         self.points: list[list[sp.Expr]] = []
         self.expansions: dict[sp.Symbol, tuple[int, str, Order, int]] = {}
+        self.left_out: set[sp.Symbol] = set()
         self.zero = n * (0,)
         self.units = [tuple(int(i == j) for j in range(n)) for i in range(n)]
         for name in names:
@@ -78,11 +79,20 @@ class JetRecord:
             total += self.dt**k * symbol
         return total
 
+    def unknown(self, shape: tuple[int, ...]) -> Any:
+        """Return an array of symbols for what a truncated series leaves out; a step that asks for their values is refused."""
+        first = len(self.left_out)
+        made = [sp.Symbol(f"left out.{first + k}", real=True) for k in range(prod(shape))]
+        self.left_out.update(made)
+        return np.array(made, dtype=object).reshape(shape)
+
     def number(self, symbol: sp.Symbol, at: Callable[[Any], Any]) -> Any:
         """Return the number that a symbol of an evaluation near theta has where the jets have some; None for other symbols.
 
         The energy is its Taylor polynomial. The first of the coefficients stands for all that an evaluation adds.
         """
+        if symbol in self.left_out:
+            return sp.Float(0)
         if symbol not in self.expansions:
             return None
         point, name, alpha, k = self.expansions[symbol]
@@ -102,6 +112,10 @@ def orders_of(n: int, most: int) -> list[Order]:
     return [a for a in itertools.product(range(most + 1), repeat=n) if sum(a) <= most]
 
 
+class TooShort(ValueError):
+    """A step needs a term that a truncated series leaves out."""
+
+
 class NoResidual(ValueError):
     """A step needs the residuals of an energy that is given without."""
 
@@ -115,12 +129,12 @@ class JetLinearization:
         The residual.
     jacobian : object array (N, n)
         The Jacobian.
-    order : int
-        The highest power of dt in the solution of a damped system.
+    record : object
+        The symbols of this run, and the highest power of dt in the solution of a damped system.
     """
 
-    def __init__(self, residual: Any, jacobian: Any, order: int) -> None:
-        self.residual, self._jacobian, self._order = residual, jacobian, order
+    def __init__(self, residual: Any, jacobian: Any, record: Any) -> None:
+        self.residual, self._jacobian, self._record = residual, jacobian, record
 
     def jvp(self, d: Any) -> Any:
         """Return J d, (N,)."""
@@ -131,7 +145,9 @@ class JetLinearization:
         return self._jacobian.T @ u
 
     def solve_damped(self, q: Any, h: Any, A: LinearPart, dt: Any) -> Any:
-        """Return d, (n,), of ``(1/dt + A + J^T J) d = -(J^T q + h)``, as a Neumann series modulo ``dt^(order + 1)``.
+        """Return d, (n,), of ``(1/dt + A + J^T J) d = -(J^T q + h)``, as a Neumann series.
+
+        What is left out is ``dt^(order + 1) R (J^T q + h)`` with a matrix R of symbols.
 
         Parameters
         ----------
@@ -146,11 +162,11 @@ class JetLinearization:
         """
         right = self.vjp(q) if h is None else self.vjp(q) + h
         term = -dt * A.solve_shifted(right, dt)
-        d = term
-        for _ in range(self._order - 1):
+        d, order, n = term, self._record.order, len(right)
+        for _ in range(order - 1):
             term = -dt * A.solve_shifted(self.vjp(self.jvp(term)), dt)
             d = d + term
-        return d
+        return d + dt ** (order + 1) * (self._record.unknown((n, n)) @ right)
 
 
 class JetProblem:
@@ -221,7 +237,7 @@ class JetProblem:
             raise NoResidual("this energy has no residual: ask for residuals=N")
         q = [self._value(self._record.zero, theta, k) for k in range(self._residuals)]
         J = [[self._value(unit, theta, k) for unit in self._record.units] for k in range(self._residuals)]
-        return JetLinearization(np.array(q, dtype=object), np.array(J, dtype=object), self._record.order)
+        return JetLinearization(np.array(q, dtype=object), np.array(J, dtype=object), self._record)
 
 
 class JetAlgebra:
@@ -775,6 +791,8 @@ class JetExpansion:
             return ring.one  # with valuation 1
         if e.is_Rational or e.is_Float:
             return ring(ring.domain.from_sympy(sp.Rational(e)))
+        if e in self.record.left_out:
+            raise TooShort("the step divides by dt, so that it needs more terms of a damped system than there are")
         if e in self.record.expansions:
             return self._coefficient(e)
         if e in self.algebra.generators:
@@ -821,7 +839,7 @@ class JetExpansion:
         """Return the coefficient that a symbol of an evaluation near theta stands for."""
         at, name, alpha, k = self.record.expansions[symbol]
         if k > self.record.order:
-            raise ValueError("the step divides by dt, so that its terms need more terms of the energy than there are")
+            raise TooShort("the step divides by dt, so that its terms need more terms of the energy than there are")
         known = self._values.get((at, name, alpha), [])
         if k >= len(known):
             moved = self.moved([(e, x) for e, x in zip(self.record.points[at], self.record.theta, strict=True)], k)

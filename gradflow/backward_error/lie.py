@@ -26,6 +26,9 @@ some steps, and a number of steps is large, so that its powers :math:`c^n` have 
 (`gradflow.backward_error.symbolic_steps.Count`). A memory that grows by O(1) in each step, such as the sum of squares of
 `gradflow.Adagrad`, is no function of the time n dt, and has no modified equation of this kind.
 
+Memory that starts positive is taken to be positive where one step keeps it so, for every positive value. Otherwise it has no
+sign, and a step that chooses by it is refused.
+
 Where a step takes the root of a square, as a mean of squares that has settled, the field has :math:`|\partial_i E|`: it is that
 of an orbit along which this derivative keeps its sign.
 
@@ -39,7 +42,7 @@ Bernoulli's numbers in (4) are those of x / (e^x - 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import factorial, lcm
 from typing import Any
@@ -51,7 +54,8 @@ from sympy.polys.domains import QQ
 from ..description import found
 from ..refusals import whole_number
 from ..symbolic.decide import Undecided
-from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, shifted
+from ..symbolic.gram import is_known_positive
+from .jets import Element, Field, JetAlgebra, JetExpansion, JetProblem, JetRecord, Series, TooShort, shifted
 from .symbolic_steps import (
     HIGHEST,
     Count,
@@ -75,6 +79,7 @@ from .symbolic_steps import (
 
 __all__ = ["JetField", "bernoulli_field", "jet_field"]
 
+DIVISIONS = 2  # by dt in a step, for each of which it needs one term more
 MOST = 100  # energies or residuals, each with its own jets
 
 
@@ -156,7 +161,7 @@ def jet_field(
     ------
     ValueError
         If an argument is outside what is said above, the step is not smooth in dt at 0, is no expression of powers, roots, exponentials and logarithms, depends on
-        theta in its choice of a branch, has a memory that does not fade or for which (3) has no solution, a flag or whole
+        theta in its choice of a branch or on memory whose sign it does not keep, has a memory that does not fade or for which (3) has no solution, a flag or whole
         number that still changes after some steps, or uses a number of steps other than as an exponent; its subclass
         `gradflow.backward_error.symbolic_steps.NotOnSymbols` if the step does not run on symbols.
 
@@ -175,16 +180,29 @@ def jet_field(
     if residuals and energies > 1:
         raise ValueError(f"residuals are of one energy, got energies = {energies}")
     names = [f"q{k}" for k in range(residuals)] or ([f"E{k}" for k in range(energies)] if energies > 1 else ["E"])
-    record = JetRecord(variables, order, names, positive=not residuals)
-    problems = [JetProblem(record, "q" if residuals else name, residuals) for name in names[:energies]]
-    problem = problems[0] if energies == 1 else tuple(problems)
-    new, memory = _run(
-        exact_settings(scheme, {} if symbols is None else symbols), problem, record, settings_of(symbols)
-    )
+    made = exact_settings(scheme, {} if symbols is None else symbols), settings_of(symbols)
+    for more in range(DIVISIONS + 1):
+        try:
+            return _jet_field(
+                *made, order, JetRecord(variables, order + more, names, positive=not residuals), residuals
+            )
+        except TooShort as error:
+            short = error
+    raise short
+
+
+def _jet_field(scheme: Any, settings: set[sp.Symbol], order: int, record: JetRecord, residuals: int) -> JetField:
+    """Return the fields f_1, ..., f_order from the terms of a record, which go so far or further."""
+    names = record.names
+    problems = [
+        JetProblem(record, "q" if residuals else name, residuals) for name in (names[:1] if residuals else names)
+    ]
+    problem = problems[0] if len(problems) == 1 else tuple(problems)
+    new, memory = _run(scheme, problem, record, settings)
     memory = _kept(new, memory, record)
     expressions = [*new, *memory.values(), *(e for point in record.points for e in point)]
     roots = {e for expression in expressions for e in expression.atoms(sp.Pow, sp.exp) if _is_root(e)}
-    inside = {*record.jets, *record.expansions, *record.theta, *memory, record.dt}
+    inside = {*record.jets, *record.expansions, *record.left_out, *record.theta, *memory, record.dt}
     parameters = set().union(*(e.free_symbols for e in expressions)) - inside
     degree = lcm(*(int(e.exp.q) for e in roots if e.is_Pow))
 
@@ -211,7 +229,35 @@ def jet_field(
 def _run(
     scheme: Any, problem: Any, record: JetRecord, settings: set[sp.Symbol]
 ) -> tuple[list[sp.Expr], dict[sp.Symbol, sp.Expr]]:
-    """Return the new theta, and the new value of each component of the memory by its symbol."""
+    """Return the new theta, and the new value of each component of the memory by its symbol.
+
+    The memory that starts positive is positive symbols. Those that a step is not shown to keep so are real, unless the
+    step is the same for real ones.
+    """
+
+    def run(lost: Set[str]) -> tuple[list[sp.Expr], dict[sp.Symbol, sp.Expr]]:
+        record.points[:], record.expansions = [], {}
+        return _run_with_signs(scheme, problem, record, settings, lost)
+
+    first = new, memory = run(set())
+    points, expansions = list(record.points), record.expansions
+    lost: set[str] = set()
+    while more := {z.name for z, e in memory.items() if z.is_positive and not is_known_positive(e)}:
+        lost |= more
+        new, memory = run(lost)
+    real = {z: sp.Symbol(z.name, real=True) for z in first[1] if z.name in lost}
+    was = [*first[0], *first[1].values(), *(e for point in points for e in point)]
+    now = [*new, *memory.values(), *(e for point in record.points for e in point)]
+    if lost and [e.xreplace(real) for e in was] != now:
+        return new, memory
+    record.points[:], record.expansions = points, expansions
+    return first
+
+
+def _run_with_signs(
+    scheme: Any, problem: Any, record: JetRecord, settings: set[sp.Symbol], lost: Set[str]
+) -> tuple[list[sp.Expr], dict[sp.Symbol, sp.Expr]]:
+    """Return what `_run` does, with real symbols for the memory of some names."""
     theta, dt = record.theta, record.dt
     if equation_of(scheme) is not None:
         new = theta
@@ -224,14 +270,14 @@ def _run(
     begun: dict[sp.Symbol, Any] = {}  # a step may choose; it then chooses as from the start
 
     def step(state: Any) -> Any:
-        after = _run_on_symbols(lambda: scheme.step(problem, state, dt), record, begun)
+        after = _run_on_symbols(lambda: scheme.step(problem, state, dt), record, begun, lost)
         _require_state(after, record)
         return after
 
     def one(state: Any) -> Any:
         """Return the state after a step from one whose memory is symbols, without what was evaluated on the way."""
         kept, expansions = list(record.points), dict(record.expansions)
-        symbols = _symbols(state, names)
+        symbols = _symbols(state, names, lost)
         for path, value in symbols.items():
             for symbol, e in zip(np.ravel(value), np.ravel(at_place(state, path)), strict=True):
                 begun.setdefault(symbol, sp.sympify(e))
@@ -243,11 +289,11 @@ def _run(
     _require_state(start, record)
     for path, value in leaves(start):  # a number has the sign of the first one
         if is_number(value) and not isinstance(value, (int, np.integer)):
-            symbol = _memory_symbol(name_of(start, path), value)
+            symbol = _memory_symbol(name_of(start, path), value, lost)
             names[path, symbol.name], begun[symbol] = symbol, sp.sympify(value)
     state, counts = settled(start, one)
     fixed = {path: Count(name_of(state, path), least, settings) for path, least in counts.items()}
-    symbols = _symbols(replaced(state, fixed), names, numbers=True)
+    symbols = _symbols(replaced(state, fixed), names, lost, numbers=True)
     after = step(replaced(state, {(0,): theta, **fixed, **symbols}))
     require_counting(fixed, after)
     memory = {}
@@ -272,7 +318,9 @@ def _require_state(state: Any, record: JetRecord) -> None:
             )
 
 
-def _symbols(state: Any, known: dict[tuple[Path, str], Any], *, numbers: bool = False) -> dict[Path, Any]:
+def _symbols(
+    state: Any, known: dict[tuple[Path, str], Any], lost: Set[str], *, numbers: bool = False
+) -> dict[Path, Any]:
     """Return symbols for the memory in a state by its places, those that are known already; and for its numbers, if wanted."""
     result = {}
     for path, value in leaves(state):
@@ -286,19 +334,24 @@ def _symbols(state: Any, known: dict[tuple[Path, str], Any], *, numbers: bool = 
         name = name_of(state, path)
         if (path, name) not in known:
             if isinstance(value, np.ndarray) and value.ndim:
-                each = [_memory_symbol("_".join(map(str, (name, *at))), value[at]) for at in np.ndindex(value.shape)]
+                each = [
+                    _memory_symbol("_".join(map(str, (name, *at))), value[at], lost) for at in np.ndindex(value.shape)
+                ]
                 known[path, name] = np.array(each, dtype=object).reshape(value.shape)
             else:
-                known[path, name] = _memory_symbol(name, value)
+                known[path, name] = _memory_symbol(name, value, lost)
         result[path] = known[path, name]
     return result
 
 
 def _run_on_symbols(
-    function: Callable[[], Any], record: JetRecord, start: Mapping[sp.Symbol, Any] | None = None
+    function: Callable[[], Any],
+    record: JetRecord,
+    start: Mapping[sp.Symbol, Any] | None = None,
+    lost: Set[str] = frozenset(),
 ) -> Any:
     try:
-        return generic(function, start, record.number)
+        return generic(function, start, record.number, lost)
     except (TypeError, AttributeError, NotImplementedError) as error:
         raise not_on_symbols("the step does not run on symbols", error) from error
 
@@ -310,8 +363,9 @@ def _vector(value: Any, record: JetRecord, whose: str) -> list[sp.Expr]:
     return [decimal(t) for t in value]
 
 
-def _memory_symbol(name: str, value: Any) -> sp.Symbol:
-    return sp.Symbol(name, **({"positive": True} if sp.sympify(value).is_positive else {"real": True}))
+def _memory_symbol(name: str, value: Any, lost: Set[str]) -> sp.Symbol:
+    positive = name not in lost and sp.sympify(value).is_positive
+    return sp.Symbol(name, **({"positive": True} if positive else {"real": True}))
 
 
 def _kept(new: Sequence[sp.Expr], memory: dict[sp.Symbol, sp.Expr], record: JetRecord) -> dict[sp.Symbol, sp.Expr]:

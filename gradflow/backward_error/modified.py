@@ -23,7 +23,8 @@ geometrically. It then follows theta on the slow manifold :math:`m = M(\theta) =
 
 .. math:: M(\Phi_{\Delta t}(\theta)) = \exp(\Delta t\,\mathcal L_{\tilde f}) M(\theta),                                \tag{3}
 
-which is solved for one :math:`M_n` after the other; (1) is the modified equation on that manifold. Truth values and texts are
+which is solved for one :math:`M_n` after the other; (1) is the modified equation on that manifold. A number that starts positive
+is taken to be positive if one step keeps every positive one so; otherwise a step that chooses by it is refused. Truth values and texts are
 those after some steps, and a number of steps is large: its powers :math:`c^n` have vanished, and a step that uses it otherwise
 is refused (`gradflow.backward_error.symbolic_steps.Count`).
 
@@ -44,7 +45,7 @@ coefficients that are not constant are derived here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import takewhile
 from math import factorial
@@ -56,6 +57,7 @@ import sympy as sp
 from ..description import found
 from ..refusals import whole_number
 from ..symbolic.decide import is_zero
+from ..symbolic.gram import is_known_positive
 from ..symbolic.vectors import Vector
 from .expansion import (
     ENERGY,
@@ -341,9 +343,22 @@ def modified_field(scheme: Any, order: int = 3, *, symbols: Mapping[str, Any] | 
         made = _StepFunction(made)
     settings = settings_of(symbols)
     try:
-        return _Recursion(made, order, order, settings).result()
+        return _with_signs(made, order, order, settings).result()
     except _Unknown:  # a product with the Hessian ahead of theta needs one derivative more
-        return _Recursion(made, order, order + 1, settings).result()
+        return _with_signs(made, order, order + 1, settings).result()
+
+
+def _with_signs(scheme: Any, order: int, known: int, settings: set[sp.Symbol]) -> _Recursion:
+    """Return the recursion for a step whose numbers are positive symbols if they start so.
+
+    Those that a step is not shown to keep so are real, unless the step is the same for real ones.
+    """
+    first = last = _Recursion(scheme, order, known, settings)
+    lost: set[str] = set()
+    while more := last.signs_lost():
+        lost |= more
+        last = _Recursion(scheme, order, known, settings, lost)
+    return last if lost and first.looks(lost) != last.looks(lost) else first
 
 
 class _Unknown(ValueError):
@@ -366,8 +381,10 @@ class _Slot(NamedTuple):
 class _Recursion:
     """The orders of (2) and (3), one after the other."""
 
-    def __init__(self, scheme: Any, order: int, known: int, settings: set[sp.Symbol]) -> None:
-        self.scheme, self.order = scheme, order
+    def __init__(
+        self, scheme: Any, order: int, known: int, settings: set[sp.Symbol], lost: Set[str] = frozenset()
+    ) -> None:
+        self.scheme, self.order, self.lost = scheme, order, lost
         self.equation = equation_of(scheme)
         self.reader = Reader(order, known)
         self.start: dict[sp.Symbol, Any] = {}
@@ -393,7 +410,7 @@ class _Recursion:
         equation = self.equation
         try:
             if equation is None:
-                after = generic(lambda: self.scheme.step(problem, state, DT), self.start)
+                after = generic(lambda: self.scheme.step(problem, state, DT), self.start, unsure=self.lost)
                 if not (isinstance(after, tuple) and after and isinstance(after[0], Vector)):
                     got = after[0] if isinstance(after, tuple) and after else after
                     raise ValueError(
@@ -435,8 +452,8 @@ class _Recursion:
         """Return the symbol of a number of the state. A step may choose by it; it then chooses as from the first value."""
         if name not in self.numbers:
             value = self.first.get(name, value)
-            sign = {"positive": True} if sp.sympify(value).is_positive else {"real": True}
-            self.numbers[name] = sp.Symbol(name, **sign)
+            positive = name not in self.lost and sp.sympify(value).is_positive
+            self.numbers[name] = sp.Symbol(name, **({"positive": True} if positive else {"real": True}))
             self.start[self.numbers[name]] = value
         return self.numbers[name]
 
@@ -480,12 +497,29 @@ class _Recursion:
             slots = [slot for slot in slots if slot.path not in remembered]
             new = self._probed(slots)
         needed = self._needed(slots, new)
+        self.numbers_after = {slot.probe: at_place(new, slot.path) for slot in slots if slot.multiple is None}
+        self.after = [new[0], *(at_place(new, slot.path) for slot in needed)]
         chosen = []
         for slot in needed:
             if slot.multiple is None and reader.number(at_place(new, slot.path))[0] == slot.probe:
                 slot = slot._replace(start=-1)
             chosen.append(slot)
         return chosen
+
+    def signs_lost(self) -> set[str]:
+        """Return the names of the numbers that are taken to be positive, and are not shown to be so after a step."""
+        after = self.numbers_after.items()
+        return {z.name for z, e in after if z.is_positive and not is_known_positive(sp.sympify(e))}
+
+    def looks(self, lost: Set[str]) -> list[Any]:
+        """Return what a step makes of the state that it needs, with real symbols for some numbers."""
+        real = {z: sp.Symbol(name, real=True) for name, z in self.numbers.items() if name in lost}
+        found: list[Any] = []
+        for value in self.after:
+            is_vector = isinstance(value, Vector)
+            parts = self.reader.vector(value) if is_vector else [{leaf: c} for c in self.reader.number(value)]
+            found.append([{tree: sp.sympify(c).xreplace(real) for tree, c in part.items()} for part in parts])
+        return found
 
     def _probed(self, slots: list[_Slot]) -> Any:
         values: dict[Path, Any] = {}

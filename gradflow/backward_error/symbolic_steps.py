@@ -6,6 +6,8 @@ import copy
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from inspect import signature
 from typing import Any, TypeAlias
@@ -16,6 +18,7 @@ import sympy as sp
 from ..description import found
 from ..energies.linear import as_linear_part
 from ..symbolic.branches import followed
+from ..symbolic.gram import is_known_nonnegative, is_known_positive
 from ..symbolic.vectors import decimal_floats
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "leaves",
     "name_of",
     "not_on_symbols",
+    "noted_conditions",
     "replaced",
     "require_counting",
     "require_step",
@@ -168,8 +172,12 @@ class Count:
     def _unknown(self, *other: Any) -> Any:
         raise self._refused("computes with")
 
+    def _remainder(self, *other: Any) -> Any:
+        raise ValueError(_changing(self.name))
+
     __neg__ = __abs__ = __rsub__ = __rtruediv__ = __pow__ = __index__ = __round__ = __floor__ = __ceil__ = _unknown
-    __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __divmod__ = __rdivmod__ = __matmul__ = __rmatmul__ = _unknown
+    __floordiv__ = __rfloordiv__ = __matmul__ = __rmatmul__ = _unknown
+    __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _remainder
 
     def __hash__(self) -> int:
         raise self._refused("looks something up by")
@@ -217,8 +225,9 @@ def require_counting(counts: Mapping[Path, Any], after: Any) -> None:
         if isinstance(value, Count):
             new = at_place(after, path)
             if not isinstance(new, Count) or not new.least > value.least:
+                later = "does not grow" if isinstance(new, Count) else f"is {found(new)}"
                 raise ValueError(
-                    f"{value.name} of the state counts steps at first, and is {found(new)} later: a step that uses it has no modified equation"
+                    f"{value.name} of the state counts steps at first, and {later} later: a step that uses it has no modified equation"
                 )
 
 
@@ -309,10 +318,10 @@ def settled(start: Any, step: Callable[[Any], Any]) -> tuple[Any, dict[Path, Any
             if value - middle == middle - before and value > middle:
                 counts[path] = value
             elif not value == middle == before and isinstance(value, (int, np.integer)):
-                raise ValueError(_changing(three, path, middle, value))
+                raise ValueError(_changing(name_of(three, path)))
             kept[path] = value
         elif not _kinds(one)[path] == _kinds(two)[path] == last[path]:
-            raise ValueError(_changing(three, path, middle, value))
+            raise ValueError(_changing(name_of(three, path)))
         elif last[path] != "value" or is_mark(begun.get(path)):
             kept[path] = value
         elif is_number(begun.get(path)):  # a number stays the one of the start, which tells its sign
@@ -329,10 +338,10 @@ def _kinds(state: Any) -> dict[Path, Any]:
     }
 
 
-def _changing(state: Any, path: Path, one: Any, two: Any) -> str:
+def _changing(name: str) -> str:
     return (
-        f"{name_of(state, path)} of the state still changes after {SETTLED} steps, from {found(one)} to {found(two)}: such a step "
-        "has no modified equation"
+        f"{name} of the state still changes after {SETTLED} steps: such a step has no modified equation; if {name} comes back "
+        "after k steps, the map of k steps of size dt / k has one: write a scheme whose step makes them"
     )
 
 
@@ -481,14 +490,42 @@ def settings_of(symbols: Mapping[str, Any] | None) -> set[sp.Symbol]:
     return set().union(*(sp.sympify(value).free_symbols for value in (symbols or {}).values()))
 
 
+_conditions: ContextVar[list[str] | None] = ContextVar("conditions", default=None)
+
+
+@contextmanager
+def noted_conditions() -> Iterator[list[str]]:
+    """Yield a list to which `generic` adds each condition that it has looked at for some values of the symbols only."""
+    noted: list[str] = []
+    token = _conditions.set(noted)
+    try:
+        yield noted
+    finally:
+        _conditions.reset(token)
+
+
+def _shown(condition: Any) -> bool | None:
+    """Return whether an inequality holds for all values of its symbols, or for none, by its signs; None if that is not shown."""
+    if not isinstance(condition, (sp.Gt, sp.Ge, sp.Lt, sp.Le)):
+        return None
+    difference = sp.sympify(condition.gts - condition.lts)
+    strict = isinstance(condition, (sp.Gt, sp.Lt))
+    if (is_known_positive if strict else is_known_nonnegative)(difference):
+        return True
+    return False if (is_known_nonnegative if strict else is_known_positive)(-difference) else None
+
+
 def generic(
     function: Callable[[], Any],
     start: Mapping[sp.Symbol, Any] | None = None,
     known: Callable[[sp.Symbol, Callable[[Any], Any]], Any] | None = None,
+    unsure: Set[str] = frozenset(),
 ) -> Any:
     """Return what a function of symbols returns where dt is small, if its branch does not depend on the other symbols.
 
-    Floats that multiply vectors are the decimal fractions that they print as. Each condition is looked at with numbers of 40 digits at `POINTS` points.
+    Floats that multiply vectors are the decimal fractions that they print as. A condition that the signs of its symbols do
+    not tell is looked at with numbers of 40 digits at `POINTS` points, where no symbol is larger than 2: it may be otherwise
+    elsewhere. `noted_conditions` tells which these are.
 
     Parameters
     ----------
@@ -499,16 +536,29 @@ def generic(
     known : callable, optional
         Takes a symbol, and a function that evaluates expressions at the same point; returns the number that follows for the
         symbol from the others, or None.
+    unsure : set of str, optional
+        Names of symbols that start positive and are not shown to stay so.
 
     Raises
     ------
     ValueError
-        If a condition differs between the points, or cannot be told.
+        If a condition differs between the points, or cannot be told; or if it is on an unsure symbol that starts at a number,
+        or on unsure symbols alone.
     """
     draws = [random.Random(seed) for seed in range(POINTS)]
     points: list[dict[sp.Symbol, sp.Float]] = [{} for _ in draws]
 
     def told(condition: sp.Basic) -> bool:
+        asked = sorted((s for s in condition.free_symbols if s.name in unsure), key=str)
+        alone = len(asked) == len(condition.free_symbols)
+        if asked and (alone or any(sp.sympify((start or {}).get(s, s)).is_number for s in asked)):
+            names = ", ".join(map(str, asked))
+            raise ValueError(
+                f"the step chooses by {condition}, and {names} of the state starts positive and is not shown to stay so"
+            )
+        shown = None if asked else _shown(condition)
+        if shown is not None:
+            return shown
         answers = set()
         for draw, values in zip(draws, points, strict=True):
 
@@ -528,6 +578,9 @@ def generic(
             answers.add(bool(answer))
         if len(answers) > 1:
             raise ValueError(f"the step has no Taylor polynomial in dt for all theta: it chooses by {condition}")
+        noted = _conditions.get()
+        if noted is not None:
+            noted.append(str(condition))
         return answers.pop()
 
     with decimal_floats():

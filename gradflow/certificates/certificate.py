@@ -31,6 +31,8 @@ SECTIONS = {
 }
 """The sections, in the order in which they are printed, with their titles."""
 FORMAT = 1
+LONGEST = 500
+"""Characters of a detail that is printed as one paragraph; of a longer one each clause has a line of its own."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ class Certificate:
             lines += ["", title]
             for entry in entries:
                 lines.append(f"  {entry.status:14}  {entry.name}: {entry.claim}")
-                lines += [f"{'':18}{text}" for text in (entry.scope, entry.detail, entry.counterexample) if text]
+                detail, below = _clauses(entry.detail)
+                texts = (entry.scope, detail, *below, entry.counterexample)
+                lines += [f"{'':18}{text}" for text in texts if text]
                 if entry.table:
                     widths = [max(map(len, column)) for column in zip(*entry.table, strict=True)]
                     lines += [
@@ -171,9 +175,11 @@ class Certificate:
         for title, entries in self._sections():
             lines += [f"{'#' * (level + 1)} {title}", ""]
             for entry in entries:
-                shown = [escaped(t, inside=True) for t in (entry.scope, entry.detail, entry.counterexample) if t]
+                detail, below = _clauses(entry.detail)
+                shown = [escaped(t, inside=True) for t in (entry.scope, detail, entry.counterexample) if t]
                 text = f"* **{entry.name}**, {entry.status}: {escaped(entry.claim, inside=True)}"
                 lines.append(" ".join(part if part.endswith(".") else f"{part}." for part in (text, *shown)))
+                lines += [f"  * {escaped(clause, inside=True)}" for clause in below]
                 if entry.table:
                     head, *rows = [[escaped(cell, inside=True) for cell in row] for row in entry.table]
                     marks = [["---:"] * len(head)]
@@ -212,6 +218,11 @@ class Certificate:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the text must be a certificate: {error}") from error
+
+
+def _clauses(detail: str) -> tuple[str, list[str]]:
+    """Return a detail and no clauses, or its clauses in the place of a long one: each equation has its line."""
+    return (detail, []) if len(detail) <= LONGEST or "; " not in detail else ("", detail.split("; "))
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:

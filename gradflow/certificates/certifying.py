@@ -11,6 +11,7 @@ import numpy as np
 
 from ..description import as_call, describe, found
 from ..energies.linear import as_linear_part
+from ..namespace import quiet
 from ..refusals import instance, real_number, whole_number
 from ..schemes.protocols import SchemeAbilities, scheme_ability
 from .certificate import Certificate, Entry
@@ -20,7 +21,7 @@ from .functions import as_a_function
 from .linear_stability import measured_stability
 from .measured_law import measured_law
 from .solvability import measured_solvability
-from .trials import RAISED, given_problems, stabilized, takes_stabilization, within
+from .trials import RAISED, Given, given_problems, stabilized, takes_stabilization, within
 
 __all__ = ["certify"]
 
@@ -50,16 +51,18 @@ def certify(
         Whether fewer problems are tried, and the stability is left out.
     problems : pair or sequence of pairs, optional
         ``(problem, theta)``, theta (P,) in float64: problems on which the scheme is measured, in the place of random ones, for a
-        scheme that needs a network or a number of parameters. What needs problems of the certificate's own says so.
+        scheme that needs a network or a number of parameters. Runs start at theta, where E and its gradient are finite, and the
+        gradient is not 0. What needs problems of the certificate's own says so.
     progress : callable, optional
         Takes the title of each part before it is made.
 
     Raises
     ------
     ValueError
-        If `proofs` or `quick` is no truth value, `progress` is no function, `problems` are no such pairs, or the scheme has no methods ``init`` and ``step``, is a class that cannot be made without arguments, or declares a
-        speed that is neither None nor a number > 0, an order that is no whole number >= 1, or a stabilization that is no
-        operator; if one of its properties raises, or what it returns cannot be judged.
+        If `proofs` or `quick` is no truth value, `progress` is no function, `problems` are no such pairs, a problem cannot be
+        evaluated at its theta or is stationary there, or the scheme refuses all of them; if the scheme has no methods ``init`` and
+        ``step``, is a class that cannot be made without arguments, or declares a speed that is neither None nor a number > 0, an
+        order that is no whole number >= 1, or a stabilization that is no operator; if one of its properties raises, or what it returns cannot be judged.
     ImportError
         If proofs are asked for and SymPy is not installed.
 
@@ -70,7 +73,7 @@ def certify(
     >>> certificate.holds
     True
     >>> print(certificate["cost"].detail)
-    1 gradient, 2 solves with I + dt (L + S), theta and no other vector of P numbers kept
+    1 gradient, 2 solves with I + dt (L + S), theta and no other vector of P numbers kept, 1 other number
     """
     scheme = _instance(scheme)
     for option, value in (("proofs", proofs), ("quick", quick)):
@@ -80,6 +83,7 @@ def certify(
     given = given_problems(problems)
     say = progress or (lambda title: None)
     name = _check_claims(scheme)
+    _check_taken(scheme, given)
     proved: Any = _proving() if proofs else None
     entries: list[Entry] = []
     say("the step as a function")
@@ -178,6 +182,21 @@ def _check_claims(scheme: Any) -> str:
         raise ValueError(
             f"{type(scheme).__name__} must be described by its fields, which raises {_told(error)}"
         ) from error
+
+
+def _check_taken(scheme: Any, given: tuple[Given, ...]) -> None:
+    """Raise ValueError if the scheme refuses every problem of the user: nothing could be measured then."""
+    refused = []
+    for k, (problem, theta) in enumerate(given, 1):
+        try:
+            with quiet():
+                scheme.init(problem, theta.copy())
+        except ValueError as error:
+            refused.append(f"problem {k}: {' '.join(str(error).split())}")
+        except RAISED:  # `functions` reports it
+            return
+    if given and len(refused) == len(given):
+        raise ValueError(f"problems must hold one that {type(scheme).__name__} takes; it refuses {'; '.join(refused)}")
 
 
 def _proving() -> Any:

@@ -26,6 +26,7 @@ from .trials import (
     Sampled,
     TrialRun,
     common_facts,
+    plural,
     state_distance,
     takes_stabilization,
     trials,
@@ -143,7 +144,9 @@ def _iteration(own: list[TrialRun]) -> Entry:
             claim = f"the first step of its usual size, {dt:g}, does not ascend: (grad E, theta_new - theta) <= 0"
             theta = written(trial.theta)
             example = f"With {trial.words}, theta = {theta}: (grad E, theta_new - theta) = {rise:.6g}"
-            return Entry("consistency", "limit flow", claim, "false", f"{len(own)} problems in float64", "", example)
+            return Entry(
+                "consistency", "limit flow", claim, "false", f"{plural(len(own), 'problem')} in float64", "", example
+            )
     why = "a step is an iteration, with a length of its own: dt does not tend to 0"
     return Entry("consistency", "limit flow", "the scheme follows a flow", "not applicable", detail=why)
 
@@ -171,7 +174,7 @@ def _limit_flow(own: list[TrialRun], n: int, speed: float) -> Entry:
     wrong = [
         not (abs(c - speed) <= SPEED_TOLERANCE * speed and off <= SPEED_TOLERANCE * speed) for _, c, off, *_ in found
     ]
-    scope = f"{len(own)} problems in float64, step {n} of size {_tiny(own[0].scheme):.0e}"
+    scope = f"{plural(len(own), 'problem')} in float64, step {n} of size {_tiny(own[0].scheme):.0e}"
     if not any(wrong):
         return Entry("consistency", "limit flow", claim, "measured", scope)
     failed = [one for one, bad in zip(found, wrong, strict=True) if bad]
@@ -218,7 +221,7 @@ class _Scaled:
 def _other_flow(own: list[TrialRun], n: int) -> Entry:
     """Return what is known of a scheme that claims no flow: whether it descends, and how its speed depends on the gradient."""
     claim = "as dt tends to 0, the first step descends: (grad E, theta_new - theta) < 0"
-    scope = f"{len(own)} problems in float64, dt = {TINY:.0e}"
+    scope = f"{plural(len(own), 'problem')} in float64, dt = {TINY:.0e}"
     found = [_velocity(trial, 1) for trial in own]
     rising = [trial for trial, (c, *_) in zip(own, found, strict=True) if not c >= -_rounding(trial)]
     if rising and hasattr(rising[0].scheme, "seed"):
@@ -271,8 +274,12 @@ def _stationary(scheme: Any) -> list[Entry]:
             if moved != 0:
                 example = f"grad E = 0 at theta = 0; in two steps of dt = {dt:g} theta moves by {moved:.4g}"
                 return [Entry("consistency", "stationary points", claim, "false", counterexample=example)]
-    status = "measured" if tried else "undecided"
-    return [Entry("consistency", "stationary points", claim, status, f"{tried} steps in float64")]
+    if not tried:
+        why = "the scheme takes no problem that was tried"
+        return [Entry("consistency", "stationary points", claim, "undecided", detail=why)]
+    return [
+        Entry("consistency", "stationary points", claim, "measured", f"{plural(tried, 'run')} of 2 steps in float64")
+    ]
 
 
 def _even(J: Any, b: Any, mass: Any) -> DenseLeastSquares:
@@ -396,7 +403,7 @@ def _orders(scheme: Any, speed: float, own: list[TrialRun], *, quick: bool) -> l
 
 
 def _order(name: str, words: str, wanted: int, found: list[tuple[str, list[float]]], sizes: list[str]) -> Entry:
-    claim, scope = f"{words} {wanted}", f"{len(found)} problems in float64, dt halved"
+    claim, scope = f"{words} {wanted}", f"{plural(len(found), 'problem')} in float64, dt halved"
     if not found:
         return Entry("consistency", name, claim, "undecided", detail="the scheme refuses the problems")
     last = max(len(errors) for _, errors in found)

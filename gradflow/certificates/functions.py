@@ -10,7 +10,7 @@ from ..namespace import quiet
 from ..schemes.protocols import AuxiliaryScheme
 from .certificate import Entry
 from .measured_law import before, declares_law
-from .trials import RAISED, Given, TrialRun, entries_of, on_numbers, state_distance, trials, written
+from .trials import RAISED, Given, TrialRun, entries_of, on_numbers, plural, state_distance, trials, written
 
 __all__ = ["as_a_function"]
 
@@ -55,7 +55,7 @@ def as_a_function(scheme: Any, *, quick: bool = False, given: tuple[Given, ...] 
     """
     faults: dict[str, str] = {}
     refused: dict[str, str] = {}
-    ran = 0
+    ran = left_out = 0
     for dtype in DTYPES[:1] if given else DTYPES[1:] if quick else DTYPES:
         for trial in trials(scheme, dtype=dtype, given=given):
             for start in (False, True):
@@ -79,14 +79,14 @@ def as_a_function(scheme: Any, *, quick: bool = False, given: tuple[Given, ...] 
                     words = "with aux=None, " if start else ""
                     faults.setdefault("runs", f"With {_at(trial)}, {words}step raises {type(error).__name__}: {error}")
                     break
-                ran += 1
+                ran, left_out = ran + 1, left_out + start
     claims = {
-        "runs": "init refuses by ValueError only, and step runs wherever init did",
+        "runs": "init takes problems, refuses others by ValueError only, and step runs wherever init did",
         "purity": "step changes neither its state nor the problem, and repeats to the last bit",
         "aux left out": "a step from aux=None is the step from the definition of the auxiliary variable",
         "dtypes and shapes": "the state keeps its type, dtypes and shapes, in float64 and float32; its first field is theta",
     }
-    scope = f"{ran} starts"
+    counted = {name: left_out if name == "aux left out" else ran for name in claims}
     entries = []
     if not isinstance(scheme, AuxiliaryScheme):
         del claims["aux left out"]
@@ -95,6 +95,11 @@ def as_a_function(scheme: Any, *, quick: bool = False, given: tuple[Given, ...] 
         if name == "runs" and not ran and not example:
             example = "No problem was taken: " + "; ".join(f"{why} ({words})" for why, words in refused.items())
         detail = "" if example or name != "runs" else _refusals(refused)
+        if not example and not counted[name]:
+            why = "no step was made" if name != "aux left out" or not ran else "the state has no field aux"
+            entries.append(Entry("step", name, claim, "undecided", detail=why))
+            continue
+        scope = plural(counted[name], "start") if counted[name] else ""
         entries.append(Entry("step", name, claim, "false" if example else "measured", scope, detail, example))
     return entries
 

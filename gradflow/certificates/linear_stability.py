@@ -59,7 +59,10 @@ def exact_threshold(scheme: Any, measured: Entry) -> Entry:
         return measured
     own_time = _has_own_time(scheme, found)
     scope = "every quadratic of one dimension without an energy at its minimum, these parameters"
-    claim = _claim(str(found.exact.threshold), infinite=found.exact.threshold.is_infinite, own_time=own_time)
+    exactly = str(found.exact.threshold)
+    if "CRootOf" in exactly:  # a root of a polynomial, which does not show its size
+        exactly += f", about {float(found.exact.threshold):.6g}"
+    claim = _claim(exactly, infinite=found.exact.threshold.is_infinite, own_time=own_time)
     if own_time:
         scope = "E = theta^2 / 2, these parameters"
     return Entry(SECTION, measured.name, claim, "proved", scope, measured.detail)
@@ -79,9 +82,9 @@ def _threshold(found: Stability, *, own_time: bool) -> Entry:
         why = "the scheme does not stay at the minimum"
         return Entry(SECTION, name, "the minimum of a quadratic is stable", "not applicable", detail=why)
     if not found.decides:
-        why = "the linearisation does not decide: the scheme controls its own step, or is not differentiable at the minimum"
-        return Entry(SECTION, name, "the minimum of a quadratic is stable", "not applicable", detail=why)
-    details = []
+        status = "not applicable" if found.period else "undecided"
+        return Entry(SECTION, name, "the minimum of a quadratic is stable", status, detail=found.obstacle)
+    details = [f"the steps take turns: looked at are {found.period} of them"] if found.period > 1 else []
     if found.carried:
         kept = ", ".join(found.carried)
         details.append(f"this is the fixed point with {kept} by definition; any other value of it is a fixed point too")
@@ -100,5 +103,6 @@ def _beyond(found: Stability) -> list[Entry]:
         kind = f"{end.period}-cycle" if end.kind == "cycle" else end.kind
         rows.append((f"{end.z:.4g}", kind, "" if end.kind in ("diverges", "fails") else f"{end.energy:.1e}"))
     claim = "orbits of the scheme at these step sizes do what the table says"
-    detail = f"beyond it: {', '.join(found.beyond)}" if found.beyond else ""
+    where = "beyond the threshold" if found.threshold < inf else "there is no threshold"  # NaN compares false
+    detail = f"{where}: {', '.join(found.beyond)}" if found.beyond else ""
     return [Entry(SECTION, "orbits", claim, "measured", "E = theta^2 / 2", detail, table=tuple(rows))]

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from itertools import combinations
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from .trials import (
     entries_of,
     is_number,
     on_numbers,
+    plural,
     trials,
     trials_at,
     within,
@@ -44,6 +46,9 @@ MOST = 16
 """The residual that passes, in units of what a change of the states by eps makes."""
 SIZES = tuple(10.0**k for k in range(-8, 9, 2))
 PROBES = 3
+FALLS = "the modified energy falls"
+DECAY = "the modified energy never rises: dissipation + numerical dissipation is never negative"
+NO_STEP = "no step was taken"
 LONG, EVERY = 12, 8
 """Steps of every eighth run, in which a law shows that changes as a run goes on."""
 
@@ -105,7 +110,10 @@ def steps(
     """
     rng = np.random.default_rng(5)
     low, high = np.log10(min(sizes)), np.log10(max(sizes))
-    for n, trial in enumerate(trials(scheme, dtype=dtype, given=given)):
+    runs = list(trials(scheme, dtype=dtype, given=given))
+    if given and runs:  # few problems are each tried with several sizes, so that none is left out
+        runs *= ceil(len(sizes) / len(runs))
+    for n, trial in enumerate(runs):
         for kind in ("from init", "off its definition", "any sizes"):
             off, dt = kind == "off its definition", sizes[(2 * n + (kind != "from init")) % len(sizes)]
             per_sample = scheme_ability(trial.scheme, "per_sample_auxiliary")
@@ -234,19 +242,31 @@ def measured_law(scheme: Any, *, quick: bool = False, given: tuple[Given, ...] =
     given : tuple of Given
         As for `trials`.
     """
-    claim = "the modified energy falls by exactly the declared dissipation and numerical dissipation"
+    claim = f"{FALLS} by exactly the declared dissipation and numerical dissipation"
     if not declares_law(scheme):
         why = "the scheme declares no energy_terms and no modified_energy: no energy law is guaranteed."
         return [Entry("energy law", "identity", claim, "not applicable", detail=why), negative_energies(scheme)]
     judged = _judged(scheme, np.float64, most=2 if quick else 3, given=given)
     single = [] if quick or given else _judged(scheme, np.float32)
+    start = _start(scheme, judged)
     return [
-        _identity(claim, judged, single),
-        _decay(scheme, judged),
+        _identity(f"{start}{claim}", judged, single),
+        _sign(judged, "decay", f"{start}{DECAY}", lambda terms: terms[2] + terms[3]),
         *_signs(scheme, judged),
         *([_modified_energy(scheme, given)] if isinstance(scheme, AuxiliaryScheme) else []),
         negative_energies(scheme),
     ]
+
+
+def _start(scheme: Any, judged: list[Judged]) -> str:
+    """Return between which states the law holds, if it is not from each state to the next one."""
+    if not isinstance(scheme, AuxiliaryScheme):
+        return ""
+    if not scheme_ability(scheme, "carries_auxiliary"):
+        return "within a step, from its consistent value, "
+    if any(before(scheme, one.step.old) is not one.step.old for one in judged):
+        return "between two restarts, from the state that the step starts from, "
+    return ""
 
 
 def _usable(judged: list[Judged]) -> list[Judged]:
@@ -264,6 +284,8 @@ def _left_out(judged: list[Judged]) -> list[Judged]:
 
 def _identity(claim: str, judged: list[Judged], single: list[Judged]) -> Entry:
     usable = _usable(judged)
+    if not judged:
+        return Entry("energy law", "identity", claim, "undecided", detail=NO_STEP)
     if not usable:
         detail = "energy_terms is not finite in any step"
         return Entry(
@@ -272,9 +294,11 @@ def _identity(claim: str, judged: list[Judged], single: list[Judged]) -> Entry:
             claim,
             "false",
             detail=detail,
-            counterexample=_numbers(judged[0]) if judged else "",
+            counterexample=_numbers(judged[0]),
         )
-    scope = f"{len(usable)} steps in float64, {len(_usable(single))} in float32, dt from 1e-8 to 1e8"
+    scope = f"{plural(len(usable), 'step')} in float64"
+    scope += f", {len(_usable(single))} in float32" if single else ""
+    scope += ", dt from 1e-8 to 1e8"
     table = _table(judged, single)
     for every, precision in ((judged, ""), (single, " in float32")):
         missing = _left_out(every)
@@ -305,13 +329,14 @@ def _rounded_up(value: float) -> int:
 
 
 def _table(judged: list[Judged], single: list[Judged]) -> tuple[tuple[str, ...], ...]:
-    """Return the largest residual, in units of what eps makes, by step size and precision."""
-    rows = [("dt", "float64", "float32")[: 3 if single else 2]]
+    """Return the largest residual, in units of what eps makes, by the nearest step size and precision."""
+    rows = [("dt near", "float64", "float32")[: 3 if single else 2]]
     for dt in SIZES:
         cells = []
         for kind in (judged, single) if single else (judged,):
-            units = [one.units for one in _usable(kind) if one.step.dt == dt]
-            cells.append(f"{_rounded_up(max(units))}" if units else "")
+            near = [one for one in kind if abs(np.log10(one.step.dt / dt)) <= 1]
+            units = [one.units for one in _usable(near)]
+            cells.append(f"{_rounded_up(max(units))}" if units else "not finite" if near else NO_STEP)
         rows.append((f"{dt:.0e}", *cells))
     return tuple(rows)
 
@@ -365,7 +390,8 @@ def _what_is_missing(judged: list[Judged]) -> str:
             part = A[:, chosen]
             weights = 1 / (np.abs(part).max(axis=1) + 1e-6 * scale + 1e-300)
             x = np.linalg.lstsq(part * weights[:, None], b * weights)[0]
-            if np.max(np.abs(part @ x - b) * weights) < 1e-6 and np.min(np.abs(x)) > 1e-3:
+            missing = np.max(np.abs(b) * weights) > 1e-3  # else the terms cancel: they are the declared law itself
+            if missing and np.max(np.abs(part @ x - b) * weights) < 1e-6 and np.min(np.abs(x)) > 1e-3:
                 parts = [f"{_fraction(c)} {names[k]}" for c, k in zip(x, chosen, strict=True)]
                 return f"; in every step change + dissipation + numerical is {' + '.join(parts)} and not 0"
     return ""
@@ -387,20 +413,14 @@ def _signs(scheme: Any, judged: list[Judged]) -> list[Entry]:
     return [_sign(judged, "dissipation", "the dissipation is never negative", lambda terms: terms[2]), numerical]
 
 
-def _decay(scheme: Any, judged: list[Judged]) -> Entry:
-    claim = "the modified energy never rises: dissipation + numerical dissipation is never negative"
-    if not scheme_ability(scheme, "carries_auxiliary"):
-        claim = "within a step, from its consistent value, the modified energy" + claim.removeprefix(
-            "the modified energy"
-        )
-    return _sign(judged, "decay", claim, lambda terms: terms[2] + terms[3])
-
-
 def _sign(judged: list[Judged], name: str, claim: str, of: Callable[[tuple[float, ...]], float]) -> Entry:
     usable = _usable(judged)
+    if not usable:
+        why = "energy_terms is not finite in any step" if judged else NO_STEP
+        return Entry("energy law", name, claim, "undecided", detail=why)
     negative = [of(one.terms) < -1e-13 * max(map(abs, one.terms)) for one in usable]
     failed = [one for one, bad in zip(usable, negative, strict=True) if bad]
-    scope = f"{len(usable)} steps in float64, dt from 1e-8 to 1e8"
+    scope = f"{plural(len(usable), 'step')} in float64, dt from 1e-8 to 1e8"
     if not failed:
         return Entry("energy law", name, claim, "measured", scope)
     worst = min(failed, key=lambda one: of(one.terms) / max(map(abs, one.terms)))
@@ -437,8 +457,10 @@ def _modified_energy(scheme: Any, given: tuple[Given, ...]) -> Entry:
                 start = "with the auxiliary variable left out" if left_out else "from init"
                 example = f"With {trial.words}, theta = {theta}, {start}: E = {E:.10g}, the modified energy is {modified:.10g}"
                 detail = f"they differ by {modified - E:.6g}"
-                return Entry("energy law", "modified energy", claim, "false", f"{tried} states", detail, example)
-    return Entry("energy law", "modified energy", claim, "measured", f"{tried} states in float64")
+                return Entry("energy law", "modified energy", claim, "false", plural(tried, "state"), detail, example)
+    if not tried:
+        return Entry("energy law", "modified energy", claim, "undecided", detail="no state was made")
+    return Entry("energy law", "modified energy", claim, "measured", f"{plural(tried, 'state')} in float64")
 
 
 def negative_energies(scheme: Any) -> Entry:
@@ -454,7 +476,7 @@ def negative_energies(scheme: Any) -> Entry:
         "an energy that takes negative values is refused, or the scheme runs on it as on others",
     )
     status, words, taken = _run_from(scheme, -VALUE)
-    scope = f"{taken} steps in float64" if taken else "2 starts"
+    scope = f"{plural(taken, 'step')} in float64" if taken else "2 starts"
     if status == "measured":
         return Entry("energy law", name, claim, status, scope, words)
     if _run_from(scheme, VALUE)[0] == status:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -14,10 +14,11 @@ from ..backward_error.jets import NoResidual
 from ..backward_error.lie import JetField, jet_field
 from ..backward_error.modified import ModifiedField, modified_field
 from ..backward_error.orders import MANY, order_table
-from ..backward_error.symbolic_steps import NotOnSymbols, leaves, name_of, replaced
+from ..backward_error.symbolic_steps import NotOnSymbols, leaves, name_of, noted_conditions, replaced
 from ..energies.dense import DenseLeastSquares
 from ..namespace import Array, quiet
 from ..schemes.protocols import scheme_ability
+from ..symbolic import Undecided
 from .certificate import Entry
 from .trials import attributes, within
 
@@ -40,7 +41,10 @@ PLANE = (
     "vanish, these parameters"
 )
 COORDINATES = "two coordinates and {} residuals, the sum of products as inner product, where no first derivative vanishes, these parameters"
+SIDES = "[|o] = -J^* J o with the derivative J of the residual, and [o|] the rest of [o]"
 EVERY = "every dimension and inner product, every positive energy with three derivatives, these parameters"
+
+AS_FOR_SMALL = ", where every condition of the step is as it is for small dt, E and gradients"
 
 
 def modified_equation(scheme: Any) -> list[Entry]:
@@ -58,7 +62,8 @@ def modified_equation(scheme: Any) -> list[Entry]:
     """
     section = "modified equation"
     try:
-        found = modified_field(scheme, ORDER)
+        with noted_conditions() as conditions:
+            found = modified_field(scheme, ORDER)
     except ValueError as error:
         return _in_coordinates(scheme, error)
     _require_agreement(found, scheme)
@@ -74,9 +79,12 @@ def modified_equation(scheme: Any) -> list[Entry]:
     if len(terms) > LONGEST:
         terms = f"the coefficients have {len(terms)} characters; gradflow.backward_error.modified_field returns them"
     words = "coefficients of o = -grad E and [o] = (-grad E)'(-grad E), a tree of n nodes times dt^(n - 1): "
-    scope = EVERY + _away_from(found)
+    if "|" in terms:
+        words = f"{words[:-2]}, {SIDES}: "
+    scope = EVERY + _away_from(found) + (AS_FOR_SMALL if conditions else "")
     entries = [Entry(section, "modified field", claim, "proved", scope, f"{words}{terms}; {followed}")]
-    return [*entries, _loss(found, scope), *_regularization(found, scheme, scope)]
+    kept = [] if not found.rates else _without_indices(sorted({str(x) for rate in found.rates for x in rate}))
+    return [*entries, _loss(found, kept, scope), *_regularization(found, scheme, scope)]
 
 
 def _away_from(found: ModifiedField) -> str:
@@ -101,7 +109,8 @@ def _in_coordinates(scheme: Any, refused: ValueError) -> list[Entry]:
     """Return the entries of a step that is a function of coordinates, or raise ValueError with both reasons."""
     section, name = "modified equation", "modified field"
     try:
-        found = _field_in_coordinates(scheme)
+        with noted_conditions() as conditions:
+            found = _field_in_coordinates(scheme)
     except NotOnSymbols:
         raise refused from None
     except ValueError as error:
@@ -110,7 +119,7 @@ def _in_coordinates(scheme: Any, refused: ValueError) -> list[Entry]:
     field, algebra = found.letters, found.letters.algebra
     names = algebra.record.names
     claim = "in two coordinates, one step is the flow of the modified field at the time dt, modulo dt^3"
-    memory = sorted({str(z).rstrip("0123456789").rstrip("_") for z in field.slaved})
+    memory = _without_indices(map(str, field.slaved))
     if memory:
         verb = "has" if len(memory) == 1 else "have"
         claim += f", where {' and '.join(memory)} of the state {verb} forgotten the start (on the slow manifold)"
@@ -123,24 +132,19 @@ def _in_coordinates(scheme: Any, refused: ValueError) -> list[Entry]:
     values = ", ".join(f"{letter} = {value:g}" for letter, value in found.settings.items())
     detail = "; ".join([words, *([values] if values else []), *texts, followed])
     scope = COORDINATES.format(found.residuals) if found.residuals else PLANE
+    scope += AS_FOR_SMALL if conditions else ""
     entries = [Entry(section, name, claim, "proved", scope, detail)]
-    first = next((k for k in range(1, ORDER + 1) if not found.field.is_gradient(k)), None)
-    if first is None:
-        claim = "in two coordinates, the modified field is to second order the gradient of a loss"
-    else:
-        claim = "to second order the modified field is not, for every energy, the gradient of a loss"
-    further = len(field.variables) > 2
-    shown = (
-        ""
-        if first is None
-        else f"the curl of f_{first} does not vanish" + (", the further unknowns fixed" if further else "")
-    )
-    return [*entries, Entry(section, "modified loss", claim, "proved", scope, shown)]
+    return [*entries, _loss(found.field, _without_indices(field.variables[2:]), scope)]
+
+
+def _without_indices(names: Iterable[str]) -> list[str]:
+    """Return the names of the parts of a state to which components belong: ``aux`` for ``aux_0`` and ``aux_1``."""
+    return sorted({name.rstrip("0123456789").rstrip("_") for name in names})
 
 
 def _term(e: sp.Expr) -> str:
     text = str(e)
-    return text if len(text) <= LONGEST else f"{len(text)} characters"
+    return text if len(text) <= LONGEST else f"{len(text)} characters, which gradflow.backward_error.jet_field returns"
 
 
 def _field_in_coordinates(scheme: Any) -> _Coordinates:
@@ -320,13 +324,36 @@ def _quartic_least_squares(n: int | None = None) -> DenseLeastSquares:
     return DenseLeastSquares(lambda t: _residual(t)[:n], J, hvp=hvp)
 
 
-def _loss(found: ModifiedField, scope: str) -> Entry:
+def _loss(found: ModifiedField | JetField, kept: list[str], scope: str) -> Entry:
+    """Return whether the field of theta is minus the gradient of a loss, with the further unknowns of these names fixed."""
     section, name = "modified equation", "modified loss"
-    if found.is_gradient(ORDER):
-        return Entry(section, name, "to second order the modified field is minus the gradient of a loss", "proved", scope,
-                     f"the loss is {found.loss(ORDER)}, (o, o) = |grad E|_M^2")  # fmt: skip
-    claim = "to second order the modified field is not, for every energy, the gradient of a loss"
-    return Entry(section, name, claim, "proved", scope)
+    where = f"with {' and '.join(kept)} of the state fixed, " if kept else ""
+    depend = "depends" if len(kept) == 1 else "depend"
+    other = (
+        f"where {' and '.join(kept)} {depend} on theta, the field of theta is another one, of which this says nothing"
+    )
+    try:
+        first = next((k for k in range(1, ORDER + 1) if not found.is_gradient(k)), None)
+    except Undecided as error:
+        claim = f"{where}to second order the modified field is minus the gradient of a loss"
+        return Entry(section, name, claim, "undecided", detail=str(error))
+    if first is not None:
+        claim = f"{where}to second order the modified field is not, for every energy, minus the gradient of a loss"
+        details = [f"the derivative of f_{first} is not symmetric"]
+    else:
+        plane = "" if isinstance(found, ModifiedField) else "in two coordinates, "
+        claim = f"{plane}{where}to second order the modified field is minus the gradient of a loss"
+        details = [_potential(found)] if isinstance(found, ModifiedField) else []
+    return Entry(section, name, claim, "proved", scope, "; ".join([*details, *([other] if kept else [])]))
+
+
+def _potential(found: ModifiedField) -> str:
+    """Return the loss as a sentence, or why no formula for it is known."""
+    try:
+        loss = str(found.loss(ORDER))
+    except ValueError as error:
+        return f"no potential was found: {error}"
+    return f"the loss is {loss}" + (", (o, o) = |grad E|_M^2" if "(o, o)" in loss else "")
 
 
 def _regularization(found: ModifiedField, scheme: Any, scope: str) -> list[Entry]:
@@ -338,6 +365,8 @@ def _regularization(found: ModifiedField, scheme: Any, scope: str) -> list[Entry
         effect = "small gradients are preferred" if c > 0 else "large gradients are preferred"
     claim = f"up to a change of time, a step is the gradient flow of E + c dt |grad E|_M^2 modulo dt^3, with c = {c}"
     start = (
-        " with aux the auxiliary variable" if scheme_ability(scheme, "carries_auxiliary") and "aux" in str(c) else ""
+        " with aux the auxiliary variable, fixed in the gradient"
+        if scheme_ability(scheme, "carries_auxiliary") and "aux" in str(c)
+        else ""
     )
     return [Entry("modified equation", "regularization", claim + start, "proved", scope, effect)]

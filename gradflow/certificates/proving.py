@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import sympy as sp
 
+from ..description import found as what_came
 from ..energies.linear import Diagonal, Shift, Zero, as_linear_part
 from ..energies.protocols import linear_part
 from ..proofs.linear_kinds import PAIRS, linear_kinds
@@ -48,12 +49,12 @@ from ..symbolic import (
 )
 from ..symbolic.gram import is_known_nonnegative, is_known_positive
 from ..symbolic.taylor import SmoothEnergy
-from ..symbolic.vectors import entry_of
+from ..symbolic.vectors import INSTEAD, entry_of
 from .certificate import Entry
 from .linear_stability import exact_threshold
 from .measured_law import before
 from .modified_equation import modified_equation
-from .trials import RAISED, attributes, takes_stabilization, within
+from .trials import RAISED, attributes, shortened, takes_stabilization, within
 
 __all__ = ["CoordinateEnergy", "with_proofs"]
 
@@ -81,7 +82,9 @@ FEW = f"every dimension, inner product and sum of {' or '.join(map(str, RESIDUAL
 COORDINATES = "sizes 1 to 3, every diagonal inner product and positive energy, L = 0"
 SIZES = (1, 2, 3)
 LONGEST = 300
-"""Characters of a formula that is printed."""
+"""Characters of a formula, or of what a step raised, that are printed."""
+LONGEST_REASON = 600
+"""Characters of a reason that are printed."""
 EXACT = 2**20
 """Floats that are fractions with smaller denominators are taken for the numbers that were meant."""
 
@@ -95,7 +98,8 @@ class CoordinateEnergy:
         The number of coordinates.
     """
 
-    residual_scale: Any = sp.Integer(1)  # exact, unlike the default of a problem
+    residual_scale: Any = sp.Symbol("residual_scale", positive=True)
+    """Any positive number, as that of a problem may be."""
 
     def __init__(self, n: int) -> None:
         self.n, self.mass = n, symbols("m", n, positive=True)
@@ -128,6 +132,8 @@ class _Instance(NamedTuple):
     old: Any
     new: Any
     consistent: bool
+    memory: bool = False
+    """Whether the old state has any memory, also one that no steps lead to."""
 
 
 class NotShown(Exception):
@@ -232,18 +238,27 @@ def _in_coordinates(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[
 def _any_auxiliary(state: Any) -> Any:
     """Return a state with any auxiliary variable, or None if it has none of a known kind."""
     aux = state.aux if "aux" in state._fields else None
-    if isinstance(aux, sp.Expr):
-        value: Any = sp.Symbol("r", real=True)
-    elif isinstance(aux, Vector):
-        value = aux.space.vector("r")
-    elif isinstance(aux, np.ndarray) and aux.ndim == 1:
-        value = symbols("r", aux.shape[0])
-    else:
+    if not _is_varied(aux):
         return None
+    value = _any_value(aux, "r")
     changed = {"aux": value}
     if "base" in state._fields:
         changed["base"] = state.base._replace(aux=value)
     return state._replace(**changed)
+
+
+def _is_varied(aux: Any) -> bool:
+    """Return whether an auxiliary variable is a number, a vector or an array of numbers of one axis."""
+    return isinstance(aux, (sp.Expr, Vector)) or (isinstance(aux, np.ndarray) and aux.ndim == 1)
+
+
+def _any_value(value: Any, name: str, **signs: bool) -> Any:
+    """Return new symbols of a name in the place of a number, a vector or an array, of which the signs are given."""
+    if isinstance(value, Vector):
+        return value.space.vector(name)
+    if isinstance(value, np.ndarray):
+        return symbols(name, value.size, **signs).reshape(value.shape)
+    return sp.Symbol(name, real=True, **signs)
 
 
 def _starts(one: Any, problem: Any, theta: Any) -> Iterator[tuple[Any, bool]]:
@@ -259,19 +274,22 @@ def _starts(one: Any, problem: Any, theta: Any) -> Iterator[tuple[Any, bool]]:
     yield (start, True) if other is None else (other, False)
 
 
-def _any_state(state: Any, names: Iterator[str]) -> Any:
-    """Return a state with new symbols in the place of its vectors and numbers, of which the signs are kept; dt and whole numbers stay."""
+def _any_state(state: Any, names: Iterator[str], *, signed: bool) -> Any:
+    """Return a state with new symbols in the place of its vectors and numbers, perhaps of the same signs; numbers that are no symbols stay.
+
+    A number that is dt is another symbol as well: the step before may have been of another size.
+    """
     if isinstance(state, tuple):
-        parts = [_any_state(part, names) for part in state]
+        parts = [_any_state(part, names, signed=signed) for part in state]
         return type(state)._make(parts) if hasattr(state, "_make") else tuple(parts)
     if isinstance(state, Vector):
-        return state.space.vector(next(names))
-    if isinstance(state, np.ndarray) and state.ndim:
-        signs = {"nonnegative": True} if all(entry.is_nonnegative for entry in state) else {}
-        return symbols(next(names), state.shape[0], **signs)
-    if isinstance(state, sp.Expr) and not state.is_number and state != dt:
+        return _any_value(state, next(names))
+    if isinstance(state, np.ndarray) and state.dtype == object:
+        signs = {"nonnegative": True} if signed and all(map(_nonnegative, state.flat)) else {}
+        return _any_value(state, next(names), **signs)
+    if isinstance(state, sp.Expr) and not state.is_number:
         sign = {"positive": True} if state.is_positive else {"nonnegative": True} if state.is_nonnegative else {}
-        return sp.Symbol(next(names), real=True, **sign)
+        return _any_value(state, next(names), **(sign if signed else {}))
     return state
 
 
@@ -280,17 +298,22 @@ def _signs(state: Any) -> Iterator[int]:
     if isinstance(state, tuple):
         for part in state:
             yield from _signs(part)
-    elif isinstance(state, np.ndarray) and state.ndim:
-        yield int(all(_nonnegative(entry) for entry in state))
+    elif isinstance(state, np.ndarray) and state.dtype == object:
+        yield int(all(map(_nonnegative, state.flat)))
     elif isinstance(state, sp.Expr) and not state.is_number:
         yield 2 if state.is_positive else int(_nonnegative(state))
 
 
-def _keeps_more(scheme: Any, state: Any) -> bool:
-    """Return whether a state has more than theta, an auxiliary variable and what is recorded."""
+def _keeps_more(scheme: Any, state: Any, *, consistent: bool = False) -> bool:
+    """Return whether a state has more than theta and an auxiliary variable that is consistent, or of which any value is put in."""
+    more = set(state._fields) - {"theta", "aux", "base"}
+    if "aux" in state._fields and state.aux is not None:
+        defined = isinstance(scheme, AuxiliaryScheme)
+        varied = defined and scheme_ability(scheme, "carries_auxiliary") and _is_varied(state.aux)
+        more |= set() if varied or (consistent and defined) else {"aux"}
     if "base" in state._fields:
-        return _keeps_more(scheme.base, state.base)
-    return bool(set(state._fields) - {"theta", "aux", *scheme_ability(scheme, "records")})
+        return bool(more) or _keeps_more(within(scheme) or scheme, state.base, consistent=consistent)
+    return bool(more)
 
 
 Setting = Callable[..., Iterator[tuple[Any, Any, Any]]]
@@ -299,14 +322,26 @@ Base: TypeAlias = tuple[Space, str]
 
 
 def _kept_as_it_is(state: Any) -> Any:
-    """Return the form of a state, with whatever is neither a vector nor a symbol: counters, truth values, texts."""
+    """Return the form of a state, with whatever is neither a vector nor a symbol: counters, truth values, texts.
+
+    Raises
+    ------
+    NotShown
+        If the state holds anything else: what is in it could change unseen.
+    """
     if isinstance(state, tuple):
         return type(state).__name__, tuple(map(_kept_as_it_is, state))
     if isinstance(state, Vector) or (isinstance(state, np.ndarray) and state.dtype == object):
         return "a vector", np.shape(state) if isinstance(state, np.ndarray) else ()
     if isinstance(state, sp.Expr) and not state.is_number:
         return "a number"
-    return f"{state!r}"
+    if isinstance(state, np.ndarray):
+        return f"{state.dtype} {state.tolist()!r}"
+    if state is None or isinstance(state, (str, bool, int, float, np.generic, sp.Basic)):
+        return f"{state!r}"
+    raise NotShown(
+        f"the state holds {what_came(state)}, which is neither a number nor an array: no other value can be put in"
+    )
 
 
 def _ways(step: Callable[[], Any]) -> list[Any]:
@@ -371,8 +406,8 @@ def _steps(scheme: Any, setting: Setting, *, exact: bool, quick: bool) -> Iterat
     """Yield the steps from each start, all branches of each.
 
     Of a scheme that keeps more than theta and an auxiliary variable, the second step starts from any such state: what the
-    first step has returned, with symbols for all that it is made of. A later step then starts from such a state as well,
-    unless something in the state still changes that is no symbol.
+    first step has returned, with symbols for all that it is made of, of the same signs where these stay. A later step then
+    starts from such a state as well, unless something in the state still changes that is no symbol.
     """
     for one, problem, theta in setting(scheme, exact=exact, quick=quick):
         for old, consistent in _starts(one, problem, theta):
@@ -384,14 +419,22 @@ def _steps(scheme: Any, setting: Setting, *, exact: bool, quick: bool) -> Iterat
             ]:
                 yield found
                 continue
-            for new in forms.values():
-                start = _any_state(new, (f"x{k}" for k in count()))._replace(theta=theta)
-                later = _ways(partial(one.step, problem, start, dt))
-                if not {repr(_kept_as_it_is(last)) for last in later} <= set(forms):
+            for signed in (True, False):
+                starts = {
+                    form: _any_state(new, (f"x{k}" for k in count()), signed=signed)._replace(theta=theta)
+                    for form, new in forms.items()
+                }
+                later = [
+                    _Instance(one, problem, start, last, False, True)
+                    for start in starts.values()
+                    for last in _ways(partial(one.step, problem, start, dt))
+                ]
+                lasts = [(repr(_kept_as_it_is(each.new)), each.new) for each in later]
+                if not {form for form, _ in lasts} <= set(forms):
                     raise NotShown("the state counts steps: a proof would be one of the first steps only")
-                if not all(a <= b for last in later for a, b in zip(_signs(start), _signs(last), strict=True)):
-                    raise NotShown("the state after the first step has signs that are not shown to stay")
-                found += [_Instance(one, problem, start, last, False) for last in later]
+                if all(a <= b for form, last in lasts for a, b in zip(_signs(starts[form]), _signs(last), strict=True)):
+                    break
+            found += later
             yield found
 
 
@@ -460,9 +503,14 @@ def _modified_equation(scheme: Any, budget: _Budget) -> list[Entry]:
         reason = budget.words
     except RAISED as error:  # a user's step may raise anything on symbols
         ours = isinstance(error, ValueError) and not re.search("no callable|Relational", str(error))
-        reason = " ".join(str(error).split())[:200] if ours else _why(error)
+        reason = _of_the_step(" ".join(str(error).split())) if ours else _why(error)
     claim = "one step is the flow of a modified field"
-    return [Entry("modified equation", "modified field", claim, "undecided", detail=reason)]
+    return [Entry("modified equation", "modified field", claim, "undecided", detail=shortened(reason, LONGEST_REASON))]
+
+
+def _of_the_step(words: str) -> str:
+    """Return why there is no field without the advice to those who compute with abstract vectors, and without repeated words."""
+    return words.replace(f": {INSTEAD}", "").replace("on abstract vectors: a", "on symbols: a")
 
 
 def _why(error: BaseException) -> str:
@@ -474,8 +522,8 @@ def _why(error: BaseException) -> str:
         return f"the step uses np.{name} on symbols: use array_namespace(theta).{name}, so that proofs can run"
     asked = re.search(r"truth value of Relational: (.+)", words)
     if asked:
-        return f"the step asks whether {asked[1][:160]}, which is not decided for symbols"
-    return f"the step does not run on symbols, {type(error).__name__}: {words[:160]}"
+        return f"the step asks whether {shortened(asked[1], LONGEST)}, which is not decided for symbols"
+    return f"the step does not run on symbols, {type(error).__name__}: {shortened(words, LONGEST)}"
 
 
 class _Budget:
@@ -587,8 +635,8 @@ def _settings(scheme: Any, budget: _Budget) -> tuple[tuple[Setting, str], ...]:
     return EITHER if problem.asked else ENERGIES
 
 
-def _scope(scheme: Any, scope: str, *, exact: bool) -> str:
-    """Return the scope with the parameters, and the operators, for which something is shown."""
+def _scope(scheme: Any, scope: str, *, exact: bool, sizes: str = "every dt") -> str:
+    """Return the scope with the parameters, the operators and the step sizes, for which something is shown."""
     names = sorted(set(_parameters(scheme)))
     operators = {
         (True, False): "every L and S",
@@ -596,7 +644,7 @@ def _scope(scheme: Any, scope: str, *, exact: bool) -> str:
         (True, True): "every diagonal S",
         (False, True): "",
     }
-    parts = [scope, operators[takes_stabilization(scheme), scope == COORDINATES], "every dt"]
+    parts = [scope, operators[takes_stabilization(scheme), scope == COORDINATES], sizes]
     if names:
         parts.append("these parameters" if exact else f"every {' and '.join(names)} > 0")
     if names and not exact:
@@ -627,8 +675,7 @@ def _require(zero: Any, what: str) -> None:
         formula = sp.sympify(zero)
         if any(_is_arbitrary(s) for s in formula.free_symbols):
             raise NotShown(f"{what} does not vanish for every vector in the place of the solution of a linear system")
-        text = str(formula)
-        example = f"On symbols {what} is {text if len(text) <= LONGEST else f'{text[:LONGEST]} ...'}"
+        example = f"On symbols {what} is {shortened(str(formula), LONGEST)}"
         raise Refuted(f"{what} does not vanish on symbols", example, rounded=_has_rounded(formula))
 
 
@@ -666,7 +713,10 @@ def _law(steps: list[list[_Instance]]) -> None:
     for instances in steps:
         for one in instances:
             first, last, (D, extra) = _energies(one)
-            _require(last - first + D + extra, "the residual of the identity")
+            try:
+                _require(last - first + D + extra, "the residual of the identity")
+            except Refuted as error:  # no step may lead to this memory
+                raise (NotShown(f"{error}, for any memory") if one.memory else error) from None
 
 
 def _modified(steps: list[list[_Instance]]) -> None:
@@ -737,7 +787,7 @@ def _single_step(scheme: Any, budget: _Budget) -> Entry:
                     problem = SmoothEnergy(kind.space, theta, dt, p, kind.L)
                     one = _symbolic(scheme, exact=exact, S=kind.S if some else None)
                     old = one.init(problem, theta)
-                    if _keeps_more(one, old):
+                    if _keeps_more(one, old, consistent=True):
                         raise NotShown("the scheme has a memory")
                     at = problem.flow(sp.nsimplify(speed))
                     for way in branches(partial(one.step, problem, old, dt)):
@@ -754,7 +804,7 @@ def _single_step(scheme: Any, budget: _Budget) -> Entry:
             reason = reason or _why(error)
         else:
             scope = f"every dimension and inner product, every positive energy with {p + 1} derivatives"
-            return Entry("consistency", name, claim, "proved", _scope(scheme, scope, exact=exact))
+            return Entry("consistency", name, claim, "proved", _scope(scheme, scope, exact=exact, sizes=""))
     return Entry("consistency", name, claim, "undecided", detail=reason)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..namespace import quiet
 from ..schemes.protocols import scheme_ability
 from .certificate import Entry
-from .trials import RAISED, Given, common_facts, entries_of, is_number, trials, written
+from .trials import RAISED, Given, common_facts, entries_of, is_number, plural, trials, written
 
 __all__ = ["measured_solvability"]
 
@@ -63,11 +63,19 @@ def measured_solvability(scheme: Any, *, quick: bool = False, given: tuple[Given
                     failed.append(
                         (facts, f"With {trial.words}, {facts['curvature']}, theta = {theta}, dt = {dt:g}: {words}")
                     )
-    scope = f"{len(passed) + len(failed)} starts in float64, dt from 1e-8 to 1e8"
+    if not passed and not failed:
+        return [
+            Entry(
+                "solvability", "finite steps", claim, "undecided", detail="the scheme takes no problem that was tried"
+            )
+        ]
+    scope = f"{plural(len(passed) + len(failed), 'start')} in float64, dt from 1e-8 to 1e8"
     scope += "" if given else ", curvatures near 1" if quick else ", curvatures near 1 and 1e6"
     if not failed:
-        detail = f"by its own account the scheme left {unsolved} steps unsolved" if unsolved else ""
+        detail = f"by its own account the scheme left {plural(unsolved, 'step')} unsolved" if unsolved else ""
         return [Entry("solvability", "finite steps", claim, "measured", scope, detail)]
     where = common_facts([facts for facts, _ in failed], passed)
-    detail = f"{len(failed)} starts fail" + (f", {'; '.join(where)}" if where else "")
+    detail = f"{plural(len(failed), 'start')} of {len(passed) + len(failed)} failed" + (
+        f", {'; '.join(where)}" if where else ""
+    )
     return [Entry("solvability", "finite steps", claim, "false", scope, detail, failed[0][1])]

@@ -19,6 +19,7 @@ from ..energies.dense import DenseLeastSquares
 from ..energies.function import FunctionProblem
 from ..energies.linear import Diagonal
 from ..energies.protocols import Problem
+from ..namespace import quiet
 from ..refusals import real_array
 from ..schemes.protocols import scheme_ability
 
@@ -33,6 +34,8 @@ __all__ = [
     "given_problems",
     "is_number",
     "on_numbers",
+    "plural",
+    "shortened",
     "stabilized",
     "state_distance",
     "takes_stabilization",
@@ -93,7 +96,26 @@ def given_problems(problems: Any) -> tuple[Given, ...]:
             raise ValueError(f"{wanted}, got {found(pair)}")
         theta = real_array("theta", pair[1], {"P": None}, np.dtype(np.float64), low=-np.inf)
         made.append(Given(pair[0], np.array(theta)))
+        _check_start(f"problem {len(made)}", *made[-1])
     return tuple(made)
+
+
+def _check_start(name: str, problem: Any, theta: Any) -> None:
+    """Raise ValueError unless a problem can be evaluated where runs are to start, and has a gradient there that is not 0."""
+    wanted = f"{name} must have a finite energy and a gradient {theta.shape} other than 0 at its theta"
+    try:
+        with quiet():
+            E, g = problem.energy_and_gradient(theta.copy())
+            E, g = float(E), np.asarray(g)
+            finite = np.isfinite(E) and np.all(np.isfinite(g))
+    except RAISED as error:
+        raise ValueError(f"{wanted}; it raises {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if g.shape != theta.shape:
+        raise ValueError(f"{wanted}, got a gradient of shape {g.shape}")
+    if not finite:
+        raise ValueError(f"{wanted}, got E = {E:g} and the gradient {written(g)}")
+    if not np.any(g):
+        raise ValueError(f"{wanted}, got a gradient of 0: a scheme does not move from there")
 
 
 def _is_problem(x: Any) -> bool:
@@ -110,6 +132,40 @@ def written(theta: Any) -> str:
     """
     entries = [f"{x:.6g}" for x in theta[:LONGEST]] + (["..."] if len(theta) > LONGEST else [])
     return f"({', '.join(entries)})"
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """Return a number of things in words: ``1 step``, ``2 steps``.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    one, many : str
+        The word for one of them, and for several; by default with an s.
+    """
+    return f"{n} {one if n == 1 else many or f'{one}s'}"
+
+
+def shortened(words: str, most: int) -> str:
+    """Return a text that is not longer than wanted: cut after a clause, else after a word, with an ellipsis.
+
+    Parameters
+    ----------
+    words : str
+        The text.
+    most : int
+        Its largest number of characters, the ellipsis included.
+    """
+    if len(words) <= most:
+        return words
+    kept = words[: most - 3]
+    for mark in ("; ", ". ", ": "):
+        head = kept.rpartition(mark)[0]
+        if len(head) >= most / 2:
+            return f"{head} ..."
+    head = kept.rpartition(" ")[0]
+    return f"{head} ..." if head else f"{kept}..."
 
 
 class TrialRun(NamedTuple):

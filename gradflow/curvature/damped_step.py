@@ -251,10 +251,12 @@ def damped_step(
     Raises
     ------
     ValueError
-        If the solver is unknown; if the parameter side is given and A or the inner product is not diagonal; or if the
+        If the solver is unknown; if the linearisation tells the mass of its problem, and it is another one; if the parameter side is given and A or the inner product is not diagonal; or if the
         gram side needs a Jacobian and the inner product is not diagonal.
     """
     one_of("solver", solver, SOLVERS)
+    if mass is not getattr(at, "mass", mass):  # on symbols nothing but the inner product of the problem is solved in
+        raise ValueError(f"mass must be that of the problem, None where the inner product is any; got {found(mass)}")
     if isinstance(at, Solving):
         d = at.solve_damped(q, h, A, dt)
         return DampedStep(d, at.jvp(d))

@@ -67,7 +67,8 @@ class AbstractEnergy:
         By an evaluation at a theta that is neither shown to be one of an earlier evaluation nor shown to be another one.
     """
 
-    residual_scale: Any = sp.Integer(1)  # exact, unlike the default of a problem
+    residual_scale: Any = sp.Symbol("residual_scale", positive=True)
+    """Any positive number, as that of a problem may be."""
 
     def __init__(self, space: Space, linear: Any = None) -> None:
         self.space = space
@@ -135,6 +136,9 @@ def _parts(A: Any) -> list[Any]:
 class AbstractLinearization:
     """A residual and its derivative at one theta."""
 
+    mass: None = None
+    """The inner product of the problem is any, so that it has no diagonal."""
+
     def __init__(self, residual: Vector, J: Map) -> None:
         self.residual, self.J = residual, J
         self._gram = Gram(J)
@@ -184,6 +188,9 @@ class AbstractRows:
     rows : list of Vector
         The gradient of each of its entries.
     """
+
+    mass: None = None
+    """The inner product of the problem is any, so that it has no diagonal."""
 
     def __init__(self, residual: Any, rows: list[Vector]) -> None:
         self.residual, self.rows = residual, rows

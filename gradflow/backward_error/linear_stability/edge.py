@@ -12,7 +12,7 @@ from typing import Any
 from ...energies.protocols import Problem, problem_ability
 from ...namespace import Array, quiet
 from ...refusals import real_number
-from .linearization import SMALL, AmplificationMap, is_defined_at_the_minimum
+from .linearization import SMALL, AmplificationMap
 from .quadratics import LARGEST_CURVATURE, LEAST_CURVATURE, CurvedResidual, Quadratic
 from .states import at_rest, require_scheme, values_of, with_values
 from .thresholds import first_end, intervals
@@ -103,20 +103,34 @@ def effective_step(problem: Problem, scheme: Any, state: Any, dt: Any) -> float:
         return float(_response(scheme, problem, state, dt))
 
 
-def limit_of(scheme: Any, problem: Quadratic, threshold: float) -> float:
-    """Return the largest eigenvalue times the effective step at a threshold."""
+def limit_of(at: AmplificationMap, threshold: float) -> float:
+    """Return the largest eigenvalue times the effective step at a threshold; NaN if the steps of a period differ in it.
+
+    Parameters
+    ----------
+    at : AmplificationMap
+        The scheme on a quadratic.
+    threshold : float
+        The threshold, dimensionless.
+    """
     if not 0 < threshold < inf:
         return threshold
+    scheme, problem = at.scheme, at.problem
     dt = threshold / problem.largest
     with quiet():
         near = SMALL + 0 * problem.curvature
-        defined = is_defined_at_the_minimum(scheme, problem)
-        rest = at_rest(scheme, problem, dt) if defined else scheme.init(problem, near)
-        if rest is None:
+        if at.linear is not None:
+            rests = at_rest(scheme, problem, dt, period=at.period)
+        else:
+            rests = [scheme.init(problem, near), None]
+        if rests is None:
             return nan
-        values = values_of(rest)
-        values[: problem.curvature.size] = [SMALL] * problem.curvature.size
-        return float(problem.largest * _response(scheme, problem, with_values(rest, iter(values)), dt))
+        etas = []
+        for rest in rests[:-1]:
+            values = values_of(rest)
+            values[: problem.curvature.size] = near.tolist()
+            etas.append(float(problem.largest * _response(scheme, problem, with_values(rest, iter(values)), dt)))
+        return etas[0] if all(abs(eta - etas[0]) <= 1e-9 * abs(etas[0]) for eta in etas) or len(etas) == 1 else nan
 
 
 def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | tuple[str, Callable[[Any], float]], ...]:
@@ -126,7 +140,7 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
     beyond which the scheme with this effective step is unstable on a quadratic, ``w / eta``, with w the `Stability.limit` of the
     scheme: ``2 / dt`` for gradient descent, ``2 (1 + beta) / dt`` for the heavy ball, ``2 sqrt(E + C) / (r^{n+1} dt)`` for `SAV`. It is
     infinite if there is no threshold, and NaN for a scheme whose threshold depends on more of the
-    residual than the Hessian, as that of `IEQ`. `gradflow.plotting.edges.plot_edge_of_stability` draws them.
+    residual than the Hessian, as that of `IEQ`, or whose steps take turns with different effective steps. `gradflow.plotting.edges.plot_edge_of_stability` draws them.
 
     Parameters
     ----------
@@ -164,7 +178,7 @@ def edge_of_stability(problem: Problem, scheme: Any, dt: float) -> tuple[str | t
     at = AmplificationMap(scheme, steep)
     w = nan
     if at.decides:
-        w = limit_of(scheme, steep, first_end(intervals(lambda z: at.radius(z) < 1)))
+        w = limit_of(at, first_end(intervals(lambda z: at.radius(z) < 1)))
     if w == inf and not _is_stable_on_a_curved_residual(scheme):
         w = nan
 

@@ -34,7 +34,13 @@ class Stability:
     """Whether the scheme stays at the minimum."""
     decides: bool
     """Whether the linearisation (2) describes the orbits close to the minimum: a few steps from a small perturbation are those of
-    A. If not, because the scheme is not differentiable there or controls its own step, the numbers from A are NaN and empty."""
+    A. If not, the numbers from A are NaN and empty, and `obstacle` says why."""
+    obstacle: str
+    """Why a scheme that stays at the minimum has no threshold: it is not differentiable there, controls its own step, or takes steps
+    that depend on their number without end. Empty if it has one."""
+    period: int
+    """The steps over which A is taken: the period of a scheme whose steps take turns, as `gradflow.Restart` has one of `every` steps;
+    otherwise 1, and 0 without a period of at most 100."""
     variables: tuple[str, ...]
     """The variables of the state that matter."""
     carried: tuple[str, ...]
@@ -47,10 +53,11 @@ class Stability:
     stable: tuple[tuple[float, float], ...]
     """The intervals of z with asymptotic stability, between 1e-14 and 1e8. One narrower than a factor 2 may be missed."""
     real_flow: float
-    """The end of the first interval of z with a real modified flow; 0 if small z have none."""
+    """The end of the first interval of z with a real modified flow, of `period` if this is not 1; 0 if small z have none."""
     limit: float
     """The threshold in terms of the step that the scheme takes against a constant gradient (`effective_step`): the largest
-    eigenvalue times the effective step at `threshold`, dimensionless. 2 for gradient descent with any stabilization."""
+    eigenvalue times the effective step at `threshold`, dimensionless. 2 for gradient descent with any stabilization; NaN if the steps
+    of a period differ in it."""
     fates: tuple[Fate, ...]
     """Orbits at z below and beyond the threshold. An orbit that came close to the minimum beyond the threshold is said to decay, not to
     converge, if the scheme carries nothing that could stop the growth for good."""
@@ -72,9 +79,7 @@ class Stability:
         if not self.at_rest:
             lines.append("the scheme does not stay at the minimum")
         elif not self.decides:
-            lines.append(
-                "the linearisation does not decide: the scheme is not differentiable at the minimum, or controls its step"
-            )
+            lines.append(self.obstacle if self.period else f"undecided: {self.obstacle}")
         elif not self.stable:
             lines.append("the minimum is not asymptotically stable for any z in [1e-14, 1e8]")
         else:
@@ -83,6 +88,8 @@ class Stability:
             until = every if self.threshold == inf else f"z < {self.threshold:.12g}{exactly}"
             lines.append(f"the minimum is asymptotically stable for {until}")
             lines += [f"and again for {a:.12g} < z < {b:.12g}" for a, b in self.stable[1:]]
+            if self.period > 1:
+                lines.append(f"the steps take turns: this is for the product of {self.period} steps")
             until = "every z" if self.real_flow == inf else f"z < {self.real_flow:.12g}"
             lines.append(f"there is a real modified flow for {until}")
         if self.carried:
@@ -165,7 +172,7 @@ def stability(scheme: Any, energy: Quadratic | None = None, *, exact: bool = Fal
     if at.decides:
         stable = intervals(lambda z: at.radius(z) < 1)
         threshold, real_flow = first_end(stable), first_end(intervals(at.has_flow))
-        limit = limit_of(scheme, problem, threshold)
+        limit = limit_of(at, threshold)
     multiples = [m * threshold for m in BEYOND] if 0 < threshold < inf else WITHOUT_END
     fates = [fate(scheme, z, problem, steps=steps) for z in multiples]
     if (
@@ -177,8 +184,10 @@ def stability(scheme: Any, energy: Quadratic | None = None, *, exact: bool = Fal
         energy=repr(problem),
         at_rest=at.at_rest,
         decides=at.decides,
+        obstacle=at.obstacle,
+        period=at.period,
         variables=() if at.linear is None else at.linear.variables,
-        carried=() if at.linear is None else at.linear.carried,
+        carried=at.linear.carried if at.linear is not None and at.period else (),
         conserved=at.conserved,
         threshold=threshold,
         stable=stable,

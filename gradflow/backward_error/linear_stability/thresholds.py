@@ -92,7 +92,8 @@ def exact_stability(
     Raises
     ------
     ValueError
-        If the minimum is no fixed point, A is not rational in z, or no candidate is where the numbers cross.
+        If the minimum is no fixed point, A is not rational in z or depends on the number of steps, or no candidate is where the
+        numbers cross.
     ImportError
         If SymPy is not installed.
 
@@ -112,32 +113,36 @@ def exact_stability(
     return _exact(scheme, energy_of(energy), {} if at is None else at)
 
 
-def _exact(scheme: Any, energy: Quadratic, numbers: dict[Any, Any], places: Sequence[int] = ()) -> ExactStability:
+def _exact(
+    scheme: Any, energy: Quadratic, numbers: dict[Any, Any], places: Sequence[int] = (), period: int = 0
+) -> ExactStability:
     import sympy as sp
 
     z, x = sp.Symbol("z", positive=True), sp.Symbol("x")
-    A, _ = exact_matrix(scheme, z, energy, places)
-    p = sp.Poly(sp.numer(sp.together(A.charpoly(x).as_expr())), x)
+    products, _ = exact_matrix(scheme, z, energy, places, period)
+    polynomials = [sp.Poly(sp.numer(sp.together(A.charpoly(x).as_expr())), x) for A in products]
+    p = polynomials[-1]
     while p.eval(1).equals(0) and p.degree() > 1:
-        p = sp.Poly(sp.cancel(p.as_expr() / (x - 1)), x)  # a conserved quantity
+        polynomials = [_without_one(p) for p in polynomials]  # a conserved quantity
+        p = polynomials[-1]
     n = p.degree()
     reverse = sp.Poly(p.all_coeffs()[::-1], x)
-    inside: Any = sp.lambdify(z, A.subs(numbers), "numpy")
-    count = A.shape[0] - n
+    inside: Any = [sp.lambdify(z, A.subs(numbers), "numpy") for A in products]
+    count = products[-1].shape[0] - n
 
-    def eigenvalues(value: float) -> Any:
-        found_there = np.linalg.eigvals(np.array(inside(value), dtype=np.float64)).astype(complex)
+    def eigenvalues(value: float, steps: int) -> Any:
+        found_there = np.linalg.eigvals(np.array(inside[steps](value), dtype=np.float64)).astype(complex)
         return found_there[np.argsort(np.abs(found_there - 1))][count:]
 
     def is_stable(value: float, margin: float) -> bool:
-        return bool(np.max(np.abs(eigenvalues(value))) < 1 - margin)
+        return bool(np.max(np.abs(eigenvalues(value, -1))) < 1 - margin)
 
     def has_flow(value: float, margin: float) -> bool:
-        leading = max(eigenvalues(value), key=abs)
-        return bool(leading.imag == 0 and leading.real > margin)
+        leading = [max(eigenvalues(value, j), key=abs) for j in range(len(inside))]
+        return all(one.imag == 0 and one.real > margin for one in leading)
 
     crossings = [p.eval(1), p.eval(-1), *([sp.resultant(p, reverse, x)] if n > 1 else [])]
-    turns = [p.eval(0), *([sp.discriminant(p, x), sp.resultant(p, p.compose(sp.Poly(-x, x)), x)] if n > 1 else [])]
+    turns = [e for p in polynomials for e in _turns(p, x)]
     ends = [
         _first_end(condition, candidates, z, numbers)
         for condition, candidates in (
@@ -146,6 +151,22 @@ def _exact(scheme: Any, energy: Quadratic, numbers: dict[Any, Any], places: Sequ
         )
     ]
     return ExactStability(sp.factor(p.as_expr()), *ends)
+
+
+def _without_one(p: Any) -> Any:
+    """Return a polynomial without a factor x - 1, itself if it has none."""
+    import sympy as sp
+
+    return sp.Poly(sp.cancel(p.as_expr() / (p.gen - 1)), p.gen) if p.eval(1).equals(0) else p
+
+
+def _turns(p: Any, x: Any) -> list[Any]:
+    """Return what vanishes where the leading root of a polynomial may cease to be real and positive."""
+    import sympy as sp
+
+    if p.degree() < 2:
+        return [p.eval(0)]
+    return [p.eval(0), sp.discriminant(p, x), sp.resultant(p, p.compose(sp.Poly(-x, x)), x)]
 
 
 def _first_end(holds: Callable[[float, float], bool], candidates: list[Any], z: Any, numbers: dict[Any, Any]) -> Any:
@@ -183,6 +204,6 @@ def _roots(e: Any, z: Any) -> list[Any]:
 def exact_or_none(scheme: Any, at: AmplificationMap) -> ExactStability | None:
     """Return the exact stability, None where the step does not run on symbols: whatever it raises there says so."""
     try:
-        return _exact(scheme, at.problem, {}, () if at.linear is None else at.linear.places)
+        return _exact(scheme, at.problem, {}, () if at.linear is None else at.linear.places, at.period)
     except Exception:  # a step that was written for numbers may fail in any way
         return None

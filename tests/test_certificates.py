@@ -755,7 +755,7 @@ def test_why_there_is_no_field_is_told(scheme, message):
         (gf.SAV(), False),
         (gf.ElementwiseSAV(), False),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_scope_tells_that_a_step_may_be_another_one_elsewhere(scheme, told):
     """A condition that is known at random points only is no condition that always holds."""

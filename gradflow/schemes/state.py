@@ -70,6 +70,6 @@ def reset(state: Any) -> Any:
     changed: dict[str, Any] = {"aux": None}
     if "past" in state._fields:
         changed["past"] = ()
-    if "aux" in getattr(getattr(state, "base", None), "_fields", ()):
+    if "base" in state._fields and "aux" in getattr(state.base, "_fields", ()):
         changed["base"] = reset(state.base)
     return state._replace(**changed)

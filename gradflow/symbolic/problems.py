@@ -133,11 +133,19 @@ def _parts(A: Any) -> list[Any]:
     raise TypeError(f"a damped system is solved for sums of numbers and self-adjoint operators, got {A}")
 
 
-class AbstractLinearization:
-    """A residual and its derivative at one theta."""
+class InAnyInnerProduct:
+    """A linearization of a problem whose inner product is any, so that it has no diagonal."""
 
-    mass: None = None
-    """The inner product of the problem is any, so that it has no diagonal."""
+    def require_mass(self, mass: Any) -> None:
+        """Raise ValueError unless the diagonal of the inner product is None."""
+        if mass is not None:
+            raise ValueError(
+                f"mass must be that of the problem, None where the inner product is any; got {type(mass).__name__}"
+            )
+
+
+class AbstractLinearization(InAnyInnerProduct):
+    """A residual and its derivative at one theta."""
 
     def __init__(self, residual: Vector, J: Map) -> None:
         self.residual, self.J = residual, J
@@ -178,7 +186,7 @@ class AbstractLinearization:
         return damped
 
 
-class AbstractRows:
+class AbstractRows(InAnyInnerProduct):
     """A residual of n numbers and its derivative at one theta, known by the gradients of the numbers.
 
     Parameters
@@ -188,9 +196,6 @@ class AbstractRows:
     rows : list of Vector
         The gradient of each of its entries.
     """
-
-    mass: None = None
-    """The inner product of the problem is any, so that it has no diagonal."""
 
     def __init__(self, residual: Any, rows: list[Vector]) -> None:
         self.residual, self.rows = residual, rows

@@ -67,8 +67,7 @@ class AbstractEnergy:
         By an evaluation at a theta that is neither shown to be one of an earlier evaluation nor shown to be another one.
     """
 
-    residual_scale: Any = sp.Symbol("residual_scale", positive=True)
-    """Any positive number, as that of a problem may be."""
+    residual_scale: Any = sp.Integer(1)  # exact, unlike the default of a problem
 
     def __init__(self, space: Space, linear: Any = None) -> None:
         self.space = space

@@ -59,6 +59,8 @@ from .trials import RAISED, attributes, shortened, takes_stabilization, within
 __all__ = ["CoordinateEnergy", "with_proofs"]
 
 dt = sp.Symbol("dt", positive=True)
+SCALE = sp.Symbol("residual_scale", positive=True)
+"""The scale of the residual of a problem may be any."""
 LIMIT = 15
 """Seconds of processor time for one proof."""
 BUDGET = 30
@@ -98,8 +100,7 @@ class CoordinateEnergy:
         The number of coordinates.
     """
 
-    residual_scale: Any = sp.Symbol("residual_scale", positive=True)
-    """Any positive number, as that of a problem may be."""
+    residual_scale: Any = SCALE
 
     def __init__(self, n: int) -> None:
         self.n, self.mass = n, symbols("m", n, positive=True)
@@ -198,7 +199,9 @@ def _on(make: Making, scheme: Any, *, exact: bool, quick: bool, every: Any = PAI
     if quick or within(scheme) is not None:  # the other kinds are the affair of the scheme within
         pairs = OPERATORS if some else pairs[::3]
     for kind in linear_kinds(pairs):
-        yield _symbolic(scheme, exact=exact, S=kind.S if some else None), make(kind.space, kind.L), kind.theta
+        problem = make(kind.space, kind.L)
+        problem.residual_scale = SCALE
+        yield _symbolic(scheme, exact=exact, S=kind.S if some else None), problem, kind.theta
 
 
 def _abstract(scheme: Any, *, exact: bool, quick: bool) -> Iterator[tuple[Any, Any, Any]]:

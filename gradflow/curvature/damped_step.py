@@ -65,7 +65,7 @@ applied to d.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..description import found
 from ..energies.linear import Diagonal, LinearPart, Scalar
@@ -212,6 +212,13 @@ def choose_solver(n_residuals: int, n_parameters: int, *, closed_form: bool, dia
     return "cg"
 
 
+@runtime_checkable
+class _InOneInnerProduct(Protocol):
+    """A linearization that is solved with in the inner product of its problem only: one on symbols."""
+
+    def require_mass(self, mass: Any) -> None: ...
+
+
 def damped_step(
     at: Linearization,
     q: Array,
@@ -255,8 +262,8 @@ def damped_step(
         gram side needs a Jacobian and the inner product is not diagonal.
     """
     one_of("solver", solver, SOLVERS)
-    if mass is not getattr(at, "mass", mass):  # on symbols nothing but the inner product of the problem is solved in
-        raise ValueError(f"mass must be that of the problem, None where the inner product is any; got {found(mass)}")
+    if isinstance(at, _InOneInnerProduct):
+        at.require_mass(mass)
     if isinstance(at, Solving):
         d = at.solve_damped(q, h, A, dt)
         return DampedStep(d, at.jvp(d))

@@ -67,8 +67,7 @@ class AbstractEnergy:
         By an evaluation at a theta that is neither shown to be one of an earlier evaluation nor shown to be another one.
     """
 
-    residual_scale: Any = sp.Symbol("residual_scale", positive=True)
-    """Any positive number, as that of a problem may be."""
+    residual_scale: Any = sp.Integer(1)  # exact, unlike the default of a problem
 
     def __init__(self, space: Space, linear: Any = None) -> None:
         self.space = space
@@ -133,11 +132,19 @@ def _parts(A: Any) -> list[Any]:
     raise TypeError(f"a damped system is solved for sums of numbers and self-adjoint operators, got {A}")
 
 
-class AbstractLinearization:
-    """A residual and its derivative at one theta."""
+class InAnyInnerProduct:
+    """A linearization of a problem whose inner product is any, so that it has no diagonal."""
 
-    mass: None = None
-    """The inner product of the problem is any, so that it has no diagonal."""
+    def require_mass(self, mass: Any) -> None:
+        """Raise ValueError unless the diagonal of the inner product is None."""
+        if mass is not None:
+            raise ValueError(
+                f"mass must be that of the problem, None where the inner product is any; got {type(mass).__name__}"
+            )
+
+
+class AbstractLinearization(InAnyInnerProduct):
+    """A residual and its derivative at one theta."""
 
     def __init__(self, residual: Vector, J: Map) -> None:
         self.residual, self.J = residual, J
@@ -178,7 +185,7 @@ class AbstractLinearization:
         return damped
 
 
-class AbstractRows:
+class AbstractRows(InAnyInnerProduct):
     """A residual of n numbers and its derivative at one theta, known by the gradients of the numbers.
 
     Parameters
@@ -188,9 +195,6 @@ class AbstractRows:
     rows : list of Vector
         The gradient of each of its entries.
     """
-
-    mass: None = None
-    """The inner product of the problem is any, so that it has no diagonal."""
 
     def __init__(self, residual: Any, rows: list[Vector]) -> None:
         self.residual, self.rows = residual, rows

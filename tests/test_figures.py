@@ -423,8 +423,8 @@ IMPOSTORS = {
 }
 FEW = {"draws": 1, "width": 50, "n_samples": 500, "batch_size": 64}
 CASES = {  # sizes of a test, and the convention under which explicit Euler fails at dt = 1
-    "ma2024-fig3": FEW | {"loss": "relative", "targets": "raw", "inputs": 0.0},
-    "ma2024-fig6": FEW,
+    "ma2024-fig3": FEW | {"epochs": 61, "loss": "relative", "targets": "raw", "inputs": 0.0},
+    "ma2024-fig6": FEW | {"epochs": 61},
     "ma2024-fig7": FEW | {"width": 100, "n_samples": 150},
 }
 

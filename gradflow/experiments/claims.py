@@ -33,7 +33,6 @@ __all__ = [
     "ENOUGH",
     "Claim",
     "Curves",
-    "Values",
     "above",
     "below",
     "decades",

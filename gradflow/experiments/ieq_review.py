@@ -91,7 +91,9 @@ class Review:
             whole_number(name, getattr(self, name))
 
     def draw(self, n: int) -> Draw:
-        """Return the task of draw n; recorded are true and stored energy, and ``auxiliary_gap``, |q - q(theta)| / |q(theta)|.
+        """Return the task of draw n, which records the true and the stored energy, and the drift of q.
+
+        The drift ``auxiliary_gap`` is ``|q - q(theta)| / |q(theta)|``.
 
         Parameters
         ----------
@@ -151,7 +153,7 @@ def growth(quantity: str) -> Callable[[Trace], float]:
 
 
 def drift(trace: Trace) -> float:
-    """Return |q - q(theta)| / |q(theta)| at the end."""
+    """Return ``|q - q(theta)| / |q(theta)|`` at the end."""
     return np.inf if trace.status == "nonfinite" else float(trace.history["auxiliary_gap"][-1])
 
 

@@ -14,6 +14,7 @@ from gradflow.experiments.claims import (
     Claim,
     above,
     below,
+    distance,
     everywhere,
     follows,
     further_draws,
@@ -22,9 +23,11 @@ from gradflow.experiments.claims import (
     rises,
     together,
 )
+from gradflow.experiments.conventions import held_out
 from gradflow.experiments.figure import ALL, Curve, Figure, Series, judge, run_curves, verdict
 from gradflow.experiments.published import Published
-from gradflow.experiments.traces import load_curves, save_curves, thinned
+from gradflow.experiments.tasks import Example
+from gradflow.experiments.traces import Trace, load_curves, save_curves, thinned
 from toy_figures import Quadratic, toy, trace
 
 INF, NAN = np.inf, np.nan
@@ -451,3 +454,41 @@ def test_another_method_in_the_place_of_one_is_found_out(name, tmp_path):
             if not row["holds"] and any(row["claim"] == h["claim"] and row["panel"] == h["panel"] for h in held)
         ]
         assert caught or "cannot tell" in figure.note, label
+
+
+def test_the_distance_of_a_convention_is_the_mean_modulus_of_the_decades():
+    """Curves that are above and below the published one do not make up for each other."""
+    published = Published("fig07a", "PM-Euler_train")
+    at, wanted = published.epochs[:3], published.values[:3]
+    for signs in ((1, 1, 1), (1, -1, 1), (-1, 1, -1)):
+        history = {
+            "epoch": at.astype(np.float32),
+            "train_error": (wanted * 10 ** (0.1 * np.array(signs))).astype(np.float32),
+        }
+        claim = distance("one", {"curve": {"train_error": published}}, high=0.1)
+        found = claim.value({"curve": [Trace(history, "done")] * 2})
+        np.testing.assert_allclose(found, [0.1, 0.1], atol=1e-5)
+
+
+def test_the_nearest_convention_is_chosen_in_one_half_of_the_draws_and_reported_for_the_other():
+    distances = [[0.1, 0.1, 0.9, 0.8], [0.2, 0.2, 0.3, 0.3], [0.05, 0.4, 0.1, 0.1]]
+    claims = [Claim("one", ("curve",), lambda _, values=values: np.array(values)) for values in distances]
+    np.testing.assert_array_equal(held_out(claims, "abc").value({"curve": []}), [0.9, 0.8])
+    claims = [Claim("one", ("curve",), lambda _, values=values: np.array(values[:1])) for values in distances]
+    assert np.isnan(held_out(claims, "abc").value({"curve": []})).all()  # no draw is left
+
+
+@pytest.mark.parametrize("target", ["sin_cos", "quadratic", "exponential"])
+def test_targets_and_inputs_are_scaled_as_a_convention_says(target):
+    task = Example(target=target, epochs=1, n_inputs=4, width=3, n_samples=200, inputs=0.3)
+    raw, unit, largest = (replace(task, targets=name).draw(0).problem for name in ("raw", "min_max", "max"))
+    assert 0 <= unit.y.min() < 0.3
+    assert 0.7 < unit.y.max() <= 1
+    assert 0.7 < np.abs(largest.y).max() <= 1
+    slope = np.ptp(raw.y) / np.ptp(unit.y)
+    np.testing.assert_allclose(unit.y * slope - raw.y, (unit.y * slope - raw.y)[0, 0], atol=1e-5)
+    np.testing.assert_allclose(largest.y * np.abs(raw.y).max(), raw.y * np.abs(largest.y).max(), atol=1e-5)
+    if target != "exponential":  # its inputs are normal
+        side = 1 if target == "sin_cos" else 5
+        assert 0 <= raw.x.min() < 0.1 * side
+        assert 0.2 * side < raw.x.max() <= 0.3 * side * (1 + 1e-6)

@@ -9,8 +9,8 @@ The figure ``ma2024-fig2`` is one value: the task, the curves, the published cur
 
     gradflow reproduce ma2024-fig2
 
-runs it with 1000 neurons, 1001 epochs and five draws of what the paper leaves unsaid. Here it is run with 200 neurons, 101
-epochs, a fifth of the samples and two draws, so that the numbers below are no verdict on the paper.
+runs it with 1000 neurons, 1001 epochs and five draws of what the paper does not state. This page has 200 neurons, 101
+epochs, a fifth of the samples and two draws. Its numbers are no verdict on the paper.
 """
 
 import tempfile

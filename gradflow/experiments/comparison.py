@@ -450,5 +450,4 @@ COMPARISON = Figure(
     axis="epoch, at equal time epoch of gradient descent",
     points=200,
     run=run_comparison,
-    note="Restarted IEQ needs the fewest epochs; at equal processor time Nesterov's method is at least as good on both problems.",
 )  # fmt: skip

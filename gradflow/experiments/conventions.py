@@ -1,12 +1,12 @@
 r"""Which unstated conventions give the published curves: a search, scored by the distance to the curves in decades.
 
 Ma, Mao & Shen do not say how inputs and targets are scaled, nor the law of the initial parameters. A convention is one choice of
-them all. Each is a panel, run at the printed sizes over the first published epochs, which tell conventions apart at little cost.
+them all. Each is a panel, run at the printed sizes over the first published epochs, which cost little. They need not decide.
 The distance of a draw is
 
 .. math:: \frac1n \sum_{i=1}^n \Bigl|\log_{10} \frac{\text{ours}_i}{\text{published}_i}\Bigr|                     \tag{1}
 
-over all n published values of all curves. The coefficients of the targets are unpublished and move a curve by a factor of two,
+over all n published values of all curves. The coefficients of the targets are unpublished and move the curves, too,
 so the convention that is nearest in the first half of the draws is chosen there and reported for the second half, `held_out`.
 
 Figure 2 and Figure 3 are compared at epoch 1, Figure 1 over 12 epochs, Figure 7 over 101. How far a convention follows the curves

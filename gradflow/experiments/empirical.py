@@ -400,7 +400,6 @@ EXP1 = study(
         growth(BLOWN, 10.0, 1000),
         *(below(label, 1.0, at=1000, of="unexplained") for label in (*CONSISTENT, "IEQ, q anew")),
     ],
-    note="What fails are forms whose auxiliary variable is not what it is meant to be, not the methods.",
 )  # fmt: skip
 
 VARIANCE = 1025.0

@@ -281,6 +281,6 @@ FIG11 = Figure(
             f"particle method{ALL}{RELAXED}", f"smoothed particles{ALL}{RELAXED}", at=LAST, by=1.0, of="misclassified"
         ),
     ],
-    note="The published losses are no cross-entropies; as mean squares over the ten outputs they are nearly met.",
+    note="The published losses are no cross-entropies: with the published accuracies these would be higher.",
 )
 """The figure ``ma2024-fig11``. Its text: 98 per cent is reached, relaxed SAV's train loss is lower, smoothed particles classify better."""

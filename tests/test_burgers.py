@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.experiments.burgers import burgers_solution
+from gradflow.models import burgers_solution
 from gradflow.models.burgers_linearization import BurgersLinearization
 from gradflow.schemes import REGISTRY
 

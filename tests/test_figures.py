@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 import gradflow as gf
 from gradflow.experiments import REGISTRY
@@ -23,7 +24,7 @@ from gradflow.experiments.claims import (
     rises,
     together,
 )
-from gradflow.experiments.conventions import held_out
+from gradflow.experiments.conventions import held_out, untold
 from gradflow.experiments.figure import ALL, Curve, Figure, Series, judge, run_curves, verdict
 from gradflow.experiments.published import Published
 from gradflow.experiments.tasks import Example
@@ -471,11 +472,21 @@ def test_the_distance_of_a_convention_is_the_mean_modulus_of_the_decades():
 
 
 def test_the_nearest_convention_is_chosen_in_one_half_of_the_draws_and_reported_for_the_other():
-    distances = [[0.1, 0.1, 0.9, 0.8], [0.2, 0.2, 0.3, 0.3], [0.05, 0.4, 0.1, 0.1]]
-    claims = [Claim("one", ("curve",), lambda _, values=values: np.array(values)) for values in distances]
-    np.testing.assert_array_equal(held_out(claims, "abc").value({"curve": []}), [0.9, 0.8])
-    claims = [Claim("one", ("curve",), lambda _, values=values: np.array(values[:1])) for values in distances]
-    assert np.isnan(held_out(claims, "abc").value({"curve": []})).all()  # no draw is left
+    found = np.array([[0.1, 0.2, 0.05], [0.1, 0.2, 0.4], [0.9, 0.3, 0.1], [0.8, 0.3, INF]])
+    BIT(held_out(found), [0.9, 0.8])
+    assert np.isnan(held_out(found[:1])).all()  # no draw is left
+
+
+def test_conventions_are_told_apart_by_the_paired_t_test_of_scipy():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        found = rng.uniform(0.1, 0.2, (6, 1)) + rng.uniform(0, 0.1, (6, 30)) + np.linspace(0, 0.1, 30)
+        found[2, 7] = INF
+        best = np.argmin(found.mean(axis=0))
+        finite = [k for k in range(30) if k not in (7, best)]
+        p = ttest_rel(found[:, finite], found[:, [best]], alternative="greater").pvalue
+        assert untold(found) == 1 + np.sum(p >= 0.025)
+    assert np.isnan(untold(found[:1])).all()
 
 
 @pytest.mark.parametrize("target", ["sin_cos", "quadratic", "exponential"])

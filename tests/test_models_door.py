@@ -45,7 +45,10 @@ def test_networks(arguments, message):
         ({"seed": 0, "dtype": "float16"}, "dtype must be float32 or float64, got 'float16'"),
         ({"seed": 0, "dtype": "int64"}, "dtype must be float32 or float64"),
         ({"seed": 0, "dtype": "no"}, "dtype must be float32 or float64, got 'no'"),
-        ({"seed": 0, "distribution": "xavier"}, "distribution must be one of normal, he, uniform; got 'xavier'"),
+        (
+            {"seed": 0, "distribution": "xavier"},
+            "distribution must be one of normal, he, he_fan_out, uniform; got 'xavier'",
+        ),
     ],
 )
 def test_initial_parameters(kwargs, message):
@@ -190,12 +193,17 @@ def test_layout_and_scale_of_the_parameters():
 
 
 @pytest.mark.parametrize("scaling", ["mean_field", "standard", "ntk"])
-@pytest.mark.parametrize("distribution", ["normal", "he", "uniform"])
+@pytest.mark.parametrize("distribution", ["normal", "he", "he_fan_out", "uniform"])
 def test_initial_distributions(distribution, scaling):
     net = TwoLayerNet(3, 4000, scaling=scaling)
     theta = net.init(7, distribution=distribution)
     W, a = net.unpack(theta)
-    spread = {"normal": (1, 1), "uniform": (sqrt(1 / 3),) * 2, "he": (sqrt(2 / 4), 1)}[distribution]
+    spread = {
+        "normal": (1, 1),
+        "uniform": (sqrt(1 / 3),) * 2,
+        "he": (sqrt(2 / 4), 1),
+        "he_fan_out": (sqrt(2 / 4000), sqrt(2)),
+    }[distribution]
     if distribution == "he" and scaling == "standard":
         spread = (sqrt(2 / 4), sqrt(2 / 4000))
     assert np.std(W) == pytest.approx(spread[0], rel=0.03)

@@ -93,13 +93,17 @@ def fashion_mnist(
     return _load(FASHION_MNIST, directory, n_train, n_test, seed, dtype, download)
 
 
-def fashion_subset(dtype: DTypeLike = "float64") -> LabelledImages:
+def fashion_subset(
+    dtype: DTypeLike = "float64", n_train: int | None = None, n_test: int | None = None
+) -> LabelledImages:
     """Return 1000 training and 200 test images of Fashion-MNIST, 100 and 20 of each class, always the same.
 
     Parameters
     ----------
     dtype : dtype-like
         The dtype, float32 or float64, of the images.
+    n_train, n_test : int, optional
+        Take the first of them only; up to 1000 and 200.
 
     Returns
     -------
@@ -110,7 +114,7 @@ def fashion_subset(dtype: DTypeLike = "float64") -> LabelledImages:
     Raises
     ------
     ValueError
-        If `dtype` is not float32 or float64.
+        If `dtype` is not float32 or float64, or a number is out of range.
 
     References
     ----------
@@ -118,12 +122,13 @@ def fashion_subset(dtype: DTypeLike = "float64") -> LabelledImages:
     """
     cast = float_dtype(dtype)
     with files(__package__).joinpath("fashion_subset.npz").open("rb") as file, np.load(file) as stored:
-        return LabelledImages(
-            x_train=_scaled(stored["x_train"], cast),
-            y_train=stored["labels_train"].astype(np.int64),
-            x_test=_scaled(stored["x_test"], cast),
-            y_test=stored["labels_test"].astype(np.int64),
-        )
+        arrays: list[NDArray[Any]] = []
+        for part, count in (("train", n_train), ("test", n_test)):
+            labels = stored[f"labels_{part}"].astype(np.int64)
+            if count is not None:
+                whole_number(f"n_{part}", count, 1, len(labels))
+            arrays += [_scaled(stored[f"x_{part}"][:count], cast), labels[:count]]
+    return LabelledImages(*arrays)
 
 
 def _load(

@@ -25,7 +25,7 @@ FIGURES: tuple[Figure, ...] = (
     *MA2024,
     FIG11,
     FIG12,
-    *MA2024_CONVENTIONS,
+    MA2024_CONVENTIONS,
     *EMPIRICAL,
     DRIFT,
     ENERGY,

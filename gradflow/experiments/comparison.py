@@ -69,8 +69,8 @@ from ..schemes import (
 )  # fmt: skip
 from ..schemes.protocols import Scheme
 from .claims import Claim, Curves, Values, settled
-from .figure import ALL, Curve, Draw, Figure, Series
-from .tasks import PAPER
+from .figure import ALL, Curve, Draw, Figure, Series, check_settings
+from .tasks import PAPER, WORDS
 from .traces import Panels, Trace, thinned
 
 __all__ = ["COMPARISON", "METHODS", "Comparison", "Method", "Tuned", "run_comparison"]
@@ -165,16 +165,10 @@ class Comparison:
     """The dtype of data and parameters, "float32" or "float64"."""
 
     def __post_init__(self) -> None:
-        counts = "epochs tuning_epochs tuning_draws draws per_decade points rounds n_inputs width n_samples batch_size n_images"
-        for name in (*counts.split(), "image_width", "image_batch_size"):
-            whole_number(name, getattr(self, name), 1)
-        for name in ("extensions", "seed"):
-            whole_number(name, getattr(self, name))
-        one_of("dtype", self.dtype, ("float32", "float64"))
+        check_settings(self, ("extensions", "seed"), WORDS)
         if self.points % 2 == 0:
             raise ValueError(f"points must be odd, got {self.points}")
-        if self.n_images > 1000:
-            raise ValueError(f"n_images must be 1 to 1000, got {self.n_images}")
+        whole_number("n_images", self.n_images, 1, 1000)
         self.values()
 
     def values(self) -> tuple[float, ...]:

@@ -1,32 +1,41 @@
 r"""Which unstated conventions give the published curves: a search, scored by the distance to the curves in decades.
 
-Ma, Mao & Shen do not say how inputs and targets are scaled, nor the law of the initial parameters. A convention is one choice of
-them all. Each is a panel, run at the printed sizes over the first published epochs, which cost little. They need not decide.
-The distance of a draw is
+Ma, Mao & Shen do not say how inputs and targets are scaled, nor the laws of the coefficients and of the initial parameters. A
+convention is one choice of them all. Each is run at the printed sizes over the first published epochs, which cost little: Figures 2
+and 3 up to epoch 1, Figure 1 up to 12, Figure 7 up to 101. The distance of a draw is
 
 .. math:: \frac1n \sum_{i=1}^n \Bigl|\log_{10} \frac{\text{ours}_i}{\text{published}_i}\Bigr|                     \tag{1}
 
-over all n published values of all curves. The coefficients of the targets are unpublished and move the curves, too,
-so the convention that is nearest in the first half of the draws is chosen there and reported for the second half, `held_out`.
+over all n published values of the curves in `SEARCHED`. Draw n has the same seed under every convention. A published curve is one
+more draw of what is unpublished. Hence
 
-Figure 2 and Figure 3 are compared at epoch 1, Figure 1 over 12 epochs, Figure 7 over 101. How far a convention follows the curves
-later is told by the figures themselves, which run with `gradflow.experiments.ma2024.CONVENTION`.
+* the convention that is nearest in the first half of the draws is chosen there and reported for the second half, `held_out`;
+* a convention is *not told from the nearest* if the mean of the paired differences of their distances over the draws is not
+  positive at the level 0.025 (Student's t).
+
+How far a convention follows the curves later is told by the figures, which run with `gradflow.experiments.ma2024.CONVENTION`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from .claims import Claim, Curves, Values, distance
-from .figure import ALL, Figure
+from ..run.solution import Status
+from ..run.solve import solve
+from ..run.storage import write_whole
+from .claims import Claim, Curves, Values, decades, further_draws
+from .figure import Figure, Series, check_settings
 from .ma2024 import FIG1, FIG2, FIG3, FIG7
+from .tasks import PAPER
+from .traces import Panels, Trace, thinned
 
-__all__ = ["CONVENTIONS", "MA2024_CONVENTIONS", "held_out"]
+__all__ = ["CONVENTIONS", "MA2024_CONVENTIONS", "SEARCHED", "Search", "held_out", "run_search", "untold"]
 
 SCALINGS: dict[str, dict[str, Any]] = {
     "relative error": {"loss": "relative", "targets": "raw"},
@@ -34,75 +43,193 @@ SCALINGS: dict[str, dict[str, Any]] = {
     "mean square, y in [0, 1]": {"loss": "mse", "targets": "min_max"},
     "mean square, y / max |y|": {"loss": "mse", "targets": "max"},
 }
-INPUTS = {"z-scored x": 0.0, "x": 1.0, "0.5 x": 0.5, "0.3 x": 0.3, "0.2 x": 0.2}
-INITS = {"N(0, 1)": "normal", "U(-1, 1)": "uniform", "He": "he"}
-CONVENTIONS: dict[str, dict[str, Any]] = {
-    f"{scaling}; {inputs}; {init}": {**SCALINGS[scaling], "inputs": INPUTS[inputs], "init": INITS[init]}
-    for scaling, inputs, init in product(SCALINGS, INPUTS, INITS)
+INPUTS = {"z-scored x": 0.0} | {
+    f"{c} x".removeprefix("1 "): float(c) for c in ("1", "0.5", "0.4", "0.3", "0.2", "0.15")
 }
-"""For each convention the settings of `gradflow.experiments.tasks.Example`."""
+INITS = {"N(0, 1)": "normal", "U(-1, 1)": "uniform", "He": "he"}
+LAWS = {"p, q, c of U(0, 1)": "uniform", "of N(0, 1)": "normal"}
+CONVENTIONS: dict[str, dict[str, Any]] = {
+    f"{scaling}; {inputs}; {init}; {law}": {
+        **SCALINGS[scaling], "inputs": INPUTS[inputs], "init": INITS[init], "coefficients": LAWS[law],
+    }
+    for scaling, inputs, init, law in product(SCALINGS, INPUTS, INITS, LAWS)
+}  # fmt: skip
+"""For each convention the settings of `gradflow.experiments.tasks.Example`; x is of (0, 1)."""
+SEARCHED: dict[str, tuple[Figure, int, tuple[str, ...], float]] = {
+    "Figure 1": (FIG1, 12, ("explicit Euler", "SAV"), 1.0),
+    "Figure 2": (FIG2, 1, ("explicit Euler",), 1.0),
+    "Figure 3": (FIG3, 1, ("explicit Euler", "SAV", "explicit Euler, dt = 0.01"), 1.0),
+    "Figure 7": (FIG7, 101, ("explicit Euler",), 0.2),
+}
+"""For each figure itself, the epochs that are run, the curves that are compared, and what brings its inputs to (0, 1)."""
+ALL_FIGURES = "all figures"
 NEAR = 0.1
 """Distance (1) within which a convention is said to show a figure: a factor 1.26 in the mean."""
+DISTANCE = "distance"
 
 
-def held_out(claims: Sequence[Claim], panels: Sequence[str]) -> Claim:
-    """Return the claim on the convention that is nearest in the first half of the draws: its distance in the second half.
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Draws of the search, and smaller sizes for a trial.
+
+    Raises
+    ------
+    ValueError
+        If there is no draw, or a number is below 0.
+    """
+
+    draws: int = 4
+    """Draws of everything unpublished; draw n has the seed ``seed + n``."""
+    seed: int = 0
+    """Of the first draw."""
+    width: int = 0
+    """m; 0 for the printed one."""
+    n_samples: int = 0
+    """The pool; 0 for the printed one."""
+    epochs: int = 0
+    """Epochs at most; 0 for those of `SEARCHED`."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, ("seed", "width", "n_samples", "epochs"))
+
+    def distance(self, name: str, convention: str, n: int) -> float:
+        """Return the distance (1) of a convention from a figure for draw n; infinite if a run diverged.
+
+        Parameters
+        ----------
+        name, convention : str
+            Of `SEARCHED` and `CONVENTIONS`.
+        n : int
+            Number of the draw.
+        """
+        figure, epochs, labels, side = SEARCHED[name]
+        settings = dict(CONVENTIONS[convention])
+        settings["inputs"] *= side
+        settings |= {k: getattr(self, k) for k in ("width", "n_samples") if getattr(self, k)}
+        task = replace(figure.task, epochs=min(epochs, self.epochs or epochs), seed=self.seed, **settings)
+        draw, found = task.draw(n), []
+        for title, curves in figure.panels.items():
+            for label in labels:
+                if label in curves and label in figure.published[title]:
+                    run = solve(draw.problem, curves[label].scheme, draw.theta0, dt=curves[label].dt, **draw.how)
+                    if run.status is Status.STOPPED:
+                        raise KeyboardInterrupt
+                    of = figure.published[title][label]
+                    trace = thinned(run, of, [1.0], points=task.epochs + 1)
+                    found += [decades(trace, curve, quantity) for quantity, curve in of.items()]
+        return float(np.abs(np.concatenate(found)).mean())
+
+
+def run_search(figure: Figure, task: Search, series: Series) -> Panels:
+    """Return a trace for each figure and draw: the distance of every convention, over its number.
 
     Parameters
     ----------
-    claims : sequence of Claim
-        Of the distance (1), one for each panel.
-    panels : sequence of str
-        Titles of the panels.
+    figure : Figure
+        The search.
+    task : Search
+        Its settings.
+    series : Series
+        Where the distances are kept.
     """
+    path = series.data / "distances.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in SEARCHED:
+        for n in range(task.draws):
+            row = kept.setdefault(f"{name}, draw {n}", {})
+            for convention in CONVENTIONS:
+                if convention not in row:
+                    row[convention] = task.distance(name, convention, n)
+                    write_whole(path, json.dumps(kept).encode())
+            series.say(f"{figure.name}: {name}, draw {n + 1} of {task.draws} done")
 
-    def value(curves: Curves) -> Values:
-        found = np.array([claim.value(curves) for claim in claims])
-        half = (found.shape[1] + 1) // 2
-        if half == found.shape[1]:
-            return np.array([np.nan])
-        return np.asarray(found[np.argmin(found[:, :half].mean(axis=1)), half:])
+    def trace(rows: Sequence[Sequence[float]]) -> Trace:
+        number, found = np.arange(1, len(CONVENTIONS) + 1), np.mean(rows, axis=0)
+        return Trace({"epoch": number.astype(np.float32), DISTANCE: found.astype(np.float32)}, "done")
 
-    labels = tuple(dict.fromkeys(label for claim in claims for label in claim.labels))
-    return Claim(f"nearest of {len(panels)} conventions, draws held out: distance, decades", labels, value, 0.0, NEAR)
-
-
-def search(figure: Figure, *, labels: Sequence[str] = (), **settings: Any) -> Figure:
-    """Return a figure with a panel for each convention and panel of another figure."""
-    task = replace(figure.task, draws=4, **settings)
-    panels, published, claims = {}, {}, []
-    for name, changes in CONVENTIONS.items():
-        named: dict[str, Mapping[str, Any]] = {}
-        for title, curves in figure.panels.items():
-            known = figure.published.get(title, {})
-            chosen = [label for label in curves if label in known and (not labels or label in labels)]
-            panel = f"{name}; {title}"
-            panels[panel] = {
-                label: curves[label]._replace(changes={**curves[label].changes, **changes}) for label in chosen
-            }
-            published[panel] = {label: known[label] for label in chosen}
-            named |= {f"{panel}{ALL}{label}": known[label] for label in chosen}
-        claims.append(distance(name, named, high=NEAR))
-    return replace(
-        figure,
-        name=figure.name.replace("fig", "conventions-fig"),
-        title=f"Which conventions show Figure {figure.name.removeprefix('ma2024-fig')}",
-        task=task,
-        quick={"draws": 1, "width": 50, "n_samples": 1000, "epochs": min(2, task.epochs)},
-        panels=panels,
-        published=published,
-        claims=[*claims, held_out(claims, list(panels))],
-        follow=False,
-        show=(),  # a row for each of sixty panels is no picture
-        keep=figure.show,
-        points=2,
-    )
+    rows = {
+        name: [[kept[f"{name}, draw {n}"][convention] for convention in CONVENTIONS] for n in range(task.draws)]
+        for name in SEARCHED
+    }
+    traces = {name: [trace([row]) for row in found] for name, found in rows.items()}
+    traces[ALL_FIGURES] = [trace(found) for found in zip(*rows.values(), strict=True)]
+    return {PANEL: traces}
 
 
-MA2024_CONVENTIONS = (
-    search(FIG1, labels=("explicit Euler", "SAV"), epochs=12),
-    search(FIG2, labels=("explicit Euler",), epochs=1),
-    search(FIG3, labels=("explicit Euler", "SAV", "explicit Euler, dt = 0.01"), epochs=1),
-    search(FIG7, labels=("explicit Euler",), epochs=101, record_epochs=1),
+def _distances(curves: Curves, name: str) -> Values:
+    """Return the distances, shape (draws, conventions)."""
+    return np.array([trace.history[DISTANCE] for trace in curves[name]], dtype=np.float64)
+
+
+def held_out(found: Values) -> Values:
+    """Return the distances, in the second half of the draws, of what is nearest in the first half.
+
+    Parameters
+    ----------
+    found : array (draws, conventions)
+        Distances.
+
+    Returns
+    -------
+    array (draws // 2,)
+        A NaN if there is one draw.
+    """
+    half = (len(found) + 1) // 2
+    return np.asarray(found[half:, np.argmin(found[:half].mean(axis=0))]) if half < len(found) else np.array([np.nan])
+
+
+def untold(found: Values) -> Values:
+    """Return how many conventions are not told from the one that is nearest in the mean over the draws, itself among them.
+
+    Parameters
+    ----------
+    found : array (draws, conventions)
+        Distances.
+
+    Returns
+    -------
+    array (1,)
+        NaN if there is one draw.
+    """
+    if len(found) < 2:
+        return np.array([np.nan])
+    nearest = found[:, np.argmin(found.mean(axis=0))]
+    with np.errstate(invalid="ignore"):
+        apart = found.T - nearest
+    half = [np.nan if not np.isfinite(row).all() else further_draws(row)[1] - row.mean() for row in apart]
+    ends = np.array(half) / np.sqrt(len(found) + 1)  # of the mean: 1 / sqrt(n) in the place of sqrt(1 + 1/n)
+    return np.array([float(np.sum(apart.mean(axis=1) - ends <= 0))])
+
+
+def _claims() -> list[Claim]:
+    def about(text: str, name: str, value: Callable[[Values], Values], high: float, enough: int = 1) -> Claim:
+        return Claim(text, (name,), lambda c: value(_distances(c, name)), 0.0, high, enough=enough, ours=True)
+
+    made = []
+    for name in (*SEARCHED, ALL_FIGURES):
+        made += [
+            about(f"{name}: distance of the nearest convention, draws held out", name, held_out, NEAR),
+            about(f"{name}: conventions that are not told from the nearest", name, untold, 1.0),
+        ]
+        for k, convention in enumerate(CONVENTIONS):
+            made.append(about(f"{convention}: distance from {name}", name, lambda d, k=k: d[:, k], NEAR))  # type: ignore[misc]
+    return made
+
+
+PANEL = "every convention"
+MA2024_CONVENTIONS = Figure(
+    name="ma2024-conventions",
+    title="Which conventions show Figures 1, 2, 3 and 7",
+    source=f"{PAPER}, Figs. 1, 2, 3, 7",
+    problem=f"Run each of {len(CONVENTIONS)} conventions at the printed sizes over the first published epochs.",
+    task=Search(),
+    quick={"draws": 2, "width": 50, "n_samples": 400, "epochs": 2},
+    unsaid=("draws", "seed"),
+    claims=_claims(),
+    show=(),
+    keep=(DISTANCE,),
+    axis="number of the convention",
+    least=8,
+    run=run_search,
 )
-"""For Figures 1, 2, 3 and 7."""
+"""The search."""

@@ -29,7 +29,7 @@ and tables. SGD and Adam store the mean of the losses *during* an epoch, placed 
 The test part of experiment 1 is its training part, so that what is stored as test error is compared with our train error.
 
 Unsaid and chosen: seeds, coefficients from N(0, 1), float32. Initial parameters have the law that PyTorch's Kaiming initialization
-gives for matrices of the printed shapes, see `gradflow.experiments.images.kaiming`.
+gives for matrices of the printed shapes, "he_fan_out" of `gradflow.TwoLayerNet.init`.
 
 What is a theorem is proved, in the derivations ``exp_sav``, ``sav``, ``source_sav``, ``ieq``, ``adaptive_ieq`` and ``reported_numbers``.
 """
@@ -45,15 +45,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import Dataset, gaussian, quadratic, sin_cos
-from ..models import Regression, TwoLayerNet
-from ..refusals import one_of, real_number, whole_number
-from ..run.batches import steps_per_epoch
 from ..schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart
 from .claims import TINY, Claim, Curves, above, below, read, rises
 from .figure import ALL, Curve, Draw, Figure
-from .images import Images, kaiming
+from .images import Images
 from .published import Published
+from .tasks import Example
 from .traces import Trace
 
 __all__ = ["EMPIRICAL", "RegressionTask"]
@@ -61,92 +58,46 @@ __all__ = ["EMPIRICAL", "RegressionTask"]
 Values = NDArray[np.float64]
 SOURCE = '"Empirical evaluation of energy-stable gradient-flow methods in deep learning"'
 """The citation; the document is unpublished and names no author."""
-TARGETS: dict[str, Callable[..., Dataset]] = {"sin_cos": sin_cos, "quadratic": quadratic, "gaussian": gaussian}
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegressionTask:
-    """Sizes and seeds of experiments 1 to 3. All values are dimensionless.
+class RegressionTask(Example):
+    """Sizes and seeds of experiments 1 to 3, as in `Example`. All values are dimensionless.
 
     Raises
     ------
     ValueError
-        If a count is below 1, the share outside (0, 1], or a name unknown.
+        As `Example`.
     """
 
-    target: str
-    """"sin_cos", "quadratic" or "gaussian": experiment 1, 2 or 3."""
-    epochs: int
-    """Passes through the training part."""
-    share: float = 1.0
-    """Part of the epochs that is run, in (0, 1]."""
-    record_epochs: int = 1
-    """Epochs between two records."""
-    n_inputs: int = 40
-    """D."""
-    width: int = 1000
-    """m; the network has no factor 1/m, and the gradient is that of the plain partial derivatives."""
-    n_samples: int = 10_000
-    """The pool: 80 % of it for training, 20 % for testing."""
     batch_size: int = 256
     """Samples in a batch; all, if they are fewer."""
     loss: str = "mse"
-    """What is trained, a loss of `gradflow.Regression`; errors are mean squares in any case."""
-    init: str = "kaiming"
-    """Law of the initial parameters, see `gradflow.experiments.images.kaiming`."""
-    draws: int = 5
-    """Draws of inputs, coefficients, initial parameters and batches; draw n has the seed ``seed + n``."""
-    seed: int = 0
-    """Of the first draw."""
-    dtype: str = "float32"
-    """The dtype of data and parameters."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "record_epochs", "n_inputs", "width", "n_samples", "batch_size", "draws"):
-            whole_number(name, getattr(self, name), 1)
-        real_number("share", self.share, 0, 1, open_low=True)
-        one_of("target", self.target, TARGETS)
+    """What is trained; errors are mean squares in any case."""
+    scaling: str = "standard"
+    """The network has no factor 1/m,"""
+    time_scale: str = "autograd"
+    """and the gradient is that of the plain partial derivatives."""
+    inputs: float = 1.0
+    """As they are drawn."""
+    init: str = "he_fan_out"
+    """What PyTorch's Kaiming initialization gives for matrices of the printed shapes."""
+    coefficients: str = "normal"
+    """N(0, 1)."""
 
     def draw(self, n: int) -> Draw:
-        """Return the task of a draw.
+        """Return the task of a draw, with ``unexplained``, the test error over the variance of the test targets, among what is recorded.
 
         Parameters
         ----------
         n : int
             Its number, 0, 1, ...
-
-        Returns
-        -------
-        Draw
-            With ``train_error`` and ``test_error``, mean squares, and ``unexplained``, the latter over the variance of the test targets.
         """
-        seed = self.seed + n
-        law = {} if self.target == "gaussian" else {"coefficients": "normal"}
-        data = TARGETS[self.target](
-            self.n_inputs, self.n_samples, seed=seed, dtype=self.dtype, standardize=False, **law
-        )
-        net = TwoLayerNet(self.n_inputs, self.width, scaling="standard")
-
-        def part(x: Any, y: Any, loss: str = "mse") -> Regression:
-            return Regression(net, x, y, loss=loss, time_scale="autograd")
-
-        train, test = part(data.x_train, data.y_train), part(data.x_test, data.y_test)
-        problem = train if self.loss == "mse" else part(data.x_train, data.y_train, self.loss)
-        variance = float(np.var(data.y_test, dtype=np.float64))
-        batch = min(self.batch_size, problem.n_samples)
-        how = {
-            "epochs": max(1, round(self.share * self.epochs)),
-            "batch_size": batch,
-            "seed": seed,
-            "every": self.record_epochs * steps_per_epoch(problem, batch),
-            "record": (
-                "auxiliary_ratio",
-                ("train_error", lambda state: train.energy(state.theta)),
-                ("test_error", lambda state: test.energy(state.theta)),
-                ("unexplained", lambda state: float(test.energy(state.theta)) / variance),
-            ),
-        }
-        return Draw(problem, kaiming(net, self.init, seed).astype(self.dtype), how)
+        drawn = super().draw(n)
+        ratio, train, (name, test) = drawn.how["record"]
+        variance = float(np.var(drawn.test.y, dtype=np.float64))
+        record = (ratio, train, (name, test), ("unexplained", lambda state: float(test(state)) / variance))
+        return drawn._replace(how={**drawn.how, "record": record})
 
 
 ANEW = "SAV, r anew each epoch"
@@ -366,7 +317,7 @@ def times(number: int) -> list[Claim]:
 
 def study(number: int, title: str, problem: str, section: str, **parts: Any) -> Figure:
     """Return an experiment of the study."""
-    unsaid = ("record_epochs", "init", "draws", "seed", "dtype", "method", "smoothing", "displacements")
+    unsaid = ("record_epochs", "init", "coefficients", "draws", "seed", "dtype", "method", "smoothing", "displacements")
     source = f"{SOURCE}, section {section}"
     return Figure(name=f"empirical-exp{number}", title=title, source=source, problem=problem, unsaid=unsaid, **parts)
 
@@ -500,7 +451,7 @@ def digits() -> list[Claim]:
     return claims
 
 
-PLAIN: Mapping[str, Any] = {"scaling": "standard", "time_scale": "autograd", "init": "kaiming"}
+PLAIN: Mapping[str, Any] = {"scaling": "standard", "time_scale": "autograd", "init": "he_fan_out"}
 """A network without 1/m, along the plain partial derivatives."""
 EXP4 = study(
     4,

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..namespace import Array
+from ..refusals import one_of, real_number, whole_number
 from ..run.solution import Solution, Status
 from ..run.solve import solve
 from ..run.storage import write_whole
@@ -32,7 +34,7 @@ from .claims import Claim, Curves, follows
 from .published import Published
 from .traces import Panels, Trace, load_curves, save_curves, thinned
 
-__all__ = ["Curve", "Draw", "Figure", "Report", "Series", "judge", "run_curves", "verdict"]
+__all__ = ["Curve", "Draw", "Figure", "Report", "Series", "check_settings", "judge", "run_curves", "verdict"]
 
 ALL = " | "
 """Between the title of a panel and a label, in claims about several panels."""
@@ -60,6 +62,8 @@ class Draw(NamedTuple):
     """Arguments of `gradflow.solve`: epochs, batch size, seed, what is recorded."""
     adapted: Callable[[Scheme], Scheme] = lambda scheme: scheme
     """What runs in the place of a scheme under the settings of the task."""
+    test: Any = None
+    """What the test error is that of."""
 
 
 class Series(NamedTuple):
@@ -197,8 +201,8 @@ class Figure:
     """Settings of the full form: a frozen dataclass with the number of ``draws`` and ``draw(n)``, the `Draw` of number n."""
     quick: Mapping[str, Any]
     """Settings of the quick form, where they are others."""
-    panels: Mapping[str, Mapping[str, Curve]]
-    """For each panel's title and each label a curve."""
+    panels: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
+    """For each panel's title and each label a curve; empty where the runs are not curves."""
     claims: Sequence[Claim] = ()
     """Of every panel that has their curves. A label ``panel | curve`` names a curve of one panel; a claim without labels is about
     what was published."""
@@ -218,6 +222,8 @@ class Figure:
     """What the traces have under the name ``epoch``."""
     points: int = 64
     """Records that are stored of each run, beside those of published epochs."""
+    least: int = 0
+    """Of the claims whose texts are the same behind the last colon, how many the page shows, those of the least medians; 0 for all."""
     note: str = ""
     """What the authors of gradflow conclude, at most two sentences."""
     run: Callable[[Figure, Any, Series], Panels] = field(default=run_curves, repr=False)
@@ -369,6 +375,28 @@ def _claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[
     except OSError as error:
         raise ValueError(f"{folder} must be a folder that can be made and written, got: {error.strerror}") from error
     return versions
+
+
+def check_settings(task: Any, zero: Collection[str] = (), words: Mapping[str, Collection[str]] = {}) -> None:
+    """Raise ValueError unless every whole number of a task is at least 1, every real one > 0, every text a known word.
+
+    Parameters
+    ----------
+    task : dataclass instance
+        The settings.
+    zero : collection of str
+        Names of numbers that may be 0.
+    words : mapping of str to collection of str
+        For each name the words that are known; other texts are not looked at.
+    """
+    for one in fields(task):
+        value, least = getattr(task, one.name), int(one.name not in zero)
+        if one.type == "int":
+            whole_number(one.name, value, least)
+        elif one.type == "float":
+            real_number(one.name, value, 0, 1 if one.name == "share" else inf, open_low=bool(least))
+        elif one.name in words:
+            one_of(one.name, value, words[one.name])
 
 
 def _typed(name: str, value: Any, kind: type) -> Any:

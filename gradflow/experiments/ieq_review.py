@@ -46,7 +46,7 @@ from ..run.storage import write_whole
 from ..schemes import IEQ, SAV, Relaxed, Restart
 from ..schemes.protocols import Scheme
 from .claims import Claim, Curves, Values, read
-from .figure import ALL, Curve, Draw, Figure, Series
+from .figure import ALL, Curve, Draw, Figure, Series, check_settings
 from .traces import Panels, Trace
 
 __all__ = ["COST", "DRIFT", "ENERGY", "Cost", "Review", "run_cost"]
@@ -85,10 +85,7 @@ class Review:
     """Of the first draw."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "n_inputs", "width", "n_samples", "draws"):
-            whole_number(name, getattr(self, name), 1)
-        for name in ("batch_size", "seed"):
-            whole_number(name, getattr(self, name))
+        check_settings(self, ("batch_size", "seed"))
 
     def draw(self, n: int) -> Draw:
         """Return the task of draw n, which records the true and the stored energy, and the drift of q.
@@ -256,8 +253,7 @@ class Cost:
     """BLAS threads of the processor."""
 
     def __post_init__(self) -> None:
-        for name in ("draws", "n_inputs", "width", "largest_stored", "threads"):
-            whole_number(name, getattr(self, name), 1)
+        check_settings(self)
         whole_number("largest", self.largest, SMALLEST)
 
     def _functions(self, batch: int) -> dict[str, Callable[[], Any]]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import inf, log, sqrt
+from math import inf, log
 from typing import Any
 
 import numpy as np
@@ -32,20 +32,18 @@ from ..datasets import LabelledImages, fashion_mnist, fashion_subset, mnist
 from ..models import Classification, Regression, SmoothedParticles, TwoLayerNet
 from ..models.losses import onehot
 from ..namespace import Array
-from ..refusals import one_of, real_number, whole_number
 from ..run.batches import steps_per_epoch
 from .claims import Claim, above, below
-from .figure import ALL, Draw, Figure
+from .figure import ALL, Draw, Figure, check_settings
 from .ma2024 import COLUMNS, EULER, RELAXED, SAV_, euler_and_sav
 from .published import Published
-from .tasks import PAPER
+from .tasks import PAPER, WORDS
 
-__all__ = ["FIG11", "Images", "kaiming"]
+__all__ = ["FIG11", "Images"]
 
 CLASSES = 10
 FULL = {"mnist": mnist, "fashion_mnist": fashion_mnist}
 LOSSES = ("cross_entropy", "mse", "half_sum")
-INITS = ("normal", "he", "uniform", "kaiming")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +77,7 @@ class Images:
     time_scale: str = "mean_field"
     """Inner product, of `gradflow.Regression`."""
     init: str = "normal"
-    """A law of `gradflow.TwoLayerNet.init`, or "kaiming", see `kaiming`."""
+    """Law of the initial parameters, of `gradflow.TwoLayerNet.init`."""
     method: str = "particle"
     """"particle", or "smoothed" for the smoothed particle method."""
     smoothing: float = 1e-4
@@ -94,16 +92,8 @@ class Images:
     """The dtype of data and parameters."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "width", "batch_size", "displacements", "draws"):
-            whole_number(name, getattr(self, name), 1)
-        for name in ("n_train", "n_test", "seed"):
-            whole_number(name, getattr(self, name))
-        one_of("data", self.data, (*FULL, "fashion_subset"))
-        one_of("loss", self.loss, LOSSES)
-        one_of("init", self.init, INITS)
-        one_of("method", self.method, ("particle", "smoothed"))
-        real_number("smoothing", self.smoothing, 0, open_low=True)
-        real_number("share", self.share, 0, 1, open_low=True)
+        words = WORDS | {"data": (*FULL, "fashion_subset"), "loss": LOSSES}
+        check_settings(self, ("n_train", "n_test", "seed"), words)
 
     def draw(self, n: int) -> Draw:
         """Return the task of a draw.
@@ -150,73 +140,19 @@ class Images:
                 ("misclassified", misclassified),
             ),
         }
-        return Draw(problem, kaiming(net, self.init, seed).astype(self.dtype), how)
-
-
-def kaiming(net: TwoLayerNet, init: str, seed: int) -> Array:
-    """Return initial parameters, shape (P,), float64: of `gradflow.TwoLayerNet.init`, or for "kaiming" W ~ N(0, 2/m), a ~ N(0, 2/k).
-
-    The latter is what Kaiming's law comes to in PyTorch for matrices of the shapes (D + 1, m) and (m, k), whose second length it takes
-    for the number of inputs.
-
-    Parameters
-    ----------
-    net : TwoLayerNet
-        The network.
-    init : str
-        The law.
-    seed : int
-        Of the draw.
-
-    Raises
-    ------
-    ValueError
-        If the law is unknown.
-    """
-    theta = net.init(seed, distribution="normal" if init == "kaiming" else init)
-    if init == "kaiming":
-        W, a = net.unpack(theta)  # views
-        W *= sqrt(2 / net.width)
-        a *= sqrt(2 / net.n_outputs)
-    return theta
+        return Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how)
 
 
 @lru_cache(maxsize=1)
 def images(data: str, n_train: int, n_test: int, seed: int, dtype: str) -> LabelledImages:
-    """Return a random part of a set of images, or the head of the embedded one.
-
-    Parameters
-    ----------
-    data : str
-        "mnist", "fashion_mnist" or "fashion_subset".
-    n_train, n_test : int
-        How many; 0 for all.
-    seed : int
-        Of the choice.
-    dtype : str
-        Of the images.
-
-    Returns
-    -------
-    LabelledImages
-        Images of shape (N, 784) in [0, 1], and their classes, shape (N,), int64.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer images than asked for, or their files are nowhere.
-    """
-    if data in FULL:
-        try:
-            return FULL[data](n_train=n_train or None, n_test=n_test or None, seed=seed, dtype=dtype)
-        except FileNotFoundError as error:
-            raise ValueError(f"data must be images whose files are there, got {data!r}: {error}") from error
-    every = fashion_subset(dtype)
-    for name, count, x in (("n_train", n_train, every.x_train), ("n_test", n_test, every.x_test)):
-        if count > len(x):
-            raise ValueError(f"{name} must be at most {len(x)} for {data}, got {count}")
-    train, test = n_train or None, n_test or None
-    return LabelledImages(every.x_train[:train], every.y_train[:train], every.x_test[:test], every.y_test[:test])
+    """Return a random part of a set of images, or the head of the embedded one; raise ValueError if there are none."""
+    counts = {"n_train": n_train or None, "n_test": n_test or None}
+    if data == "fashion_subset":
+        return fashion_subset(dtype, **counts)
+    try:
+        return FULL[data](seed=seed, dtype=dtype, **counts)  # type: ignore[arg-type]
+    except FileNotFoundError as error:
+        raise ValueError(f"data must be images whose files are there, got {data!r}: {error}") from error
 
 
 LAST = 10

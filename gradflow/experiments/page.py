@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import isfinite
 from typing import Any
 
@@ -16,10 +16,11 @@ import numpy as np
 
 from ..description import escaped
 from .claims import LEVEL, SHAPE, follows, read
-from .figure import Figure
+from .figure import ALL, Figure, judge
 from .results import Results
+from .traces import Panels
 
-__all__ = ["command", "reproduction_page"]
+__all__ = ["command", "reproduction_page", "unnoticed"]
 
 HOLDS = {True: "yes", False: "no", None: "open"}
 
@@ -62,7 +63,8 @@ def reproduction_page(all_results: Sequence[Results], missing: Sequence[Figure] 
         "results. A claim is a number for every draw of what a publication leaves unsaid, and the interval in which it should lie. "
         "A published curve gives two: the mean of the decimal logarithm of ours over published (distance), which should be within "
         f"{LEVEL:.2g} of 0, and the root mean square about that mean (shape), at most {SHAPE:.2g}. They hold if the range over "
-        "the draws meets the interval. In the pictures the published curves are grey; ours are the median and the range.",
+        "the draws meets the interval. In the pictures the published curves are grey; ours are the median and the range. "
+        "No claim tells two curves apart if one may stand in the place of the other, and all that held still holds.",
         "",
         *_table(head, [*map(_summary, all_results), *map(_without_results, missing)]),
     ]
@@ -101,7 +103,7 @@ def _section(results: Results) -> Iterator[str]:
         head = "curve|quantity|at epoch|published|ours|distance, decades|shape, decades|holds: distance, shape"
         yield from (*_table(head.split("|"), published), "")
     if rows:
-        claims = (_claim(row, several) for row in rows)
+        claims = (_claim(row, several) for row in _shown(rows, figure.least))
         yield from (*_table(("claim", "interval", "median", "range", "holds"), claims), "")
     changed = figure.changed(report.settings)
     if changed:
@@ -110,6 +112,15 @@ def _section(results: Results) -> Iterator[str]:
     yield from ("```console", f"$ {command(results)}", "```", "")
     if figure.note:
         yield from (_cell(figure.note), "")
+    if blind := unnoticed(figure, results.panels):
+        every = {label for curves in results.panels.values() for label in curves}
+        yield from (
+            *_table(
+                ("curve", "others that no claim would tell from it"),
+                [(_cell(label), _cell(_any_but(every - {label}, of))) for label, of in blind.items()],
+            ),
+            "",
+        )
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     yield f"Runs of {report.seconds:.0f} s; {_cell(versions)}."
 
@@ -139,6 +150,58 @@ def _published(results: Results, rows: list[Mapping[str, Any]]) -> Iterator[tupl
                     " ".join(_spread(_numbers(shape))),
                     f"{HOLDS[level['holds']]}, {HOLDS[shape['holds']]}",
                 )
+
+
+def unnoticed(figure: Figure, panels: Panels) -> dict[str, list[str]]:
+    """Return for each curve those that may stand in its place, in every panel that has both, and every claim that held still holds.
+
+    Curves of one panel each are put in the place of each other, too, if their panels differ.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    panels : dict
+        Its traces.
+    """
+    where: dict[str, list[str]] = {}
+    for title, curves in panels.items():
+        for label in curves:
+            where.setdefault(label, []).append(title)
+    held = {(row["panel"], row["claim"]) for row in judge(figure, panels) if row["holds"]}
+    found: dict[str, list[str]] = {}
+    for label, titles in where.items():
+        names = {label, *(title + ALL + label for title in titles)}
+        claims = [claim for claim in figure.claims if names & set(claim.labels)]
+        published = {title: {label: of[label]} for title, of in figure.published.items() if label in of}
+        about = replace(figure, claims=claims, published=published)
+        for other, elsewhere in where.items():
+            from_: dict[str, str] = {title: title for title in titles if other in panels[title]}
+            if not from_ and len(titles) == len(elsewhere) == 1:
+                from_ = {titles[0]: elsewhere[0]}
+            if other == label or not from_:
+                continue
+            swapped = {t: {**c, label: panels[from_[t]][other]} if t in from_ else c for t, c in panels.items()}
+            if all(row["holds"] or (row["panel"], row["claim"]) not in held for row in judge(about, swapped)):
+                found.setdefault(label, []).append(other)
+    return found
+
+
+def _any_but(every: set[str], of: Sequence[str]) -> str:
+    """Return the names of some of all others, or of those that are left out if these are fewer."""
+    without = sorted(every - set(of))
+    return "; ".join(of) if 2 * len(of) <= len(every) else "any" + (f" but {'; '.join(without)}" if without else "")
+
+
+def _shown(rows: Sequence[Mapping[str, Any]], least: int) -> list[Mapping[str, Any]]:
+    """Return of the claims whose texts are the same behind the last colon those of the least medians, or all if `least` is 0."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(row["claim"].rpartition(": ")[2] if least else "", []).append(row)
+    middle = {id(row): np.median(_numbers(row)) for row in rows} if least else {}
+    return [
+        row for kind in kinds.values() for row in (sorted(kind, key=lambda r: middle[id(r)])[:least] if least else kind)
+    ]
 
 
 def _claim(row: Mapping[str, Any], several: bool) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,12 +26,15 @@ import numpy as np
 
 from ..datasets import Dataset, gaussian, quadratic, sin_cos
 from ..models import Regression, SmoothedParticles, TwoLayerNet
+from ..models.losses import REGRESSION_LOSSES
+from ..models.network_problem import TIME_SCALES
+from ..models.two_layer import DISTRIBUTIONS, SCALINGS
 from ..namespace import Array
-from ..refusals import one_of, real_number, whole_number
+from ..refusals import one_of
 from ..run.batches import steps_per_epoch
 from ..schemes import Restart
 from ..schemes.protocols import AuxiliaryScheme, Scheme, scheme_ability
-from .figure import Draw
+from .figure import Draw, check_settings
 
 __all__ = ["PAPER", "UNSAID", "Example", "InconsistentProduct"]
 
@@ -43,6 +46,7 @@ TARGETS: dict[str, Callable[..., Dataset]] = {
     "sin_cos": sin_cos,
     "quadratic": quadratic,
     "exponential": partial(gaussian, squared=False),
+    "gaussian": gaussian,
 }
 SCALED: dict[str, Callable[[Array], tuple[float, float]]] = {
     "raw": lambda y: (0.0, 1.0),
@@ -52,6 +56,18 @@ SCALED: dict[str, Callable[[Array], tuple[float, float]]] = {
 """For each scaling of the targets what is subtracted, and what then is divided by."""
 PRODUCTS = ("consistent", "partial_derivatives", "velocity")
 """The product of equation (1), and the two of the text below it."""
+WORDS: dict[str, Collection[str]] = {
+    "targets": SCALED,
+    "restart": ("never", "epoch"),
+    "method": ("particle", "smoothed"),
+    "product": PRODUCTS,
+    "coefficients": ("uniform", "normal"),
+    "init": DISTRIBUTIONS,
+    "scaling": SCALINGS,
+    "time_scale": TIME_SCALES,
+    "dtype": ("float32", "float64"),
+}
+"""For each setting that is a word those that are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +81,11 @@ class Example:
     """
 
     target: str = "sin_cos"
-    """"sin_cos", "quadratic" or "exponential": Example 1, 2 or 3."""
+    """"sin_cos", "quadratic" or "exponential": Example 1, 2 or 3; or "gaussian", Example 3 with the square of the norm."""
     epochs: int
     """Passes through the training part."""
+    share: float = 1.0
+    """Part of the epochs that is run, in (0, 1]."""
     record_epochs: int = 1
     """Epochs between two records."""
     n_inputs: int = 40
@@ -77,9 +95,11 @@ class Example:
     n_samples: int = 10_000
     """The pool: 80 % of it for training, 20 % for testing."""
     batch_size: int = 64
-    """0 for the full batch."""
+    """0, or more than there are samples, for the full batch."""
     loss: str = "relative"
-    """What is trained and drawn: a loss of `gradflow.Regression`."""
+    """What is trained, a loss of `gradflow.Regression`; drawn, too, but for "half_sum" the mean square is."""
+    scaling: str = "mean_field"
+    """Factor of the network, of `gradflow.TwoLayerNet`."""
     time_scale: str = "mean_field"
     """Equation (9) of the paper, or "autograd"."""
     targets: str = "raw"
@@ -89,7 +109,7 @@ class Example:
     init: str = "normal"
     """Law of the initial parameters, of `gradflow.TwoLayerNet.init`."""
     coefficients: str = "uniform"
-    """Law of p, q and c, "uniform" in (0, 1) or "normal"; of no effect in Example 3."""
+    """Law of p, q and c, "uniform" in (0, 1) or "normal"; of no effect on the third and the fourth target."""
     product: str = "consistent"
     """"consistent", "partial_derivatives" or "velocity": the inner product in which r is updated."""
     restart: str = "never"
@@ -108,16 +128,7 @@ class Example:
     """The dtype of data and parameters."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "record_epochs", "n_inputs", "width", "n_samples", "displacements", "draws"):
-            whole_number(name, getattr(self, name), 1)
-        one_of("target", self.target, TARGETS)
-        one_of("targets", self.targets, SCALED)
-        one_of("restart", self.restart, ("never", "epoch"))
-        one_of("method", self.method, ("particle", "smoothed"))
-        one_of("product", self.product, PRODUCTS)
-        one_of("coefficients", self.coefficients, ("uniform", "normal"))
-        for name in ("batch_size", "inputs", "smoothing"):
-            real_number(name, getattr(self, name), 0)
+        check_settings(self, ("batch_size", "inputs", "seed"), WORDS | {"target": TARGETS, "loss": REGRESSION_LOSSES})
 
     def draw(self, n: int) -> Draw:
         """Return the task of a draw.
@@ -130,26 +141,29 @@ class Example:
         Returns
         -------
         Draw
-            With ``train_error`` and ``test_error``, the trained loss on either part, among what is recorded, and
-            ``auxiliary_deficit``, the modulus of 1 - r / sqrt(E + C).
+            With ``train_error`` and ``test_error``, the drawn loss on either part, and ``auxiliary_ratio``, r / sqrt(E + C), among
+            what is recorded.
         """
-        seed, net = self.seed + n, TwoLayerNet(self.n_inputs, self.width)
-        law = {} if self.target == "exponential" else {"coefficients": self.coefficients}
+        seed, net = self.seed + n, TwoLayerNet(self.n_inputs, self.width, scaling=self.scaling)
+        law = {} if self.target in ("exponential", "gaussian") else {"coefficients": self.coefficients}
         data = TARGETS[self.target](
             self.n_inputs, self.n_samples, seed=seed, dtype=self.dtype, standardize=not self.inputs, **law
         )
         shift, scale = SCALED[self.targets](np.concatenate([data.y_train, data.y_test]))
         factor = np.asarray(self.inputs or 1, dtype=self.dtype)
 
-        def part(x: Array, y: Array) -> Regression:
+        def part(x: Array, y: Array, loss: str) -> Regression:
             scaled = ((y - shift) / scale).astype(self.dtype)
-            return Regression(net, x * factor, scaled, loss=self.loss, time_scale=self.time_scale)
+            return Regression(net, x * factor, scaled, loss=loss, time_scale=self.time_scale)
 
-        train, test = part(data.x_train, data.y_train), part(data.x_test, data.y_test)
-        problem: Any = train if self.product == "consistent" else InconsistentProduct(train, self.product)
+        drawn = "mse" if self.loss == "half_sum" else self.loss
+        train, test = part(data.x_train, data.y_train, drawn), part(data.x_test, data.y_test, drawn)
+        problem: Any = train if drawn == self.loss else part(data.x_train, data.y_train, self.loss)
+        if self.product != "consistent":
+            problem = InconsistentProduct(problem, self.product)
         if self.method == "smoothed":
             problem = SmoothedParticles(problem, h=self.smoothing, draws=self.displacements, seed=seed)
-        batch = self.batch_size or None
+        batch = min(self.batch_size, problem.n_samples) or None
         steps = steps_per_epoch(problem, batch)
 
         def adapted(scheme: Scheme) -> Scheme:
@@ -162,7 +176,7 @@ class Example:
             return scheme
 
         how = {
-            "epochs": self.epochs,
+            "epochs": max(1, round(self.share * self.epochs)),
             "batch_size": batch,
             "seed": seed,
             "every": self.record_epochs * steps,
@@ -172,7 +186,7 @@ class Example:
                 ("test_error", lambda state: test.energy(state.theta)),
             ),
         }
-        return Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how, adapted)
+        return Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how, adapted, test)
 
 
 class InconsistentProduct(Regression):

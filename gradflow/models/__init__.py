@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..kernels.activation import Activation
 from .activations import ACTIVATIONS
 from .burgers import Burgers
+from .burgers_exact import burgers_solution
 from .classification import Classification
 from .linearization import NetworkLinearization
 from .regression import Regression
@@ -20,4 +21,5 @@ __all__ = [
     "Regression",
     "SmoothedParticles",
     "TwoLayerNet",
+    "burgers_solution",
 ]

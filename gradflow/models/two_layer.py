@@ -68,7 +68,7 @@ from .losses import Loss
 __all__ = ["TwoLayerNet"]
 
 SCALINGS = ("mean_field", "standard", "ntk")
-DISTRIBUTIONS = ("normal", "he", "uniform")
+DISTRIBUTIONS = ("normal", "he", "he_fan_out", "uniform")
 
 
 class Forward(NamedTuple):
@@ -226,9 +226,11 @@ class TwoLayerNet:
             The same int gives the same parameters in both precisions: float32 ones are float64 draws, rounded.
         dtype : {"float64", "float32"}
             Data type of the result.
-        distribution : {"normal", "he", "uniform"}
+        distribution : {"normal", "he", "he_fan_out", "uniform"}
             All entries N(0, 1); or W ~ N(0, 2 / (D + 1)) with a ~ N(0, 2 / m) for the standard scaling and N(0, 1)
-            for the others; or all entries uniform in [-1, 1).
+            for the others; or W ~ N(0, 2 / m) and a ~ N(0, 2 / k), which is what ``kaiming_normal_`` of PyTorch gives
+            matrices of the shapes (D + 1, m) and (m, k), whose second length it takes for the number of inputs; or all
+            entries uniform in [-1, 1).
 
         Raises
         ------
@@ -244,6 +246,10 @@ class TwoLayerNet:
             W *= sqrt(2 / (self.n_inputs + 1))
             if self.scaling == "standard":
                 a *= sqrt(2 / self.width)
+        elif distribution == "he_fan_out":
+            W, a = self.unpack(theta)
+            W *= sqrt(2 / self.width)
+            a *= sqrt(2 / self.n_outputs)
         return theta.astype(cast)
 
     def unpack(self, theta: Array) -> tuple[Array, Array]:

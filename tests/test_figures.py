@@ -15,7 +15,6 @@ from gradflow.experiments.claims import (
     Claim,
     above,
     below,
-    distance,
     everywhere,
     follows,
     further_draws,
@@ -24,11 +23,11 @@ from gradflow.experiments.claims import (
     rises,
     together,
 )
-from gradflow.experiments.conventions import held_out, untold
+from gradflow.experiments.conventions import Search, held_out, untold
 from gradflow.experiments.figure import ALL, Curve, Figure, Series, judge, run_curves, verdict
 from gradflow.experiments.published import Published
 from gradflow.experiments.tasks import Example
-from gradflow.experiments.traces import Trace, load_curves, save_curves, thinned
+from gradflow.experiments.traces import load_curves, save_curves, thinned
 from toy_figures import Quadratic, toy, trace
 
 INF, NAN = np.inf, np.nan
@@ -458,17 +457,16 @@ def test_another_method_in_the_place_of_one_is_found_out(name, tmp_path):
 
 
 def test_the_distance_of_a_convention_is_the_mean_modulus_of_the_decades():
-    """Curves that are above and below the published one do not make up for each other."""
-    published = Published("fig07a", "PM-Euler_train")
-    at, wanted = published.epochs[:3], published.values[:3]
-    for signs in ((1, 1, 1), (1, -1, 1), (-1, 1, -1)):
-        history = {
-            "epoch": at.astype(np.float32),
-            "train_error": (wanted * 10 ** (0.1 * np.array(signs))).astype(np.float32),
-        }
-        claim = distance("one", {"curve": {"train_error": published}}, high=0.1)
-        found = claim.value({"curve": [Trace(history, "done")] * 2})
-        np.testing.assert_allclose(found, [0.1, 0.1], atol=1e-5)
+    task, convention = Search(width=5, n_samples=150), "relative error, y / max |y|; x; N(0, 1); p, q, c of U(0, 1)"
+    figure = REGISTRY["ma2024-fig7"]
+    draw = replace(figure.task, epochs=101, width=5, n_samples=150, inputs=0.2).draw(3)
+    run = gf.solve(draw.problem, gf.GradientDescent(), draw.theta0, dt=0.01, **draw.how)
+    apart = [
+        abs(np.log10(read(run, of, epoch) / curve.values[curve.epochs == epoch][0]))
+        for of, curve in figure.published["dt = 0.01"]["explicit Euler"].items()
+        for epoch in (1, 101)
+    ]
+    assert task.distance("Figure 7", convention, 3) == pytest.approx(np.mean(apart), rel=1e-4)
 
 
 def test_the_nearest_convention_is_chosen_in_one_half_of_the_draws_and_reported_for_the_other():

@@ -36,11 +36,11 @@ __all__ = [
     "above",
     "below",
     "decades",
-    "distance",
     "everywhere",
     "follows",
     "further_draws",
     "last",
+    "of_draws",
     "read",
     "rises",
     "settled",
@@ -221,8 +221,29 @@ def settled(trace: Trace, of: str) -> float:
     return float(np.exp(np.mean(np.log(np.maximum(values[epochs >= LAST * epochs[-1]], TINY)))))
 
 
-def _all(traces: Sequence[Trace], of: str, at: float) -> Values:
-    return np.array([read(trace, of, at) for trace in traces])
+def of_draws(
+    text: str, labels: Sequence[str], number: Callable[..., float], low: float = -inf, high: float = inf, **how: Any
+) -> Claim:
+    """Return the claim on a number that follows, for each draw by itself, from the traces of some curves.
+
+    Parameters
+    ----------
+    text : str
+        What is claimed.
+    labels : sequence of str
+        Of the curves.
+    number : callable
+        From a `Trace` of each of them the number: infinite if a run diverged, NaN if it ended too early.
+    low, high : float
+        The interval.
+    **how : bool or int
+        ``spread``, ``enough``, ``regardless``, ``ours`` of `Claim`.
+    """
+
+    def each(c: Curves) -> Values:
+        return np.array([number(*traces) for traces in zip(*(c[label] for label in labels), strict=True)], dtype=float)
+
+    return Claim(text, tuple(labels), each, low, high, **how)
 
 
 @cache
@@ -271,47 +292,28 @@ def follows(label: str, published: Published, *, of: str = "train_error") -> tup
 
     Parameters
     ----------
-    label : str
-        Of the curve.
+    label, of : str
+        The curve and the quantity.
     published : Published
         The published curve.
-    of : str
-        The quantity.
     """
 
-    def each(curves: Curves, number: Callable[[Values], float], least: int) -> Values:
-        found = [decades(trace, published, of) for trace in curves[label]]
-        return np.array([inf if np.isinf(x).any() else np.nan if x.size < least else number(x) for x in found])
+    def number(value: Callable[[Values], Any], least: int) -> Callable[[Trace], float]:
+        def of_one(trace: Trace) -> float:
+            x = decades(trace, published, of)
+            return inf if np.isinf(x).any() else np.nan if x.size < least else float(value(x))
 
-    start, end = f"{label}, {of.replace('_', ' ')}: ", " from the published curve, decades"
+        return of_one
+
+    start, end = f"{label}, {_words(of)}: ", " from the published curve, decades"
     return (
-        Claim(f"{start}mean distance{end}", (label,), lambda c: each(c, lambda x: float(x.mean()), 1), -LEVEL, LEVEL, True),
-        Claim(f"{start}difference in shape{end}", (label,), lambda c: each(c, lambda x: float(x.std()), FEW), 0.0, SHAPE, True),
-    )  # fmt: skip
+        of_draws(f"{start}mean distance{end}", [label], number(np.mean, 1), -LEVEL, LEVEL, spread=True),
+        of_draws(f"{start}difference in shape{end}", [label], number(np.std, FEW), 0.0, SHAPE, spread=True),
+    )
 
 
-def distance(text: str, published: Mapping[str, Mapping[str, Published]], *, high: float) -> Claim:
-    """Return the claim on the mean modulus of `decades` over all published values of several curves.
-
-    Parameters
-    ----------
-    text : str
-        What the curves have in common.
-    published : mapping of str to mapping of str to Published
-        For each label and quantity the published curve.
-    high : float
-        The largest distance, in decades.
-    """
-
-    def mean(c: Curves) -> Values:
-        draws = len(c[next(iter(published))])
-        found = [
-            np.concatenate([decades(c[k][n], curve, of) for k, q in published.items() for of, curve in q.items()])
-            for n in range(draws)
-        ]
-        return np.array([float(np.abs(x).mean()) if x.size else np.nan for x in found])
-
-    return Claim(f"{text}: distance, decades", tuple(published), mean, 0.0, high)
+def _words(of: str) -> str:
+    return of.replace("_", " ")
 
 
 def together(labels: Sequence[str], *, at: float, within: float, of: str = "train_error") -> Claim:
@@ -321,20 +323,17 @@ def together(labels: Sequence[str], *, at: float, within: float, of: str = "trai
     ----------
     labels : sequence of str
         Of the curves.
-    at : float
-        The epoch.
-    within : float
-        The largest quotient of two of them.
+    at, within : float
+        The epoch, and the largest quotient of two of them.
     of : str
         The quantity.
     """
 
-    def apart(c: Curves) -> Values:
-        v = np.array([_all(c[label], of, at) for label in labels])
-        with np.errstate(invalid="ignore"):
-            return np.where(np.isinf(v).any(axis=0), inf, v.max(axis=0) / v.min(axis=0))
+    def apart(*traces: Trace) -> float:
+        v = [read(trace, of, at) for trace in traces]
+        return inf if inf in v else float(np.max(v) / np.min(v))
 
-    return Claim(f"{', '.join(labels)}: largest quotient at epoch {at:g}", tuple(labels), apart, 1.0, within)
+    return of_draws(f"{', '.join(labels)}: largest quotient at epoch {at:g}", labels, apart, 1.0, within)
 
 
 def above(
@@ -347,10 +346,8 @@ def above(
     ----------
     high, low : str or sequence of str
         Labels.
-    at : float
-        The epoch.
-    by : float
-        The least quotient.
+    at, by : float
+        The epoch, and the least quotient.
     of : str
         The quantity.
     enough : int
@@ -358,14 +355,13 @@ def above(
     """
     upper, lower = ([one] if isinstance(one, str) else list(one) for one in (high, low))
 
-    def quotient(c: Curves) -> Values:
-        a = np.min([_all(c[label], of, at) for label in upper], axis=0)
-        b = np.max([_all(c[label], of, at) for label in lower], axis=0)
-        with np.errstate(invalid="ignore"):
-            return np.where(np.isinf(b), 0.0, a / b)
+    def quotient(*traces: Trace) -> float:
+        v = [read(trace, of, at) for trace in traces]
+        a, b = np.min(v[: len(upper)]), np.max(v[len(upper) :])
+        return 0.0 if b == inf else float(a / b)
 
     text = f"{' and '.join(upper)} over {' and '.join(lower)} at epoch {at:g}"
-    return Claim(text + ("" if of == "train_error" else f", {of.replace('_', ' ')}"), (*upper, *lower), quotient, by, enough=enough)  # fmt: skip
+    return of_draws(text + f", {_words(of)}" * (of != "train_error"), (*upper, *lower), quotient, by, enough=enough)
 
 
 def below(label: str, level: float, *, at: float, of: str = "train_error") -> Claim:
@@ -373,16 +369,12 @@ def below(label: str, level: float, *, at: float, of: str = "train_error") -> Cl
 
     Parameters
     ----------
-    label : str
-        Of the curve.
-    level : float
-        The level.
-    at : float
-        The epoch.
-    of : str
-        The quantity.
+    label, of : str
+        The curve and the quantity.
+    level, at : float
+        The level and the epoch.
     """
-    return Claim(f"{label}: {of.replace('_', ' ')} at epoch {at:g}", (label,), lambda c: _all(c[label], of, at), high=level)  # fmt: skip
+    return of_draws(f"{label}: {_words(of)} at epoch {at:g}", [label], lambda t: read(t, of, at), high=level)
 
 
 def everywhere(label: str, *, until: float, of: str, low: float = -inf, high: float = inf) -> Claim:
@@ -390,27 +382,20 @@ def everywhere(label: str, *, until: float, of: str, low: float = -inf, high: fl
 
     Parameters
     ----------
-    label : str
-        Of the curve.
+    label, of : str
+        The curve and the quantity.
     until : float
         The epoch.
-    of : str
-        The quantity.
     low, high : float
         The interval, of which one end is finite.
     """
 
-    def extreme(c: Curves) -> Values:
-        def of_one(trace: Trace) -> float:
-            values = trace.history[of][trace.history["epoch"] <= until].astype(np.float64)
-            if np.isnan(read(trace, of, until)):
-                return np.nan
-            return float(values.min() if np.isfinite(low) else values.max())
+    def extreme(trace: Trace) -> float:
+        values = trace.history[of][trace.history["epoch"] <= until]
+        return np.nan if np.isnan(read(trace, of, until)) else float(values.min() if low > -inf else values.max())
 
-        return np.array([of_one(trace) for trace in c[label]])
-
-    end = "least" if np.isfinite(low) else "largest"
-    return Claim(f"{label}: {end} {of.replace('_', ' ')} up to epoch {until:g}", (label,), extreme, low, high)
+    end = "least" if low > -inf else "largest"
+    return of_draws(f"{label}: {end} {_words(of)} up to epoch {until:g}", [label], extreme, low, high)
 
 
 def rises(
@@ -420,48 +405,38 @@ def rises(
 
     Parameters
     ----------
-    label : str
-        Of the curve.
-    until : float
-        The epoch.
-    by : float
-        What counts as a rise.
-    of : str
-        The quantity.
+    label, of : str
+        The curve and the quantity.
+    until, by : float
+        The epoch, and what counts as a rise.
     low, high : float
         The interval of the share: ``high=0`` asks for a smooth curve, ``low=0.05`` for one that oscillates.
     """
 
-    def share(c: Curves) -> Values:
-        def of_one(trace: Trace) -> float:
-            values = trace.history[of][trace.history["epoch"] <= until].astype(np.float64)
-            if trace.status == "nonfinite" and trace.history["epoch"][-1] < until:
-                return inf
-            if np.isnan(read(trace, of, until)):
-                return np.nan
-            return float(np.mean(values[1:] > (1 + by) * values[:-1])) if len(values) > 1 else np.nan
+    def share(trace: Trace) -> float:
+        values = trace.history[of][trace.history["epoch"] <= until].astype(np.float64)
+        if trace.status == "nonfinite" and trace.history["epoch"][-1] < until:
+            return inf
+        short = len(values) < 2 or np.isnan(read(trace, of, until))
+        return np.nan if short else float(np.mean(values[1:] > (1 + by) * values[:-1]))
 
-        return np.array([of_one(trace) for trace in c[label]])
-
-    return Claim(f"{label}: share of records up to epoch {until:g} that rise by over {100 * by:g} %", (label,), share, low, high)  # fmt: skip
+    return of_draws(f"{label}: share of records up to epoch {until:g} that rise by over {100 * by:g} %", [label], share, low, high)  # fmt: skip
 
 
-def last(label: str, of: str, *, low: float = -inf, high: float = inf, spread: bool = False) -> Claim:
-    """Return the claim on a quantity at the last record.
+def last(label: str, of: str, *, low: float = -inf, high: float = inf, **how: Any) -> Claim:
+    """Return the claim on a quantity at the last record, infinite if the run diverged.
 
     Parameters
     ----------
-    label : str
-        Of the curve.
-    of : str
-        The quantity.
+    label, of : str
+        The curve and the quantity.
     low, high : float
         The interval.
-    spread : bool
-        As in `Claim`.
+    **how : bool or int
+        As in `of_draws`.
     """
 
-    def end(c: Curves) -> Values:
-        return np.array([inf if t.status == "nonfinite" else float(t.history[of][-1]) for t in c[label]])
+    def end(trace: Trace) -> float:
+        return inf if trace.status == "nonfinite" else float(trace.history[of][-1])
 
-    return Claim(f"{label}: {of.replace('_', ' ')} at the end", (label,), end, low, high, spread)
+    return of_draws(f"{label}: {_words(of)} at the end", [label], end, low, high, **how)

@@ -8,16 +8,15 @@ stopped learning.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from ..refusals import one_of
 from ..schemes import IEQ, SAV, GradientDescent, Relaxed, Restart
 from ..schemes.protocols import Scheme
-from .claims import Claim, Curves, Values, last, settled
+from .claims import last, of_draws, settled
 from .figure import Curve, Draw, Figure
 from .tasks import PAPER, Example
+from .traces import Trace
 
 __all__ = ["DEMO", "Demo"]
 
@@ -70,28 +69,9 @@ class Demo(Example):
         return drawn._replace(how={**drawn.how, "record": (*drawn.how["record"], "modified_energy")})
 
 
-def _errors(c: Curves, *labels: str) -> Values:
-    return np.array([[settled(trace, "train_error") for trace in c[label]] for label in labels])
-
-
-def _claims() -> list[Claim]:
-    return [
-        replace(last(VANILLA, "auxiliary_ratio", high=0.01), ours=True),
-        Claim(
-            "vanilla SAV over the lowest of the restarted and relaxed schemes, settled train error",
-            (VANILLA, *OTHERS),
-            lambda c: _errors(c, VANILLA)[0] / _errors(c, *OTHERS).min(axis=0),
-            low=10.0,
-            ours=True,
-        ),
-        Claim(
-            "the highest of the restarted and relaxed schemes over explicit Euler, settled train error",
-            (EULER, *OTHERS),
-            lambda c: _errors(c, *OTHERS).max(axis=0) / _errors(c, EULER)[0],
-            high=3.0,
-            ours=True,
-        ),
-    ]
+def end(trace: Trace) -> float:
+    """Return the settled train error."""
+    return settled(trace, "train_error")
 
 
 SAV_ = SAV(C=1.0)
@@ -110,7 +90,17 @@ DEMO = Figure(
     task=Demo(),
     quick={"epochs": 10, "record_epochs": 1},
     panels={"dt = 0.2": {label: Curve(scheme, 0.2) for label, scheme in SCHEMES.items()}},
-    claims=_claims(),
+    claims=[
+        last(VANILLA, "auxiliary_ratio", high=0.01, ours=True),
+        of_draws(
+            "vanilla SAV over the lowest of the restarted and relaxed schemes, settled train error", [VANILLA, *OTHERS],
+            lambda vanilla, *others: end(vanilla) / min(map(end, others)), low=10.0, ours=True,
+        ),
+        of_draws(
+            "the highest of the restarted and relaxed schemes over explicit Euler, settled train error", [EULER, *OTHERS],
+            lambda euler, *others: max(map(end, others)) / end(euler), high=3.0, ours=True,
+        ),
+    ],
     show=("train_error", "test_error", "auxiliary_ratio"),
     keep=("train_error", "test_error", "auxiliary_ratio", "modified_energy"),
     note="The auxiliary variable of vanilla SAV collapses, and the network stops learning; restarted or relaxed it learns as explicit Euler does.",

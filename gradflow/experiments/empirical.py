@@ -43,10 +43,9 @@ from math import inf, sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart
-from .claims import TINY, Claim, Curves, above, below, read, rises
+from .claims import TINY, Claim, Curves, Values, above, below, of_draws, read, rises
 from .figure import ALL, Curve, Draw, Figure
 from .images import Images
 from .published import Published
@@ -55,7 +54,6 @@ from .traces import Trace
 
 __all__ = ["EMPIRICAL", "RegressionTask"]
 
-Values = NDArray[np.float64]
 SOURCE = '"Empirical evaluation of energy-stable gradient-flow methods in deep learning"'
 """The citation; the document is unpublished and names no author."""
 
@@ -166,18 +164,6 @@ def results(number: int, of: Mapping[str, str], *labels: str) -> dict[str, dict[
 CARRIED, BLOWN = "SAV (2.5.1)", "adaptive IEQ, q carried"
 
 
-def of_draws(
-    text: str, labels: Sequence[str], value: Callable[..., float], low: float = -inf, high: float = inf
-) -> Claim:
-    """Return the claim on a number that follows from the traces of some curves for one draw."""
-    names = tuple(WHERE[label] for label in labels)
-
-    def each(curves: Curves) -> Values:
-        return np.array([value(*traces) for traces in zip(*(curves[name] for name in names), strict=True)])
-
-    return Claim(text, names, each, low, high)
-
-
 def of_nearest(text: str, family: str, value: Callable[[Trace], float], low: float, high: float) -> Claim:
     """Return the claim that a method has a published value in the form whose draws are nearest to it, in the mean of decades."""
     names = tuple(WHERE[label] for label in FORMS[family])
@@ -249,7 +235,7 @@ def least(of: str, low: float, at: float, without: Sequence[str] = ()) -> Claim:
         return value if value < low or not any(np.isnan(read(trace, of, at)) for trace in traces) else np.nan
 
     text = f"all printed forms but {', '.join(left_out)}: least {of.replace('_', ' ')}"
-    return of_draws(text, labels, smallest, low)
+    return of_draws(text, [WHERE[label] for label in labels], smallest, low)
 
 
 def over(high: Sequence[str], low: Sequence[str], at: float, of: str) -> Claim:
@@ -261,20 +247,22 @@ def over(high: Sequence[str], low: Sequence[str], at: float, of: str) -> Claim:
 def growth(label: str, low: float, at: float) -> Claim:
     """Return the claim on the train error at an epoch over that at the start."""
     text = f"{label}: train error at epoch {at:g} over that at the start"
-    return of_draws(text, [label], lambda t: read(t, "train_error", at) / float(t.history["train_error"][0]), low)
+    return of_draws(
+        text, [WHERE[label]], lambda t: read(t, "train_error", at) / float(t.history["train_error"][0]), low
+    )
 
 
 def memory(label: str, low: float, at: float) -> Claim:
     """Return the claim on the test error over the train error at an epoch."""
     text = f"{label}: test error over train error at epoch {at:g}"
-    return of_draws(text, [label], lambda t: read(t, "test_error", at) / read(t, "train_error", at), low)
+    return of_draws(text, [WHERE[label]], lambda t: read(t, "test_error", at) / read(t, "train_error", at), low)
 
 
 def lead(label: str, other: str, at: float, high: float) -> Claim:
     """Return the claim on the difference of the misclassified shares of two curves."""
     text = f"{label} less {other}: misclassified, per cent, at epoch {at:g}"
     apart = lambda a, b: read(a, "misclassified", at) - read(b, "misclassified", at)  # noqa: E731
-    return of_draws(text, [label, other], apart, high=high)
+    return of_draws(text, [WHERE[label], WHERE[other]], apart, high=high)
 
 
 TABLE_3_8 = {

@@ -45,7 +45,7 @@ from ..run.batches import steps_per_epoch
 from ..run.storage import write_whole
 from ..schemes import IEQ, SAV, Relaxed, Restart
 from ..schemes.protocols import Scheme
-from .claims import Claim, Curves, Values, read
+from .claims import Claim, of_draws, read
 from .figure import ALL, Curve, Draw, Figure, Series, check_settings
 from .traces import Panels, Trace
 
@@ -130,13 +130,11 @@ def worst(
     high: float = np.inf, ours: bool = False,
 ) -> Claim:  # fmt: skip
     """Return the claim that a number of a run lies in an interval in all of some panels; its value is that which is farthest out."""
-    every = tuple(title + ALL + label for title in where for label in labels)
-    farthest = np.min if np.isfinite(low) else np.max
-
-    def values(c: Curves) -> Values:
-        return np.asarray(farthest([[of(trace) for trace in c[label]] for label in every], axis=0))
-
-    return Claim(text, every, values, low, high, enough=COUNTS, ours=ours)
+    every = [title + ALL + label for title in where for label in labels]
+    farthest = np.min if low > -np.inf else np.max
+    return of_draws(
+        text, every, lambda *traces: farthest([of(trace) for trace in traces]), low, high, enough=COUNTS, ours=ours
+    )
 
 
 def growth(quantity: str) -> Callable[[Trace], float]:
@@ -364,7 +362,7 @@ READING = 1.3
 
 def number(text: str, label: str, of: Callable[[Trace], float], **how: Any) -> Claim:
     """Return the claim about a number of each round of a step."""
-    return Claim(text, (label,), lambda c: np.array([of(trace) for trace in c[label]]), enough=COUNTS, **how)
+    return of_draws(text, [label], of, enough=COUNTS, **how)
 
 
 def at_largest(quantity: str) -> Callable[[Trace], float]:
@@ -378,10 +376,10 @@ def of_epoch(trace: Trace) -> float:
     return float(np.min((SAMPLES / m * seconds)[m >= MANY], initial=np.inf)) if m[-1] >= MANY else np.nan
 
 
-def share_of_product(c: Curves) -> Values:
-    """Return for each round the largest quotient, over m, of forming J J^T over forming J and solving."""
-    J, G, solve = ([trace.history["seconds"] for trace in c[label]] for label in (JACOBIAN, PRODUCT, SOLVE))
-    return np.array([np.max(g / (j + s)) for j, g, s in zip(J, G, solve, strict=True)])
+def share_of_product(J: Trace, product: Trace, solve: Trace) -> float:
+    """Return the largest quotient, over m, of forming J J^T over forming J and solving."""
+    j, g, s = (trace.history["seconds"] for trace in (J, product, solve))
+    return float(np.max(g / (j + s)))
 
 
 def _steps() -> dict[str, Curve]:
@@ -403,7 +401,7 @@ COST = Figure(
     claims=[
         number("IEQ, stored Jacobian: time of a step over that of SAV, m = 64", STORED, lambda t: read(t, "over_sav", M), low=2 / READING, high=2 * READING, spread=True),
         number("IEQ, stored Jacobian: growth of that quotient from m = 64 to the largest m", STORED, lambda t: float(t.history["over_sav"][-1]) / read(t, "over_sav", M), low=2.0),
-        Claim("forming J J^T over forming J and solving: largest quotient of times", (JACOBIAN, PRODUCT, SOLVE), share_of_product, high=1.0, enough=COUNTS),
+        of_draws("forming J J^T over forming J and solving: largest quotient of times", [JACOBIAN, PRODUCT, SOLVE], share_of_product, high=1.0, enough=COUNTS),
         number("IEQ, closed form: least seconds of an epoch of 8000 samples, m >= 256", CLOSED, of_epoch, low=MINUTE),
         number("IEQ, closed form: megabytes that a step at the largest m allocates at a time", CLOSED, at_largest("megabytes"), low=GPU, regardless=True),
         number("megabytes of the Jacobian, float32, m = 64", JACOBIAN, lambda t: read(t, "megabytes", M), low=0.9 * PRINTED, high=1.1 * PRINTED, regardless=True),

@@ -69,7 +69,8 @@ from ..schemes import (
 )  # fmt: skip
 from ..schemes.protocols import Scheme
 from .claims import Claim, Curves, Values, settled
-from .figure import ALL, Curve, Draw, Figure, Series, check_settings
+from .figure import ALL, Curve, Draw, Figure, Series, check_settings, compiled
+from .ieq_review import take_turns
 from .tasks import PAPER, WORDS
 from .traces import Panels, Trace, thinned
 
@@ -202,9 +203,6 @@ class Comparison:
         one_of("problem", problem, PROBLEMS)
         seed, train, test = self.seed + n, *(self._regression if problem == EXAMPLE else self._images)(self.seed + n)
         theta0 = train.net.init(seed, dtype=self.dtype, distribution="he")
-        few = train.batch(slice(0, 2))
-        few.energy_and_gradient(theta0)
-        few.linearize(theta0).gram()
         batch = self.batch_size if problem == EXAMPLE else self.image_batch_size
         how = {
             "epochs": self.epochs,
@@ -214,7 +212,7 @@ class Comparison:
             "record": (("train_error", lambda state: train.energy(state.theta)), ("test_error", test)),
             "threads": 1,
         }
-        return Draw(train, theta0, how)
+        return compiled(Draw(train, theta0, how))
 
     def _regression(self, seed: int) -> tuple[Any, Callable[[Any], Any]]:
         data = sin_cos(self.n_inputs, self.n_samples, seed=seed, dtype=self.dtype, statistics="train")
@@ -289,28 +287,21 @@ def tune(task: Comparison, draws: Sequence[Draw], method: Method, series: Series
     return Tuned(lattice(k, task.per_decade), best if method.has_constant else None, edge)
 
 
-TURN, STEPS, WARM, SMALL = 1e-2, 50, 3, 1e-4
-"""Of the costs: seconds of a turn, its steps at most, steps before it that do not count, and dt, so small that nobody leaves the
-neighbourhood of the start."""
+TURN, SMALL = 1e-2, 1e-4
+"""Of the costs: the seconds of a turn, and dt."""
 
 
 def step_costs(draw: Draw, schemes: Mapping[str, Scheme], rounds: int) -> dict[str, float]:
     """Return the processor seconds of a step of each scheme on a batch, on one thread, the median over the rounds."""
     part = draw.problem.batch(np.arange(draw.how["batch_size"]))
 
-    def turn(scheme: Scheme, steps: int) -> float:
+    def step(scheme: Scheme) -> Callable[[], Any]:
         state = scheme.init(part, draw.theta0)
-        for _ in range(WARM):
-            state = scheme.step(part, state, SMALL)
-        start = time.process_time()
-        for _ in range(steps):
-            state = scheme.step(part, state, SMALL)
-        return (time.process_time() - start) / steps
+        return lambda: scheme.step(part, state, SMALL)
 
+    steps = {label: step(scheme) for label, scheme in schemes.items()}
     with quiet(), blas_threads(1):
-        first = {label: turn(scheme, 2) for label, scheme in schemes.items()}
-        steps = {label: min(STEPS, max(1, round(TURN / max(cost, 1e-9)))) for label, cost in first.items()}
-        turns = [{label: turn(scheme, steps[label]) for label, scheme in schemes.items()} for _ in range(rounds)]
+        turns = [take_turns(steps, time.process_time, TURN) for _ in range(rounds)]
     return {label: float(np.median([costs[label] for costs in turns])) for label in schemes}
 
 

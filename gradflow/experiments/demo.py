@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..refusals import one_of
 from ..schemes import IEQ, SAV, GradientDescent, Relaxed, Restart
 from ..schemes.protocols import Scheme
 from .claims import last, of_draws, settled
@@ -37,7 +36,7 @@ class Demo(Example):
     Raises
     ------
     ValueError
-        As `Example`; or if the method is smoothed or the inner product another than that of the gradient, which IEQ has not.
+        As `Example`.
     """
 
     epochs: int = 200
@@ -47,15 +46,8 @@ class Demo(Example):
     draws: int = 1
     """One, that of the seed."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of("method", self.method, ("particle",))
-        one_of("product", self.product, ("consistent",))
-
     def draw(self, n: int) -> Draw:
         """Return the task of a draw, with ``modified_energy`` among what is recorded.
-
-        It is compiled: the milliseconds of the first scheme shall not contain that.
 
         Parameters
         ----------
@@ -63,9 +55,6 @@ class Demo(Example):
             Its number, 0, 1, ...
         """
         drawn = super().draw(n)
-        few = drawn.problem.batch(slice(0, 2))
-        few.energy_and_gradient(drawn.theta0)
-        few.linearize(drawn.theta0).gram()
         return drawn._replace(how={**drawn.how, "record": (*drawn.how["record"], "modified_energy")})
 
 

@@ -34,7 +34,18 @@ from .claims import Claim, Curves, follows
 from .published import Published
 from .traces import Panels, Trace, load_curves, save_curves, thinned
 
-__all__ = ["Curve", "Draw", "Figure", "Report", "Series", "check_settings", "judge", "run_curves", "verdict"]
+__all__ = [
+    "Curve",
+    "Draw",
+    "Figure",
+    "Report",
+    "Series",
+    "check_settings",
+    "compiled",
+    "judge",
+    "run_curves",
+    "verdict",
+]
 
 ALL = " | "
 """Between the title of a panel and a label, in claims about several panels."""
@@ -64,6 +75,21 @@ class Draw(NamedTuple):
     """What runs in the place of a scheme under the settings of the task."""
     test: Any = None
     """What the test error is that of."""
+
+
+def compiled(draw: Draw) -> Draw:
+    """Return the draw, once all that a scheme calls has run on two samples: no run's time shall contain the compilation.
+
+    Parameters
+    ----------
+    draw : Draw
+        The task, of a network.
+    """
+    few = draw.problem.batch(slice(0, 2))
+    few.energy_and_gradient(draw.theta0)
+    if hasattr(few, "linearize"):
+        few.linearize(draw.theta0).gram()
+    return draw
 
 
 class Series(NamedTuple):

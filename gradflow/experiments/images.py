@@ -34,7 +34,7 @@ from ..models.losses import onehot
 from ..namespace import Array
 from ..run.batches import steps_per_epoch
 from .claims import Claim, above, below
-from .figure import ALL, Draw, Figure, check_settings
+from .figure import ALL, Draw, Figure, check_settings, compiled
 from .ma2024 import COLUMNS, EULER, RELAXED, SAV_, euler_and_sav
 from .published import Published
 from .tasks import PAPER, WORDS
@@ -140,7 +140,7 @@ class Images:
                 ("misclassified", misclassified),
             ),
         }
-        return Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how)
+        return compiled(Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how))
 
 
 @lru_cache(maxsize=1)

@@ -34,7 +34,7 @@ from ..refusals import one_of
 from ..run.batches import steps_per_epoch
 from ..schemes import Restart
 from ..schemes.protocols import AuxiliaryScheme, Scheme, scheme_ability
-from .figure import Draw, check_settings
+from .figure import Draw, check_settings, compiled
 
 __all__ = ["PAPER", "UNSAID", "Example", "InconsistentProduct"]
 
@@ -186,7 +186,7 @@ class Example:
                 ("test_error", lambda state: test.energy(state.theta)),
             ),
         }
-        return Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how, adapted, test)
+        return compiled(Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how, adapted, test))
 
 
 class InconsistentProduct(Regression):

@@ -41,7 +41,7 @@ def silent(_):
 
 
 def claim(low, high, spread=False):
-    return Claim("x", ("x",), lambda curves: np.zeros(1), low, high, spread)
+    return Claim("x", ("x",), lambda curves: np.zeros(1), low, high, bool(spread), positive=spread == "decades")
 
 
 # --- claims ------------------------------------------------------------------------------------------------------
@@ -65,6 +65,9 @@ def claim(low, high, spread=False):
         ([INF] * 5, 0, 4, True, False),
         ([1, 1, INF, 1, 1], 0, 4, True, False),
         ([INF] * 2, 0, 4, True, None),
+        ([1, 10, 100, 10, 1], 0, 0.5, "decades", None),  # 0.018 to 2200; as normal values from -105 on
+        ([1, 10, 100, 10, 1], 0, 0.01, "decades", False),
+        ([1, 10, 100, 10, 1], 0, 0.01, True, None),
         ([1, NAN, 1, 1, 1], 0, 4, True, None),
     ],
 )
@@ -72,14 +75,14 @@ def test_what_holds(values, low, high, spread, holds):
     assert claim(low, high, spread).holds(np.array(values, dtype=float)) is holds
 
 
-@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("spread", [False, True, "decades"])
 def test_what_holds_in_an_interval_holds_in_a_wider_one(spread):
     draw, rank = np.random.default_rng(0), {False: 0, None: 1, True: 2}
     for _ in range(2000):
-        values = draw.normal(size=draw.integers(1, 8))
+        values = np.abs(draw.normal(size=draw.integers(1, 8)))
         values[draw.random(len(values)) < 0.05] = INF
         values[draw.random(len(values)) < 0.02] = NAN
-        low, high = np.sort(draw.normal(size=2))
+        low, high = np.sort(draw.normal(1, 1, size=2))
         wider = claim(low - draw.exponential(), high + draw.exponential(), spread)
         assert rank[claim(low, high, spread).holds(values)] <= rank[wider.holds(values)]
 

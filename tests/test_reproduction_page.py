@@ -113,6 +113,9 @@ def test_claims_that_do_not_follow_from_the_curves_are_refused(tmp_path):
         path.write_text(wrong)
         with pytest.raises(ValueError, match="must hold the claims that follow from"):
             read_results([tmp_path], {"small": figure})
+    (found,) = read_results([tmp_path], {"small": figure}, again=True)
+    assert path.read_text() == good
+    assert found == read_results([tmp_path], {"small": figure})[0]._replace(panels=found.panels)
 
 
 def test_the_picture_has_a_row_for_each_panel_and_the_published_curve_behind(tmp_path):

@@ -81,6 +81,7 @@ def reproduce(
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Folders of results, or folders of such folders.")],
     every: Annotated[bool, typer.Option("--all", help="Name the figures without results, too.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Judge curves again whose claims have changed since.")] = False,
 ) -> None:
     """Print a page about results, in MyST Markdown.
 
@@ -91,7 +92,7 @@ def report(
     from ..experiments.results import read_results
 
     try:
-        results = read_results(folders, REGISTRY)
+        results = read_results(folders, REGISTRY, again=again)
         found = {one.figure.name for one in results}
         missing = [figure for figure in published() if every and figure.name not in found]
         page = reproduction_page(results, missing)

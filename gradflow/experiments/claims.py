@@ -7,7 +7,7 @@ missed, and its row on the page follow from them here.
 A statement about one figure's curves holds if every draw shows it, fails if none of at least `ENOUGH` does, and is open
 otherwise. A published *value* is one more draw of what the publication leaves unsaid, so a claim about it (``spread``) holds
 if the interval meets the range of the draws. It fails if the interval misses the range in which 95 per cent of further draws
-are expected, the values taken as normal,
+are expected, the values taken as normal, of a ``positive`` quantity their logarithms,
 
 .. math:: \bar x \pm t_{n-1,\,0.975}\; s\, \sqrt{1 + 1/n},                                                   \tag{1}
 
@@ -84,6 +84,8 @@ class Claim:
         Whether the draws stand for what the publication leaves unsaid.
     enough : int
         Draws from which on the claim fails that none of them shows.
+    positive : bool
+        Whether the values are positive: of further draws their logarithms are then expected to be normal.
     regardless : bool
         Whether a failure refutes what was published although other settings were changed.
     ours : bool
@@ -97,6 +99,7 @@ class Claim:
     high: float = inf
     spread: bool = False
     enough: int = ENOUGH
+    positive: bool = False
     regardless: bool = False
     ours: bool = False
 
@@ -136,14 +139,17 @@ class Claim:
         if not self.spread:
             shown = (values >= self.low) & (values <= self.high)
             return True if shown.all() else None if shown.any() or len(values) < self.enough else False
-        if np.isfinite(values).all():
-            if values.min() <= self.high and values.max() >= self.low:
-                return True
-            if len(values) >= self.enough:
-                low, high = further_draws(values)
-                return None if low <= self.high and high >= self.low else False
+        if np.isfinite(values).all() and values.min() <= self.high and values.max() >= self.low:
+            return True
+        if len(values) < self.enough:
             return None
-        return False if len(values) >= self.enough else None
+        if not np.isfinite(values).all():
+            return False
+        ends = np.array([self.low, self.high])
+        if self.positive:
+            values, ends = (np.log10(np.maximum(x, TINY)) for x in (values, ends))
+        low, high = further_draws(values)
+        return None if low <= ends[1] and high >= ends[0] else False
 
 
 def _stored(value: float) -> float | str | None:
@@ -237,7 +243,7 @@ def of_draws(
     low, high : float
         The interval.
     **how : bool or int
-        ``spread``, ``enough``, ``regardless``, ``ours`` of `Claim`.
+        Other members of `Claim`.
     """
 
     def each(c: Curves) -> Values:

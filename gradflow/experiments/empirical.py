@@ -177,7 +177,7 @@ def of_nearest(text: str, family: str, value: Callable[[Trace], float], low: flo
         return np.full(rows.shape[1], np.nan) if undecided else np.asarray(rows[best])
 
     which = f"{family}, nearest form" if len(names) > 1 else family
-    return Claim(f"{which}: {text}", names, each, low, high, spread=True)
+    return Claim(f"{which}: {text}", names, each, low, high, spread=True, positive=True)
 
 
 def of_stored(text: str, family: str, value: Callable[[], float], low: float = -inf, high: float = inf) -> Claim:
@@ -296,7 +296,9 @@ def times(number: int) -> list[Claim]:
     for family, entry in TABLE_3_8[number].items():
         form, low, high = TIMED[family], entry / REPEATS, entry * REPEATS
         value = partial(quotients, label=form)
-        claims.append(Claim(text.format(family), (WHERE[form], WHERE["SGD"]), value, low, high, spread=True))
+        claims.append(
+            Claim(text.format(family), (WHERE[form], WHERE["SGD"]), value, low, high, spread=True, positive=True)
+        )
     return claims
 
 

@@ -399,7 +399,7 @@ COST = Figure(
     unsaid=("draws", "n_inputs", "width", "largest", "largest_stored"),
     panels={STEP: _steps(), PARTS: {label: Curve(Restart(IEQ(solver="gram")), DT) for label in (JACOBIAN, PRODUCT, SOLVE)}},
     claims=[
-        number("IEQ, stored Jacobian: time of a step over that of SAV, m = 64", STORED, lambda t: read(t, "over_sav", M), low=2 / READING, high=2 * READING, spread=True),
+        number("IEQ, stored Jacobian: time of a step over that of SAV, m = 64", STORED, lambda t: read(t, "over_sav", M), low=2 / READING, high=2 * READING, spread=True, positive=True),
         number("IEQ, stored Jacobian: growth of that quotient from m = 64 to the largest m", STORED, lambda t: float(t.history["over_sav"][-1]) / read(t, "over_sav", M), low=2.0),
         of_draws("forming J J^T over forming J and solving: largest quotient of times", [JACOBIAN, PRODUCT, SOLVE], share_of_product, high=1.0, enough=COUNTS),
         number("IEQ, closed form: least seconds of an epoch of 8000 samples, m >= 256", CLOSED, of_epoch, low=MINUTE),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..description import found
+from ..run.storage import write_whole
 from .figure import Figure, Report, judge
 from .traces import Panels, load_curves
 
@@ -37,7 +38,7 @@ class Results(NamedTuple):
     """Path of the picture from the place of the page."""
 
 
-def read_results(folders: Sequence[Path], figures: Mapping[str, Figure]) -> list[Results]:
+def read_results(folders: Sequence[Path], figures: Mapping[str, Figure], *, again: bool = False) -> list[Results]:
     """Return the results in folders, in the order of the figures.
 
     Parameters
@@ -46,6 +47,8 @@ def read_results(folders: Sequence[Path], figures: Mapping[str, Figure]) -> list
         Folders of results, or folders of such folders. The page belongs beside the first: paths of pictures start there.
     figures : mapping of str to Figure
         Every figure by name.
+    again : bool
+        Write claims that do not follow from the curves anew, in the place of refusing them: a claim may have changed since.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def read_results(folders: Sequence[Path], figures: Mapping[str, Figure]) -> list
         if not within:
             raise ValueError(f"{top} must be a folder of results, or of such folders: it has no claims.json")
         for folder in within:
-            results = _read_folder(folder, top, base, figures)
+            results = _read_folder(folder, top, base, figures, again)
             if results.figure.name in kept:
                 raise ValueError(
                     f"a page has one result of a figure, got another one of {results.figure.name}: {folder}"
@@ -69,7 +72,7 @@ def read_results(folders: Sequence[Path], figures: Mapping[str, Figure]) -> list
     return [kept[name] for name in figures if name in kept]
 
 
-def _read_folder(folder: Path, top: Path, base: Path, figures: Mapping[str, Figure]) -> Results:
+def _read_folder(folder: Path, top: Path, base: Path, figures: Mapping[str, Figure], again: bool) -> Results:
     paths = [folder / "claims.json", folder / "curves.npz"]
     for path in paths:
         if not path.is_file() or not path.resolve().is_relative_to(top.resolve()):
@@ -98,7 +101,12 @@ def _read_folder(folder: Path, top: Path, base: Path, figures: Mapping[str, Figu
     except (KeyError, ValueError) as error:
         raise ValueError(f"{paths[1]} must hold curves that can be judged: {error!r}") from error
     if claims != report.claims:
-        raise ValueError(f"{paths[0]} must hold the claims that follow from {paths[1].name}: judge it again")
+        if not again:
+            raise ValueError(
+                f"{paths[0]} must hold the claims that follow from {paths[1].name}; `gradflow report --again` writes them"
+            )
+        report = report._replace(claims=claims, changed=figure.changed(report.settings))
+        write_whole(paths[0], json.dumps(report._asdict(), indent=1).encode())
     picture = Path(os.path.relpath(folder.resolve() / f"{figure.name}.png", base)).as_posix()
     if not re.fullmatch(r"(\.\./)*[\w.+-]+(/[\w.+-]+)*", picture):
         raise ValueError(

@@ -414,7 +414,12 @@ def of_datasets():
     images |= {"dtype": OBJECT, "download": TRUTH}
     yield "mnist", datasets.mnist, {"directory": "absent"}, images
     yield "fashion_mnist", datasets.fashion_mnist, {"directory": "absent"}, images
-    yield "fashion_subset", datasets.fashion_subset, {}, {"dtype": OBJECT}
+    yield (
+        "fashion_subset",
+        datasets.fashion_subset,
+        {},
+        {"dtype": OBJECT, "n_train": COUNT | NONE, "n_test": COUNT | NONE},
+    )
     yield "read_idx", datasets.read_idx, {"path": "absent"}, {"path": TEXT, "expected_sha256": TEXT | NONE}
 
 

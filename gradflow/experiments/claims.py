@@ -298,10 +298,12 @@ def follows(label: str, published: Published, *, of: str = "train_error") -> tup
 
     Parameters
     ----------
-    label, of : str
-        The curve and the quantity.
+    label : str
+        Of the curve.
     published : Published
         The published curve.
+    of : str
+        The quantity.
     """
 
     def number(value: Callable[[Values], Any], least: int) -> Callable[[Trace], float]:
@@ -375,10 +377,12 @@ def below(label: str, level: float, *, at: float, of: str = "train_error") -> Cl
 
     Parameters
     ----------
-    label, of : str
-        The curve and the quantity.
+    label : str
+        Of the curve.
     level, at : float
         The level and the epoch.
+    of : str
+        The quantity.
     """
     return of_draws(f"{label}: {_words(of)} at epoch {at:g}", [label], lambda t: read(t, of, at), high=level)
 
@@ -388,10 +392,12 @@ def everywhere(label: str, *, until: float, of: str, low: float = -inf, high: fl
 
     Parameters
     ----------
-    label, of : str
-        The curve and the quantity.
+    label : str
+        Of the curve.
     until : float
         The epoch.
+    of : str
+        The quantity.
     low, high : float
         The interval, of which one end is finite.
     """
@@ -411,10 +417,12 @@ def rises(
 
     Parameters
     ----------
-    label, of : str
-        The curve and the quantity.
+    label : str
+        Of the curve.
     until, by : float
         The epoch, and what counts as a rise.
+    of : str
+        The quantity.
     low, high : float
         The interval of the share: ``high=0`` asks for a smooth curve, ``low=0.05`` for one that oscillates.
     """

@@ -101,6 +101,11 @@ class Search:
             Of `SEARCHED` and `CONVENTIONS`.
         n : int
             Number of the draw.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            As it came to a run.
         """
         figure, epochs, labels, side = SEARCHED[name]
         settings = dict(CONVENTIONS[convention])

@@ -74,7 +74,7 @@ from .ieq_review import take_turns
 from .tasks import PAPER, WORDS
 from .traces import Panels, Trace, thinned
 
-__all__ = ["COMPARISON", "METHODS", "Comparison", "Method", "Tuned", "run_comparison"]
+__all__ = ["COMPARISON", "METHODS", "Comparison", "Tuned", "run_comparison"]
 
 EULER, ADAM, RESTARTED_IEQ = "gradient descent", "Adam", "restarted IEQ"
 VANILLA, RESTARTED, RELAXED = "SAV", "restarted SAV", "relaxed SAV"
@@ -88,33 +88,24 @@ COUNTS = 3
 """Seeds from which on a claim fails that none of them shows."""
 
 
-class Method(NamedTuple):
-    """A scheme but for its constant."""
-
-    scheme: Callable[[float], Scheme]
-    """Of the constant."""
-    has_constant: bool = True
-    """Whether there is one."""
-
-
-METHODS: dict[str, Method] = {
-    EULER: Method(lambda _: GradientDescent(), False),
-    "heavy ball": Method(lambda _: HeavyBall(), False),
-    "Nesterov": Method(lambda _: Nesterov(), False),
-    "Adagrad": Method(lambda _: Adagrad(), False),
-    "RMSProp": Method(lambda _: RMSProp(), False),
-    ADAM: Method(lambda _: Adam(), False),
-    VANILLA: Method(lambda c: SAV(C=c)),
-    RESTARTED: Method(lambda c: Restart(SAV(C=c))),
-    RELAXED: Method(lambda c: Relaxed(SAV(C=c))),
-    "adaptive SAV, norm": Method(lambda c: Relaxed(AdaptiveSAV(C=c, reading="norm"))),
-    "adaptive SAV, entries": Method(lambda c: Relaxed(AdaptiveSAV(C=c, reading="elementwise"))),
-    "ExpSAV": Method(lambda c: ExpSAV(scale=c)),
-    "element-wise SAV": Method(lambda c: ElementwiseSAV(C=c)),
-    "adaptive IEQ": Method(lambda _: AdaptiveIEQ(), False),
-    RESTARTED_IEQ: Method(lambda _: Restart(IEQ()), False),
+METHODS: dict[str, Callable[[float], Scheme]] = {
+    EULER: lambda _: GradientDescent(),
+    "heavy ball": lambda _: HeavyBall(),
+    "Nesterov": lambda _: Nesterov(),
+    "Adagrad": lambda _: Adagrad(),
+    "RMSProp": lambda _: RMSProp(),
+    ADAM: lambda _: Adam(),
+    VANILLA: lambda c: SAV(C=c),
+    RESTARTED: lambda c: Restart(SAV(C=c)),
+    RELAXED: lambda c: Relaxed(SAV(C=c)),
+    "adaptive SAV, norm": lambda c: Relaxed(AdaptiveSAV(C=c, reading="norm")),
+    "adaptive SAV, entries": lambda c: Relaxed(AdaptiveSAV(C=c, reading="elementwise")),
+    "ExpSAV": lambda c: ExpSAV(scale=c),
+    "element-wise SAV": lambda c: ElementwiseSAV(C=c),
+    "adaptive IEQ": lambda _: AdaptiveIEQ(),
+    RESTARTED_IEQ: lambda _: Restart(IEQ()),
 }
-"""All that are compared."""
+"""All that are compared: for each the scheme of its constant, C or kappa, if it has one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,17 +255,20 @@ def search(score: Callable[[int], float], points: int, extensions: int) -> tuple
     return best(), scores
 
 
-def tune(task: Comparison, draws: Sequence[Draw], method: Method, series: Series, stem: str) -> Tuned:
+def tune(
+    task: Comparison, draws: Sequence[Draw], method: Callable[[float], Scheme], series: Series, stem: str
+) -> Tuned:
     """Return the dt and the constant of the least train error, in the geometric mean over some draws.
 
     A pair with which one of the draws diverges is out, unless all pairs are.
     """
     found: dict[float, tuple[int, dict[int, float]]] = {}
-    constants = task.values() if method.has_constant else task.values()[:1]
+    has_constant = method(1.0) != method(2.0)
+    constants = task.values() if has_constant else task.values()[:1]
     for constant in constants:
 
         def score(k: int, constant: float = constant) -> float:
-            curve = Curve(method.scheme(constant), lattice(k, task.per_decade))
+            curve = Curve(method(constant), lattice(k, task.per_decade))
             short = [draw._replace(how={**draw.how, "epochs": task.tuning_epochs}) for draw in draws]
             names = [f"{stem}-{constant:g}-dt{curve.dt:g}-seed{draw.how['seed']}" for draw in draws]
             runs = [series.train(draw, curve, name) for draw, name in zip(short, names, strict=True)]
@@ -283,8 +277,8 @@ def tune(task: Comparison, draws: Sequence[Draw], method: Method, series: Series
         found[constant] = search(score, task.points, task.extensions)
     best = min(found, key=lambda c: found[c][1][found[c][0]])
     k, scores = found[best]
-    edge = k in (min(scores), max(scores)) or (method.has_constant and best in (min(constants), max(constants)))
-    return Tuned(lattice(k, task.per_decade), best if method.has_constant else None, edge)
+    edge = k in (min(scores), max(scores)) or (has_constant and best in (min(constants), max(constants)))
+    return Tuned(lattice(k, task.per_decade), best if has_constant else None, edge)
 
 
 TURN, SMALL = 1e-2, 1e-4
@@ -308,7 +302,7 @@ def step_costs(draw: Draw, schemes: Mapping[str, Scheme], rounds: int) -> dict[s
 def _kept_costs(path: Path, draw: Draw, task: Comparison) -> dict[str, float]:
     """Return the costs kept at `path`; measure and keep them if there are none."""
     if not path.exists():
-        schemes = {label: method.scheme(task.values()[0]) for label, method in METHODS.items()}
+        schemes = {label: method(task.values()[0]) for label, method in METHODS.items()}
         write_whole(path, json.dumps(step_costs(draw, schemes, task.rounds), indent=1).encode())
     return {str(label): float(cost) for label, cost in json.loads(path.read_text(encoding="utf-8")).items()}
 
@@ -340,7 +334,7 @@ def run_comparison(figure: Figure, task: Comparison, series: Series) -> Panels:
         costs = _kept_costs(series.data / f"{short}-costs.json", draws[0], task)
         for number, (label, method) in enumerate(METHODS.items()):
             tuned = tune(task, draws[: task.tuning_draws], method, series, f"{short}-{number}-search")
-            curve = Curve(method.scheme(1.0 if tuned.constant is None else tuned.constant), tuned.dt)
+            curve = Curve(method(1.0 if tuned.constant is None else tuned.constant), tuned.dt)
             config = {**tuned._asdict(), "milliseconds": float(f"{1e3 * costs[label]:.3g}")}
             runs = [series.train(d, curve, f"{short}-{number}-seed{d.how['seed']}") for d in draws[task.tuning_draws :]]
             traces = [replace(thinned(run, figure.keep, points=figure.points), config=config) for run in runs]
@@ -426,7 +420,7 @@ COMPARISON = Figure(
     task=Comparison(),
     quick={"epochs": 8, "tuning_epochs": 4, "tuning_draws": 1, "draws": 3, "per_decade": 1, "points": 3, "extensions": 3, "rounds": 8, "constants": "1", "n_samples": 2000, "n_images": 500},
     panels={
-        problem + suffix: {label: Curve(method.scheme(1.0), lattice(CENTRE, Comparison.per_decade)) for label, method in METHODS.items()}
+        problem + suffix: {label: Curve(method(1.0), lattice(CENTRE, Comparison.per_decade)) for label, method in METHODS.items()}
         for problem in PROBLEMS
         for suffix in ("", TIMED)
     },

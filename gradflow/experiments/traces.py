@@ -59,6 +59,8 @@ class Trace:
         return self.status in ("stagnated", "converged") or self.message.startswith("stationary")
 
 
+TOLD: dict[str, Callable[[Any], Any]] = {"status": str, "message": str, "steps": int, "seconds": float, "config": dict}
+"""What the index has of a trace."""
 Panels: TypeAlias = dict[str, dict[str, list[Trace]]]
 """For each panel's title and each curve's label a trace for every draw."""
 
@@ -110,18 +112,8 @@ def save_curves(path: Path, panels: Panels) -> None:
     arrays: dict[str, Any] = {}
     index: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for p, (title, curves) in enumerate(panels.items()):
-        index[title] = {}
-        for c, (label, traces) in enumerate(curves.items()):
-            index[title][label] = [
-                {
-                    "status": t.status,
-                    "message": t.message,
-                    "steps": t.steps,
-                    "seconds": t.seconds,
-                    "config": dict(t.config),
-                }
-                for t in traces
-            ]
+        index[title] = {label: [{k: getattr(t, k) for k in TOLD} for t in traces] for label, traces in curves.items()}
+        for c, traces in enumerate(curves.values()):
             for n, trace in enumerate(traces):
                 arrays |= {f"{p}/{c}/{n}/{name}": values for name, values in trace.history.items()}
     content = io.BytesIO()
@@ -157,15 +149,7 @@ def load_curves(path: Path) -> Panels:
         return {
             title: {
                 label: [
-                    Trace(
-                        held[p, c, n],
-                        str(of["status"]),
-                        str(of["message"]),
-                        int(of["steps"]),
-                        float(of["seconds"]),
-                        dict(of["config"]),
-                    )
-                    for n, of in enumerate(draws)
+                    Trace(held[p, c, n], *(kind(of[name]) for name, kind in TOLD.items())) for n, of in enumerate(draws)
                 ]
                 for c, (label, draws) in enumerate(curves.items())
             }

@@ -35,10 +35,8 @@ __all__ = [
     "Curves",
     "above",
     "below",
-    "decades",
     "everywhere",
     "follows",
-    "further_draws",
     "last",
     "of_draws",
     "read",
@@ -254,34 +252,13 @@ def of_draws(
 
 @cache
 def averaged(published: Published) -> Values:
-    """Return the published curve at its epochs, averaged as `read` averages ours, shape (n,).
-
-    Parameters
-    ----------
-    published : Published
-        The curve.
-    """
+    """Return the published curve at its epochs, averaged as `read` averages ours, shape (n,)."""
     curve = Trace({"epoch": published.epochs, "": published.values}, "done")  # type: ignore[dict-item]
     return np.array([read(curve, "", epoch) for epoch in published.epochs])
 
 
 def decades(trace: Trace, published: Published, of: str) -> Values:
-    """Return the decimal logarithm of ours over published at all epochs that both have, shape (n,).
-
-    Parameters
-    ----------
-    trace : Trace
-        A run.
-    published : Published
-        The published curve.
-    of : str
-        The quantity.
-
-    Returns
-    -------
-    array (n,)
-        A single infinity if the run diverged before the published curve ends.
-    """
+    """Return the decimal logarithm of ours over published at all epochs that both have: an infinity if the run diverged before that."""
     epochs = trace.history["epoch"].astype(np.float64)
     at, wanted = published.epochs, averaged(published)
     if trace.status == "nonfinite" and epochs[-1] < at[-1]:

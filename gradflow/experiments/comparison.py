@@ -74,7 +74,7 @@ from .ieq_review import take_turns
 from .tasks import PAPER, WORDS
 from .traces import Panels, Trace, thinned
 
-__all__ = ["COMPARISON", "METHODS", "Comparison", "Tuned", "run_comparison"]
+__all__ = ["COMPARISON", "METHODS", "Comparison"]
 
 EULER, ADAM, RESTARTED_IEQ = "gradient descent", "Adam", "restarted IEQ"
 VANILLA, RESTARTED, RELAXED = "SAV", "restarted SAV", "relaxed SAV"
@@ -316,17 +316,7 @@ def at_equal_time(trace: Trace, cost: float) -> Trace:
 
 
 def run_comparison(figure: Figure, task: Comparison, series: Series) -> Panels:
-    """Return the traces of every method, tuned, for every reported seed: two panels a problem, over epochs and over time.
-
-    Parameters
-    ----------
-    figure : Figure
-        The figure.
-    task : Comparison
-        Its settings.
-    series : Series
-        Where runs and costs are kept.
-    """
+    """Return the traces of every method, tuned, for every reported seed: two panels a problem, over epochs and over time."""
     panels: Panels = {title: {} for title in figure.panels}
     for problem in PROBLEMS:
         draws = [task.draw(n, problem) for n in range(task.tuning_draws + task.draws)]

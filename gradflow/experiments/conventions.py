@@ -35,7 +35,7 @@ from .ma2024 import FIG1, FIG2, FIG3, FIG7
 from .tasks import PAPER
 from .traces import Panels, Trace, thinned
 
-__all__ = ["CONVENTIONS", "MA2024_CONVENTIONS", "SEARCHED", "Search", "held_out", "run_search", "untold"]
+__all__ = ["CONVENTIONS", "MA2024_CONVENTIONS"]
 
 SCALINGS: dict[str, dict[str, Any]] = {
     "relative error": {"loss": "relative", "targets": "raw"},
@@ -70,13 +70,7 @@ DISTANCE = "distance"
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Draws of the search, and smaller sizes for a trial.
-
-    Raises
-    ------
-    ValueError
-        If there is no draw, or a number is below 0.
-    """
+    """Draws of the search, and smaller sizes for a trial."""
 
     draws: int = 4
     """Draws of everything unpublished; draw n has the seed ``seed + n``."""
@@ -93,20 +87,7 @@ class Search:
         check_settings(self, ("seed", "width", "n_samples", "epochs"))
 
     def distance(self, name: str, convention: str, n: int) -> float:
-        """Return the distance (1) of a convention from a figure for draw n; infinite if a run diverged.
-
-        Parameters
-        ----------
-        name, convention : str
-            Of `SEARCHED` and `CONVENTIONS`.
-        n : int
-            Number of the draw.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            As it came to a run.
-        """
+        """Return the distance (1) of a convention from a figure for draw n; infinite if a run diverged."""
         figure, epochs, labels, side = SEARCHED[name]
         settings = dict(CONVENTIONS[convention])
         settings["inputs"] *= side
@@ -126,17 +107,7 @@ class Search:
 
 
 def run_search(figure: Figure, task: Search, series: Series) -> Panels:
-    """Return a trace for each figure and draw: the distance of every convention, over its number.
-
-    Parameters
-    ----------
-    figure : Figure
-        The search.
-    task : Search
-        Its settings.
-    series : Series
-        Where the distances are kept.
-    """
+    """Return a trace for each figure and draw: the distance of every convention, over its number."""
     path = series.data / "distances.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in SEARCHED:
@@ -167,35 +138,13 @@ def _distances(curves: Curves, name: str) -> Values:
 
 
 def held_out(found: Values) -> Values:
-    """Return the distances, in the second half of the draws, of what is nearest in the first half.
-
-    Parameters
-    ----------
-    found : array (draws, conventions)
-        Distances.
-
-    Returns
-    -------
-    array (draws // 2,)
-        A NaN if there is one draw.
-    """
+    """Return the distances, in the second half of the draws, of what is nearest in the first half."""
     half = (len(found) + 1) // 2
     return np.asarray(found[half:, np.argmin(found[:half].mean(axis=0))]) if half < len(found) else np.array([np.nan])
 
 
 def untold(found: Values) -> Values:
-    """Return how many conventions are not told from the one that is nearest in the mean over the draws, itself among them.
-
-    Parameters
-    ----------
-    found : array (draws, conventions)
-        Distances.
-
-    Returns
-    -------
-    array (1,)
-        NaN if there is one draw.
-    """
+    """Return how many conventions are not told from the one that is nearest in the mean over the draws, itself among them."""
     if len(found) < 2:
         return np.array([np.nan])
     nearest = found[:, np.argmin(found.mean(axis=0))]

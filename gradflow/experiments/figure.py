@@ -40,11 +40,8 @@ __all__ = [
     "Figure",
     "Report",
     "Series",
-    "check_settings",
-    "compiled",
     "judge",
     "run_curves",
-    "verdict",
 ]
 
 ALL = " | "
@@ -78,13 +75,7 @@ class Draw(NamedTuple):
 
 
 def compiled(draw: Draw) -> Draw:
-    """Return the draw, once all that a scheme calls has run on two samples: no run's time shall contain the compilation.
-
-    Parameters
-    ----------
-    draw : Draw
-        The task, of a network.
-    """
+    """Return the draw, once all that a scheme calls has run on two samples: no run's time shall contain the compilation."""
     few = draw.problem.batch(slice(0, 2))
     few.energy_and_gradient(draw.theta0)
     if hasattr(few, "linearize"):
@@ -404,17 +395,7 @@ def _claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[
 
 
 def check_settings(task: Any, zero: Collection[str] = (), words: Mapping[str, Collection[str]] = {}) -> None:
-    """Raise ValueError unless every whole number of a task is at least 1, every real one > 0, every text a known word.
-
-    Parameters
-    ----------
-    task : dataclass instance
-        The settings.
-    zero : collection of str
-        Names of numbers that may be 0.
-    words : mapping of str to collection of str
-        For each name the words that are known; other texts are not looked at.
-    """
+    """Raise ValueError unless every whole number of a task is at least 1, every real one > 0, every text a known word."""
     for one in fields(task):
         value, least = getattr(task, one.name), int(one.name not in zero)
         if one.type == "int":

@@ -49,7 +49,7 @@ from .claims import Claim, of_draws, read
 from .figure import ALL, Curve, Draw, Figure, Series, check_settings
 from .traces import Panels, Trace
 
-__all__ = ["COST", "DRIFT", "ENERGY", "Cost", "Review", "run_cost"]
+__all__ = ["COST", "DRIFT", "ENERGY", "Cost", "Review"]
 
 REVIEW = '"Assessment of the research value of the IEQ method" (in Chinese, 2026)'
 VANILLA, RESTARTED, RELAXED = "vanilla IEQ", "restarted IEQ", "relaxed IEQ"
@@ -324,17 +324,7 @@ def peak(f: Callable[[], Any]) -> int:
 
 
 def run_cost(figure: Figure, task: Cost, series: Series) -> Panels:
-    """Return a trace for each function and each round, over the batch size; rounds that are kept are not measured again.
-
-    Parameters
-    ----------
-    figure : Figure
-        The figure.
-    task : Cost
-        Its settings.
-    series : Series
-        Where the rounds are kept.
-    """
+    """Return a trace for each function and each round, over the batch size; rounds that are kept are not measured again."""
     rounds = []
     for n in range(task.draws):
         path = series.data / f"{n}.json"

@@ -20,7 +20,7 @@ from .figure import ALL, Figure, judge
 from .results import Results
 from .traces import Panels
 
-__all__ = ["command", "reproduction_page", "unnoticed"]
+__all__ = ["command", "reproduction_page"]
 
 HOLDS = {True: "yes", False: "no", None: "open"}
 
@@ -153,17 +153,7 @@ def _published(results: Results, rows: list[Mapping[str, Any]]) -> Iterator[tupl
 
 
 def unnoticed(figure: Figure, panels: Panels) -> dict[str, list[str]]:
-    """Return for each curve those that may stand in its place, in every panel that has both, and every claim that held still holds.
-
-    Curves of one panel each are put in the place of each other, too, if their panels differ.
-
-    Parameters
-    ----------
-    figure : Figure
-        The figure.
-    panels : dict
-        Its traces.
-    """
+    """Return for each curve those that may stand in its place, in every panel that has both, and every claim that held still holds."""
     where: dict[str, list[str]] = {}
     for title, curves in panels.items():
         for label in curves:

@@ -29,15 +29,14 @@ from typing import Any
 import numpy as np
 
 from ..datasets import LabelledImages, fashion_mnist, fashion_subset, mnist
-from ..models import Classification, Regression, SmoothedParticles, TwoLayerNet
+from ..models import Classification, Regression, TwoLayerNet
 from ..models.losses import onehot
 from ..namespace import Array
-from ..run.batches import steps_per_epoch
 from .claims import Claim, above, below
-from .figure import ALL, Draw, Figure, check_settings, compiled
+from .figure import ALL, Draw, Figure, check_settings
 from .ma2024 import COLUMNS, EULER, RELAXED, SAV_, euler_and_sav
 from .published import Published
-from .tasks import PAPER, WORDS
+from .tasks import PAPER, WORDS, NetworkTask
 
 __all__ = ["FIG11", "Images"]
 
@@ -47,53 +46,31 @@ LOSSES = ("cross_entropy", "mse", "half_sum")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Images:
+class Images(NetworkTask):
     """Sizes, constants and seeds of a classification. All values are dimensionless.
 
     Raises
     ------
     ValueError
-        If a count is too small, a constant not finite or negative, a name unknown, or the files of the images are nowhere.
+        As `NetworkTask`; when it is drawn, if the files of the images are nowhere.
     """
 
     data: str = "mnist"
     """"mnist", "fashion_mnist", or "fashion_subset": 1000 and 200 images of the latter that come with the package."""
-    epochs: int
-    """Passes through the training part."""
-    share: float = 1.0
-    """Part of the epochs that is run, in (0, 1]."""
     n_train: int = 0
     """Images for training, drawn from all; 0 for all."""
     n_test: int = 0
     """Images for testing; 0 for all."""
     width: int = 500
     """m."""
-    batch_size: int = 64
-    """Images in a batch."""
     loss: str = "cross_entropy"
     """What is trained and drawn: "cross_entropy", "mse" (mean square over images and outputs) or "half_sum"."""
-    scaling: str = "mean_field"
-    """Factor of the network, of `gradflow.TwoLayerNet`."""
-    time_scale: str = "mean_field"
-    """Inner product, of `gradflow.Regression`."""
-    init: str = "normal"
-    """Law of the initial parameters, of `gradflow.TwoLayerNet.init`."""
-    method: str = "particle"
-    """"particle", or "smoothed" for the smoothed particle method."""
-    smoothing: float = 1e-4
-    """h of the smoothed particle method, > 0."""
     displacements: int = 2
-    """J of the smoothed particle method; its step costs J times as much."""
-    draws: int = 5
-    """Draws of images, initial parameters and batches; draw n has the seed ``seed + n``."""
-    seed: int = 0
-    """Of the first draw."""
-    dtype: str = "float32"
-    """The dtype of data and parameters."""
+    """J of the smoothed particle method."""
 
     def __post_init__(self) -> None:
         words = WORDS | {"data": (*FULL, "fashion_subset"), "loss": LOSSES}
-        check_settings(self, ("n_train", "n_test", "seed"), words)
+        check_settings(self, ("batch_size", "n_train", "n_test", "seed"), words)
 
     def draw(self, n: int) -> Draw:
         """Return the task of a draw.
@@ -121,26 +98,16 @@ class Images:
         drawn = "cross_entropy" if self.loss == "half_sum" else self.loss
         train, test = part(data.x_train, data.y_train, drawn), part(data.x_test, data.y_test, drawn)
         problem = train if drawn == self.loss else part(data.x_train, data.y_train, self.loss)
-        batch = min(self.batch_size, len(data.x_train))
-        if self.method == "smoothed":
-            problem = SmoothedParticles(problem, h=self.smoothing, draws=self.displacements, seed=seed)
 
         def misclassified(state: Any) -> float:
             return 100 * float(np.mean(np.argmax(net(state.theta, data.x_test), axis=1) != data.y_test))
 
-        how = {
-            "epochs": max(1, round(self.share * self.epochs)),
-            "batch_size": batch,
-            "seed": seed,
-            "every": steps_per_epoch(problem, batch),
-            "record": (
-                "auxiliary_ratio",
-                ("train_loss", lambda state: train.energy(state.theta)),
-                ("test_loss", lambda state: test.energy(state.theta)),
-                ("misclassified", misclassified),
-            ),
-        }
-        return compiled(Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how))
+        record = (
+            ("train_loss", lambda state: train.energy(state.theta)),
+            ("test_loss", lambda state: test.energy(state.theta)),
+            ("misclassified", misclassified),
+        )
+        return self._drawn(problem, seed, record, test)
 
 
 @lru_cache(maxsize=1)

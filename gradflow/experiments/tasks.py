@@ -36,7 +36,7 @@ from ..schemes import Restart
 from ..schemes.protocols import AuxiliaryScheme, Scheme, scheme_ability
 from .figure import Draw, check_settings, compiled
 
-__all__ = ["PAPER", "UNSAID", "Example", "InconsistentProduct"]
+__all__ = ["PAPER", "UNSAID", "Example", "InconsistentProduct", "NetworkTask"]
 
 PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
 """The citation."""
@@ -71,49 +71,31 @@ WORDS: dict[str, Collection[str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
-    """Sizes, constants, conventions and seeds of a regression. All values are dimensionless.
+class NetworkTask:
+    """What every training of a two-layer network has for settings. All values are dimensionless.
 
     Raises
     ------
     ValueError
-        If a count is below 1 (the batch size below 0), a number not finite, or a name unknown.
+        If a count is below 1 (the batch size or the seed below 0), a number not finite or not positive, or a name unknown.
     """
 
-    target: str = "sin_cos"
-    """"sin_cos", "quadratic" or "exponential": Example 1, 2 or 3; or "gaussian", Example 3 with the square of the norm."""
     epochs: int
     """Passes through the training part."""
     share: float = 1.0
     """Part of the epochs that is run, in (0, 1]."""
     record_epochs: int = 1
     """Epochs between two records."""
-    n_inputs: int = 40
-    """D."""
     width: int = 1000
     """m."""
-    n_samples: int = 10_000
-    """The pool: 80 % of it for training, 20 % for testing."""
     batch_size: int = 64
     """0, or more than there are samples, for the full batch."""
-    loss: str = "relative"
-    """What is trained, a loss of `gradflow.Regression`; drawn, too, but for "half_sum" the mean square is."""
     scaling: str = "mean_field"
     """Factor of the network, of `gradflow.TwoLayerNet`."""
     time_scale: str = "mean_field"
-    """Equation (9) of the paper, or "autograd"."""
-    targets: str = "raw"
-    """"raw", "min_max" (scaled to [0, 1]) or "max" (divided by the largest modulus)."""
-    inputs: float = 0.0
-    """Factor of the inputs; 0 z-scores them."""
+    """Inner product, of `gradflow.Regression`: equation (9) of the paper, or "autograd"."""
     init: str = "normal"
     """Law of the initial parameters, of `gradflow.TwoLayerNet.init`."""
-    coefficients: str = "uniform"
-    """Law of p, q and c, "uniform" in (0, 1) or "normal"; of no effect on the third and the fourth target."""
-    product: str = "consistent"
-    """"consistent", "partial_derivatives" or "velocity": the inner product in which r is updated."""
-    restart: str = "never"
-    """"never", or "epoch" to set r anew at the start of each epoch; the paper does not say."""
     method: str = "particle"
     """"particle", or "smoothed" for the smoothed particle method, whose step costs `displacements` times as much."""
     smoothing: float = 1e-4
@@ -121,11 +103,55 @@ class Example:
     displacements: int = 10
     """J of the smoothed particle method."""
     draws: int = 5
-    """Draws of coefficients, inputs, initial parameters and batches; draw n has the seed ``seed + n``."""
+    """Draws of data, initial parameters and batches; draw n has the seed ``seed + n``."""
     seed: int = 0
     """Of the first draw."""
     dtype: str = "float32"
     """The dtype of data and parameters."""
+
+    def _drawn(self, problem: Any, seed: int, record: tuple[Any, ...], test: Any) -> Draw:
+        """Return the task of a draw: a problem, what is recorded beside the auxiliary variable, and what is tested."""
+        if self.method == "smoothed":
+            problem = SmoothedParticles(problem, h=self.smoothing, draws=self.displacements, seed=seed)
+        batch = min(self.batch_size, problem.n_samples) or None
+        how = {
+            "epochs": max(1, round(self.share * self.epochs)),
+            "batch_size": batch,
+            "seed": seed,
+            "every": self.record_epochs * steps_per_epoch(problem, batch),
+            "record": ("auxiliary_ratio", *record),
+        }
+        return compiled(Draw(problem, test.net.init(seed, dtype=self.dtype, distribution=self.init), how, test=test))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example(NetworkTask):
+    """Sizes, constants, conventions and seeds of a regression. All values are dimensionless.
+
+    Raises
+    ------
+    ValueError
+        As `NetworkTask`.
+    """
+
+    target: str = "sin_cos"
+    """"sin_cos", "quadratic" or "exponential": Example 1, 2 or 3; or "gaussian", Example 3 with the square of the norm."""
+    n_inputs: int = 40
+    """D."""
+    n_samples: int = 10_000
+    """The pool: 80 % of it for training, 20 % for testing."""
+    loss: str = "relative"
+    """What is trained, a loss of `gradflow.Regression`; drawn, too, but for "half_sum" the mean square is."""
+    targets: str = "raw"
+    """"raw", "min_max" (scaled to [0, 1]) or "max" (divided by the largest modulus)."""
+    inputs: float = 0.0
+    """Factor of the inputs; 0 z-scores them."""
+    coefficients: str = "uniform"
+    """Law of p, q and c, "uniform" in (0, 1) or "normal"; of no effect on the third and the fourth target."""
+    product: str = "consistent"
+    """"consistent", "partial_derivatives" or "velocity": the inner product in which r is updated."""
+    restart: str = "never"
+    """"never", or "epoch" to set r anew at the start of each epoch; the paper does not say."""
 
     def __post_init__(self) -> None:
         check_settings(self, ("batch_size", "inputs", "seed"), WORDS | {"target": TARGETS, "loss": REGRESSION_LOSSES})
@@ -161,32 +187,19 @@ class Example:
         problem: Any = train if drawn == self.loss else part(data.x_train, data.y_train, self.loss)
         if self.product != "consistent":
             problem = InconsistentProduct(problem, self.product)
-        if self.method == "smoothed":
-            problem = SmoothedParticles(problem, h=self.smoothing, draws=self.displacements, seed=seed)
-        batch = min(self.batch_size, problem.n_samples) or None
-        steps = steps_per_epoch(problem, batch)
+        record = (
+            ("train_error", lambda state: train.energy(state.theta)),
+            ("test_error", lambda state: test.energy(state.theta)),
+        )
+        draw = self._drawn(problem, seed, record, test)
+        steps = steps_per_epoch(draw.problem, draw.how["batch_size"])
 
         def adapted(scheme: Scheme) -> Scheme:
-            if (
-                self.restart == "epoch"
-                and isinstance(scheme, AuxiliaryScheme)
-                and scheme_ability(scheme, "carries_auxiliary")
-            ):
+            if isinstance(scheme, AuxiliaryScheme) and scheme_ability(scheme, "carries_auxiliary"):
                 return Restart(scheme, every=steps)
             return scheme
 
-        how = {
-            "epochs": max(1, round(self.share * self.epochs)),
-            "batch_size": batch,
-            "seed": seed,
-            "every": self.record_epochs * steps,
-            "record": (
-                "auxiliary_ratio",
-                ("train_error", lambda state: train.energy(state.theta)),
-                ("test_error", lambda state: test.energy(state.theta)),
-            ),
-        }
-        return compiled(Draw(problem, net.init(seed, dtype=self.dtype, distribution=self.init), how, adapted, test))
+        return draw._replace(adapted=adapted) if self.restart == "epoch" else draw
 
 
 class InconsistentProduct(Regression):

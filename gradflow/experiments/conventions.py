@@ -6,7 +6,8 @@ Figure 1 up to 12, Figures 2 and 7 up to 101. The distance of a draw is
 
 .. math:: \frac1n \sum_{i=1}^n \Bigl|\log_{10} \frac{\text{ours}_i}{\text{published}_i}\Bigr|                     \tag{1}
 
-over all n published values of the curves in `SEARCHED`. Draw n has the same seed under every convention. A published curve is one
+over all n published values of the curves in `SEARCHED`. Explicit Euler of Figure 3 at dt = 1 is not among them: what becomes of a
+run that is unstable is no matter of convention. Draw n has the same seed under every convention. A published curve is one
 more draw of what is unpublished. Hence
 
 * the convention that is nearest in the first half of the draws is chosen there and reported for the second half, `held_out`;
@@ -55,11 +56,12 @@ CONVENTIONS: dict[str, dict[str, Any]] = {
     for scaling, inputs, init, law in product(SCALINGS, INPUTS, INITS, LAWS)
 }  # fmt: skip
 """For each convention the settings of `gradflow.experiments.tasks.Example`; x is of (0, 1)."""
-SEARCHED: dict[str, tuple[Figure, int, tuple[str, ...], float]] = {
-    "Figure 1": (FIG1, 12, ("explicit Euler", "SAV"), 1.0),
-    "Figure 2": (FIG2, 101, ("explicit Euler",), 1.0),
-    "Figure 3": (FIG3, 1, ("explicit Euler", "SAV", "explicit Euler, dt = 0.01"), 1.0),
-    "Figure 7": (FIG7, 101, ("explicit Euler",), 0.2),
+EULER, SAV_ = "explicit Euler", "SAV"
+SEARCHED: dict[str, tuple[Figure, int, dict[str, tuple[str, ...]], float]] = {
+    "Figure 1": (FIG1, 12, {"full batch": (EULER, SAV_)}, 1.0),
+    "Figure 2": (FIG2, 101, {"particle method": (EULER,)}, 1.0),
+    "Figure 3": (FIG3, 1, {"dt = 0.5": (EULER, SAV_), "dt = 1": (SAV_, "explicit Euler, dt = 0.01")}, 1.0),
+    "Figure 7": (FIG7, 101, {"dt = 0.01": (EULER,)}, 0.2),
 }
 """For each figure itself, the epochs that are run, the curves that are compared, and what brings its inputs to (0, 1)."""
 ALL_FIGURES = "all figures"
@@ -86,36 +88,34 @@ class Search:
     def __post_init__(self) -> None:
         check_settings(self, ("seed", "width", "n_samples", "epochs"))
 
-    def distance(self, name: str, convention: str, n: int) -> float:
-        """Return the distance (1) of a convention from a figure for draw n; infinite if a run diverged."""
-        figure, epochs, labels, side = SEARCHED[name]
+    def apart(self, name: str, convention: str, n: int) -> list[float]:
+        """Return the decimal logarithms of (1) for a convention and draw n; an infinity if a run diverged."""
+        figure, epochs, compared, side = SEARCHED[name]
         settings = dict(CONVENTIONS[convention])
         settings["inputs"] *= side
         settings |= {k: getattr(self, k) for k in ("width", "n_samples") if getattr(self, k)}
         task = replace(figure.task, epochs=min(epochs, self.epochs or epochs), seed=self.seed, **settings)
         draw, found = task.draw(n), []
-        for title, curves in figure.panels.items():
-            for label in labels:
-                if label in curves and label in figure.published[title]:
-                    run = solve(draw.problem, curves[label].scheme, draw.theta0, dt=curves[label].dt, **draw.how)
-                    if run.status is Status.STOPPED:
-                        raise KeyboardInterrupt
-                    of = figure.published[title][label]
-                    trace = thinned(run, of, [1.0], points=task.epochs + 1)
-                    found += [decades(trace, curve, quantity) for quantity, curve in of.items()]
-        return float(np.abs(np.concatenate(found)).mean())
+        for title, label in ((title, label) for title, labels in compared.items() for label in labels):
+            curve, of = figure.panels[title][label], figure.published[title][label]
+            run = solve(draw.problem, curve.scheme, draw.theta0, dt=curve.dt, **draw.how)
+            if run.status is Status.STOPPED:
+                raise KeyboardInterrupt
+            trace = thinned(run, of, [1.0], points=task.epochs + 1)
+            found += [x for quantity, theirs in of.items() for x in decades(trace, theirs, quantity).tolist()]
+        return found
 
 
 def run_search(figure: Figure, task: Search, series: Series) -> Panels:
     """Return a trace for each figure and draw: the distance of every convention, over its number."""
-    path = series.data / "distances.json"
+    path = series.data / "decades.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in SEARCHED:
         for n in range(task.draws):
             row = kept.setdefault(f"{name}, draw {n}", {})
             for convention in CONVENTIONS:
                 if convention not in row:
-                    row[convention] = task.distance(name, convention, n)
+                    row[convention] = task.apart(name, convention, n)
                     write_whole(path, json.dumps(kept).encode())
             series.say(f"{figure.name}: {name}, draw {n + 1} of {task.draws} done")
 
@@ -124,7 +124,10 @@ def run_search(figure: Figure, task: Search, series: Series) -> Panels:
         return Trace({"epoch": number.astype(np.float32), DISTANCE: found.astype(np.float32)}, "done")
 
     rows = {
-        name: [[kept[f"{name}, draw {n}"][convention] for convention in CONVENTIONS] for n in range(task.draws)]
+        name: [
+            [np.abs(kept[f"{name}, draw {n}"][convention]).mean() for convention in CONVENTIONS]
+            for n in range(task.draws)
+        ]
         for name in SEARCHED
     }
     traces = {name: [trace([row]) for row in found] for name, found in rows.items()}

@@ -91,22 +91,22 @@ FIG1 = figure(
     1,
     title="Gradient descent and SAV, full batch",
     problem=SIN_COS.format(20, 8000, "one batch, dt = 0.6, lambda = 10"),
-    task=Example(epochs=500, n_inputs=20, batch_size=0, **CONVENTION),
+    task=Example(epochs=10_000, n_inputs=20, batch_size=0, **CONVENTION),
     quick={"epochs": 60, "width": 200, "draws": 2},
-    paper={"epochs": 8000},
     panels={"full batch": {k: v for k, v in euler_and_sav(0.6, stabilization=10.0).items() if k != RESTARTED}},
     published={"full batch": errors("fig01a", "fig01b", {EULER: "PM-Euler", SAV_: "PM-SAV", RELAXED: "PM-RelSAV"})},
     claims=[
-        rises(EULER, until=50, low=0.05),
-        rises(SAV_, until=250, high=0.0),
-        rises(RELAXED, until=250, high=0.0),
-        together([SAV_, RELAXED], at=250, within=1.1),
+        rises(EULER, until=500, low=0.05),
+        rises(SAV_, until=10_000, high=0.0),
+        rises(RELAXED, until=10_000, high=0.0),
+        *(together([SAV_, RELAXED], at=epoch, within=1.1) for epoch in (250, 10_000)),
     ],
 )
 FIG1_SMOOTHED = replace(
     FIG1,
     name="ma2024-fig1-smoothed",
-    task=replace(FIG1.task, method="smoothed", draws=2),
+    task=replace(FIG1.task, epochs=500, method="smoothed", draws=2),
+    paper={"epochs": 10_000},
     published={
         "full batch": {
             EULER: {"train_error": Published("fig01c", "SPM-Euler_train", -1), "test_error": Published("fig01d", "SPM-Euler_test")},
@@ -168,7 +168,12 @@ FIG3 = figure(
         title: errors(f"fig03{train}", f"fig03{test}", COLUMNS | {ANEW: "SAV", SLOW: "Euler_lr0.01"})
         for title, (train, test) in TWO_STEPS.items()
     },
-    claims=[together(SAVS, at=60, within=1.1), above(EULER, SAV_, at=60, by=10.0)],
+    claims=[
+        *(together([SAV_, RESTARTED], at=epoch, within=1.02) for epoch in (1, 201)),
+        together(SAVS, at=201, within=1.1),
+        above(EULER, SAVS, at=201),
+        above(f"dt = 1{ALL}{EULER}", f"dt = 1{ALL}{SAV_}", at=201, by=10.0),
+    ],
 )
 
 FIG4 = figure(
@@ -195,7 +200,7 @@ FIG4 = figure(
         for large in [f"dt = 1, {text}{ALL}"]
         for claim in (
             above(large + A_EULER, large + A_SAV, at=400, by=3.0),
-            together([large + label for label in A_SAVS], at=400, within=1.1),
+            together([large + label for label in A_SAVS], at=400, within=1.3),
         )
     ],
 )
@@ -210,7 +215,10 @@ FIG5 = figure(
     paper=LATE,
     panels={"SAV, dt = 0.5": LAMBDAS},
     published={"SAV, dt = 0.5": errors("fig05a", "fig05b", {k: f"SAV_{k.replace(' = ', '')}" for k in LAMBDAS})},
-    claims=[above([k for k in LAMBDAS if k != "lambda = 4"], "lambda = 4", at=60)],
+    claims=[
+        *(above("lambda = 0", label, at=201) for label in LAMBDAS if label != "lambda = 0"),
+        above([label for label in LAMBDAS if label != "lambda = 4"], "lambda = 4", at=1001),
+    ],
 )
 
 STABILIZED = {"lambda = 0": 0.0, "lambda = 4": 4.0}
@@ -235,11 +243,11 @@ FIG6 = figure(
     show=(DEFICIT, "train_error"),
     keep=("train_error", "auxiliary_ratio", DEFICIT),
     claims=[
-        above(RELAXED, RESTARTED, at=60, of=DEFICIT),
-        above(f"lambda = 0{ALL}{SAV_}", f"lambda = 0{ALL}{RELAXED}", at=60, of=DEFICIT),
-        above(f"lambda = 0{ALL}{SAV_}", f"lambda = 4{ALL}{SAV_}", at=60, of=DEFICIT),
-        everywhere(f"lambda = 4{ALL}{SAV_}", until=60, of=DEFICIT, high=0.25 * 1.03),
-        together([f"lambda = 4{ALL}{SAV_}", f"lambda = 4{ALL}{RELAXED}"], at=60, within=2.0, of=DEFICIT),
+        above(RELAXED, RESTARTED, at=201, of=DEFICIT),
+        above(f"lambda = 0{ALL}{SAV_}", f"lambda = 0{ALL}{RELAXED}", at=201, of=DEFICIT),
+        above(f"lambda = 0{ALL}{SAV_}", f"lambda = 4{ALL}{SAV_}", at=201, of=DEFICIT),
+        everywhere(f"lambda = 4{ALL}{SAV_}", until=201, of=DEFICIT, high=0.25 * 1.03),
+        together([f"lambda = 4{ALL}{SAV_}", f"lambda = 4{ALL}{RELAXED}"], at=201, within=2.0, of=DEFICIT),
     ],
 )
 
@@ -273,7 +281,7 @@ FIG8 = figure(
         title: errors(f"fig08{train}", f"fig08{test}", COLUMNS | {SLOW: "Euler_lr0.01"})
         for title, (train, test) in {"dt = 0.4": ("a", "b"), "dt = 1": ("c", "d")}.items()
     },
-    claims=[above(EULER, label, at=301, by=5.0) for label in SAVS],
+    claims=[above(EULER, label, at=301, by=3.0) for label in SAVS],
 )
 FIG9 = figure(
     9,

@@ -137,25 +137,24 @@ def worst(
     )
 
 
+def at_end(number: Callable[[Mapping[str, Any]], Any]) -> Callable[[Trace], float]:
+    """Return the function of a run that is a number of its history, infinite for a run that diverged."""
+    return lambda trace: (
+        np.inf
+        if trace.status == "nonfinite"
+        else float(number({name: values.astype(np.float64) for name, values in trace.history.items()}))
+    )
+
+
 def growth(quantity: str) -> Callable[[Trace], float]:
-    """Return the function of a run that is a quantity at the end over its start, infinite for a run that diverged."""
-
-    def number(trace: Trace) -> float:
-        values = trace.history[quantity].astype(np.float64)
-        return np.inf if trace.status == "nonfinite" else float(values[-1] / values[0])
-
-    return number
+    """Return the function of a run that is a quantity at the end over its start."""
+    return at_end(lambda history: history[quantity][-1] / history[quantity][0])
 
 
-def drift(trace: Trace) -> float:
-    """Return ``|q - q(theta)| / |q(theta)|`` at the end."""
-    return np.inf if trace.status == "nonfinite" else float(trace.history["auxiliary_gap"][-1])
-
-
-def motion(trace: Trace) -> float:
-    """Return by which part the true loss has changed between the last two records that are kept."""
-    before, after = trace.history["energy"][-2:].astype(np.float64)
-    return np.inf if trace.status == "nonfinite" else abs(after / before - 1)
+drift = at_end(lambda history: history["auxiliary_gap"][-1])
+"""``|q - q(theta)| / |q(theta)|`` at the end."""
+motion = at_end(lambda history: abs(history["energy"][-1] / history["energy"][-2] - 1))
+"""By which part the true loss has changed between the last two records that are kept."""
 
 
 def rising(quantity: str) -> Callable[[Trace], float]:

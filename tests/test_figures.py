@@ -32,6 +32,7 @@ from toy_figures import Quadratic, toy, trace
 
 INF, NAN = np.inf, np.nan
 DOCS = Path(gf.__file__).parents[1] / "docs"
+CURVES = Path(frame.__file__).parent / "published_curves"
 STORED = sorted((DOCS / "results").glob("*/curves.npz"))
 BIT = np.testing.assert_array_equal
 
@@ -226,6 +227,32 @@ def test_published_curves_are_where_figures_say_and_finite():
     ):
         with pytest.raises(ValueError, match=r"no published figure|has the columns"):
             wrong.values  # noqa: B018
+
+
+def test_claims_on_published_curves_are_what_the_files_hold():
+    """The files are read anew, and what is claimed is worked out record by record."""
+
+    def column(name, file):
+        head, *rows = [line.split(",") for line in (CURVES / f"fig{file}.csv").read_text().splitlines()]
+        return np.array([float(row[head.index(name)] or NAN) for row in rows])
+
+    def apart(*curves):
+        return max(np.max(one / other) for one in curves for other in curves)
+
+    next_epoch = np.flatnonzero(np.diff(column("epoch", "01c")) == 1)
+    first = {p: column(f"RelSAV_{of}", f"03{p}")[0] / column(f"SAV_{of}", f"03{p}")[0] for p, of in zip("abcd", ("train", "test") * 2, strict=True)}  # fmt: skip
+    lost, once = ([column(f"{k}_1-q", f"06{p}") for p in "ab"] for k in ("SAV", "ResSAV"))
+    expected = {
+        ("1-smoothed", 0): [apart(column("SPM-SAV_train", "01c")[next_epoch + 1], column("SPM-RelSAV_train", "01c")[next_epoch]), 1],
+        ("3", 1): [apart(*(column(f"{k}_{of}", f"03{p}") for k in ("SAV", "ResSAV", "RelSAV"))) for of, p in (("train", "c"), ("test", "d"))],
+        ("3", 3): [first["a"] / first["b"], first["c"] / first["d"]],
+        ("6", 0): [max((1 - b) / (1 - a) for k, a in enumerate(d) for b in d[k:]) for d in lost],
+        ("6", 3): [-np.log1p(-d).sum() / e.sum() for d, e in zip(lost, once, strict=True)],
+        ("8", 0): [apart(column(f"Euler_lr0.01_{of}", f"08{p}"), column(f"PM-Euler_{of}", f"07{p}")[:100]) for of, p in (("train", "a"), ("test", "b"))],
+    }  # fmt: skip
+    for (name, k), numbers in expected.items():
+        told = [one.value({}) for one in REGISTRY[f"ma2024-fig{name}"].claims if not one.labels][k]
+        np.testing.assert_allclose(told, numbers, rtol=1e-12)
 
 
 # --- figures -----------------------------------------------------------------------------------------------------

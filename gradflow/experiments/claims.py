@@ -39,6 +39,7 @@ __all__ = [
     "follows",
     "last",
     "of_draws",
+    "of_published",
     "read",
     "rises",
     "settled",
@@ -248,6 +249,23 @@ def of_draws(
         return np.array([number(*traces) for traces in zip(*(c[label] for label in labels), strict=True)], dtype=float)
 
     return Claim(text, tuple(labels), each, low, high, **how)
+
+
+def of_published(text: str, number: Callable[[], Any], low: float = -inf, high: float = inf, **how: bool) -> Claim:
+    """Return the claim on a number that follows from what was published alone.
+
+    Parameters
+    ----------
+    text : str
+        What is claimed.
+    number : callable
+        The number, or one for each panel.
+    low, high : float
+        The interval: what is stated, to the error with which curves are read.
+    **how : bool
+        Other members of `Claim`: ``ours`` is a finding of this library, which the publication does not state.
+    """
+    return Claim(text, (), lambda _: np.atleast_1d(np.asarray(number(), dtype=float)), low, high, enough=1, **how)
 
 
 @cache

@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 
 from ..schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart
-from .claims import TINY, Claim, Curves, Values, above, below, of_draws, read, rises
+from .claims import TINY, Claim, Curves, Values, above, below, of_draws, of_published, read, rises
 from .figure import ALL, Curve, Draw, Figure
 from .images import Images
 from .published import Published
@@ -145,19 +145,18 @@ def panels(
     return {p: dict(zip(labels, c, strict=True)) for (p, labels), c in zip(MEMBERS.items(), made, strict=True)}
 
 
+def result(number: int, family: str, end: str) -> Published:
+    """Return a stored result of a method."""
+    return Published(f"second_study_exp{number}", f"{COLUMNS[family]}_{end}", EARLIER.get((family, end), 0.0))
+
+
 def results(number: int, of: Mapping[str, str], *labels: str) -> dict[str, dict[str, dict[str, Published]]]:
     """Return the stored results of an experiment, for each of our quantities from the columns of that ending, by panel and label."""
     found: dict[str, dict[str, dict[str, Published]]] = {}
     for label in labels:
-        family = next(
-            family for family, forms in FORMS.items() if label in (*forms, CORRECTED * (family == "adaptive IEQ"))
-        )
-        found.setdefault(WHERE[label].partition(ALL)[0], {})[label] = {
-            quantity: Published(
-                f"second_study_exp{number}", f"{COLUMNS[family]}_{end}", EARLIER.get((family, end), 0.0)
-            )
-            for quantity, end in of.items()
-        }
+        panel = WHERE[label].partition(ALL)[0]
+        family = label if label in FORMS else panel
+        found.setdefault(panel, {})[label] = {k: result(number, family, end) for k, end in of.items()}
     return found
 
 
@@ -182,12 +181,12 @@ def of_nearest(text: str, family: str, value: Callable[[Trace], float], low: flo
 
 def of_stored(text: str, family: str, value: Callable[[], float], low: float = -inf, high: float = inf) -> Claim:
     """Return the claim that the study's stored results agree with what it states."""
-    return Claim(f"stored result of {family}: {text}", (), lambda _: np.array([value()]), low, high, enough=1)
+    return of_published(f"stored result of {family}: {text}", value, low, high)
 
 
 def stored(number: int, family: str, end: str) -> Trace:
     """Return a stored result as a trace, its values under the column's ending; without records if there are no numbers."""
-    curve = Published(f"second_study_exp{number}", f"{COLUMNS[family]}_{end}")
+    curve = result(number, family, end)._replace(shift=0.0)
     try:
         epochs, values = curve.epochs, curve.values
     except ValueError:  # the study did not run it
@@ -247,9 +246,8 @@ def over(high: Sequence[str], low: Sequence[str], at: float, of: str) -> Claim:
 def growth(label: str, low: float, at: float) -> Claim:
     """Return the claim on the train error at an epoch over that at the start."""
     text = f"{label}: train error at epoch {at:g} over that at the start"
-    return of_draws(
-        text, [WHERE[label]], lambda t: read(t, "train_error", at) / float(t.history["train_error"][0]), low
-    )
+    number = lambda t: read(t, "train_error", at) / float(t.history["train_error"][0])  # noqa: E731
+    return of_draws(text, [WHERE[label]], number, low)
 
 
 def memory(label: str, low: float, at: float) -> Claim:
@@ -340,7 +338,16 @@ EXP1 = study(
         below(CARRIED, 0.01, at=1000, of="auxiliary_ratio"),
         growth(BLOWN, 10.0, 1000),
         *(below(label, 1.0, at=1000, of="unexplained") for label in (*CONSISTENT, "IEQ, q anew")),
+        of_published(
+            "stored results of SAV, ExpSAV, IEQ and adaptive IEQ: share of epochs whose test error is the train error",
+            lambda: [np.mean(result(1, k, "test").values == result(1, k, "train").values) for k in list(FORMS)[2:]], high=0.01,
+        ),
+        of_published(
+            "stored results of SGD and Adam, whose test data are the train data: first train error over first test error",
+            lambda: [result(1, k, "train").values[0] / result(1, k, "test").values[0] for k in list(FORMS)[:2]], low=1.01, ours=True,
+        ),
     ],
+    note="The code that made the stored results sets r of SAV anew in each epoch, which the study does not say.",
 )  # fmt: skip
 
 VARIANCE = 1025.0
@@ -397,12 +404,15 @@ EXP3 = study(
         lasts(3, "ExpSAV", 100),
         least("test_error", THRESHOLD, 100),
         least("unexplained", 1e3, 100),
+        of_published(
+            "stored results: least test error over the mean square of the targets",
+            lambda: min(result(3, k, "test").values.min() for k in FORMS if k != "ExpSAV") / 2.6**-20, low=1.0, ours=True,
+        ),
         *(memory(label, 10.0, 100) for label in ("SAV (2.2.3)", "Adam", "IEQ, q anew")),
         growth(BLOWN, 10.0, 100),
         below(CARRIED, 0.01, at=100, of="auxiliary_ratio"),
     ],
-    note="The network that is 0 everywhere beats every method, and the study's threshold by three decades: what is measured is how much "
-    "of its random initial function a method has forgotten.",
+    note="The targets are almost 0, and so is the best fit: what is measured is how much of its random initial function a method has forgotten.",
 )  # fmt: skip
 
 STATED = {"SGD": (60.0, 50), "SAV": (90.0, 50), "adaptive IEQ": (92.5, 50), "ExpSAV": (15.0, 10), "IEQ": (0.0, 5)}
@@ -465,8 +475,8 @@ EXP4 = study(
         lead("IEQ, q anew", "SGD", 1, -POINTS),
         below(BLOWN, 0.1, at=50, of="auxiliary_ratio"),
     ],
-    note="The stored results contradict the text: SGD has 92.8 per cent, not 60, and IEQ 92 at its third epoch. Table 3.8 has a time "
-    "of 50 epochs for Adam, which was not run, and for ExpSAV and IEQ, which have 7.",
+    note="The stored accuracy of IEQ is 92 per cent at its third epoch. Table 3.8 has times of 50 epochs also for methods that were not "
+    "run, or have 7.",
 )  # fmt: skip
 
 EMPIRICAL = (EXP1, EXP2, EXP3, EXP4)

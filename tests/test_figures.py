@@ -350,7 +350,7 @@ def test_text_is_read_as_the_setting():
 
 
 def test_what_differs_from_the_paper_is_told():
-    figure = toy(paper={"epochs": 100}, unsaid=("data",))
+    figure = toy(paper={"epochs": 100}, unstated=("data",))
     assert figure.changed(vars(Quadratic(size=2.0, data="other"))) == {"epochs": [8, 100], "size": [2.0, 1.0]}
 
 

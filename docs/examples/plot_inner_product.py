@@ -9,7 +9,7 @@ partial derivatives: :cite:t:`Ma2024`, equation (9). That is the gradient in the
 .. math:: r^{n+1} - r^n = \frac{1}{2\sqrt{E + C}}\,(g, \theta^{n+1} - \theta^n)_M,
 
 is the chain rule for :math:`\sqrt{E + C}` only if g is the gradient in the product that stands here. With the plain dot
-product, :math:`r^2` is charged m times the dissipation. The paper leaves the product unsaid.
+product, :math:`r^2` is charged m times the dissipation. The paper leaves the product unstated.
 
 The first figure shows a small version of Example 1 of :cite:t:`Ma2024` (5 inputs, width 300, mini-batches) with either
 product: look at r, which collapses in a few steps with the plain one, and at the error, which then stays where it is. The

@@ -176,7 +176,7 @@ FIG12 = Figure(
     task=BurgersTask(epochs=EPOCHS),
     quick={"n_x": 40, "n_t": 15, "batch_size": 100, "draws": 1},
     paper={"nu": 0.01 / pi, "width": "5 layers of 32"},
-    unsaid=("record_epochs", "n_initial", "n_walls", "condition_weight", "steepest", "batch_size", "draws", "seed", "dtype"),
+    unstated=("record_epochs", "n_initial", "n_walls", "condition_weight", "steepest", "batch_size", "draws", "seed", "dtype"),
     panels={title: curves(STEPS[panel], reading) for (panel, reading), title in TITLES.items()},
     published={
         title: {

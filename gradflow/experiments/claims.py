@@ -5,7 +5,7 @@ share of records at which an error rises. The numbers are what is stored. Whethe
 missed, and its row on the page follow from them here.
 
 A statement about one figure's curves holds if every draw shows it, fails if none of at least `ENOUGH` does, and is open
-otherwise. A published *value* is one more draw of what the publication leaves unsaid, so a claim about it (``spread``) holds
+otherwise. A published *value* is one more draw of what the publication leaves unstated, so a claim about it (``spread``) holds
 if the interval meets the range of the draws. It fails if the interval misses the range in which 95 per cent of further draws
 are expected, the values taken as normal, of a ``positive`` quantity their logarithms,
 
@@ -80,7 +80,7 @@ class Claim:
     low, high : float
         The interval.
     spread : bool
-        Whether the draws stand for what the publication leaves unsaid.
+        Whether the draws stand for what the publication leaves unstated.
     enough : int
         Draws from which on the claim fails that none of them shows.
     positive : bool

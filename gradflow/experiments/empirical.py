@@ -28,7 +28,7 @@ The study's stored results are published curves here, and claims without a curve
 and tables. SGD and Adam store the mean of the losses *during* an epoch, placed at its middle here, the others the loss after it.
 The test part of experiment 1 is its training part, so that what is stored as test error is compared with our train error.
 
-Unsaid and chosen: seeds, coefficients from N(0, 1), float32. Initial parameters have the law that PyTorch's Kaiming initialization
+Unstated and chosen: seeds, coefficients from N(0, 1), float32. Initial parameters have the law that PyTorch's Kaiming initialization
 gives for matrices of the printed shapes, "he_fan_out" of `gradflow.TwoLayerNet.init`.
 
 What is a theorem is proved, in the derivations ``exp_sav``, ``sav``, ``source_sav``, ``ieq``, ``adaptive_ieq`` and ``reported_numbers``.
@@ -305,9 +305,21 @@ def times(number: int) -> list[Claim]:
 
 def study(number: int, title: str, problem: str, section: str, **parts: Any) -> Figure:
     """Return an experiment of the study."""
-    unsaid = ("record_epochs", "init", "coefficients", "draws", "seed", "dtype", "method", "smoothing", "displacements")
+    unstated = (
+        "record_epochs",
+        "init",
+        "coefficients",
+        "draws",
+        "seed",
+        "dtype",
+        "method",
+        "smoothing",
+        "displacements",
+    )
     source = f"{SOURCE}, section {section}"
-    return Figure(name=f"empirical-exp{number}", title=title, source=source, problem=problem, unsaid=unsaid, **parts)
+    return Figure(
+        name=f"empirical-exp{number}", title=title, source=source, problem=problem, unstated=unstated, **parts
+    )
 
 
 ERRORS = {"train_error": "train", "test_error": "test"}

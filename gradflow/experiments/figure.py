@@ -1,6 +1,6 @@
 """A published figure as one value: the task, its panels of curves, the published curves, and the claims.
 
-`Figure.reproduce` runs every curve for every draw of what the publication leaves unsaid. A folder holds the results of one
+`Figure.reproduce` runs every curve for every draw of what the publication leaves unstated. A folder holds the results of one
 figure at one choice of settings::
 
     settings.json   all settings, and the versions that ran
@@ -60,7 +60,7 @@ class Curve(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """A task with everything drawn that a publication leaves unsaid."""
+    """A task with everything drawn that a publication leaves unstated."""
 
     problem: Any
     """What is trained."""
@@ -229,7 +229,7 @@ class Figure:
     """Whether each published curve is a claim by itself."""
     paper: Mapping[str, Any] = field(default_factory=dict)
     """Published settings, where they are not those of ``task``."""
-    unsaid: Sequence[str] = ()
+    unstated: Sequence[str] = ()
     """Settings of which the publication says nothing."""
     show: Sequence[str] = ("train_error", "test_error")
     """Quantities that are drawn; without any there is no picture."""
@@ -277,7 +277,7 @@ class Figure:
             All settings.
         """
         printed = {**asdict(self.task), **self.paper}
-        return {k: [v, printed[k]] for k, v in settings.items() if v != printed[k] and k not in self.unsaid}
+        return {k: [v, printed[k]] for k, v in settings.items() if v != printed[k] and k not in self.unstated}
 
     def wanted(self, panel: str, label: str) -> list[float]:
         """Return the epochs at which a curve is published.

@@ -56,7 +56,7 @@ VANILLA, RESTARTED, RELAXED = "vanilla IEQ", "restarted IEQ", "relaxed IEQ"
 SCHEMES: dict[str, Scheme] = {VANILLA: IEQ(), RESTARTED: Restart(IEQ()), RELAXED: Relaxed(IEQ())}
 COUNTS = 3
 """Draws from which on a claim fails that none of them shows."""
-UNSAID = ("epochs", "n_inputs", "width", "n_samples", "draws", "seed")
+UNSTATED = ("epochs", "n_inputs", "width", "n_samples", "draws", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +179,7 @@ DRIFT = Figure(
     problem="Example 1 in 10 dimensions, 200 samples, width 50, full batch and batches of 64, 16 and 4.",
     task=Review(epochs=40),
     quick={"epochs": 8},
-    unsaid=UNSAID,
+    unstated=UNSTATED,
     panels=grid([(0, 0.1), *BATCHES]),
     claims=[
         worst("vanilla IEQ on batches: least |q - q(theta)| / |q(theta)| at the end", ON_BATCHES, [VANILLA], drift, low=0.5),
@@ -202,7 +202,7 @@ ENERGY = Figure(
     problem="Example 1 in 10 dimensions, 200 samples, width 10, full batch and batches of 64 and 16.",
     task=Review(epochs=100, width=10),
     quick={"epochs": 30},
-    unsaid=UNSAID,
+    unstated=UNSTATED,
     panels=grid(CELLS),
     claims=[
         worst("vanilla and relaxed IEQ: largest share of epochs after which the stored energy is higher", PANELS, [VANILLA, RELAXED], rising("modified_energy"), high=0.0),
@@ -385,7 +385,7 @@ COST = Figure(
     task=Cost(),
     quick={"draws": 3, "largest": 1024, "largest_stored": 256},
     paper={"threads": "a GPU of 4 GB"},
-    unsaid=("draws", "n_inputs", "width", "largest", "largest_stored"),
+    unstated=("draws", "n_inputs", "width", "largest", "largest_stored"),
     panels={STEP: _steps(), PARTS: {label: Curve(Restart(IEQ(solver="gram")), DT) for label in (JACOBIAN, PRODUCT, SOLVE)}},
     claims=[
         number("IEQ, stored Jacobian: time of a step over that of SAV, m = 64", STORED, lambda t: read(t, "over_sav", M), low=2 / READING, high=2 * READING, spread=True, positive=True),

@@ -157,7 +157,7 @@ FIG11 = Figure(
     task=Images(epochs=LAST, loss="mse", init="he"),
     quick={"epochs": 3, "n_train": 4000, "n_test": 2000, "width": 100, "draws": 1},
     paper={"displacements": 10},
-    unsaid=("share", "width", "batch_size", "loss", "init", "method", "smoothing", "draws", "seed", "dtype"),
+    unstated=("share", "width", "batch_size", "loss", "init", "method", "smoothing", "draws", "seed", "dtype"),
     panels={
         "particle method": CURVES,
         "smoothed particles": {k: CURVES[k]._replace(changes={"method": "smoothed"}) for k in (EULER, RELAXED)},

@@ -27,7 +27,7 @@ from ..schemes.protocols import Scheme
 from .claims import VISIBLE, Claim, above, everywhere, of_published, rises, together
 from .figure import ALL, Curve, Figure
 from .published import Published
-from .tasks import PAPER, UNSAID, Example
+from .tasks import PAPER, UNSTATED, Example
 
 __all__ = ["CONVENTION", "MA2024"]
 
@@ -106,7 +106,7 @@ def figure(number: int, columns: Mapping[str, str] = {}, **parts: Any) -> Figure
     """Return a figure of the paper, with the published columns of its curves: panels a and b, c and d are train and test errors."""
     if columns:
         parts["published"] = {t: errors(number, of, columns) for t, of in zip(parts["panels"], cycle(ROWS))}
-    return Figure(name=f"ma2024-fig{number}", source=f"{PAPER}, Fig. {number}", unsaid=UNSAID, **parts)
+    return Figure(name=f"ma2024-fig{number}", source=f"{PAPER}, Fig. {number}", unstated=UNSTATED, **parts)
 
 
 SIN_COS = "Learn y = sin(p.x) + cos(q.x) in {} dimensions: width 1000, {} samples, {}."

@@ -1,4 +1,4 @@
-r"""Examples 1 to 3 of Ma, Mao & Shen, with everything that they leave unsaid as a setting.
+r"""Examples 1 to 3 of Ma, Mao & Shen, with everything that they leave unstated as a setting.
 
 The tasks are :math:`y = \sin(p \cdot x) + \cos(q \cdot x)`, :math:`y = \sum_i c_i x_i^2` and :math:`y = e^{-10 |x|}`, learned by a
 two-layer ReLU network. p, q and c, the initial parameters, the seeds and the scaling of inputs and targets are unpublished.
@@ -36,11 +36,11 @@ from ..schemes import Restart
 from ..schemes.protocols import AuxiliaryScheme, Scheme, scheme_ability
 from .figure import Draw, check_settings, compiled
 
-__all__ = ["PAPER", "UNSAID", "Example", "InconsistentProduct", "NetworkTask"]
+__all__ = ["PAPER", "UNSTATED", "Example", "InconsistentProduct", "NetworkTask"]
 
 PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
 """The citation."""
-UNSAID = ("record_epochs", "draws", "init", "coefficients", "inputs", "product", "restart", "seed", "dtype")
+UNSTATED = ("record_epochs", "draws", "init", "coefficients", "inputs", "product", "restart", "seed", "dtype")
 """Settings of which the paper says nothing."""
 TARGETS: dict[str, Callable[..., Dataset]] = {
     "sin_cos": sin_cos,

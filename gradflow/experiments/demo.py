@@ -8,16 +8,14 @@ stopped learning.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..schemes import IEQ, SAV, GradientDescent, Relaxed, Restart
 from ..schemes.protocols import Scheme
 from .claims import last, of_draws, settled
-from .figure import Curve, Draw, Figure
+from .figure import Curve, Figure
 from .tasks import PAPER, Example
 from .traces import Trace
 
-__all__ = ["DEMO", "Demo"]
+__all__ = ["DEMO"]
 
 EULER, VANILLA, RESTARTED, RELAXED, IEQ_ = (
     "explicit Euler",
@@ -27,35 +25,6 @@ EULER, VANILLA, RESTARTED, RELAXED, IEQ_ = (
     "restarted IEQ",
 )
 OTHERS = (RESTARTED, RELAXED, IEQ_)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demo(Example):
-    """Sizes, constants and seed, as in `Example`. All values are dimensionless.
-
-    Raises
-    ------
-    ValueError
-        As `Example`.
-    """
-
-    epochs: int = 200
-    """Passes through the training part."""
-    record_epochs: int = 2
-    """Epochs between two records."""
-    draws: int = 1
-    """One, that of the seed."""
-
-    def draw(self, n: int) -> Draw:
-        """Return the task of a draw, with ``modified_energy`` among what is recorded.
-
-        Parameters
-        ----------
-        n : int
-            Its number, 0, 1, ...
-        """
-        drawn = super().draw(n)
-        return drawn._replace(how={**drawn.how, "record": (*drawn.how["record"], "modified_energy")})
 
 
 def end(trace: Trace) -> float:
@@ -76,7 +45,7 @@ DEMO = Figure(
     title="Five schemes on the 40-dimensional Example 1",
     source=f"{PAPER}, Example 1",
     problem="Learn y = sin(p.x) + cos(q.x) in 40 dimensions: width 1000, 8000 samples, batches of 64, dt = 0.2, C = 1.",
-    task=Demo(),
+    task=Example(epochs=200, record_epochs=2, draws=1),
     quick={"epochs": 10, "record_epochs": 1},
     panels={"dt = 0.2": {label: Curve(scheme, 0.2) for label, scheme in SCHEMES.items()}},
     claims=[

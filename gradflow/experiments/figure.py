@@ -32,7 +32,7 @@ from ..schemes.protocols import Scheme
 from ..version import __version__
 from .claims import Claim, Curves, follows
 from .published import Published
-from .traces import Panels, Trace, load_curves, save_curves, thinned
+from .traces import DERIVED, Panels, Trace, load_curves, save_curves, thinned
 
 __all__ = [
     "Curve",
@@ -193,13 +193,21 @@ def run_curves(figure: Figure, task: Any, series: Series) -> Panels:
             for c, (label, curve) in enumerate(curves.items()):
                 changed = replace(task, **curve.changes)
                 if changed not in drawn:
-                    drawn[changed] = changed.draw(n)
+                    drawn[changed] = _recording(changed.draw(n), figure.keep)
                 key = (curve.scheme, curve.dt, changed)
                 if key not in runs:
                     runs[key] = series.train(drawn[changed], curve, f"{p}-{c}-{n}")
                 panels[title][label].append(thinned(runs[key], figure.keep, series.wanted(title, label), figure.points))
         series.say(f"{figure.name}: draw {n + 1} of {task.draws} done")
     return panels
+
+
+def _recording(draw: Draw, keep: Sequence[str]) -> Draw:
+    """Return a draw that records all that is kept: what it does not name has a name of `gradflow.solve`."""
+    record = draw.how.get("record", ())
+    named = {name if isinstance(name, str) else name[0] for name in record} | set(DERIVED)
+    more = [name for name in keep if record and name not in named]
+    return draw._replace(how={**draw.how, "record": (*record, *more)}) if more else draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +242,7 @@ class Figure:
     show: Sequence[str] = ("train_error", "test_error")
     """Quantities that are drawn; without any there is no picture."""
     keep: Sequence[str] = ("train_error", "test_error", "auxiliary_ratio")
-    """Quantities that are stored."""
+    """Quantities that are stored: recorded by the draw, or known to `gradflow.solve` by their names."""
     axis: str = "epoch"
     """What the traces have under the name ``epoch``."""
     points: int = 64

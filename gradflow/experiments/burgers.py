@@ -31,13 +31,12 @@ from numpy.typing import NDArray
 from ..models import Burgers, TwoLayerNet, burgers_solution
 from ..namespace import Array
 from ..refusals import real_number
-from ..run.batches import steps_per_epoch
 from ..schemes import IEQ, Adagrad, Adam, Restart, RMSProp
 from .claims import above
 from .figure import ALL, Curve, Draw, Figure, check_settings
 from .ma2024 import A_COLUMNS, A_RELAXED, A_RESTARTED, A_SAV, A_SAVS, READINGS, adaptive
 from .published import Published
-from .tasks import PAPER, WORDS
+from .tasks import PAPER, WORDS, Training
 
 __all__ = ["FIG12", "BurgersTask"]
 
@@ -65,19 +64,15 @@ def _grid(t: Any, x: Any) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BurgersTask:
+class BurgersTask(Training):
     """Sizes, constants and seeds. All values are dimensionless.
 
     Raises
     ------
     ValueError
-        If a count is below 1 (the batch size below 0), a constant out of its range, or the dtype unknown.
+        As `Training`, or if a constant is out of its range.
     """
 
-    epochs: int
-    """Passes through the points inside."""
-    record_epochs: int = 1
-    """Epochs between two records."""
     n_x: int = 200
     """Points inside, in x: midpoints of equal cells."""
     n_t: int = 60
@@ -96,12 +91,6 @@ class BurgersTask:
     """Of the slopes of the initial fronts, > 1."""
     batch_size: int = 256
     """Points inside in a batch; 0 for all."""
-    draws: int = 5
-    """Draws of initial parameters and batches; draw n has the seed ``seed + n``."""
-    seed: int = 0
-    """Of the first draw."""
-    dtype: str = "float32"
-    """Of points and parameters, "float32" or "float64"."""
 
     def __post_init__(self) -> None:
         check_settings(self, ("batch_size", "seed"), WORDS)
@@ -132,14 +121,7 @@ class BurgersTask:
         def error(state: Any) -> float:
             return float(np.linalg.norm(net(state.theta, points)[:, 0] - u) / np.linalg.norm(u))
 
-        batch = self.batch_size or None
-        how = {
-            "epochs": self.epochs,
-            "batch_size": batch,
-            "seed": seed,
-            "every": self.record_epochs * steps_per_epoch(problem, batch),
-            "record": (("relative_error", error),),
-        }
+        how = self._how(problem, seed, ("relative_error", error))
         return Draw(problem, initial_fronts(net, seed, self.steepest, dtype), how)
 
 

@@ -41,12 +41,12 @@ from ..energies.dense import DenseLeastSquares
 from ..models import Regression, TwoLayerNet
 from ..namespace import blas_threads
 from ..refusals import whole_number
-from ..run.batches import steps_per_epoch
 from ..run.storage import write_whole
 from ..schemes import IEQ, SAV, Relaxed, Restart
 from ..schemes.protocols import Scheme
 from .claims import Claim, of_draws, read
 from .figure import ALL, Curve, Draw, Figure, Series, check_settings
+from .tasks import WORDS, Training
 from .traces import Panels, Trace
 
 __all__ = ["COST", "DRIFT", "ENERGY", "Cost", "Review"]
@@ -56,21 +56,19 @@ VANILLA, RESTARTED, RELAXED = "vanilla IEQ", "restarted IEQ", "relaxed IEQ"
 SCHEMES: dict[str, Scheme] = {VANILLA: IEQ(), RESTARTED: Restart(IEQ()), RELAXED: Relaxed(IEQ())}
 COUNTS = 3
 """Draws from which on a claim fails that none of them shows."""
-UNSTATED = ("epochs", "n_inputs", "width", "n_samples", "draws", "seed")
+UNSTATED = ("epochs", "share", "record_epochs", "dtype", "n_inputs", "width", "n_samples", "draws", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Review:
+class Review(Training):
     """Sizes and seeds of the network. All values are dimensionless.
 
     Raises
     ------
     ValueError
-        If a count is below 1 (the batch size below 0).
+        As `Training`.
     """
 
-    epochs: int
-    """Passes through the data; steps, with the full batch."""
     n_inputs: int = 10
     """D."""
     width: int = 50
@@ -80,12 +78,12 @@ class Review:
     batch_size: int = 0
     """Samples in a batch, 0 for all; every panel has its own."""
     draws: int = 3
-    """Draws of p and q, inputs, initial parameters and batches; draw n has the seed ``seed + n``."""
-    seed: int = 0
-    """Of the first draw."""
+    """Draws of p and q, inputs, initial parameters and batches."""
+    dtype: str = "float64"
+    """The dtype of data and parameters."""
 
     def __post_init__(self) -> None:
-        check_settings(self, ("batch_size", "seed"))
+        check_settings(self, ("batch_size", "seed"), WORDS)
 
     def draw(self, n: int) -> Draw:
         """Return the task of draw n, which records the true and the stored energy, and the drift of q.
@@ -98,18 +96,11 @@ class Review:
             Its number, 0, 1, ...
         """
         seed, N = self.seed + n, self.n_samples
-        data = sin_cos(self.n_inputs, -(-5 * N // 4) + 1, seed=seed)
+        data = sin_cos(self.n_inputs, -(-5 * N // 4) + 1, seed=seed, dtype=self.dtype)
         net = TwoLayerNet(self.n_inputs, self.width, scaling="standard")
         problem = Regression(net, data.x_train[:N], data.y_train[:N], loss="half_sum", time_scale="autograd")
-        batch = self.batch_size or None
-        how = {
-            "epochs": self.epochs,
-            "batch_size": batch,
-            "seed": seed,
-            "every": steps_per_epoch(problem, batch),
-            "record": ("energy", "modified_energy", "auxiliary_gap"),
-        }
-        return Draw(problem, net.init(seed, distribution="he"), how)
+        how = self._how(problem, seed, "energy", "modified_energy", "auxiliary_gap")
+        return Draw(problem, net.init(seed, dtype=self.dtype, distribution="he"), how)
 
 
 def panel(batch: int, dt: float) -> str:

@@ -36,7 +36,7 @@ from ..schemes import Restart
 from ..schemes.protocols import AuxiliaryScheme, Scheme, scheme_ability
 from .figure import Draw, check_settings, compiled
 
-__all__ = ["PAPER", "UNSTATED", "Example", "InconsistentProduct", "NetworkTask"]
+__all__ = ["PAPER", "UNSTATED", "Example", "InconsistentProduct", "NetworkTask", "Training"]
 
 PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
 """The citation."""
@@ -71,8 +71,8 @@ WORDS: dict[str, Collection[str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkTask:
-    """What every training of a two-layer network has for settings. All values are dimensionless.
+class Training:
+    """What every training has for settings. All values are dimensionless.
 
     Raises
     ------
@@ -90,6 +90,35 @@ class NetworkTask:
     """m."""
     batch_size: int = 64
     """0, or more than there are samples, for the full batch."""
+    draws: int = 5
+    """Draws of all that is random: data, initial parameters, batches; draw n has the seed ``seed + n``."""
+    seed: int = 0
+    """Of the first draw."""
+    dtype: str = "float32"
+    """The dtype of data and parameters, "float32" or "float64"."""
+
+    def _how(self, problem: Any, seed: int, *record: Any) -> dict[str, Any]:
+        """Return the arguments of `gradflow.solve`."""
+        batch = min(self.batch_size, problem.n_samples) or None
+        return {
+            "epochs": max(1, round(self.share * self.epochs)),
+            "batch_size": batch,
+            "seed": seed,
+            "every": self.record_epochs * steps_per_epoch(problem, batch),
+            "record": record,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkTask(Training):
+    """What every training of a two-layer network on data has for settings. All values are dimensionless.
+
+    Raises
+    ------
+    ValueError
+        As `Training`.
+    """
+
     scaling: str = "mean_field"
     """Factor of the network, of `gradflow.TwoLayerNet`."""
     time_scale: str = "mean_field"
@@ -102,25 +131,12 @@ class NetworkTask:
     """h of the smoothed particle method."""
     displacements: int = 10
     """J of the smoothed particle method."""
-    draws: int = 5
-    """Draws of data, initial parameters and batches; draw n has the seed ``seed + n``."""
-    seed: int = 0
-    """Of the first draw."""
-    dtype: str = "float32"
-    """The dtype of data and parameters."""
 
     def _drawn(self, problem: Any, seed: int, record: tuple[Any, ...], test: Any) -> Draw:
         """Return the task of a draw: a problem, what is recorded beside the auxiliary variable, and what is tested."""
         if self.method == "smoothed":
             problem = SmoothedParticles(problem, h=self.smoothing, draws=self.displacements, seed=seed)
-        batch = min(self.batch_size, problem.n_samples) or None
-        how = {
-            "epochs": max(1, round(self.share * self.epochs)),
-            "batch_size": batch,
-            "seed": seed,
-            "every": self.record_epochs * steps_per_epoch(problem, batch),
-            "record": ("auxiliary_ratio", *record),
-        }
+        how = self._how(problem, seed, "auxiliary_ratio", *record)
         return compiled(Draw(problem, test.net.init(seed, dtype=self.dtype, distribution=self.init), how, test=test))
 
 

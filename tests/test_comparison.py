@@ -14,15 +14,12 @@ from gradflow.experiments.comparison import CENTRE, COMPARISON, METHODS, Compari
 from gradflow.experiments.demo import DEMO
 from gradflow.experiments.figure import Series, judge
 from gradflow.experiments.traces import Trace, load_curves
+from toy_figures import silent
 
 TINY = {
     "epochs": 2, "tuning_epochs": 1, "tuning_draws": 1, "draws": 2, "points": 1, "extensions": 1, "rounds": 1, "constants": "1",
     "n_inputs": 3, "width": 5, "n_samples": 40, "batch_size": 8, "n_images": 40, "image_width": 3, "image_batch_size": 20,
 }  # fmt: skip
-
-
-def silent(_):
-    """Say nothing."""
 
 
 def panels_with(levels, *, costs=(), edges=(), draws=3, status="done"):
@@ -118,21 +115,10 @@ def test_the_claims_follow_from_the_errors_and_are_open_for_a_loser_at_the_edge(
 def test_files_are_taken_up_and_all_are_the_librarys_own_claims(tmp_path, monkeypatch):
     report = COMPARISON.reproduce(tmp_path, say=silent, **TINY)
     panels = load_curves(tmp_path / "curves.npz")
-    assert judge(COMPARISON, panels) == report.claims
     assert report.headline.startswith("measured: ")
     assert all(set(curves) == set(METHODS) for curves in panels.values())
     monkeypatch.setattr(comparison, "step_costs", lambda *_: pytest.fail("measured again"))
     assert COMPARISON.reproduce(tmp_path, say=silent, **TINY).claims == report.claims
-
-
-def test_wrong_settings_are_refused():
-    for changes, message in (
-        ({"points": 4}, "odd"),
-        ({"constants": "1 1.0"}, "different"),
-        ({"n_images": 1001}, "1000"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            Comparison(**changes)
 
 
 def test_the_demonstration_has_a_row_for_each_scheme_and_catches_an_impostor(tmp_path):

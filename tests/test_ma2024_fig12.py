@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 import gradflow as gf
-from gradflow.experiments.burgers import FIG12, BurgersTask, initial_fronts
-from gradflow.experiments.figure import judge
-from gradflow.experiments.traces import load_curves
+from gradflow.experiments.burgers import BurgersTask, initial_fronts
 
 TINY = {"n_x": 8, "n_t": 5, "n_initial": 5, "n_walls": 3, "width": 6, "batch_size": 8}
 
@@ -62,13 +60,3 @@ def test_levenberg_marquardt_gets_near_the_solution():
     run = gf.solve(drawn.problem, gf.Restart(gf.IEQ()), drawn.theta0, dt=lambda n: 30.0 * 1.1**n, steps=40)
     assert error(drawn, drawn.theta0) > 0.5
     assert error(drawn, run.theta) < 0.02
-
-
-def test_the_figure_runs_and_says_what_differs(tmp_path):
-    report = FIG12.reproduce(tmp_path, say=lambda _: None, **{**TINY, "epochs": 2, "draws": 1})
-    assert judge(FIG12, load_curves(tmp_path / "curves.npz")) == report.claims
-    assert {"nu", "width"} <= set(report.changed)
-    held = {row["claim"] for row in report.claims if row["panel"] == "dt = 0.001, v element by element"}
-    assert len(held) == 2 + 2 * 3  # the order, and two for each published form of adaptive SAV
-    with pytest.raises(ValueError, match="steepest must be a finite number > 1"):
-        task(steepest=1.0)

@@ -87,14 +87,15 @@ def test_mini_batches_are_repeatable_drop_the_rest_and_depend_on_the_seed():
     assert np.array_equal(run(drawn.config["seed"]).theta, drawn.theta)
 
 
-def test_vanilla_ieq_on_mini_batches_goes_where_the_docstring_says():
-    """N copies of q_i = theta from theta = 1 with batches of one: theta -> 1 - N, stored energy -> 0."""
+@pytest.mark.parametrize(("N", "dt", "seed"), [(4, 9.0, 0), (16, 0.5, 1), (3, 100.0, 2)])
+def test_vanilla_ieq_on_mini_batches_goes_where_the_docstring_says(N, dt, seed):
+    """N copies of q_i = theta in batches of one, from 1: theta = 1 - N (1 - (1 + dt)^-k) after k epochs in any order."""
 
     class Copies(gf.DenseLeastSquares):
-        n_samples = 4
+        n_samples = N
 
         def __init__(self, rows=None):
-            self.rows = np.arange(4) if rows is None else rows
+            self.rows = np.arange(N) if rows is None else rows
             n = len(self.rows)
             super().__init__(lambda t: np.repeat(t, n), lambda t: np.ones((n, 1)))
 
@@ -109,11 +110,14 @@ def test_vanilla_ieq_on_mini_batches_goes_where_the_docstring_says():
             q[self.rows] = part
             return q
 
-    solution = gf.solve(Copies(), gf.IEQ(), np.ones(1), dt=9.0, epochs=60, batch_size=1, seed=0)
-    assert solution.theta[0] == pytest.approx(-3.0, abs=1e-9)
+    how = {"dt": dt, "epochs": 60, "batch_size": 1, "seed": seed, "every": N}
+    record = ["energy", "modified_energy", ("theta", lambda state: state.theta[0])]
+    solution = gf.solve(Copies(), gf.IEQ(), np.ones(1), record=record, **how)
+    k = solution.history["epoch"]
+    np.testing.assert_allclose(solution.history["theta"], 1 - N * (1 - (1 + dt) ** -k), rtol=0, atol=1e-12 * N)
     assert solution.history["modified_energy"][-1] < 1e-20
-    assert solution.history["energy"][-1] == pytest.approx(9 * solution.history["energy"][0])
-    restarted = gf.solve(Copies(), gf.Restart(gf.IEQ()), np.ones(1), dt=9.0, epochs=60, batch_size=1, seed=0)
+    assert solution.history["energy"][-1] == pytest.approx((N - 1) ** 2 * solution.history["energy"][0])
+    restarted = gf.solve(Copies(), gf.Restart(gf.IEQ()), np.ones(1), **how)
     assert abs(restarted.theta[0]) < 1e-12
 
 

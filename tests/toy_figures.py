@@ -40,6 +40,10 @@ def toy(name="small", text="x", **parts):
     return Figure(**given | parts)
 
 
+def silent(_):
+    """Say nothing."""
+
+
 def trace(values, epochs=None, status="done", message="", **more):
     """Return a trace whose train error is `values`, at the epochs 0, 1, ... if none are given."""
     epochs = np.arange(len(values)) if epochs is None else epochs

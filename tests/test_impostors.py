@@ -20,7 +20,7 @@ STEEP = {"targets": "raw", "inputs": 0.0}  # at this width the steps of Figures 
 IMAGES = {"draws": 1, "width": 50, "n_train": 200, "n_test": 200, "batch_size": 64, "data": "fashion_subset"}
 SIZES = {
     **{f"ma2024-fig{n}": FEW for n in (2, 4, 6, 7, 8, 10)},
-    "ma2024-fig1": FEW | {"batch_size": 0, "record_epochs": 10},
+    "ma2024-fig1": FEW | {"batch_size": 0, "record_epochs": 10, "epochs": 500},
     "ma2024-fig3": FEW | STEEP | {"loss": "relative"},
     "ma2024-fig5": FEW | STEEP | {"loss": "mse"},
     "ma2024-fig9": FEW | {"n_samples": 500, "epochs": 201},  # it is the shape that tells

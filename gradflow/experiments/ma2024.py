@@ -128,8 +128,7 @@ FIG1 = figure(
     published={"full batch": PARTICLES},
     claims=[
         rises(EULER, until=500, low=0.05),
-        rises(SAV_, until=10_000, high=0.0),
-        rises(RELAXED, until=10_000, high=0.0),
+        *(rises(label, until=epoch, high=0.0) for label in (SAV_, RELAXED) for epoch in (500, 10_000)),
         *(together([SAV_, RELAXED], at=epoch, within=1.1) for epoch in (250, 10_000)),
         alike("SAV and relaxed SAV at each epoch", READING, PARTICLES[SAV_], PARTICLES[RELAXED], ours=True),
     ],

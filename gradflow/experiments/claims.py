@@ -54,6 +54,8 @@ ENOUGH = 5
 """Draws from which on a claim fails that none of them shows."""
 VISIBLE = 1.3
 """What is above in a logarithmic plot, as a factor."""
+HIGHER = 1.01
+"""What is above in numbers, as a factor: not what is the same."""
 LEVEL = log10(1.25)
 """How far the mean of a curve may be from the published one, in decades, and count as on it."""
 SHAPE = log10(2.0)

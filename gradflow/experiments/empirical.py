@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 
 from ..schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart
-from .claims import TINY, Claim, Curves, Values, above, below, of_draws, of_published, read, rises
+from .claims import HIGHER, TINY, Claim, Curves, Values, above, below, of_draws, of_published, read, rises
 from .figure import ALL, Curve, Draw, Figure
 from .images import Images
 from .published import Published
@@ -239,7 +239,7 @@ def least(of: str, low: float, at: float, without: Sequence[str] = ()) -> Claim:
 
 def over(high: Sequence[str], low: Sequence[str], at: float, of: str) -> Claim:
     """Return the claim that the lowest of some curves is above the highest of others."""
-    claim = above([WHERE[label] for label in high], [WHERE[label] for label in low], at=at, by=1.0, of=of)
+    claim = above([WHERE[label] for label in high], [WHERE[label] for label in low], at=at, by=HIGHER, of=of)
     return replace(claim, text=f"{' and '.join(high)} over {', '.join(low)}: {of.replace('_', ' ')} at epoch {at:g}")
 
 

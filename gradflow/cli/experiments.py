@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..experiments import REGISTRY, Figure
-from ..experiments.figure import Report
+from ..experiments.figure import Report, shown
 from .ending import fail
 
 __all__ = ["COMMANDS"]
@@ -169,7 +169,7 @@ def report_lines(found: Report) -> Iterator[str]:
     """Yield the claims and the verdict as lines of plain text."""
     words = {True: "holds", False: "fails", None: "open"}
     panel = None
-    for row in found.claims:
+    for row in shown(found.claims, REGISTRY[found.figure].least if found.figure in REGISTRY else 0):
         if row["panel"] != panel:
             panel = row["panel"]
             yield from ("", panel) if panel else ("",)

@@ -1,7 +1,7 @@
 r"""Which unstated conventions give the published curves: a search, scored by the distance to the curves in decades.
 
-Ma, Mao & Shen do not say how inputs and targets are scaled, nor the laws of the coefficients and of the initial parameters. A
-convention is one choice of them all. Each is run at the printed sizes over the first published epochs: Figure 3 up to epoch 1,
+Ma, Mao & Shen print z-scored inputs and the relative error, with which no curve comes near, and do not say the laws of the
+coefficients and of the initial parameters. A convention is one choice of them all. Each is run at the printed sizes over the first published epochs: Figure 3 up to epoch 1,
 Figure 1 up to 12, Figures 2 and 7 up to 101. The distance of a draw is
 
 .. math:: \frac1n \sum_{i=1}^n \Bigl|\log_{10} \frac{\text{ours}_i}{\text{published}_i}\Bigr|                     \tag{1}
@@ -11,8 +11,8 @@ run that is unstable is no matter of convention. Draw n has the same seed under 
 more draw of what is unpublished. Hence
 
 * the convention that is nearest in the first half of the draws is chosen there and reported for the second half, `held_out`;
-* a convention is *not told from the nearest* if the mean of the paired differences of their distances over the draws is not
-  positive at the level 0.025 (Student's t).
+* a convention is *told from the nearest* if the mean of the paired differences of their distances over the draws is positive (Student's
+  t, with Holm's correction for the number of conventions, level 0.025); one that diverges in a draw is told apart by that.
 
 How far a convention follows the curves later is told by the figures, which run with `gradflow.experiments.ma2024.CONVENTION`.
 """
@@ -30,7 +30,7 @@ import numpy as np
 from ..run.solution import Status
 from ..run.solve import solve
 from ..run.storage import write_whole
-from .claims import Claim, Curves, Values, decades, further_draws
+from .claims import Claim, Curves, Values, decades
 from .figure import Figure, Series, check_settings
 from .ma2024 import FIG1, FIG2, FIG3, FIG7
 from .tasks import PAPER
@@ -82,11 +82,11 @@ class Search:
     """m; 0 for the printed one."""
     n_samples: int = 0
     """The pool; 0 for the printed one."""
-    epochs: int = 0
+    horizon: int = 0
     """Epochs at most; 0 for those of `SEARCHED`."""
 
     def __post_init__(self) -> None:
-        check_settings(self, ("seed", "width", "n_samples", "epochs"))
+        check_settings(self, ("seed", "width", "n_samples", "horizon"))
 
     def apart(self, name: str, convention: str, n: int) -> list[float]:
         """Return the decimal logarithms of (1) for a convention and draw n; an infinity if a run diverged."""
@@ -94,7 +94,7 @@ class Search:
         settings = dict(CONVENTIONS[convention])
         settings["inputs"] *= side
         settings |= {k: getattr(self, k) for k in ("width", "n_samples") if getattr(self, k)}
-        task = replace(figure.task, epochs=min(epochs, self.epochs or epochs), seed=self.seed, **settings)
+        task = replace(figure.task, epochs=min(epochs, self.horizon or epochs), seed=self.seed, **settings)
         draw, found = task.draw(n), []
         for title, label in ((title, label) for title, labels in compared.items() for label in labels):
             curve, of = figure.panels[title][label], figure.published[title][label]
@@ -148,14 +148,17 @@ def held_out(found: Values) -> Values:
 
 def untold(found: Values) -> Values:
     """Return how many conventions are not told from the one that is nearest in the mean over the draws, itself among them."""
-    if len(found) < 2:
+    from scipy.stats import ttest_rel  # here, so that a list of the experiments does not wait for SciPy
+
+    n, nearest = found.shape[1], found[:, np.argmin(found.mean(axis=0))]
+    if len(found) < 2 or not np.isfinite(nearest).all():
         return np.array([np.nan])
-    nearest = found[:, np.argmin(found.mean(axis=0))]
-    with np.errstate(invalid="ignore"):
-        apart = found.T - nearest
-    half = [np.nan if not np.isfinite(row).all() else further_draws(row)[1] - row.mean() for row in apart]
-    ends = np.array(half) / np.sqrt(len(found) + 1)  # of the mean: 1 / sqrt(n) in the place of sqrt(1 + 1/n)
-    return np.array([float(np.sum(apart.mean(axis=1) - ends <= 0))])
+    apart = found[:, np.isfinite(found).all(axis=0) & (nearest != found.T).any(axis=1)]
+    p = np.sort(ttest_rel(apart.T, nearest, axis=1, alternative="greater").pvalue)
+    least = 0.025 / np.arange(n - 1, n - 1 - len(p), -1)  # Holm's, as many as there are other conventions
+    beyond = int(np.argmax([*(p > least), True]))  # told apart one after the other, up to the first that is not
+    same = n - np.sum(~np.isfinite(found).all(axis=0)) - len(p)
+    return np.array([float(len(p) - beyond + same)])
 
 
 def _claims() -> list[Claim]:
@@ -180,13 +183,15 @@ MA2024_CONVENTIONS = Figure(
     source=f"{PAPER}, Figs. 1, 2, 3, 7",
     problem=f"Run each of {len(CONVENTIONS)} conventions at the printed sizes over the first published epochs.",
     task=Search(),
-    quick={"draws": 2, "width": 50, "n_samples": 400, "epochs": 2},
+    quick={"draws": 2, "width": 50, "n_samples": 400, "horizon": 2},
     unstated=("draws", "seed"),
     claims=_claims(),
     show=(),
     keep=(DISTANCE,),
     axis="number of the convention",
-    least=8,
+    least=6,
+    note="None shows all four figures: the nearest is off by a factor of 1.6 in the mean. Four draws tell it from nearly all that train the "
+    "relative error, as the paper says, but neither the factor of the inputs nor the laws of parameters and coefficients.",
     run=run_search,
 )
 """The search."""

@@ -142,6 +142,19 @@ class Report(NamedTuple):
     claims: Sequence[Mapping[str, Any]]
     """The rows of `judge`."""
 
+    def write(self, path: Path) -> None:
+        """Write all that is here to a JSON file, a line for each member and each claim.
+
+        Parameters
+        ----------
+        path : Path
+            The file, ``claims.json``.
+        """
+        *parts, (_, claims) = self._asdict().items()
+        lines = [f" {json.dumps(name)}: {json.dumps(value)},\n" for name, value in parts]
+        rows = ",\n".join(f"  {json.dumps(row)}" for row in claims)
+        write_whole(path, f'{{\n{"".join(lines)} "claims": [\n{rows}\n ]\n}}\n'.encode())
+
     @property
     def headline(self) -> str:
         """The verdict with its counts."""
@@ -337,7 +350,7 @@ class Figure:
         panels = load_curves(folder / "curves.npz")  # what is judged is what is stored
         seconds = sum(trace.seconds for _, _, traces in _each(panels) for trace in traces)
         report = Report(self.name, settings, self.changed(settings), versions, round(seconds, 1), judge(self, panels))
-        write_whole(folder / "claims.json", json.dumps(report._asdict(), indent=1).encode())
+        report.write(folder / "claims.json")
         return report
 
 
@@ -360,6 +373,18 @@ def judge(figure: Figure, panels: Panels) -> list[dict[str, Any]]:
                 claims += [claim for of, curve in quantities.items() for claim in follows(label, curve, of=of)]
         rows += [claim.row(curves, title) for claim in claims]
     return rows
+
+
+def shown(rows: Sequence[Mapping[str, Any]], least: int) -> list[Mapping[str, Any]]:
+    """Return of the claims whose texts are the same behind the last colon those of the least medians, or all if `least` is 0."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(row["claim"].rpartition(": ")[2] if least else "", []).append(row)
+
+    def middle(row: Mapping[str, Any]) -> float:
+        return float(np.median([np.nan if value is None else float(value) for value in row["values"]]))
+
+    return [row for kind in kinds.values() for row in (sorted(kind, key=middle)[:least] if least else kind)]
 
 
 def _each(panels: Panels) -> Iterator[tuple[str, str, list[Trace]]]:

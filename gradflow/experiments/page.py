@@ -16,7 +16,7 @@ import numpy as np
 
 from ..description import escaped
 from .claims import LEVEL, SHAPE, follows, read
-from .figure import ALL, Figure, judge
+from .figure import ALL, Figure, judge, shown
 from .results import Results
 from .traces import Panels
 
@@ -75,7 +75,7 @@ def reproduction_page(all_results: Sequence[Results], missing: Sequence[Figure] 
 
 def _summary(results: Results) -> tuple[str, ...]:
     figure, report = results.figure, results.report
-    of = [row["holds"] for row in report.claims]
+    of = [row["holds"] for row in shown(report.claims, figure.least)]
     words, _, _ = report.headline.partition(":")
     return (
         f"[{_cell(figure.name)}](#{_anchor(results)})",
@@ -103,7 +103,7 @@ def _section(results: Results) -> Iterator[str]:
         head = "curve|quantity|at epoch|published|ours|distance, decades|shape, decades|holds: distance, shape"
         yield from (*_table(head.split("|"), published), "")
     if rows:
-        claims = (_claim(row, several) for row in _shown(rows, figure.least))
+        claims = (_claim(row, several) for row in shown(rows, figure.least))
         yield from (*_table(("claim", "interval", "median", "range", "holds"), claims), "")
     changed = figure.changed(report.settings)
     if changed:
@@ -181,17 +181,6 @@ def _any_but(every: set[str], of: Sequence[str]) -> str:
     """Return the names of some of all others, or of those that are left out if these are fewer."""
     without = sorted(every - set(of))
     return "; ".join(of) if 2 * len(of) <= len(every) else "any" + (f" but {'; '.join(without)}" if without else "")
-
-
-def _shown(rows: Sequence[Mapping[str, Any]], least: int) -> list[Mapping[str, Any]]:
-    """Return of the claims whose texts are the same behind the last colon those of the least medians, or all if `least` is 0."""
-    kinds: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        kinds.setdefault(row["claim"].rpartition(": ")[2] if least else "", []).append(row)
-    middle = {id(row): np.median(_numbers(row)) for row in rows} if least else {}
-    return [
-        row for kind in kinds.values() for row in (sorted(kind, key=lambda r: middle[id(r)])[:least] if least else kind)
-    ]
 
 
 def _claim(row: Mapping[str, Any], several: bool) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..description import found
-from ..run.storage import write_whole
 from .figure import Figure, Report, judge
 from .traces import Panels, load_curves
 
@@ -96,6 +95,12 @@ def _read_folder(folder: Path, top: Path, base: Path, figures: Mapping[str, Figu
     if type(report.seconds) not in (int, float) or not 0 <= report.seconds < inf:
         raise ValueError(f"{paths[0]}: seconds must be a finite number >= 0, got {found(report.seconds)}")
     panels = load_curves(paths[1])
+    known_curves = {title: set(curves) for title, curves in figure.panels.items()}
+    if known_curves and {title: set(curves) for title, curves in panels.items()} != known_curves:
+        raise ValueError(f"{paths[1]} must hold the curves of {figure.name}: run it again")
+    if any(len(traces) != known.get("draws", len(traces)) for curves in panels.values() for traces in curves.values()):
+        raise ValueError(f"{paths[1]} must hold {known['draws']} draws of each curve, as the settings say")
+    report = report._replace(changed=figure.changed(report.settings))  # for the verdict: it is not believed
     try:
         claims = json.loads(json.dumps(judge(figure, panels)))
     except (KeyError, ValueError) as error:
@@ -105,8 +110,8 @@ def _read_folder(folder: Path, top: Path, base: Path, figures: Mapping[str, Figu
             raise ValueError(
                 f"{paths[0]} must hold the claims that follow from {paths[1].name}; `gradflow report --again` writes them"
             )
-        report = report._replace(claims=claims, changed=figure.changed(report.settings))
-        write_whole(paths[0], json.dumps(report._asdict(), indent=1).encode())
+        report = report._replace(claims=claims)
+        report.write(paths[0])
     picture = Path(os.path.relpath(folder.resolve() / f"{figure.name}.png", base)).as_posix()
     if not re.fullmatch(r"(\.\./)*[\w.+-]+(/[\w.+-]+)*", picture):
         raise ValueError(

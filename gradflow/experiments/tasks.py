@@ -40,7 +40,7 @@ __all__ = ["PAPER", "UNSTATED", "Example", "InconsistentProduct", "NetworkTask",
 
 PAPER = "Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911"
 """The citation."""
-UNSTATED = ("record_epochs", "draws", "init", "coefficients", "inputs", "product", "restart", "seed", "dtype")
+UNSTATED = ("record_epochs", "draws", "init", "coefficients", "product", "restart", "seed", "dtype")
 """Settings of which the paper says nothing."""
 TARGETS: dict[str, Callable[..., Dataset]] = {
     "sin_cos": sin_cos,

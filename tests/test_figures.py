@@ -109,7 +109,7 @@ SHORT, LOST = trace(np.geomspace(1, 1e-2, 6)), trace(np.geomspace(1, 1e2, 6), st
         (lambda: above("a", "b", at=10), [0.01, 0, NAN]),
         (lambda: above(["a", "b"], "a", at=10), [1, 1, NAN]),
         (lambda: below("b", 1.0, at=10), [1e-2, INF, NAN]),
-        (lambda: everywhere("b", until=10, of="train_error", low=0), [1e-2, 1, NAN]),
+        (lambda: everywhere("b", until=10, of="train_error", low=0), [1e-2, -INF, NAN]),
         (lambda: everywhere("b", until=5, of="train_error", high=1), [1, 100, 1]),
         (lambda: rises("b", until=10), [0, INF, NAN]),
         (lambda: rises("b", until=5), [0, 1, 0]),
@@ -123,7 +123,7 @@ def test_the_numbers_of_claims(make, values):
     np.testing.assert_allclose(found, values, rtol=1e-5)
     row = make().row(curves, "panel")
     assert json.loads(json.dumps(row)) == row  # which has no infinity and no NaN
-    assert row["values"] == [None if np.isnan(v) else "inf" if np.isinf(v) else float(f"{v:.5g}") for v in found]
+    assert row["values"] == [None if np.isnan(v) else str(v) if np.isinf(v) else float(f"{v:.5g}") for v in found]
 
 
 def test_a_published_curve_is_followed_by_no_other():
@@ -423,12 +423,13 @@ def test_more_epochs_and_interrupted_runs_go_on_from_what_is_there(tmp_path, mon
     assert stored(tmp_path / "broken")[0] == stored(tmp_path / "one")[0]
 
 
-def test_claims_do_not_outlive_their_settings(tmp_path, monkeypatch):
+def test_claims_stay_with_their_settings_until_there_are_others(tmp_path, monkeypatch):
     toy().reproduce(tmp_path, say=silent)
+    before = stored(tmp_path)
     monkeypatch.setattr(frame, "solve", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         toy().reproduce(tmp_path, say=silent, epochs=9)
-    assert {path.name for path in tmp_path.iterdir()} == {"settings.json", "data"}
+    assert stored(tmp_path) == before
 
 
 def test_the_decades_of_a_convention_are_those_of_its_curves():

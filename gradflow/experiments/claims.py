@@ -6,7 +6,7 @@ missed, and its row on the page follow from them here.
 
 A statement about one figure's curves holds if every draw shows it, fails if none of at least `ENOUGH` does, and is open
 otherwise. A published *value* is one more draw of what the publication leaves unstated, so a claim about it (``spread``) holds
-if the interval meets the range of the draws. It fails if the interval misses the range in which 95 per cent of further draws
+if the interval meets the range of the draws, unless that is so wide that it tells nothing (``widest``). It fails if the interval misses the range in which 95 per cent of further draws
 are expected, the values taken as normal, of a ``positive`` quantity their logarithms,
 
 .. math:: \bar x \pm t_{n-1,\,0.975}\; s\, \sqrt{1 + 1/n},                                                   \tag{1}
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .published import Published
-from .traces import Trace
+from .traces import FAILED, Trace
 
 __all__ = [
     "ENOUGH",
@@ -60,6 +60,8 @@ LEVEL = log10(1.25)
 """How far the mean of a curve may be from the published one, in decades, and count as on it."""
 SHAPE = log10(2.0)
 """How far a curve may leave the published one, once shifted onto it, root mean square in decades."""
+WIDEST = 1.0
+"""Range of the draws, in decades, from which on they do not tell whether a published curve is among them."""
 FEW = 3
 """Epochs from which on a curve has a shape."""
 LAST = 0.9
@@ -87,6 +89,8 @@ class Claim:
         Draws from which on the claim fails that none of them shows.
     positive : bool
         Whether the values are positive: of further draws their logarithms are then expected to be normal.
+    widest : float
+        Range of the values from which on a published one is not shown by lying among them; of positive ones in decades.
     regardless : bool
         Whether a failure refutes what was published although other settings were changed.
     ours : bool
@@ -101,6 +105,7 @@ class Claim:
     spread: bool = False
     enough: int = ENOUGH
     positive: bool = False
+    widest: float = inf
     regardless: bool = False
     ours: bool = False
 
@@ -140,15 +145,15 @@ class Claim:
         if not self.spread:
             shown = (values >= self.low) & (values <= self.high)
             return True if shown.all() else None if shown.any() or len(values) < self.enough else False
-        if np.isfinite(values).all() and values.min() <= self.high and values.max() >= self.low:
-            return True
+        ends = np.array([self.low, self.high])
+        if self.positive:
+            values, ends = (np.log10(np.maximum(x, TINY)) for x in (values, ends))
+        if np.isfinite(values).all() and values.min() <= ends[1] and values.max() >= ends[0]:
+            return True if np.ptp(values) <= self.widest else None
         if len(values) < self.enough:
             return None
         if not np.isfinite(values).all():
             return False
-        ends = np.array([self.low, self.high])
-        if self.positive:
-            values, ends = (np.log10(np.maximum(x, TINY)) for x in (values, ends))
         low, high = further_draws(values)
         return None if low <= ends[1] and high >= ends[0] else False
 
@@ -198,7 +203,7 @@ def read(trace: Trace, of: str, at: float) -> float:
     """
     epochs, values = trace.history["epoch"].astype(np.float64), trace.history[of].astype(np.float64)
     if epochs[-1] < at:
-        if trace.status == "nonfinite":
+        if trace.status in FAILED:
             return inf
         return float(values[-1]) if trace.rests else np.nan
     near = values[np.abs(epochs - at) <= 0.05 * at]
@@ -222,7 +227,7 @@ def settled(trace: Trace, of: str) -> float:
     float
         The geometric mean over the records of the last tenth of its epochs, infinite if the run diverged.
     """
-    if trace.status == "nonfinite":
+    if trace.status in FAILED:
         return inf
     epochs, values = trace.history["epoch"].astype(np.float64), trace.history[of].astype(np.float64)
     return float(np.exp(np.mean(np.log(np.maximum(values[epochs >= LAST * epochs[-1]], TINY)))))
@@ -277,13 +282,16 @@ def averaged(published: Published) -> Values:
     return np.array([read(curve, "", epoch) for epoch in published.epochs])
 
 
-def decades(trace: Trace, published: Published, of: str) -> Values:
-    """Return the decimal logarithm of ours over published at all epochs that both have: an infinity if the run diverged before that."""
+def decades(trace: Trace, published: Published, of: str, until: float = inf) -> Values:
+    """Return the decimal logarithm of ours over published at all epochs that both have: an infinity if the run diverged before that.
+
+    A run that came to rest stays where it ended, up to the epoch `until`.
+    """
     epochs = trace.history["epoch"].astype(np.float64)
     at, wanted = published.epochs, averaged(published)
-    if trace.status == "nonfinite" and epochs[-1] < at[-1]:
+    if trace.status in FAILED and epochs[-1] < at[-1]:
         return np.array([inf])
-    end = at[-1] if trace.rests else epochs[-1]
+    end = until if trace.rests else epochs[-1]
     ours = np.array([read(trace, of, epoch) for epoch in at[at <= end]])
     return np.asarray(np.log10(np.maximum(ours, TINY) / wanted[: len(ours)]))
 
@@ -303,18 +311,27 @@ def follows(label: str, published: Published, *, of: str = "train_error") -> tup
         The quantity.
     """
 
-    def number(value: Callable[[Values], Any], least: int) -> Callable[[Trace], float]:
-        def of_one(trace: Trace) -> float:
-            x = decades(trace, published, of)
-            return inf if np.isinf(x).any() else np.nan if x.size < least else float(value(x))
+    def number(value: Callable[[Values], Any], least: int) -> Callable[[Curves], Values]:
+        def each(c: Curves) -> Values:
+            found = [decades(trace, published, of, longest(c[label])) for trace in c[label]]
+            return np.array(
+                [inf if np.isinf(x).any() else np.nan if x.size < least else float(value(x)) for x in found]
+            )
 
-        return of_one
+        return each
 
     start, end = f"{label}, {_words(of)}: ", " from the published curve, decades"
     return (
-        of_draws(f"{start}mean distance{end}", [label], number(np.mean, 1), -LEVEL, LEVEL, spread=True),
-        of_draws(f"{start}difference in shape{end}", [label], number(np.std, FEW), 0.0, SHAPE, spread=True),
+        Claim(f"{start}mean distance{end}", (label,), number(np.mean, 1), -LEVEL, LEVEL, spread=True, widest=WIDEST),
+        Claim(
+            f"{start}difference in shape{end}", (label,), number(np.std, FEW), 0.0, SHAPE, spread=True, widest=WIDEST
+        ),
     )
+
+
+def longest(traces: Sequence[Trace]) -> float:
+    """Return the last epoch of the draws that did not come to rest: all are compared up to there; infinity if all came to rest."""
+    return max((float(t.history["epoch"][-1]) for t in traces if not (t.rests or t.status in FAILED)), default=inf)
 
 
 def _words(of: str) -> str:
@@ -401,10 +418,12 @@ def everywhere(label: str, *, until: float, of: str, low: float = -inf, high: fl
 
     def extreme(trace: Trace) -> float:
         values = trace.history[of][trace.history["epoch"] <= until]
+        if trace.status in FAILED and trace.history["epoch"][-1] < until:
+            return -inf if low > -inf else inf
         return np.nan if np.isnan(read(trace, of, until)) else float(values.min() if low > -inf else values.max())
 
     end = "least" if low > -inf else "largest"
-    return of_draws(f"{label}: {end} {_words(of)} up to epoch {until:g}", [label], extreme, low, high)
+    return of_draws(f"{label}: {end} kept {_words(of)} up to epoch {until:g}", [label], extreme, low, high)
 
 
 def rises(
@@ -426,16 +445,16 @@ def rises(
 
     def share(trace: Trace) -> float:
         values = trace.history[of][trace.history["epoch"] <= until].astype(np.float64)
-        if trace.status == "nonfinite" and trace.history["epoch"][-1] < until:
+        if trace.status in FAILED and trace.history["epoch"][-1] < until:
             return inf
-        short = len(values) < 2 or np.isnan(read(trace, of, until))
+        short = len(values) < 2 or np.isnan(values).any() or np.isnan(read(trace, of, until))
         return np.nan if short else float(np.mean(values[1:] > (1 + by) * values[:-1]))
 
-    return of_draws(f"{label}: share of records up to epoch {until:g} that rise by over {100 * by:g} %", [label], share, low, high)  # fmt: skip
+    return of_draws(f"{label}: share of kept records up to epoch {until:g} that rise by over {100 * by:g} %", [label], share, low, high)  # fmt: skip
 
 
 def last(label: str, of: str, *, low: float = -inf, high: float = inf, **how: Any) -> Claim:
-    """Return the claim on a quantity at the last record, infinite if the run diverged.
+    """Return the claim on a quantity at the last record; a run that diverged is beyond the finite end of the interval.
 
     Parameters
     ----------
@@ -448,6 +467,7 @@ def last(label: str, of: str, *, low: float = -inf, high: float = inf, **how: An
     """
 
     def end(trace: Trace) -> float:
-        return inf if trace.status == "nonfinite" else float(trace.history[of][-1])
+        bad = -inf if low > -inf else inf
+        return bad if trace.status in FAILED else float(trace.history[of][-1])
 
     return of_draws(f"{label}: {_words(of)} at the end", [label], end, low, high, **how)

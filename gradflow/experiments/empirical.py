@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 
 from ..schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart
-from .claims import HIGHER, TINY, Claim, Curves, Values, above, below, of_draws, of_published, read, rises
+from .claims import HIGHER, TINY, WIDEST, Claim, Curves, Values, above, below, of_draws, of_published, read, rises
 from .figure import ALL, Curve, Draw, Figure
 from .images import Images
 from .published import Published
@@ -176,7 +176,7 @@ def of_nearest(text: str, family: str, value: Callable[[Trace], float], low: flo
         return np.full(rows.shape[1], np.nan) if undecided else np.asarray(rows[best])
 
     which = f"{family}, nearest form" if len(names) > 1 else family
-    return Claim(f"{which}: {text}", names, each, low, high, spread=True, positive=True)
+    return Claim(f"{which}: {text}", names, each, low, high, spread=True, positive=True, widest=WIDEST)
 
 
 def of_stored(text: str, family: str, value: Callable[[], float], low: float = -inf, high: float = inf) -> Claim:

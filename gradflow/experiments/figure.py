@@ -348,7 +348,9 @@ class Figure:
         panels = self.run(self, task, Series(folder / "data", say, progress, self.wanted))
         save_curves(folder / "curves.npz", panels)
         panels = load_curves(folder / "curves.npz")  # what is judged is what is stored
-        seconds = sum(trace.seconds for _, _, traces in _each(panels) for trace in traces)
+        seconds = sum(
+            {trace.seconds for _, _, traces in _each(panels) for trace in traces}
+        )  # one run may be in two panels
         report = Report(self.name, settings, self.changed(settings), versions, round(seconds, 1), judge(self, panels))
         report.write(folder / "claims.json")
         return report
@@ -418,8 +420,6 @@ def _claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[
                 versions |= {f"{key}, of runs taken up": value for key, value in kept_versions.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in ("claims.json", "curves.npz"):  # of an earlier run: nobody shall read it beside the new settings
-            (folder / stale).unlink(missing_ok=True)
         document = {"figure": name, "settings": settings, "versions": versions}
         write_whole(path, json.dumps(document, indent=1).encode())
     except OSError as error:

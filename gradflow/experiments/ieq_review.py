@@ -47,7 +47,7 @@ from ..schemes.protocols import Scheme
 from .claims import Claim, of_draws, read
 from .figure import ALL, Curve, Draw, Figure, Series, check_settings
 from .tasks import WORDS, Training
-from .traces import Panels, Trace
+from .traces import FAILED, Panels, Trace
 
 __all__ = ["COST", "DRIFT", "ENERGY", "Cost", "Review"]
 
@@ -132,7 +132,7 @@ def at_end(number: Callable[[Mapping[str, Any]], Any]) -> Callable[[Trace], floa
     """Return the function of a run that is a number of its history, infinite for a run that diverged."""
     return lambda trace: (
         np.inf
-        if trace.status == "nonfinite"
+        if trace.status in FAILED
         else float(number({name: values.astype(np.float64) for name, values in trace.history.items()}))
     )
 
@@ -153,7 +153,7 @@ def rising(quantity: str) -> Callable[[Trace], float]:
 
     def number(trace: Trace) -> float:
         values = trace.history[quantity].astype(np.float64)
-        return float(np.mean(values[1:] > (1 + ROUNDING) * values[:-1]))
+        return np.nan if np.isnan(values).any() else float(np.mean(values[1:] > (1 + ROUNDING) * values[:-1]))
 
     return number
 

@@ -172,7 +172,11 @@ def unnoticed(figure: Figure, panels: Panels) -> dict[str, list[str]]:
             if other == label or not from_:
                 continue
             swapped = {t: {**c, label: panels[from_[t]][other]} if t in from_ else c for t, c in panels.items()}
-            if all(row["holds"] or (row["panel"], row["claim"]) not in held for row in judge(about, swapped)):
+            try:
+                rows = judge(about, swapped)
+            except (ValueError, LookupError):  # curves of another kind
+                continue
+            if all(row["holds"] or (row["panel"], row["claim"]) not in held for row in rows):
                 found.setdefault(label, []).append(other)
     return found
 

@@ -26,6 +26,8 @@ from ..run.storage import write_whole
 
 __all__ = ["Panels", "Trace", "load_curves", "save_curves", "thinned"]
 
+FAILED = ("nonfinite", "inadmissible")
+"""How a run ends in numerical trouble."""
 POINTS = 64
 """Records that are kept of a run, beside those that are asked for."""
 DERIVED: dict[str, Callable[[Mapping[str, Any]], Any]] = {

@@ -172,6 +172,7 @@ FIG12 = Figure(
         above(A_RESTARTED, A_SAV, **END),
         *(above([panel + RMSPROP, panel + ADAGRAD], panel + ADAM, **END) for panel in ONCE),
     ],
+    alternatives=tuple(READINGS.values()),
     show=("relative_error",),
     keep=("relative_error",),
     note="With C = 10 000 the three forms of adaptive SAV take the same steps, so the published decade between the restarted form and the others has another cause. "

@@ -338,7 +338,7 @@ def _words(of: str) -> str:
     return of.replace("_", " ")
 
 
-def together(labels: Sequence[str], *, at: float, within: float, of: str = "train_error") -> Claim:
+def together(labels: Sequence[str], *, at: float, within: float, of: str = "train_error", **how: Any) -> Claim:
     """Return the claim that curves agree to a factor at an epoch. A divergent run agrees with none.
 
     Parameters
@@ -349,18 +349,19 @@ def together(labels: Sequence[str], *, at: float, within: float, of: str = "trai
         The epoch, and the largest quotient of two of them.
     of : str
         The quantity.
+    **how : bool or int
+        As in `of_draws`.
     """
 
     def apart(*traces: Trace) -> float:
         v = [read(trace, of, at) for trace in traces]
         return inf if inf in v else float(np.max(v) / np.min(v))
 
-    return of_draws(f"{', '.join(labels)}: largest quotient at epoch {at:g}", labels, apart, 1.0, within)
+    return of_draws(f"{', '.join(labels)}: largest quotient at epoch {at:g}", labels, apart, 1.0, within, **how)
 
 
 def above(
-    high: str | Sequence[str], low: str | Sequence[str], *, at: float, by: float = VISIBLE, of: str = "train_error",
-    enough: int = ENOUGH,
+    high: str | Sequence[str], low: str | Sequence[str], *, at: float, by: float = VISIBLE, of: str = "train_error", **how: Any
 ) -> Claim:  # fmt: skip
     """Return the claim that the lowest of some curves is a factor above the highest of others at an epoch, or diverges.
 
@@ -372,8 +373,8 @@ def above(
         The epoch, and the least quotient.
     of : str
         The quantity.
-    enough : int
-        As in `Claim`.
+    **how : bool or int
+        As in `of_draws`.
     """
     upper, lower = ([one] if isinstance(one, str) else list(one) for one in (high, low))
 
@@ -383,10 +384,10 @@ def above(
         return 0.0 if b == inf else float(a / b)
 
     text = f"{' and '.join(upper)} over {' and '.join(lower)} at epoch {at:g}"
-    return of_draws(text + f", {_words(of)}" * (of != "train_error"), (*upper, *lower), quotient, by, enough=enough)
+    return of_draws(text + f", {_words(of)}" * (of != "train_error"), (*upper, *lower), quotient, by, **how)
 
 
-def below(label: str, level: float, *, at: float, of: str = "train_error") -> Claim:
+def below(label: str, level: float, *, at: float, of: str = "train_error", **how: Any) -> Claim:
     """Return the claim that a curve is below a level at an epoch.
 
     Parameters
@@ -397,8 +398,10 @@ def below(label: str, level: float, *, at: float, of: str = "train_error") -> Cl
         The level and the epoch.
     of : str
         The quantity.
+    **how : bool or int
+        As in `of_draws`.
     """
-    return of_draws(f"{label}: {_words(of)} at epoch {at:g}", [label], lambda t: read(t, of, at), high=level)
+    return of_draws(f"{label}: {_words(of)} at epoch {at:g}", [label], lambda t: read(t, of, at), high=level, **how)
 
 
 def everywhere(label: str, *, until: float, of: str, low: float = -inf, high: float = inf) -> Claim:

@@ -162,7 +162,12 @@ class Report(NamedTuple):
         counts = f"{of.count(True)} hold, {of.count(False)} fail, {of.count(None)} open"
         published = [row for row in self.claims if not row["ours"]]
         refutes = any(row["regardless"] and row["holds"] is False for row in published)
-        found = verdict([row["holds"] for row in published], bool(self.changed) and not refutes)
+        best: dict[Any, bool | None] = {}
+        for n, row in enumerate(published):  # of alternatives: holds, open or fails, in this order
+            key = row["either"] or n
+            if key not in best or best[key] is False or row["holds"]:
+                best[key] = row["holds"]
+        found = verdict([*best.values()], bool(self.changed) and not refutes)
         return f"{found if published or not of else 'measured'}: {counts}"
 
 
@@ -260,6 +265,9 @@ class Figure:
     """What the traces have under the name ``epoch``."""
     points: int = 64
     """Records that are stored of each run, beside those of published epochs."""
+    alternatives: Sequence[str] = ()
+    """Words in titles and labels that stand for what the publication leaves open: of claims that differ in them alone the best counts.
+    Of several curves that stand for a published one the best counts in any case."""
     least: int = 0
     """Of the claims whose texts are the same behind the last colon, how many the page shows, those of the least medians; 0 for all."""
     note: str = ""
@@ -367,14 +375,21 @@ def judge(figure: Figure, panels: Panels) -> list[dict[str, Any]]:
         Its traces.
     """
     everything: Curves = {title + ALL + label: traces for title, label, traces in _each(panels)}
-    rows = [claim.row(everything) for claim in figure.claims if set(claim.labels) <= set(everything)]
+    rows = [(claim.row(everything), "") for claim in figure.claims if set(claim.labels) <= set(everything)]
     for title, curves in panels.items():
-        claims = [claim for claim in figure.claims if claim.labels and set(claim.labels) <= set(curves)]
+        rows += [(c.row(curves, title), "") for c in figure.claims if c.labels and set(c.labels) <= set(curves)]
         for label, quantities in figure.published.get(title, {}).items():
             if label in curves and figure.follow:
-                claims += [claim for of, curve in quantities.items() for claim in follows(label, curve, of=of)]
-        rows += [claim.row(curves, title) for claim in claims]
-    return rows
+                for of, curve in quantities.items():
+                    rows += [
+                        (c.row(curves, title), f"{curve.file} {curve.column}") for c in follows(label, curve, of=of)
+                    ]
+    for row, column in rows:
+        text = row["claim"].rpartition(": ")[2] if column else f"{row['panel']}: {row['claim']}"
+        for word in figure.alternatives:
+            text = text.replace(word, "")
+        row["either"] = f"{column}: {text}" if column or figure.alternatives else ""
+    return [row for row, _ in rows]
 
 
 def shown(rows: Sequence[Mapping[str, Any]], least: int) -> list[Mapping[str, Any]]:

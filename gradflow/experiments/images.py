@@ -172,7 +172,7 @@ FIG11 = Figure(
         ahead(RELAXED, EULER, *LOSS_CURVES),
         below(RELAXED, 2.0, at=LAST, of="misclassified"),
         above(EULER, RELAXED, at=LAST, by=HIGHER, of="train_loss"),
-        above(SAV_, RELAXED, at=LAST, by=HIGHER, of="train_loss"),
+        above(SAV_, RELAXED, at=LAST, by=HIGHER, of="train_loss", ours=True),
         above(
             f"particle method{ALL}{RELAXED}",
             f"smoothed particles{ALL}{RELAXED}",

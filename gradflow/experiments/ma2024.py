@@ -105,7 +105,8 @@ def ahead(relaxed: str, other: str, *panels: Mapping[str, Mapping[str, Published
 def figure(number: int, columns: Mapping[str, str] = {}, **parts: Any) -> Figure:  # read only
     """Return a figure of the paper, with the published columns of its curves: panels a and b, c and d are train and test errors."""
     if columns:
-        parts["published"] = {t: errors(number, of, columns) for t, of in zip(parts["panels"], cycle(ROWS))}
+        rows = cycle(ROWS[:1] if number == 10 else ROWS)
+        parts["published"] = {t: errors(number, of, columns) for t, of in zip(parts["panels"], rows, strict=False)}
     parts["paper"] = PRINTED | parts.get("paper", {})
     return Figure(name=f"ma2024-fig{number}", source=f"{PAPER}, Fig. {number}", unstated=UNSTATED, **parts)
 
@@ -168,8 +169,10 @@ FIG2 = figure(
     },
     columns={EULER: "PM-Euler", CAPTION: "PM-SAV", ANEW: "PM-SAV"},
     claims=[
-        together([EULER, label], at=1001, within=2.0) for label in (CAPTION, TEXT, RESTARTED, RELAXED, ANEW, OTHER)
+        *(together([EULER, label], at=1001, within=2.0) for label in (CAPTION, TEXT, ANEW, OTHER)),
+        *(together([EULER, label], at=1001, within=2.0, ours=True) for label in (RESTARTED, RELAXED)),
     ],
+    alternatives=(CAPTION, TEXT, ANEW, OTHER),
     note="Where curves agree, the figure cannot tell SAV from explicit Euler, nor half of r(0) from all of it.",
 )  # fmt: skip
 
@@ -207,7 +210,7 @@ def both_readings(steps: tuple[float, float], C: float) -> dict[str, Any]:
     """Return the panels of adaptive forms, for either reading of v at two step sizes, with Adam in the last, and their columns."""
     panels = {f"dt = {dt:g}, {of}": adaptive(dt, C, 4.0, reading) for reading, of in READINGS.items() for dt in steps}
     panels[f"dt = 1, {READINGS['elementwise']}"][ADAM] = Curve(Adam(), 1e-3)
-    return {"panels": panels, "columns": A_COLUMNS | {ADAM: "AEuler_lr0.001"}}
+    return {"panels": panels, "columns": A_COLUMNS | {ADAM: "AEuler_lr0.001"}, "alternatives": tuple(READINGS.values())}
 
 
 LARGE = [f"dt = 1, {text}{ALL}" for text in READINGS.values()]
@@ -306,7 +309,7 @@ FIG7 = figure(
     paper={"epochs": 10_000},
     panels={"dt = 0.01": euler_and_sav(0.01)},
     columns={EULER: "PM-Euler", SAV_: "PM-SAV"},
-    claims=[together([EULER, label], at=301, within=1.1) for label in SAVS],
+    claims=[together([EULER, label], at=301, within=1.1, ours=label != SAV_) for label in SAVS],
     note="At this step size SAV takes nearly the steps of explicit Euler: the figure cannot tell one from the other.",
 )
 BASELINE, FIG7_EULER = errors(8, "ab", {EULER: "Euler_lr0.01"})[EULER], FIG7.published["dt = 0.01"][EULER]
@@ -345,8 +348,8 @@ FIG9 = figure(
 )
 
 RMSPROP, ADAGRAD = "RMSProp, dt = 0.001", "Adagrad, dt = 0.001"
-ORDER = (A_RELAXED, ADAM, RELAXED, ADAGRAD, RMSPROP, A_EULER)
-"""The paper's order of the train errors, the lowest first."""
+ORDER = ((A_RELAXED,), (A_EULER, ADAM), (RELAXED,), (ADAGRAD,), (RMSPROP,))
+"""The order of the published train errors at epoch 1001, the lowest first."""
 OTHERS = {
     ADAM: Curve(Adam(), 1e-3),
     RELAXED: Curve(relaxed(SAV(C=100.0, stabilization=4.0)), 1.0),
@@ -364,8 +367,14 @@ FIG10 = figure(
     panels={
         text: {k: adaptive(1.0, 100.0, 4.0, reading)[k] for k in (A_RELAXED, A_EULER)} | OTHERS for reading, text in READINGS.items()
     },
-    claims=[above(high, low, at=1000) for low, high in pairwise(ORDER)],
-    note="The order cannot tell relaxed SAV from gradient descent, nor adaptive relaxed SAV from Adam, with dt / 7.",
+    columns={
+        A_RELAXED: "ARelSAV", A_EULER: "AEuler", ADAM: "AEuler_lr0.001", RELAXED: "RelSAV", ADAGRAD: "Adagrad_lr0.001",
+        RMSPROP: "RMSprop_lr0.001",
+    },
+    claims=[above(high, low, at=1001) for low, high in pairwise(ORDER)],
+    note="The paper's order is that of epoch 50 000; at epoch 1001 its curves have the one that is claimed. "
+    "It cannot tell relaxed SAV from gradient descent, nor adaptive relaxed SAV from Adam, with dt / 7.",
+    alternatives=tuple(READINGS.values()),
 )  # fmt: skip
 
 MA2024 = (FIG1, FIG1_SMOOTHED, FIG2, FIG3, FIG4, FIG5, FIG6, FIG7, FIG8, FIG9, FIG10)

@@ -64,6 +64,7 @@ def reproduction_page(all_results: Sequence[Results], missing: Sequence[Figure] 
         "A published curve gives two: the mean of the decimal logarithm of ours over published (distance), which should be within "
         f"{LEVEL:.2g} of 0, and the root mean square about that mean (shape), at most {SHAPE:.2g}. They hold if the range over "
         "the draws meets the interval. In the pictures the published curves are grey; ours are the median and the range. "
+        "Where several curves stand for one that is published, or several readings for one statement, the verdict counts the best. "
         "No claim tells two curves apart if one may stand in the place of the other, and all that held still holds.",
         "",
         *_table(head, [*map(_summary, all_results), *map(_without_results, missing)]),

@@ -97,7 +97,7 @@ def runs_of(figure, task, cast, folder):
         for (title, label), curve in curves.items():
             panels.setdefault(title, {})[label + ALL + who] = curve
     series = Series(folder, silent, False, lambda title, label: figure.wanted(title, label.partition(ALL)[0]))
-    found = run_curves(replace(figure, panels=panels), task, series)
+    found = run_curves(replace(figure, panels=panels, claims=(), published={}), task, series)
     return {who: {(p, k): found[p][k + ALL + who] for p, k in curves} for who, curves in cast.items()}
 
 

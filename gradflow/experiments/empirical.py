@@ -307,17 +307,8 @@ def times(number: int) -> list[Claim]:
 
 def study(number: int, title: str, problem: str, section: str, **parts: Any) -> Figure:
     """Return an experiment of the study."""
-    unstated = (
-        "record_epochs",
-        "init",
-        "coefficients",
-        "draws",
-        "seed",
-        "dtype",
-        "method",
-        "smoothing",
-        "displacements",
-    )
+    names = "record_epochs init coefficients draws seed dtype method smoothing displacements"
+    unstated = tuple(name for name in names.split() if hasattr(parts["task"], name))
     source = f"{SOURCE}, section {section}"
     return Figure(
         name=f"empirical-exp{number}", title=title, source=source, problem=problem, unstated=unstated, **parts

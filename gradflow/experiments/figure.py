@@ -275,6 +275,23 @@ class Figure:
     run: Callable[[Figure, Any, Series], Panels] = field(default=run_curves, repr=False)
     """Runs the figure."""
 
+    def __post_init__(self) -> None:
+        every = {title + ALL + label for title, curves in self.panels.items() for label in curves}
+        if len(every) < sum(map(len, self.panels.values())):
+            raise ValueError(f"{self.name}: titles and labels must differ, {ALL!r} stands between them")
+        for claim in self.claims if self.panels else ():
+            if not any(set(claim.labels) <= {*every, *curves} for curves in self.panels.values()):
+                raise ValueError(
+                    f"{self.name}: a claim must be about curves of the figure, got {', '.join(claim.labels)}"
+                )
+        labels = {label for curves in self.panels.values() for label in curves}
+        unknown = {*self.published} - {*self.panels} | {
+            k for curves in self.published.values() for k in curves
+        } - labels
+        unknown |= {*self.quick, *self.paper, *self.unstated} - {f.name for f in fields(self.task)}
+        if unknown:
+            raise ValueError(f"{self.name} has no panel, curve or setting {', '.join(sorted(unknown))}")
+
     def settings(self, *, quick: bool = False, **changes: Any) -> Any:
         """Return the settings of the full or quick form with some of them changed.
 
@@ -458,8 +475,8 @@ def _typed(name: str, value: Any, kind: type) -> Any:
     """Return `value` as the type of the setting, from text if need be."""
     if isinstance(value, str) and kind is not str:
         try:
-            value = kind(value)
-        except ValueError as error:
+            value = {"True": True, "False": False}[value] if kind is bool else kind(value)
+        except (ValueError, KeyError) as error:
             raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}") from error
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

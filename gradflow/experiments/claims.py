@@ -11,8 +11,9 @@ are expected, the values taken as normal, of a ``positive`` quantity their logar
 
 .. math:: \bar x \pm t_{n-1,\,0.975}\; s\, \sqrt{1 + 1/n},                                                   \tag{1}
 
-with mean and standard deviation of n draws; between it is open. A run that ended before the epoch in question decides
-nothing, unless it diverged.
+with mean and standard deviation of n draws; between it is open. The level is that of one claim: a publication that is one more draw
+misses some of the tens of claims of a figure by chance. A run that ended before the epoch in question decides nothing, unless it
+diverged.
 """
 
 from __future__ import annotations
@@ -299,7 +300,7 @@ def decades(trace: Trace, published: Published, of: str, until: float = inf) -> 
 def follows(label: str, published: Published, *, of: str = "train_error") -> tuple[Claim, Claim]:
     """Return the claims that a curve has the level and the shape of the published one, over all epochs that both have.
 
-    With x from `decades`, the level is the mean of x, and the shape the root mean square of x about it.
+    With x from ``decades``, the level is the mean of x, and the shape the root mean square of x about it.
 
     Parameters
     ----------

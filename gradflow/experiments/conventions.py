@@ -6,11 +6,11 @@ Figure 1 up to 12, Figures 2 and 7 up to 101. The distance of a draw is
 
 .. math:: \frac1n \sum_{i=1}^n \Bigl|\log_{10} \frac{\text{ours}_i}{\text{published}_i}\Bigr|                     \tag{1}
 
-over all n published values of the curves in `SEARCHED`. Explicit Euler of Figure 3 at dt = 1 is not among them: what becomes of a
+over all n published values of the curves in ``SEARCHED``. Explicit Euler of Figure 3 at dt = 1 is not among them: what becomes of a
 run that is unstable is no matter of convention. Draw n has the same seed under every convention. A published curve is one
 more draw of what is unpublished. Hence
 
-* the convention that is nearest in the first half of the draws is chosen there and reported for the second half, `held_out`;
+* the convention that is nearest in the first half of the draws is chosen there and reported for the second half;
 * a convention is *told from the nearest* if the mean of the paired differences of their distances over the draws is positive (Student's
   t, with Holm's correction for the number of conventions, level 0.025); one that diverges in a draw is told apart by that.
 
@@ -83,7 +83,7 @@ class Search:
     n_samples: int = 0
     """The pool; 0 for the printed one."""
     horizon: int = 0
-    """Epochs at most; 0 for those of `SEARCHED`."""
+    """Epochs at most; 0 for those of ``SEARCHED``."""
 
     def __post_init__(self) -> None:
         check_settings(self, ("seed", "width", "n_samples", "horizon"))

@@ -477,7 +477,7 @@ EXP4 = study(
     claims=[
         *digits(),
         *times(4),
-        *(lasts(4, family, 50) for family in ("Adam", "ExpSAV", "IEQ")),
+        lasts(4, "Adam", 50),
         *(lead(label, "SGD", 10, POINTS) for label in ("Adam", *CONSISTENT)),
         lead("IEQ, q anew", "SGD", 1, -POINTS),
         below(BLOWN, 0.1, at=50, of="auxiliary_ratio", ours=True),

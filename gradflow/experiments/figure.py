@@ -230,7 +230,13 @@ def _recording(draw: Draw, keep: Sequence[str]) -> Draw:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """What `gradflow reproduce NAME` runs."""
+    """What `gradflow reproduce NAME` runs.
+
+    Raises
+    ------
+    ValueError
+        If two curves have one name, or a claim, a published curve or a setting has a name that the figure does not know.
+    """
 
     name: str
     """What the command takes."""

@@ -1,4 +1,4 @@
-"""Folders of results as they are read again: nothing in them is believed that does not follow from the curves.
+"""Folders of results as they are read again: settings, versions and curves are believed, no verdict is.
 
 Only ``claims.json`` and ``curves.npz`` are read. The curves are judged again, and claims that differ are refused.
 """

@@ -441,6 +441,7 @@ def test_the_decades_of_a_convention_are_those_of_its_curves():
         abs(np.log10(read(run, of, epoch) / curve.values[curve.epochs == epoch][0]))
         for of, curve in figure.published["dt = 0.01"]["explicit Euler"].items()
         for epoch in (1, 101)
+        if (of, epoch) != ("train_error", 1)
     ]
     assert np.abs(task.apart("Figure 7", convention, 3)) == pytest.approx(apart, rel=1e-4)
 

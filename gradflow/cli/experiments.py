@@ -142,10 +142,11 @@ def run_all(out: Path | None, quick: bool, changes: list[str] | None) -> None:
             typer.echo(f"Verdict: {told}\n")
         except KeyboardInterrupt:
             _interrupted(folder)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # a figure's own functions may raise anything: the others run
             told = "not run"
             refused.append(figure.name)
-            typer.echo(f"Not run: {' '.join(str(error).split())}\n")
+            kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+            typer.echo(f"Not run: {kind}{' '.join(str(error).split())}\n")
         words, _, counts = told.partition(": ")
         rows.append((figure.name, words, counts, f"{time.perf_counter() - start:.0f}"))
     for line in table_lines(("figure", "verdict", "claims", "seconds"), rows):

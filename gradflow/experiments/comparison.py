@@ -270,7 +270,7 @@ def tune(
         def score(k: int, constant: float = constant) -> float:
             curve = Curve(method(constant), lattice(k, task.per_decade))
             short = [draw._replace(how={**draw.how, "epochs": task.tuning_epochs}) for draw in draws]
-            names = [f"{stem}-{constant:g}-dt{curve.dt:g}-seed{draw.how['seed']}" for draw in draws]
+            names = [f"{stem}-{constant!r}-dt{curve.dt:g}-seed{draw.how['seed']}" for draw in draws]
             runs = [series.train(draw, curve, name) for draw, name in zip(short, names, strict=True)]
             return float(np.exp(np.mean([np.log(settled(run, "train_error")) for run in runs])))
 

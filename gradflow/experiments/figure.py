@@ -437,7 +437,7 @@ def _claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[
     """Write ``settings.json`` and return the versions; raise ValueError if the folder holds something else."""
     path = folder / "settings.json"
     versions = {"gradflow": __version__, "numpy": np.__version__, "python": platform.python_version()}
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not path.exists())):
+    if folder.exists() and (not folder.is_dir() or (any(map(_foreign, folder.iterdir())) and not path.exists())):
         raise ValueError(f"{folder} must be a folder of results, an empty one or a new one; it holds something else")
     if path.exists():
         try:
@@ -463,6 +463,11 @@ def _claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[
     except OSError as error:
         raise ValueError(f"{folder} must be a folder that can be made and written, got: {error.strerror}") from error
     return versions
+
+
+def _foreign(path: Path) -> bool:
+    """Return whether a file is not the rest of a first write that was cut short."""
+    return not (path.name.startswith("settings.json.") and path.suffix == ".part")
 
 
 def check_settings(task: Any, zero: Collection[str] = (), words: Mapping[str, Collection[str]] = {}) -> None:

@@ -242,7 +242,8 @@ class Cost:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        whole_number("largest", self.largest, SMALLEST)
+        for name in ("largest", "largest_stored"):
+            whole_number(name, getattr(self, name), SMALLEST)
 
     def _functions(self, batch: int) -> dict[str, Callable[[], Any]]:
         """Return what is timed for a batch size, by name: the steps, and the parts of the one with a stored Jacobian."""

@@ -24,7 +24,7 @@ from gradflow.experiments.claims import (
     together,
 )
 from gradflow.experiments.conventions import CONVENTIONS, Search, held_out, untold
-from gradflow.experiments.figure import ALL, Curve, judge, verdict
+from gradflow.experiments.figure import ALL, Curve, Report, judge, verdict
 from gradflow.experiments.published import Published
 from gradflow.experiments.tasks import Example
 from gradflow.experiments.traces import Trace, load_curves, save_curves, thinned
@@ -355,6 +355,34 @@ def test_what_differs_from_the_paper_is_told():
 )  # fmt: skip
 def test_verdicts(holds, changed, words):
     assert verdict(holds, changed) == words
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ([False, True], "reproduced"),
+        ([True, False], "reproduced"),
+        ([None, False], "not decided"),
+        ([False, False], "refuted"),
+    ],
+)
+def test_of_alternatives_the_best_counts(held, words):
+    rows = [{"holds": holds, "ours": False, "regardless": False, "either": "one"} for holds in held]
+    report = Report("small", {}, {}, {}, 0.0, [*rows, {**rows[0], "holds": True, "either": ""}])
+    assert report.headline.startswith(words)
+    apart = report._replace(claims=[{**row, "either": ""} for row in report.claims])
+    assert apart.headline.startswith("refuted") is (False in held)
+
+
+def test_draws_are_compared_over_the_same_epochs_and_show_nothing_if_they_are_far_apart():
+    curve = Published("fig07a", "PM-Euler_train")
+    level, _ = follows("a", curve)
+    runs = trace(curve.values[:4], curve.epochs[:4])
+    rests = trace(curve.values[:4], curve.epochs[:4], status="stagnated")
+    assert level.value({"a": [runs, rests]}) == pytest.approx([0, 0], abs=1e-6)
+    assert level.value({"a": [rests]})[0] > 0.1  # by itself it is compared up to the end
+    assert level.holds(np.array([-0.4, 0.5])) is True
+    assert level.holds(np.array([-0.6, 0.5])) is None
 
 
 @pytest.mark.parametrize("data", [True, False])

@@ -1,6 +1,6 @@
 r"""A claim: a number for every draw, and the interval in which it should lie.
 
-What a plot shows of training curves comes down to that: a level beside the published one, the quotient of two curves, the
+A plot of training curves shows numbers: a level beside the published one, the quotient of two curves, the
 share of records at which an error rises. The numbers are what is stored. Whether the claim holds, by what factor it is
 missed, and its row on the page follow from them here.
 

@@ -169,7 +169,7 @@ class Comparison:
         Raises
         ------
         ValueError
-            If there is none, or one is not a finite number > 0, or one is given twice.
+            If the list is empty, a value is not finite and positive, or a value is repeated.
         """
         try:
             values = tuple(float(word) for word in self.constants.split())

@@ -422,7 +422,7 @@ def shown(rows: Sequence[Mapping[str, Any]], least: int) -> list[Mapping[str, An
         kinds.setdefault(row["claim"].rpartition(": ")[2] if least else "", []).append(row)
 
     def middle(row: Mapping[str, Any]) -> float:
-        return float(np.median([np.nan if value is None else float(value) for value in row["values"]]))
+        return float(np.median([inf if value is None else float(value) for value in row["values"]]))
 
     return [row for kind in kinds.values() for row in (sorted(kind, key=middle)[:least] if least else kind)]
 

@@ -505,9 +505,10 @@ def test_conventions_are_told_apart_by_the_paired_t_test_with_holms_correction()
 @pytest.mark.parametrize("target", ["sin_cos", "quadratic", "exponential"])
 def test_targets_and_inputs_are_scaled_as_a_convention_says(target):
     task = Example(target=target, epochs=1, n_inputs=4, width=3, n_samples=200, inputs=0.3)
-    raw, unit, largest = (replace(task, targets=name).draw(0).problem for name in ("raw", "min_max", "max"))
-    assert 0 <= unit.y.min() < 0.3
-    assert 0.7 < unit.y.max() <= 1
+    draws = [replace(task, targets=name).draw(0) for name in ("raw", "min_max", "max")]
+    raw, unit, largest = (draw.problem for draw in draws)
+    both = np.concatenate([unit.y, draws[1].test.y])  # of either part
+    assert (both.min(), both.max()) == (0, 1)
     assert 0.7 < np.abs(largest.y).max() <= 1
     slope = np.ptp(raw.y) / np.ptp(unit.y)
     np.testing.assert_allclose(unit.y * slope - raw.y, (unit.y * slope - raw.y)[0, 0], atol=1e-5)

@@ -49,6 +49,7 @@ def test_the_page_is_the_stored_results():
 
 ROUGH = {
     ("ma2024-fig8", "explicit Euler"),
+    ("ma2024-fig12", "Levenberg-Marquardt"),
     ("empirical-exp2", "SAV (2.2.3)"),
     ("empirical-exp2", "IEQ, q carried"),
     ("empirical-exp2", "IEQ, q anew"),
@@ -94,7 +95,9 @@ def test_stored_curves_begin_as_the_figure_runs_today(tmp_path, monkeypatch, nam
             assert at.size > 1
         for of in () if (name, label) in ROUGH else figure.keep:
             ours, theirs = (np.clip(t.history[of][k], -1e30, 1e30) for t, k in ((now, at), (then, where)))
-            np.testing.assert_allclose(ours, theirs, rtol=0.01, atol=1e-30, err_msg=f"{title}: {label}, {of}")
+            np.testing.assert_allclose(
+                ours, theirs, rtol=2e-3, atol=0.1 if of == "misclassified" else 1e-30, err_msg=f"{title}: {label}, {of}"
+            )
 
 
 def test_the_page_has_the_numbers_and_the_interval_of_every_claim(tmp_path):

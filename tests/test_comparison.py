@@ -17,7 +17,7 @@ from gradflow.experiments.traces import Trace, load_curves
 from toy_figures import silent
 
 TINY = {
-    "epochs": 2, "tuning_epochs": 1, "tuning_draws": 1, "draws": 2, "points": 1, "extensions": 1, "rounds": 1, "constants": "1",
+    "epochs": 2, "tuning_epochs": 1, "tuning_draws": 1, "draws": 2, "points": 1, "extensions": 1, "rounds": 1, "constants": 1,
     "n_inputs": 3, "width": 5, "n_samples": 40, "batch_size": 8, "n_images": 40, "image_width": 3, "image_batch_size": 20,
 }  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_the_search_finds_a_single_minimum_within_its_reach(at, points, extensio
 
 
 def test_the_search_takes_the_pair_of_the_least_train_error(tmp_path):
-    task = Comparison(**{**TINY, "constants": "1 100 10000", "per_decade": 1, "points": 3})
+    task = Comparison(**{**TINY, "constants": 3, "per_decade": 1, "points": 3})
     found = {}
 
     class Recording(Series):

@@ -15,10 +15,9 @@ from gradflow.experiments.claims import (
     Claim,
     above,
     below,
-    everywhere,
     follows,
     further_draws,
-    last,
+    of_draws,
     read,
     rises,
     together,
@@ -109,11 +108,8 @@ SHORT, LOST = trace(np.geomspace(1, 1e-2, 6)), trace(np.geomspace(1, 1e2, 6), st
         (lambda: above("a", "b", at=10), [0.01, 0, NAN]),
         (lambda: above(["a", "b"], "a", at=10), [1, 1, NAN]),
         (lambda: below("b", 1.0, at=10), [1e-2, INF, NAN]),
-        (lambda: everywhere("b", until=10, of="train_error", low=0), [1e-2, -INF, NAN]),
-        (lambda: everywhere("b", until=5, of="train_error", high=1), [1, 100, 1]),
         (lambda: rises("b", until=10), [0, INF, NAN]),
         (lambda: rises("b", until=5), [0, 1, 0]),
-        (lambda: last("b", "train_error"), [1e-2, INF, 1e-2]),
     ],
 )
 def test_the_numbers_of_claims(make, values):
@@ -241,6 +237,30 @@ def test_claims_on_published_curves_are_what_the_files_hold():
         np.testing.assert_allclose(told, numbers, rtol=1e-12)
 
 
+CSV = "epoch,a\n1,2\n10,1\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "epoch,a", "x,a\n1,2", "step,a\n1,2", "epoch,a,a\n1,2,3", "epoch,a\n10,1\n1,2", "epoch,a\n1,2\n1,2", "epoch,a\n1", "epoch,a\n1,many",
+        "epoch,a\n1,2,3", "epoch,a\n1,0", "epoch,a\n1,-1", "epoch,a\n1,", "epoch;a\n1;2", "epoch,b\n1,2", None,
+    ],
+)  # fmt: skip
+def test_a_curve_of_your_own_is_read_or_refused(tmp_path, content):
+    good, path = tmp_path / "good.csv", tmp_path / "p.csv"
+    for encoding in ("utf-8", "utf-8-sig"):
+        good.with_stem(encoding).write_text(CSV, encoding=encoding)
+        curve = Published(str(good.with_stem(encoding)), "a")
+        assert (curve.epochs.tolist(), curve.values.tolist()) == ([1, 10], [2, 1])
+    path.mkdir() if content is None else path.write_text(content)
+    with pytest.raises(ValueError, match=r"p\.csv"):
+        Published(str(path), "a").values  # noqa: B018
+    with pytest.raises(ValueError, match=r"p\.csv"):
+        toy(published={"x": {"x": {"energy": Published(str(path), "a")}}}).reproduce(tmp_path / "out", say=silent)
+    assert not (tmp_path / "out").exists()
+
+
 # --- figures -----------------------------------------------------------------------------------------------------
 
 
@@ -312,6 +332,8 @@ def test_panels_share_runs_and_claims_name_curves_of_either(tmp_path):
         ({"epochs": True}, "epochs must be of type int, got True"),
         ({"size": -1.0}, "size must be > 0, got -1.0"),
         ({"data": 3}, "data must be of type str, got 3"),
+        ({"size": INF}, "settings must be finite numbers"),
+        ({"draws": 0}, "draws must be a whole number >= 1, got 0"),
     ],
 )
 def test_wrong_settings_leave_no_folder(tmp_path, changes, message):
@@ -328,12 +350,43 @@ def test_wrong_settings_leave_no_folder(tmp_path, changes, message):
         ("ma2024-fig11", "share", 0.0, "must lie in"), ("ma2024-fig11", "smoothing", 0.0, "must be a finite number > 0"),
         ("ma2024-fig12", "steepest", 1.0, "must be a finite number > 1"), ("ieq-review-drift", "epochs", 0, "must be a whole number >= 1"),
         ("ieq-review-cost", "largest", 8, "must be a whole number >= "), ("comparison", "points", 4, "must be odd"),
-        ("comparison", "constants", "1 1.0", "must be different"), ("comparison", "n_images", 1001, "1000"),
+        ("comparison", "constants", 0, ">= 1"), ("comparison", "n_images", 1001, "1000"),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(name, setting, value, words):
     with pytest.raises(ValueError, match=f"{setting}.*{words}"):
         replace(REGISTRY[name].task, **{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"name": "a/b"}, "name must have letters"), ({"show": ("loss",)}, "has no .* loss"), ({"paper": {"speed": 1}}, "has no .* speed"),
+        ({"claims": [below("y", 1.0, at=1)]}, "a claim must be about curves"), ({"published": {"x": {"x": {"loss": None}}}}, "has no .* loss"),
+    ],
+)  # fmt: skip
+def test_a_figure_knows_the_names_that_it_uses(parts, words):
+    with pytest.raises(ValueError, match=words):
+        toy(**{"name": "small"} | parts)
+
+
+@pytest.mark.parametrize("number", [lambda _: np.ones(3), lambda _: 1j, lambda _: "one", lambda t: t.history["no"][0]])
+def test_a_claim_that_cannot_be_judged_is_named_and_the_runs_are_kept(tmp_path, number):
+    with pytest.raises(ValueError, match="small: the claim 'mine' cannot be judged"):
+        toy(claims=[of_draws("mine", ["x"], number)]).reproduce(tmp_path, say=silent)
+    assert len(list((tmp_path / "data").glob("*.npz"))) == 4
+    with pytest.raises(ValueError, match="must not be empty"):
+        claim(2, 1)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 0}', '{"a": "one"}', "[" * 10**5, None])
+def test_measurements_that_are_kept_are_read_or_refused(tmp_path, content):
+    series, like = frame.Series(tmp_path, silent, False, None), lambda found: all(v > 0 for v in found.values())
+    assert series.kept("good.json", lambda: {"a": 1.5}, like) == series.kept("good.json", None, like) == {"a": 1.5}
+    path = tmp_path / "m.json"
+    path.mkdir() if content is None else path.write_text(content)
+    with pytest.raises(ValueError, match="must hold what was measured before"):
+        series.kept("m.json", None, like)
 
 
 def test_text_is_read_as_the_setting():
@@ -380,7 +433,9 @@ def test_draws_are_compared_over_the_same_epochs_and_show_nothing_if_they_are_fa
     runs = trace(curve.values[:4], curve.epochs[:4])
     rests = trace(curve.values[:4], curve.epochs[:4], status="stagnated")
     assert level.value({"a": [runs, rests]}) == pytest.approx([0, 0], abs=1e-6)
-    assert level.value({"a": [rests]})[0] > 0.1  # by itself it is compared up to the end
+    assert level.value({"a": [rests]}) == pytest.approx([0], abs=1e-6)  # by itself up to its own end
+    beside = {"a": [rests], "b": [trace([1, 1], [0, curve.epochs[-1]])]}
+    assert level.value(beside)[0] > 0.1  # as far as the other runs of the panel
     assert level.holds(np.array([-0.4, 0.5])) is True
     assert level.holds(np.array([-0.6, 0.5])) is None
 
@@ -400,7 +455,7 @@ def test_results_of_other_settings_are_not_overwritten(tmp_path, data):
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"figure": "small", "settings": 1}', None])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"figure": "small", "settings": 1}', "[" * 10**5, None])
 def test_what_is_no_folder_of_results_is_left_alone(tmp_path, text):
     path = tmp_path / ("note.md" if text is None else "settings.json")
     path.write_text(text or "")

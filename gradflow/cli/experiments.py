@@ -116,7 +116,7 @@ def run_one(figure: Figure, out: Path | None, quick: bool, changes: list[str] | 
         fail(str(error))
     except KeyboardInterrupt:
         _interrupted(folder)
-    for line in [*ends(figure, folder), *report_lines(found)]:
+    for line in [*(ends(figure, folder) if figure.show else ()), *report_lines(found)]:
         typer.echo(line)
     typer.echo(
         f"\n{f'Picture: {folder / figure.name}.png. ' if figure.show else ''}Curves, data, settings and claims: {folder}."
@@ -221,6 +221,7 @@ def details(figure: Figure) -> Iterator[str]:
     from dataclasses import asdict
 
     full = asdict(figure.task)
+    curves = sum(len(of) for panel in figure.published.values() for of in panel.values()) * figure.follow
 
     def told(settings: Mapping[str, Any]) -> str:
         return ", ".join(f"{name} = {value}" for name, value in settings.items()) or "nothing else"
@@ -232,7 +233,7 @@ def details(figure: Figure) -> Iterator[str]:
         "settings": told(full),
         "--quick": told(figure.quick),
         "paper": told({name: theirs for name, (_, theirs) in figure.changed(full).items()}),
-        "claims": f"{sum(1 for _ in figure.claims)}, and two for each of the published curves",
+        "claims": f"{len(figure.claims)}{f', and two for each of {curves} published curves' * (curves > 0)}",
     }.items():
         yield from textwrap.wrap(
             text, 100, initial_indent=f"    {label:9}", subsequent_indent=13 * " ", break_on_hyphens=False

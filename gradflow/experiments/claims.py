@@ -36,9 +36,7 @@ __all__ = [
     "Curves",
     "above",
     "below",
-    "everywhere",
     "follows",
-    "last",
     "of_draws",
     "of_published",
     "read",
@@ -93,9 +91,14 @@ class Claim:
     widest : float
         Range of the values from which on a published one is not shown by lying among them; of positive ones in decades.
     regardless : bool
-        Whether a failure refutes what was published although other settings were changed.
+        Whether a failure refutes what was published although other settings were changed, as that of a claim without labels does.
     ours : bool
         Whether it is a statement of this library, which decides nothing about a publication.
+
+    Raises
+    ------
+    ValueError
+        If the interval is empty.
     """
 
     text: str
@@ -110,6 +113,10 @@ class Claim:
     regardless: bool = False
     ours: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"the interval of a claim must not be empty, got {self.low} to {self.high}: {self.text}")
+
     def row(self, curves: Curves, panel: str = "") -> dict[str, Any]:
         """Return the claim as it is stored: text, interval, values and whether it holds.
 
@@ -119,15 +126,23 @@ class Claim:
             Every curve of ``labels``.
         panel : str
             Title of the panel.
+
+        Raises
+        ------
+        ValueError
+            If the value is not a real number for each draw.
         """
-        values = np.asarray(self.value(curves), dtype=np.float64).ravel()
+        values = np.asarray(self.value(curves))
+        if values.ndim != 1 or values.dtype.kind not in "fiub":
+            raise ValueError(f"must be a real number for each draw, got {values.dtype} of shape {values.shape}")
+        values = values.astype(np.float64)
         return {
             "panel": panel,
             "claim": self.text,
             "low": _stored(self.low),
             "high": _stored(self.high),
             "spread": self.spread,
-            "regardless": self.regardless,
+            "regardless": self.regardless or not self.labels,
             "ours": self.ours,
             "values": [_stored(float(f"{v:.5g}")) for v in values],
             "holds": self.holds(values),
@@ -254,7 +269,7 @@ def of_draws(
     """
 
     def each(c: Curves) -> Values:
-        return np.array([number(*traces) for traces in zip(*(c[label] for label in labels), strict=True)], dtype=float)
+        return np.array([float(number(*traces)) for traces in zip(*(c[label] for label in labels), strict=True)])
 
     return Claim(text, tuple(labels), each, low, high, **how)
 
@@ -314,7 +329,7 @@ def follows(label: str, published: Published, *, of: str = "train_error") -> tup
 
     def number(value: Callable[[Values], Any], least: int) -> Callable[[Curves], Values]:
         def each(c: Curves) -> Values:
-            found = [decades(trace, published, of, longest(c[label])) for trace in c[label]]
+            found = [decades(trace, published, of, longest(c)) for trace in c[label]]
             return np.array(
                 [inf if np.isinf(x).any() else np.nan if x.size < least else float(value(x)) for x in found]
             )
@@ -330,9 +345,10 @@ def follows(label: str, published: Published, *, of: str = "train_error") -> tup
     )
 
 
-def longest(traces: Sequence[Trace]) -> float:
-    """Return the last epoch of the draws that did not come to rest: all are compared up to there; infinity if all came to rest."""
-    return max((float(t.history["epoch"][-1]) for t in traces if not (t.rests or t.status in FAILED)), default=inf)
+def longest(curves: Curves) -> float:
+    """Return the last epoch of the runs of a panel that did not come to rest, or of all if all did: they are compared up to there."""
+    ends = [(t.rests or t.status in FAILED, float(t.history["epoch"][-1])) for of in curves.values() for t in of]
+    return max((end for rests, end in ends if not rests), default=max(end for _, end in ends))
 
 
 def _words(of: str) -> str:
@@ -405,31 +421,6 @@ def below(label: str, level: float, *, at: float, of: str = "train_error", **how
     return of_draws(f"{label}: {_words(of)} at epoch {at:g}", [label], lambda t: read(t, of, at), high=level, **how)
 
 
-def everywhere(label: str, *, until: float, of: str, low: float = -inf, high: float = inf) -> Claim:
-    """Return the claim that a curve stays in an interval up to an epoch; its value is the record that is farthest out.
-
-    Parameters
-    ----------
-    label : str
-        Of the curve.
-    until : float
-        The epoch.
-    of : str
-        The quantity.
-    low, high : float
-        The interval, of which one end is finite.
-    """
-
-    def extreme(trace: Trace) -> float:
-        values = trace.history[of][trace.history["epoch"] <= until]
-        if trace.status in FAILED and trace.history["epoch"][-1] < until:
-            return -inf if low > -inf else inf
-        return np.nan if np.isnan(read(trace, of, until)) else float(values.min() if low > -inf else values.max())
-
-    end = "least" if low > -inf else "largest"
-    return of_draws(f"{label}: {end} kept {_words(of)} up to epoch {until:g}", [label], extreme, low, high)
-
-
 def rises(
     label: str, *, until: float, by: float = 0.05, of: str = "train_error", low: float = 0.0, high: float = 1.0
 ) -> Claim:
@@ -455,23 +446,3 @@ def rises(
         return np.nan if short else float(np.mean(values[1:] > (1 + by) * values[:-1]))
 
     return of_draws(f"{label}: share of kept records up to epoch {until:g} that rise by over {100 * by:g} %", [label], share, low, high)  # fmt: skip
-
-
-def last(label: str, of: str, *, low: float = -inf, high: float = inf, **how: Any) -> Claim:
-    """Return the claim on a quantity at the last record; a run that diverged is beyond the finite end of the interval.
-
-    Parameters
-    ----------
-    label, of : str
-        The curve and the quantity.
-    low, high : float
-        The interval.
-    **how : bool or int
-        As in `of_draws`.
-    """
-
-    def end(trace: Trace) -> float:
-        bad = -inf if low > -inf else inf
-        return bad if trace.status in FAILED else float(trace.history[of][-1])
-
-    return of_draws(f"{label}: {_words(of)} at the end", [label], end, low, high, **how)

@@ -35,12 +35,11 @@ R. Vollgraf, arXiv:1708.07747. No figure of theirs is repeated.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +49,6 @@ from ..models import Classification, Regression, TwoLayerNet
 from ..namespace import blas_threads, quiet
 from ..refusals import one_of, whole_number
 from ..run.batches import steps_per_epoch
-from ..run.storage import write_whole
 from ..schemes import (
     IEQ,
     SAV,
@@ -115,8 +113,7 @@ class Comparison:
     Raises
     ------
     ValueError
-        If a count is below 1 (`extensions` and `seed` below 0), `points` even, `n_images` above 1000, or `constants` not a
-        list of different numbers > 0.
+        If a count is below 1 (`extensions` and `seed` below 0), `points` even, or `n_images` above 1000.
     """
 
     epochs: int = 60
@@ -133,8 +130,8 @@ class Comparison:
     """First values of dt, odd."""
     extensions: int = 6
     """Further values of dt at most, for each method and constant."""
-    constants: str = "1 100 10000"
-    """Values of C or kappa that are tried."""
+    constants: int = 3
+    """How many values of C or kappa are tried: 1, 100, 10 000, ..."""
     rounds: int = 50
     """How often each method has its turn in the measurement of costs."""
     n_inputs: int = 20
@@ -161,23 +158,7 @@ class Comparison:
         if self.points % 2 == 0:
             raise ValueError(f"points must be odd, got {self.points}")
         whole_number("n_images", self.n_images, 1, 1000)
-        self.values()
-
-    def values(self) -> tuple[float, ...]:
-        """Return the values of C or kappa.
-
-        Raises
-        ------
-        ValueError
-            If the list is empty, a value is not finite and positive, or a value is repeated.
-        """
-        try:
-            values = tuple(float(word) for word in self.constants.split())
-        except ValueError:
-            values = ()
-        if not values or not all(0 < value < inf for value in values) or len(set(values)) < len(values):
-            raise ValueError(f"constants must be different numbers > 0 with spaces between, got {self.constants!r}")
-        return values
+        whole_number("constants", self.constants, 1, 100)
 
     def draw(self, n: int, problem: str = EXAMPLE) -> Draw:
         """Return a problem for seed number n, compiled: no method shall pay for that.
@@ -264,7 +245,7 @@ def tune(
     """
     found: dict[float, tuple[int, dict[int, float]]] = {}
     has_constant = method(1.0) != method(2.0)
-    constants = task.values() if has_constant else task.values()[:1]
+    constants = [100.0**k for k in range(task.constants if has_constant else 1)]
     for constant in constants:
 
         def score(k: int, constant: float = constant) -> float:
@@ -299,14 +280,6 @@ def step_costs(draw: Draw, schemes: Mapping[str, Scheme], rounds: int) -> dict[s
     return {label: float(np.median([costs[label] for costs in turns])) for label in schemes}
 
 
-def _kept_costs(path: Path, draw: Draw, task: Comparison) -> dict[str, float]:
-    """Return the costs kept at `path`; measure and keep them if there are none."""
-    if not path.exists():
-        schemes = {label: method(task.values()[0]) for label, method in METHODS.items()}
-        write_whole(path, json.dumps(step_costs(draw, schemes, task.rounds), indent=1).encode())
-    return {str(label): float(cost) for label, cost in json.loads(path.read_text(encoding="utf-8")).items()}
-
-
 def at_equal_time(trace: Trace, cost: float) -> Trace:
     """Return a trace over the epochs that gradient descent makes in the same time; a step costs `cost` times theirs."""
     epoch = trace.history["epoch"]
@@ -321,7 +294,11 @@ def run_comparison(figure: Figure, task: Comparison, series: Series) -> Panels:
     for problem in PROBLEMS:
         draws = [task.draw(n, problem) for n in range(task.tuning_draws + task.draws)]
         short = problem.partition(" ")[0]
-        costs = _kept_costs(series.data / f"{short}-costs.json", draws[0], task)
+        costs = series.kept(
+            f"{short}-costs.json",
+            partial(step_costs, draws[0], {k: method(1.0) for k, method in METHODS.items()}, task.rounds),
+            lambda found: found.keys() == METHODS.keys() and all(cost > 0 for cost in found.values()),
+        )
         for number, (label, method) in enumerate(METHODS.items()):
             tuned = tune(task, draws[: task.tuning_draws], method, series, f"{short}-{number}-search")
             curve = Curve(method(1.0 if tuned.constant is None else tuned.constant), tuned.dt)
@@ -408,7 +385,7 @@ COMPARISON = Figure(
     source=f"this library; the problems are after {PAPER}, Example 1, and Xiao et al., arXiv:1708.07747",
     problem="Example 1 in 20 dimensions (width 200, 3200 samples, batches of 64), and 1000 images of Fashion-MNIST (width 30, batches of 50).",
     task=Comparison(),
-    quick={"epochs": 8, "tuning_epochs": 4, "tuning_draws": 1, "draws": 3, "per_decade": 1, "points": 3, "extensions": 3, "rounds": 8, "constants": "1", "n_samples": 2000, "n_images": 500},
+    quick={"epochs": 8, "tuning_epochs": 4, "tuning_draws": 1, "draws": 3, "per_decade": 1, "points": 3, "extensions": 3, "rounds": 8, "constants": 1, "n_samples": 2000, "n_images": 500},
     panels={
         problem + suffix: {label: Curve(method(1.0), lattice(CENTRE, Comparison.per_decade)) for label, method in METHODS.items()}
         for problem in PROBLEMS

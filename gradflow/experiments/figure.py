@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf
@@ -44,6 +45,7 @@ __all__ = [
     "run_curves",
 ]
 
+OLD = ", of runs taken up"
 ALL = " | "
 """Between the title of a panel and a label, in claims about several panels."""
 
@@ -94,6 +96,35 @@ class Series(NamedTuple):
     """Whether to show progress bars."""
     wanted: Callable[[str, str], Sequence[float]]
     """The epochs at which a panel's curve is published."""
+
+    def kept(self, name: str, measure: Callable[[], Any], like: Callable[[Any], bool]) -> Any:
+        """Return what was measured, from the file of this name if it is there.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file, with ``.json``.
+        measure : callable
+            Measures what JSON can hold.
+        like : callable
+            Whether something is a result of that.
+
+        Raises
+        ------
+        ValueError
+            If the file holds something else.
+        """
+        path = self.data / name
+        if not path.exists():
+            write_whole(path, json.dumps(measure(), allow_nan=False).encode())
+            self.say(f"{name} measured")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if like(found):
+                return found
+        except (OSError, ValueError, RecursionError, TypeError, AttributeError, LookupError):
+            pass
+        raise ValueError(f"{path} must hold what was measured before; remove it, and it is measured again")
 
     def train(self, draw: Draw, curve: Curve, stem: str) -> Any:
         """Run a curve for a draw, or take up what is kept; a user's interruption ends the series.
@@ -235,7 +266,8 @@ class Figure:
     Raises
     ------
     ValueError
-        If two curves have one name, or a claim, a published curve or a setting has a name that the figure does not know.
+        If the name is none of a folder, two curves have one name, or a claim, a published curve, a quantity that is shown or a
+        setting has a name that the figure does not know.
     """
 
     name: str
@@ -275,13 +307,15 @@ class Figure:
     """Words in titles and labels that stand for what the publication leaves open: of claims that differ in them alone the best counts.
     Of several curves that stand for a published one the best counts in any case."""
     least: int = 0
-    """Of the claims whose texts are the same behind the last colon, how many the page shows, those of the least medians; 0 for all."""
+    """Of the claims whose texts are the same behind the last colon, how many the page shows, those of the least means; 0 for all."""
     note: str = ""
     """What the authors of gradflow conclude, at most two sentences."""
     run: Callable[[Figure, Any, Series], Panels] = field(default=run_curves, repr=False)
     """Runs the figure."""
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.+-]*", self.name):
+            raise ValueError(f"a figure's name must have letters, digits, '_', '.', '+' and '-', got {self.name!r}")
         every = {title + ALL + label for title, curves in self.panels.items() for label in curves}
         if len(every) < sum(map(len, self.panels.values())):
             raise ValueError(f"{self.name}: titles and labels must differ, {ALL!r} stands between them")
@@ -290,13 +324,13 @@ class Figure:
                 raise ValueError(
                     f"{self.name}: a claim must be about curves of the figure, got {', '.join(claim.labels)}"
                 )
+        theirs = [(label, of) for curves in self.published.values() for label, q in curves.items() for of in q]
         labels = {label for curves in self.panels.values() for label in curves}
-        unknown = {*self.published} - {*self.panels} | {
-            k for curves in self.published.values() for k in curves
-        } - labels
+        unknown = {*self.published} - {*self.panels} | {label for label, _ in theirs} - labels
         unknown |= {*self.quick, *self.paper, *self.unstated} - {f.name for f in fields(self.task)}
+        unknown |= {*self.show, *(of for _, of in theirs)} - {*self.keep}
         if unknown:
-            raise ValueError(f"{self.name} has no panel, curve or setting {', '.join(sorted(unknown))}")
+            raise ValueError(f"{self.name} has no curve, kept quantity or setting {', '.join(sorted(unknown))}")
 
     def settings(self, *, quick: bool = False, **changes: Any) -> Any:
         """Return the settings of the full or quick form with some of them changed.
@@ -311,14 +345,22 @@ class Figure:
         Raises
         ------
         ValueError
-            If a name is unknown, a value of the wrong type or out of range.
+            If a name is unknown, a value of the wrong type or out of range, or JSON does not bring the settings back.
         """
         known = {f.name: type(getattr(self.task, f.name)) for f in fields(self.task)}
         for name, value in changes.items():
             if name not in known:
                 raise ValueError(f"{self.name} has the settings {', '.join(known)}; got {name!r}")
             changes[name] = _typed(name, value, known[name])
-        return replace(self.task, **{**(self.quick if quick else {}), **changes})
+        task = replace(self.task, **{**(self.quick if quick else {}), **changes})
+        whole_number("draws", getattr(task, "draws", 1), 1)
+        try:
+            kept = json.loads(json.dumps(asdict(task), allow_nan=False)) == asdict(task)
+        except (TypeError, ValueError):
+            kept = False
+        if not kept:
+            raise ValueError(f"{self.name}: settings must be finite numbers, texts, True or False, got {asdict(task)}")
+        return task
 
     def changed(self, settings: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Return for each setting that is not the published one [ours, published].
@@ -369,12 +411,17 @@ class Figure:
         Raises
         ------
         ValueError
-            If a setting is unknown or out of range, or the folder cannot be written or holds results of other settings.
+            If a setting is unknown or out of range, a published curve cannot be read, a claim cannot be judged, or the folder
+            cannot be written or holds results of other settings. Of what is recorded it knows the names: a function that has
+            changed under its name needs a folder of its own.
         KeyboardInterrupt
             As it came; what was done is kept.
         """
         task, folder = self.settings(quick=quick, **changes), Path(out)
         settings = asdict(task)
+        for title, curves in self.published.items():
+            for label in curves:
+                self.wanted(title, label)  # they can be read
         versions = _claim_folder(folder, self.name, settings)
         panels = self.run(self, task, Series(folder / "data", say, progress, self.wanted))
         save_curves(folder / "curves.npz", panels)
@@ -396,33 +443,44 @@ def judge(figure: Figure, panels: Panels) -> list[dict[str, Any]]:
         The figure.
     panels : dict
         Its traces.
+
+    Raises
+    ------
+    ValueError
+        If a claim cannot be judged.
     """
+
+    def row(claim: Claim, curves: Curves, panel: str = "") -> dict[str, Any]:
+        try:
+            return claim.row(curves, panel)
+        except Exception as error:  # a number of the user's may raise anything
+            told = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{figure.name}: the claim {claim.text!r} cannot be judged: {told}") from error
+
     everything: Curves = {title + ALL + label: traces for title, label, traces in _each(panels)}
-    rows = [(claim.row(everything), "") for claim in figure.claims if set(claim.labels) <= set(everything)]
+    rows = [(row(claim, everything), "") for claim in figure.claims if set(claim.labels) <= set(everything)]
     for title, curves in panels.items():
-        rows += [(c.row(curves, title), "") for c in figure.claims if c.labels and set(c.labels) <= set(curves)]
+        rows += [(row(c, curves, title), "") for c in figure.claims if c.labels and set(c.labels) <= set(curves)]
         for label, quantities in figure.published.get(title, {}).items():
-            if label in curves and figure.follow:
-                for of, curve in quantities.items():
-                    rows += [
-                        (c.row(curves, title), f"{curve.file} {curve.column}") for c in follows(label, curve, of=of)
-                    ]
-    for row, column in rows:
-        text = row["claim"].rpartition(": ")[2] if column else f"{row['panel']}: {row['claim']}"
+            for of, curve in quantities.items() if label in curves and figure.follow else ():
+                column = f"{curve.file} {curve.column}"
+                rows += [(row(c, curves, title), column) for c in follows(label, curve, of=of)]
+    for one, column in rows:
+        text = one["claim"].rpartition(": ")[2] if column else f"{one['panel']}: {one['claim']}"
         for word in figure.alternatives:
             text = text.replace(word, "")
-        row["either"] = f"{column}: {text}" if column or figure.alternatives else ""
-    return [row for row, _ in rows]
+        one["either"] = f"{column}: {text}" if column or figure.alternatives else ""
+    return [one for one, _ in rows]
 
 
 def shown(rows: Sequence[Mapping[str, Any]], least: int) -> list[Mapping[str, Any]]:
-    """Return of the claims whose texts are the same behind the last colon those of the least medians, or all if `least` is 0."""
+    """Return of the claims whose texts are the same behind the last colon those of the least means, or all if `least` is 0."""
     kinds: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         kinds.setdefault(row["claim"].rpartition(": ")[2] if least else "", []).append(row)
 
     def middle(row: Mapping[str, Any]) -> float:
-        return float(np.median([inf if value is None else float(value) for value in row["values"]]))
+        return float(np.mean([inf if value is None else float(value) for value in row["values"]]))
 
     return [row for kind in kinds.values() for row in (sorted(kind, key=middle)[:least] if least else kind)]
 
@@ -443,19 +501,20 @@ def _claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
             kept_name, kept_settings, kept_versions = kept["figure"], dict(kept["settings"]), dict(kept["versions"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is not a settings file of a figure: choose another folder") from error
         if any((folder / "data").glob("*")) or (folder / "claims.json").exists():
             differing = [] if kept_name == name else [f"{kept_name}, not {name}"]
             differing += [
-                f"{key} {kept_settings.get(key)!r}, not {value!r}"
+                f"{key} {was!r}, not {value!r}"
                 for key, value in settings.items()
-                if not (kept_settings.get(key) == value or (key == "epochs" and kept_settings.get(key, value) < value))
+                for was in [kept_settings.get(key, "unknown")]
+                if not (was == value or (key == "epochs" and type(was) is int and was < value))
             ]
             if differing:
                 raise ValueError(f"{folder} holds results of other settings ({'; '.join(differing)}): choose another folder")  # fmt: skip
             if kept_versions != versions:  # of the runs that are taken up, beside those that go on and judge
-                versions |= {f"{key}, of runs taken up": value for key, value in kept_versions.items()}
+                versions |= {key.removesuffix(OLD) + OLD: value for key, value in kept_versions.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         document = {"figure": name, "settings": settings, "versions": versions}

@@ -26,7 +26,6 @@ Source: "Assessment of the research value of the IEQ method" (in Chinese, 2026).
 
 from __future__ import annotations
 
-import json
 import tracemalloc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -41,7 +40,6 @@ from ..energies.dense import DenseLeastSquares
 from ..models import Regression, TwoLayerNet
 from ..namespace import blas_threads
 from ..refusals import whole_number
-from ..run.storage import write_whole
 from ..schemes import IEQ, SAV, Relaxed, Restart
 from ..schemes.protocols import Scheme
 from .claims import Claim, of_draws, read
@@ -316,16 +314,16 @@ def peak(f: Callable[[], Any]) -> int:
 
 def run_cost(figure: Figure, task: Cost, series: Series) -> Panels:
     """Return a trace for each function and each round, over the batch size; rounds that are kept are not measured again."""
-    rounds = []
-    for n in range(task.draws):
-        path = series.data / f"{n}.json"
-        if not path.exists():
-            write_whole(path, json.dumps(task._measure()).encode())
-            series.say(f"{figure.name}: round {n + 1} of {task.draws} done")
-        rounds.append(json.loads(path.read_text(encoding="utf-8")))
-    panels: Panels = {STEP: {}, PARTS: {}}
-    for title, labels in ((STEP, (STEP_SAV, CLOSED, STORED, FREE)), (PARTS, (JACOBIAN, PRODUCT, SOLVE))):
-        for label in labels:
+    names = {label for curves in figure.panels.values() for label in curves}
+
+    def like(found: Any) -> bool:
+        lists = [values for of in found.values() for values in of.values()]
+        return found.keys() == names and all(value > 0 for values in lists for value in values)
+
+    rounds = [series.kept(f"{n}.json", task._measure, like) for n in range(task.draws)]
+    panels: Panels = {title: {} for title in figure.panels}
+    for title, curves in figure.panels.items():
+        for label in curves:
             for of in rounds:
                 over = [s / sav for s, sav in zip(of[label]["seconds"], of[STEP_SAV]["seconds"], strict=False)]
                 history = {k: np.asarray(v, dtype=np.float32) for k, v in {**of[label], "over_sav": over}.items()}

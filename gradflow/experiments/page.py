@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..description import escaped
-from .claims import LEVEL, SHAPE, follows, read
+from .claims import LEVEL, SHAPE, follows, longest, read
 from .figure import ALL, Figure, judge, shown
 from .results import Results
 from .traces import Panels
@@ -53,7 +53,13 @@ def reproduction_page(all_results: Sequence[Results], missing: Sequence[Figure] 
     missing : sequence of Figure
         Figures without results, which the table names.
     """
-    head = ("figure", "what is claimed", "hold / fail / open", "changed against the paper", "verdict")
+    head = (
+        "figure",
+        "verdict",
+        "hold / fail / open",
+        "the published curve that is farthest, or the first claim",
+        "changed against the paper",
+    )
     lines = [
         "# Reproduction",
         "",
@@ -63,9 +69,11 @@ def reproduction_page(all_results: Sequence[Results], missing: Sequence[Figure] 
         "results. A claim is a number for every draw of what a publication leaves unstated, and the interval in which it should lie. "
         "A published curve gives two: the mean of the decimal logarithm of ours over published (distance), which should be within "
         f"{LEVEL:.2g} of 0, and the root mean square about that mean (shape), at most {SHAPE:.2g}. They hold if the range over "
-        "the draws meets the interval. In the pictures the published curves are grey; ours are the median and the range. "
-        "Where several curves stand for one that is published, or several readings for one statement, the verdict counts the best. "
-        "No claim tells two curves apart if one may stand in the place of the other, and all that held still holds.",
+        "the draws meets the interval. Both curves are read at the published epochs, as the geometric mean of the records within 5 per "
+        "cent of the epoch. In the pictures the published curves are grey; ours are the median and the range, with a cross where a run "
+        "ended early. Where several curves stand for one that is published, or several readings for one statement, the verdict counts the "
+        "best. No claim tells two curves apart if one may stand in the place of the other, and all that held still holds. "
+        "[Unstated conventions](conventions.md) tells with which conventions the figures of Ma, Mao & Shen are run, and why.",
         "",
         *_table(head, [*map(_summary, all_results), *map(_without_results, missing)]),
     ]
@@ -76,19 +84,26 @@ def reproduction_page(all_results: Sequence[Results], missing: Sequence[Figure] 
 
 def _summary(results: Results) -> tuple[str, ...]:
     figure, report = results.figure, results.report
-    of = [row["holds"] for row in shown(report.claims, figure.least)]
+    rows = shown(report.claims, figure.least)
+    of = [row["holds"] for row in rows]
     words, _, _ = report.headline.partition(":")
+    if published := list(_published(results, list(report.claims))):
+        _, (curve, quantity, epoch, theirs, ours, *_) = max(published)
+        most = f"{curve}, {quantity}, epoch {epoch}: {theirs} published, {ours} ours"
+    else:
+        text, interval, middle, *_ = _claim(rows[0], several=False) if rows else ("-", "-", "-")
+        most = f"{text}: {middle} ({interval})"
     return (
-        f"[{_cell(figure.name)}](#{_anchor(results)})",
-        _cell(figure.title),
-        f"{of.count(True)} / {of.count(False)} / {of.count(None)}",
-        _cell(", ".join(figure.changed(report.settings)) or "nothing"),
+        f"[{_cell(figure.name)}](#{_anchor(results)}): {_cell(figure.title)}",
         f"[{words}]{{.verdict .verdict-{words.replace(' ', '-')}}}",
+        f"{of.count(True)} / {of.count(False)} / {of.count(None)}",
+        most,
+        _cell(", ".join(figure.changed(report.settings)) or "nothing"),
     )
 
 
 def _without_results(figure: Figure) -> tuple[str, ...]:
-    return (_cell(figure.name), _cell(figure.title), "-", "-", "no stored results")
+    return (f"{_cell(figure.name)}: {_cell(figure.title)}", "no stored results", "-", "-", "-")
 
 
 def _section(results: Results) -> Iterator[str]:
@@ -97,9 +112,10 @@ def _section(results: Results) -> Iterator[str]:
     yield from (f"{_cell(figure.source.rstrip('.'))}. {_cell(figure.problem)}", "")
     if figure.show:
         alt = json.dumps(f"{figure.name}: {figure.title}", ensure_ascii=False)
-        yield from (f"```{{figure}} {results.picture}", f":alt: {alt}", ":width: 100%", "```", "")
+        width = [":width: 100%"] if len(figure.show) > 1 else []
+        yield from (f"```{{figure}} {results.picture}", f":alt: {alt}", *width, "```", "")
     rows = list(report.claims)
-    published = list(_published(results, rows))
+    published = [cells for _, cells in _published(results, rows)]
     if published:
         head = "curve|quantity|at epoch|published|ours|distance, decades|shape, decades|holds: distance, shape"
         yield from (*_table(head.split("|"), published), "")
@@ -109,9 +125,11 @@ def _section(results: Results) -> Iterator[str]:
     changed = figure.changed(report.settings)
     if changed:
         told = ", ".join(f"{name} = {ours} (paper: {theirs})" for name, (ours, theirs) in changed.items())
-        yield from (f"Settings that differ from the paper: {_cell(told)}.", "")
+        task = f"{type(figure.task).__module__}.{type(figure.task).__qualname__}"
+        meaning = f" They are explained at {{py:obj}}`{task}`." if task.startswith("gradflow.") else ""
+        yield from (f"Settings that differ from the paper: {_cell(told)}.{meaning}", "")
     yield from ("```console", f"$ {command(results)}", "```", "")
-    if figure.note:
+    if figure.note and report.settings == asdict(figure.task):  # of smaller runs nothing is concluded
         yield from (_cell(figure.note), "")
     if blind := unnoticed(figure, results.panels):
         every = {label for curves in results.panels.values() for label in curves}
@@ -123,33 +141,38 @@ def _section(results: Results) -> Iterator[str]:
             "",
         )
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    yield f"Runs of {report.seconds:.0f} s; {_cell(versions)}."
+    yield f"Runs of {report.seconds:.0f} s; {_cell(versions)}." if report.seconds else f"{_cell(versions)}."
 
 
-def _published(results: Results, rows: list[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
-    """Yield a line for each published curve, and take its two claims out of the rows."""
+def _published(results: Results, rows: list[Mapping[str, Any]]) -> Iterator[tuple[float, tuple[str, ...]]]:
+    """Yield for each published curve how far ours is, and a line, and take its two claims out of the rows."""
     for title, curves in results.figure.published.items():
         for label, quantities in curves.items():
             for of, curve in quantities.items():
-                texts = [claim.text for claim in follows(label, curve, of=of)]
-                found = [row for row in rows if row["panel"] == title and row["claim"] in texts]
+                texts = {c.text: f"{curve.file} {curve.column}: " for c in follows(label, curve, of=of)}
+                found = [
+                    row for row in rows
+                    if row["panel"] == title and row["either"].startswith(texts.get(row["claim"], "\0"))
+                ]  # fmt: skip
                 if not found:  # a curve that was not run
                     continue
                 level, shape = found
                 rows[:] = [row for row in rows if row not in found]
                 traces = results.panels[title][label]
-                end = max(float(trace.history["epoch"][-1]) for trace in traces)
-                common = np.flatnonzero(curve.epochs <= end)
+                common = np.flatnonzero(curve.epochs <= longest(results.panels[title]))
                 place = int(common[-1]) if common.size else 0
                 yield (
-                    _cell(f"{title}: {label}" if len(results.panels) > 1 else label),
-                    _cell(of.replace("_", " ")),
-                    f"{curve.epochs[place]:g}",
-                    f"{curve.values[place]:.2g}",
-                    " ".join(_spread([read(trace, of, float(curve.epochs[place])) for trace in traces])),
-                    " ".join(_spread(_numbers(level))),
-                    " ".join(_spread(_numbers(shape))),
-                    f"{HOLDS[level['holds']]}, {HOLDS[shape['holds']]}",
+                    float(np.nan_to_num(abs(np.median(_numbers(level))))),
+                    (
+                        _cell(f"{title}: {label}" if len(results.panels) > 1 else label),
+                        _cell(of.replace("_", " ")),
+                        f"{curve.epochs[place]:g}",
+                        f"{curve.values[place]:.2g}",
+                        " ".join(_spread([read(trace, of, float(curve.epochs[place])) for trace in traces])),
+                        " ".join(_spread(_numbers(level))),
+                        " ".join(_spread(_numbers(shape))),
+                        f"{HOLDS[level['holds']]}, {HOLDS[shape['holds']]}",
+                    ),
                 )
 
 
@@ -166,6 +189,7 @@ def unnoticed(figure: Figure, panels: Panels) -> dict[str, list[str]]:
         claims = [claim for claim in figure.claims if names & set(claim.labels)]
         published = {title: {label: of[label]} for title, of in figure.published.items() if label in of}
         about = replace(figure, claims=claims, published=published)
+        about_it = any(row["holds"] for row in judge(about, panels))
         for other, elsewhere in where.items():
             from_: dict[str, str] = {title: title for title in titles if other in panels[title]}
             if not from_ and len(titles) == len(elsewhere) == 1:
@@ -177,7 +201,7 @@ def unnoticed(figure: Figure, panels: Panels) -> dict[str, list[str]]:
                 rows = judge(about, swapped)
             except (ValueError, LookupError):  # curves of another kind
                 continue
-            if all(row["holds"] or (row["panel"], row["claim"]) not in held for row in rows):
+            if about_it and all(row["holds"] or (row["panel"], row["claim"]) not in held for row in rows):
                 found.setdefault(label, []).append(other)
     return found
 
@@ -208,7 +232,8 @@ def _spread(values: Sequence[float]) -> list[str]:
     if not values or np.isnan(values).any():
         return ["-"]
     with np.errstate(invalid="ignore"):
-        middle, low, high = (f"{v:.2g}" for v in (float(np.median(values)), min(values), max(values)))
+        numbers = (float(np.median(values)), min(values), max(values))
+        middle, low, high = (f"{v:.0f}" if 100 <= abs(v) < 1e4 else f"{v:.2g}" for v in numbers)
     return [middle] if low == high else [middle, f"({low} to {high})"]
 
 

@@ -1,7 +1,8 @@
 """Curves of the literature as data: what a figure shows, read from its vector paths, by figure, panel and column.
 
 The files are those of ``gradflow/experiments/published_curves``; its README tells how they were read and to what error (0.04 to 3 per
-cent, far less than the width of a line).
+cent, far less than the width of a line). A CSV file of your own has the column ``epoch`` first and a column for each curve; a cell
+is a number > 0 or empty. A file is read once in a process.
 
 >>> from gradflow.experiments.published import Published
 >>> curve = Published("fig07a", "PM-Euler_train")
@@ -11,8 +12,10 @@ cent, far less than the width of a line).
 
 from __future__ import annotations
 
+import csv
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,11 +34,11 @@ class Published(NamedTuple):
     Raises
     ------
     ValueError
-        On reading, if the file or the column does not exist.
+        On reading, if the file or the column does not exist, or holds something else.
     """
 
     file: str
-    """Figure and panel, ``fig02a``."""
+    """Figure and panel, ``fig02a``; or the path of a file of your own, which ends with ``.csv``."""
     column: str
     """Of the file, ``PM-Euler_train``; ``_misclassified`` is 100 less ``_accuracy``, in per cent, on which decades tell something."""
     shift: float = 0.0
@@ -59,20 +62,26 @@ class Published(NamedTuple):
         known = np.isfinite(values)
         at = table[known, 0]
         epochs = (at if names[0] == "epoch" else SPACING * (at - 1) + 1) + self.shift
+        if not at.size or (values[known] <= 0).any():
+            raise ValueError(f"{self.file}, {self.column} must have values, all of them > 0")
         return epochs, values[known]
 
 
 @cache
 def _table(file: str) -> tuple[list[str], Values]:
-    path = files(__package__).joinpath("published_curves", f"{file}.csv")
-    if not file.isidentifier() or not path.is_file():
-        raise ValueError(f"{file!r} is no published figure")
-    head, *lines = path.read_text(encoding="utf-8").splitlines()
-    names = head.split(",")
-    table = np.asarray([[float(cell) if cell else np.nan for cell in line.split(",")] for line in lines])
+    own = file.endswith(".csv")
+    path = Path(file) if own else files(__package__).joinpath("published_curves", f"{file}.csv")
+    if not path.is_file() or not (own or file.isidentifier()):
+        raise ValueError(f"{file!r} is no published figure of this package, and no file that ends with .csv")
+    try:
+        names, *lines = csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True)
+        table = np.array([[float(cell or "nan") for cell in line] for line in lines if line])
+        known = names[0] == "epoch" or (names[0] == "x" and not own)
+        if not known or table.shape[1:] != (len(set(names)),) or not (np.diff(table[:, 0]) > 0).all():
+            raise ValueError(f"names must differ, and epochs rise; it has {', '.join(names)}")
+    except (OSError, ValueError, IndexError, csv.Error) as error:
+        raise ValueError(f"{file} must have a head, epoch first, and below it rows of numbers: {error}") from error
     accurate = [name for name in names if name.endswith("_accuracy")]
-    accuracy = table[:, [names.index(name) for name in accurate]]
-    wrong = np.where(
-        accuracy > 0, 100 - accuracy, np.nan
-    )  # a stored accuracy of 0 is that of outputs that are no numbers
+    wrong = 100 - table[:, [names.index(name) for name in accurate]]
+    wrong[wrong == 100] = np.nan  # a stored accuracy of 0 is that of outputs that are no numbers
     return [*names, *(name.replace("_accuracy", "_misclassified") for name in accurate)], np.hstack([table, wrong])

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,7 +91,7 @@ def _read_folder(folder: Path, top: Path, base: Path, figures: Mapping[str, Figu
         raise ValueError(f"{paths[0]} must hold the settings {', '.join(known)} of {figure.name}: run it again")
     if not (isinstance(report.versions, dict) and all(isinstance(v, str) for v in report.versions.values())):
         raise ValueError(f"{paths[0]}: versions must be a mapping of texts to texts, got {found(report.versions)}")
-    if type(report.seconds) not in (int, float) or not 0 <= report.seconds < inf:
+    if type(report.seconds) not in (int, float) or not 0 <= report.seconds < 1e300:
         raise ValueError(f"{paths[0]}: seconds must be a finite number >= 0, got {found(report.seconds)}")
     panels = load_curves(paths[1])
     known_curves = {title: set(curves) for title, curves in figure.panels.items()}
@@ -103,8 +102,8 @@ def _read_folder(folder: Path, top: Path, base: Path, figures: Mapping[str, Figu
     report = report._replace(changed=figure.changed(report.settings))  # for the verdict: it is not believed
     try:
         claims = json.loads(json.dumps(judge(figure, panels)))
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{paths[1]} must hold curves that can be judged: {error!r}") from error
+    except ValueError as error:
+        raise ValueError(f"{paths[1]} must hold curves that can be judged: {error}") from error
     if claims != report.claims:
         if not again:
             raise ValueError(

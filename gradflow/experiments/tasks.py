@@ -10,7 +10,7 @@ derivatives of E, the gradient with respect to
 .. math:: (u, v)_M = \tfrac1m\, u \cdot v, \qquad \frac{dE}{dt} = -(g, g)_M, \quad g = m\,\partial E.            \tag{1}
 
 The update of r needs dE/dt, hence this product. A code that takes the norm of what automatic differentiation returns has
-:math:`\tfrac1{m^2}\, u \cdot v` instead; a code that takes the plain norm of its velocity has :math:`u \cdot v`.
+:math:`\tfrac1{m^2}\, u \cdot v` instead.
 
 Source: Z. Ma, Z. Mao, J. Shen, J. Comput. Phys. 505 (2024) 112911, Examples 1 to 3, equation (9).
 """
@@ -30,7 +30,6 @@ from ..models.losses import REGRESSION_LOSSES
 from ..models.network_problem import TIME_SCALES
 from ..models.two_layer import DISTRIBUTIONS, SCALINGS
 from ..namespace import Array
-from ..refusals import one_of
 from ..run.batches import steps_per_epoch
 from ..schemes import Restart
 from ..schemes.protocols import AuxiliaryScheme, Scheme, scheme_ability
@@ -54,8 +53,8 @@ SCALED: dict[str, Callable[[Array], tuple[float, float]]] = {
     "max": lambda y: (0.0, float(abs(y).max())),
 }
 """For each scaling of the targets what is subtracted, and what then is divided by."""
-PRODUCTS = ("consistent", "partial_derivatives", "velocity")
-"""The product of equation (1), and the two of the text below it."""
+PRODUCTS = ("consistent", "partial_derivatives")
+"""The product of equation (1), and that of the text below it."""
 WORDS: dict[str, Collection[str]] = {
     "targets": SCALED,
     "restart": ("never", "epoch"),
@@ -165,7 +164,7 @@ class Example(NetworkTask):
     coefficients: str = "uniform"
     """Law of p, q and c, "uniform" in (0, 1) or "normal"; of no effect on the third and the fourth target."""
     product: str = "consistent"
-    """"consistent", "partial_derivatives" or "velocity": the inner product in which r is updated."""
+    """"consistent" or "partial_derivatives": the inner product in which r is updated."""
     restart: str = "never"
     """"never", or "epoch" to set r anew at the start of each epoch; the paper does not say."""
 
@@ -202,7 +201,7 @@ class Example(NetworkTask):
         train, test = part(data.x_train, data.y_train, drawn), part(data.x_test, data.y_test, drawn)
         problem: Any = train if drawn == self.loss else part(data.x_train, data.y_train, self.loss)
         if self.product != "consistent":
-            problem = InconsistentProduct(problem, self.product)
+            problem = InconsistentProduct(problem)
         record = (
             ("train_error", lambda state: train.energy(state.theta)),
             ("test_error", lambda state: test.energy(state.theta)),
@@ -219,26 +218,21 @@ class Example(NetworkTask):
 
 
 class InconsistentProduct(Regression):
-    """A regression whose inner product is not the one that its gradient belongs to.
+    """A regression whose inner product is not that of its gradient, but that of the partial derivatives, below equation (1).
 
     Parameters
     ----------
     problem : Regression
         What to copy.
-    product : {"partial_derivatives", "velocity"}
-        One of the two products below equation (1).
     """
 
-    def __init__(self, problem: Regression, product: str) -> None:
-        one_of("product", product, PRODUCTS[1:])
+    def __init__(self, problem: Regression) -> None:
         super().__init__(problem.net, problem.x, problem.y, loss=problem.loss, time_scale=problem.time_scale)
-        self.product = product
-        self.weight = float(self.mass) ** 2 if product == "partial_derivatives" else 1.0
 
     def inner(self, u: Array, v: Array) -> Array:
         """Return (u, v), 0-d."""
-        return (u @ v) * self.weight
+        return (u @ v) * float(self.mass) ** 2
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies this problem in a stored result."""
-        return {**super().describe(), "inner": f"of the {self.product}, inconsistent with the gradient"}
+        return {**super().describe(), "inner": "of the partial derivatives, inconsistent with the gradient"}

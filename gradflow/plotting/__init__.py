@@ -31,8 +31,8 @@ __all__ = ["COLOURS", "DASHES", "Recorded", "Runs", "plot_histories", "plot_rows
 Runs: TypeAlias = Recorded | Sequence[Recorded]
 """One run, or several of one kind whose median and extremes are drawn."""
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#595959")
-"""Okabe & Ito's colours without the yellow, which white paper swallows, and with grey for black."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe & Ito's colours without the yellow, which white paper swallows; grey is for published curves."""
 DASHES: tuple[Any, ...] = (
     "-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)),
     (0, (8, 1.5, 1, 1, 1, 1.5)), (0, (2.5, 2.5)), (0, (1, 3)),
@@ -189,7 +189,10 @@ def plot_rows(
     handles: dict[str, Any] = {}
     of_case = [(case, groups, name) for case, groups in cases.items() for name in quantities]
     for axes, (case, groups, name) in zip(panels, of_case, strict=False):
-        _scale(axes, [drawn_values(run, name) for run in everything], name)  # first: it says how far up the top is
+        theirs = [values for (_, _, of), (_, values) in published.items() if of == name]
+        _scale(
+            axes, [*(drawn_values(run, name) for run in everything), *theirs], name
+        )  # first: it says where the top is
         for group, runs in groups.items():
             colour, dashes = styles[group]
             faint = min(0.2, 0.6 / len(groups))  # many bands on one another would be as grey as a published curve

@@ -152,7 +152,7 @@ def test_thinning_keeps_what_is_wanted_and_both_ends():
 
 def test_traces_come_back_to_the_bit(tmp_path):
     panels = {
-        "p | q/1": {"a/b": [FALLING, trace([NAN, INF], status="nonfinite", message="é", other=[1, 2])]},
+        "p | q/1": {"a/b": [FALLING, trace([NAN, INF], status="nonfinite", message="é")], "": [trace([1], other=[2])]},
         "": {"c": []},
     }
     save_curves(tmp_path / "c.npz", panels)
@@ -176,12 +176,15 @@ def test_a_damaged_file_of_curves_is_refused(tmp_path, cut):
         load_curves(tmp_path / "c.npz")
 
 
+TOLD = {"status": "done", "message": "", "steps": 1, "seconds": 0.0, "config": {}, "records": 2}
+
+
 @pytest.mark.parametrize(
     "arrays",
     [
         {}, {"index": np.array("[")}, {"index": np.array("[" * 10**5)}, {"index": np.array('{"p": {"a": [{}]}}')}, {"index": np.array([None])},
-        {"index": np.array("{}"), "0/0/0/epoch": np.zeros(3)}, {"index": np.array("{}"), "x": np.zeros(3, "f4")},
-        {"index": np.array("{}"), "0/0/0/a": np.zeros(3, "f4"), "0/0/0/b": np.zeros(2, "f4")}, {"index": np.zeros(2**27, "u1")},
+        {"index": np.array("{}"), "x": np.zeros(3, "f4")}, {"index": np.array("{}"), "0/0/epoch": np.zeros(3, "f4")}, {"index": np.zeros(2**27, "u1")},
+        *({"index": np.array(json.dumps({"p": {"a": [TOLD]}})), "0/0/epoch": values} for values in (np.zeros(2), np.zeros(3, "f4"), np.zeros((2, 1), "f4"))),
     ],
 )  # fmt: skip
 def test_a_strange_file_of_curves_is_refused(tmp_path, arrays):

@@ -3,9 +3,9 @@
 A run of ten thousand epochs fits a plot at a hundred of them. The kept records are dense at the start, where curves differ
 most, and contain every epoch at which a published curve is known. A figure is drawn and judged from this file alone.
 
-``curves.npz`` holds an array for each curve, draw and quantity, float32, and the text ``index``, JSON: for each panel and each
-label a list with the status, the message, the steps, the seconds and the config of every draw. The name of an array is
-``panel/curve/draw/quantity``, the first three by number.
+``curves.npz`` holds an array for each curve and quantity, float32, its draws one after the other, and the text ``index``, JSON: for
+each panel and each label a list with the status, the message, the steps, the seconds, the config and the number of records of every
+draw. The name of an array is ``panel/curve/quantity``, the first two by number.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Trace:
 
 
 TOLD: dict[str, Callable[[Any], Any]] = {"status": str, "message": str, "steps": int, "seconds": float, "config": dict}
-"""What the index has of a trace."""
+"""What the index has of a trace, beside the number of its records."""
+RECORDS = "records"
 Panels: TypeAlias = dict[str, dict[str, list[Trace]]]
 """For each panel's title and each curve's label a trace for every draw."""
 
@@ -114,10 +115,13 @@ def save_curves(path: Path, panels: Panels) -> None:
     arrays: dict[str, Any] = {}
     index: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for p, (title, curves) in enumerate(panels.items()):
-        index[title] = {label: [{k: getattr(t, k) for k in TOLD} for t in traces] for label, traces in curves.items()}
+        index[title] = {
+            label: [{k: getattr(t, k) for k in TOLD} | {RECORDS: len(t.history["epoch"])} for t in traces]
+            for label, traces in curves.items()
+        }
         for c, traces in enumerate(curves.values()):
-            for n, trace in enumerate(traces):
-                arrays |= {f"{p}/{c}/{n}/{name}": values for name, values in trace.history.items()}
+            for name in traces[0].history if traces else ():
+                arrays[f"{p}/{c}/{name}"] = np.concatenate([trace.history[name] for trace in traces])
     content = io.BytesIO()
     np.savez_compressed(content, index=np.array(json.dumps(index)), **arrays)
     write_whole(path, content.getvalue())
@@ -141,34 +145,29 @@ def load_curves(path: Path) -> Panels:
             if sum(member.file_size for member in archive.infolist()) > LARGEST:
                 raise ValueError("it is too large")
         with np.load(path, allow_pickle=False) as file:
-            index = json.loads(str(file["index"]))
-            held: dict[tuple[int, int, int], dict[str, Any]] = {}
-            for name in file.files:
-                if name != "index":
-                    p, c, n, quantity = name.split("/", 3)
-                    of_trace = held.setdefault((int(p), int(c), int(n)), {})
-                    of_trace[quantity] = _vector(name, file[name], like=next(iter(of_trace.values()), None))
-        return {
-            title: {
-                label: [
-                    Trace(held[p, c, n], *(kind(of[name]) for name, kind in TOLD.items())) for n, of in enumerate(draws)
-                ]
-                for c, (label, draws) in enumerate(curves.items())
-            }
-            for p, (title, curves) in enumerate(index.items())
-        }
+            index, held = json.loads(str(file["index"])), {name: file[name] for name in file.files if name != "index"}
+        panels: Panels = {title: {label: [] for label in curves} for title, curves in index.items()}
+        for p, (title, curves) in enumerate(index.items()):
+            for c, (label, draws) in enumerate(curves.items()):
+                ends = np.cumsum([int(of[RECORDS]) for of in draws])
+                own = [name for name in held if name.startswith(f"{p}/{c}/")]
+                parts = {name: np.split(_vector(name, held.pop(name), ends), ends[:-1]) for name in own}
+                for n, of in enumerate(draws):
+                    history = {name.split("/", 2)[2]: values[n] for name, values in parts.items()}
+                    panels[title][label].append(Trace(history, *(kind(of[name]) for name, kind in TOLD.items())))
+        if held:
+            raise ValueError(f"it has no curve {', '.join(held)}")
+        return panels
     except Exception as error:  # a damaged archive raises whatever its parts do
         raise ValueError(f"{path} must be a file of curves that can be read: {error}") from error
 
 
-def _vector(name: str, values: NDArray[Any], like: NDArray[Any] | None) -> NDArray[Any]:
+def _vector(name: str, values: NDArray[Any], ends: NDArray[Any]) -> NDArray[Any]:
     if (
         values.ndim != 1
         or values.dtype != np.float32
-        or not values.size
-        or (like is not None and like.size != values.size)
+        or len(values) != ends[-1]
+        or (np.diff(ends, prepend=0) < 1).any()
     ):
-        raise ValueError(
-            f"{name} must be a vector of float32 as long as its epochs, got {values.dtype} of shape {values.shape}"
-        )
+        raise ValueError(f"{name} must be a vector of {ends[-1]} float32, got {values.dtype} of shape {values.shape}")
     return values

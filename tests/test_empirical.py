@@ -1,5 +1,6 @@
 """The four experiments of the empirical study: what is run, what is claimed, and what its own stored results say."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from gradflow.experiments import empirical
 from gradflow.experiments.claims import read
 from gradflow.experiments.empirical import EMPIRICAL, WHERE, RegressionTask
 from gradflow.experiments.figure import judge
+from gradflow.experiments.traces import load_curves
 from toy_figures import trace
 
 EXP1, EXP2, EXP3, EXP4 = EMPIRICAL
@@ -51,17 +53,24 @@ def test_the_nearest_form_counts_and_a_short_one_leaves_it_open():
 
 @pytest.mark.parametrize("number", [1, 4])
 def test_every_entry_of_the_table_of_times_has_an_interval(number):
-    claims = empirical.times(number)
-    assert len(empirical.TABLE_3_8[number]) == 5
-    for claim, entry in zip(claims, [1.0, *empirical.TABLE_3_8[number].values()], strict=True):
-        curves = {label: [replace(trace([1, 1]), seconds=entry)] * 5 for label in claim.labels}
-        curves[WHERE["SGD"]] = [replace(trace([1, 1]), seconds=1.0)] * 5
-        assert claim.low <= claim.value(curves)[0] <= claim.high
-        curves[claim.labels[0]] = [replace(trace([1, 1]), seconds=1.3 * entry * (n + 1)) for n in range(5)]
-        assert claim.holds(claim.value(curves)) is not True
-    curves = {label: [replace(trace([1, 1]), seconds=d) for d in (1.0, 1.5)] for label in claims[1].labels}
-    assert claims[0].holds(claims[0].value(curves)) is None
-    assert np.isnan(claims[1].value(curves)).all()  # on a machine on which SGD's times do not repeat
+    def of(seconds):
+        return [replace(trace([1, 1]), config={empirical.EPOCH: seconds})] * 5
+
+    entries = empirical.TABLE_3_8[number].values()
+    assert len(entries) == 5
+    for claim, entry in zip(empirical.times(number), entries, strict=True):
+        form, sgd = claim.labels
+        assert claim.holds(claim.value({form: of(3 * entry), sgd: of(3.0)})) is True
+        assert claim.holds(claim.value({form: of(3.6 * entry), sgd: of(3.0)})) is False
+
+
+def test_epochs_are_timed_by_steps_of_their_own_batches(tmp_path):
+    sizes = {"epochs": 1, "width": 4, "n_samples": 700, "draws": 2}
+    empirical.EXP1.reproduce(tmp_path, say=lambda _: None, **sizes)
+    (one, other), costs = load_curves(tmp_path / "curves.npz")["IEQ"]["IEQ, q anew"], tmp_path / "data" / "costs.json"
+    told = json.loads(costs.read_text())
+    assert [one.config, other.config] == [{empirical.EPOCH: of["IEQ, q anew"]} for of in told]
+    assert told[0].keys() == WHERE.keys()
 
 
 def test_the_scales_of_the_targets():

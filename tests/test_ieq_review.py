@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gradflow.experiments.figure import Report, judge
-from gradflow.experiments.ieq_review import COST, DRIFT, ENERGY, Cost, peak, rising, take_turns
+from gradflow.experiments.ieq_review import COST, DRIFT, ENERGY, Cost, peak, rising
+from gradflow.experiments.timing import take_turns
 from gradflow.experiments.traces import load_curves
 from toy_figures import silent, trace
 
@@ -33,8 +34,8 @@ def test_functions_take_turns_in_their_own_time_and_the_peak_is_what_is_allocate
         calls.append(name)
 
     functions = {name: lambda name=name, s=s: call(name, s) for name, s in {"a": 0.25, "b": 3.0}.items()}
-    assert take_turns(functions, lambda: now[0], 1.0) == {"a": 0.25, "b": 3.0}
-    assert calls == ["a", "a", "b", "b", *4 * ["a"], "b"]
+    assert take_turns(functions, 2, clock=lambda: now[0], least=1.0) == 2 * [{"a": 0.25, "b": 3.0}]
+    assert calls == ["a", "a", "b", "b", *2 * [*4 * ["a"], "b"]]
     assert 8e5 <= peak(lambda: np.ones(10**5) + 1) < 2e6
 
 

@@ -13,6 +13,7 @@ import pytest
 import gradflow as gf
 from gradflow.experiments import REGISTRY, conventions
 from gradflow.experiments.conventions import run_search
+from gradflow.experiments.empirical import run_timed
 from gradflow.experiments.figure import Curve, Figure, Series, run_curves
 from gradflow.experiments.images import Images
 from gradflow.experiments.page import command, reproduction_page
@@ -58,7 +59,9 @@ ROUGH = {
 """Figures and curves whose rounding errors grow by more than a factor 1e4 in three epochs: another processor has others."""
 
 
-@pytest.mark.parametrize("name", [name for name, figure in REGISTRY.items() if figure.run in (run_curves, run_search)])
+@pytest.mark.parametrize(
+    "name", [name for name, figure in REGISTRY.items() if figure.run in (run_curves, run_timed, run_search)]
+)
 def test_stored_curves_begin_as_the_figure_runs_today(tmp_path, monkeypatch, name):
     """Three epochs of the first draw, one of images, at the stored settings: scheme, step size and task are those of the figure."""
     figure, folder = REGISTRY[name], DOCS / "results" / name
@@ -77,7 +80,10 @@ def test_stored_curves_begin_as_the_figure_runs_today(tmp_path, monkeypatch, nam
             title: {k: c._replace(changes={**c.changes, "share": 1.0}) if "share" in c.changes else c for k, c in curves.items()}
             for title, curves in figure.panels.items() if title != "smoothed particles"
         }  # fmt: skip
-        figure, task = replace(figure, panels=whole, claims=[], published={}), replace(task, epochs=epochs, draws=1)
+        figure, task = (
+            replace(figure, panels=whole, claims=[], published={}, run=run_curves),
+            replace(task, epochs=epochs, draws=1),
+        )
     monkeypatch.setenv(
         "GRADFLOW_DATA_DIR", os.environ.get("GRADFLOW_DATA_DIR", str(DOCS.parents[1] / "shared" / "data"))
     )

@@ -35,8 +35,7 @@ R. Vollgraf, arXiv:1708.07747. No figure of theirs is repeated.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -46,7 +45,6 @@ import numpy as np
 
 from ..datasets import fashion_subset, sin_cos
 from ..models import Classification, Regression, TwoLayerNet
-from ..namespace import blas_threads, quiet
 from ..refusals import one_of, whole_number
 from ..run.batches import steps_per_epoch
 from ..schemes import (
@@ -68,8 +66,8 @@ from ..schemes import (
 from ..schemes.protocols import Scheme
 from .claims import Claim, Curves, Values, settled
 from .figure import ALL, Curve, Draw, Figure, Series, check_settings, compiled
-from .ieq_review import take_turns
 from .tasks import PAPER, WORDS
+from .timing import first_step, take_turns
 from .traces import Panels, Trace, thinned
 
 __all__ = ["COMPARISON", "METHODS", "Comparison"]
@@ -262,22 +260,15 @@ def tune(
     return Tuned(lattice(k, task.per_decade), best if has_constant else None, edge)
 
 
-TURN, SMALL = 1e-2, 1e-4
-"""Of the costs: the seconds of a turn, and dt."""
+SMALL = 1e-4
+"""dt of the steps whose costs are measured."""
 
 
-def step_costs(draw: Draw, schemes: Mapping[str, Scheme], rounds: int) -> dict[str, float]:
-    """Return the processor seconds of a step of each scheme on a batch, on one thread, the median over the rounds."""
-    part = draw.problem.batch(np.arange(draw.how["batch_size"]))
-
-    def step(scheme: Scheme) -> Callable[[], Any]:
-        state = scheme.init(part, draw.theta0)
-        return lambda: scheme.step(part, state, SMALL)
-
-    steps = {label: step(scheme) for label, scheme in schemes.items()}
-    with quiet(), blas_threads(1):
-        turns = [take_turns(steps, time.process_time, TURN) for _ in range(rounds)]
-    return {label: float(np.median([costs[label] for costs in turns])) for label in schemes}
+def step_costs(draw: Draw, rounds: int) -> dict[str, float]:
+    """Return the processor seconds of a step of each method on a batch, the median over the rounds."""
+    steps = {label: first_step(draw, method(1.0), SMALL) for label, method in METHODS.items()}
+    turns = take_turns(steps, rounds)
+    return {label: float(np.median([costs[label] for costs in turns])) for label in METHODS}
 
 
 def at_equal_time(trace: Trace, cost: float) -> Trace:
@@ -296,7 +287,7 @@ def run_comparison(figure: Figure, task: Comparison, series: Series) -> Panels:
         short = problem.partition(" ")[0]
         costs = series.kept(
             f"{short}-costs.json",
-            partial(step_costs, draws[0], {k: method(1.0) for k, method in METHODS.items()}, task.rounds),
+            partial(step_costs, draws[0], task.rounds),
             lambda found: found.keys() == METHODS.keys() and all(cost > 0 for cost in found.values()),
         )
         for number, (label, method) in enumerate(METHODS.items()):

@@ -29,7 +29,6 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from time import process_time
 from typing import Any
 
 import numpy as np
@@ -38,13 +37,13 @@ from ..curvature.lapack import cholesky_solve
 from ..datasets import sin_cos
 from ..energies.dense import DenseLeastSquares
 from ..models import Regression, TwoLayerNet
-from ..namespace import blas_threads
 from ..refusals import whole_number
 from ..schemes import IEQ, SAV, Relaxed, Restart
 from ..schemes.protocols import Scheme
 from .claims import Claim, of_draws, read
 from .figure import ALL, Curve, Draw, Figure, Series, check_settings
 from .tasks import WORDS, Training
+from .timing import step, take_turns
 from .traces import FAILED, Panels, Trace
 
 __all__ = ["COST", "DRIFT", "ENERGY", "Cost", "Review"]
@@ -211,8 +210,6 @@ DT = 0.1
 """Step size; only conjugate gradients depend on it."""
 SMALLEST = 16
 """The smallest batch."""
-LEAST = 1e-2
-"""Seconds that a turn takes at least; short steps are repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,11 +247,7 @@ class Cost:
         theta = net.init(0, dtype="float32", distribution="he")
         problem = Regression(net, data.x_train[:batch], data.y_train[:batch], loss="half_sum", time_scale="autograd")
 
-        def step(scheme: Scheme, of: Any) -> Callable[[], Any]:
-            state = scheme.init(of, theta)
-            return lambda: scheme.step(of, state, DT)
-
-        made = {label: step(curve.scheme, problem) for label, curve in COST.panels[STEP].items() if label != STORED}
+        made = {k: step(c.scheme, problem, theta, c.dt) for k, c in COST.panels[STEP].items() if k != STORED}
         if batch > self.largest_stored:
             del made[FREE]
             return made
@@ -264,41 +257,21 @@ class Cost:
         at = problem.linearize(theta)
         J, q = at.jacobian(), at.residual
         M = np.eye(len(q), dtype=q.dtype) + DT * (J @ J.T)
-        made[STORED] = step(COST.panels[STEP][STORED].scheme, dense)
+        made[STORED] = step(COST.panels[STEP][STORED].scheme, dense, theta, DT)
         return made | {JACOBIAN: at.jacobian, PRODUCT: lambda: J @ J.T, SOLVE: lambda: cholesky_solve(M.copy(), q)}
 
     def _measure(self) -> dict[str, dict[str, list[float]]]:
         """Return one round: for each function the lists ``epoch`` (batch sizes), ``seconds`` of a call, and ``megabytes``."""
         found: dict[str, dict[str, list[float]]] = {}
-        with blas_threads(self.threads):
-            for batch in (SMALLEST * 2**k for k in range((self.largest // SMALLEST).bit_length())):
-                functions = self._functions(batch)
-                times = take_turns(functions, process_time, LEAST)
-                for name, f in functions.items():
-                    row = found.setdefault(name, {"epoch": [], "seconds": [], "megabytes": []})
-                    size = f().nbytes if name == JACOBIAN else peak(f)
-                    for values, value in zip(row.values(), (float(batch), times[name], 1e-6 * size), strict=True):
-                        values.append(value)
+        for batch in (SMALLEST * 2**k for k in range((self.largest // SMALLEST).bit_length())):
+            functions = self._functions(batch)
+            (times,) = take_turns(functions, 1, threads=self.threads)
+            for name, f in functions.items():
+                row = found.setdefault(name, {"epoch": [], "seconds": [], "megabytes": []})
+                size = f().nbytes if name == JACOBIAN else peak(f)
+                for values, value in zip(row.values(), (float(batch), times[name], 1e-6 * size), strict=True):
+                    values.append(value)
         return found
-
-
-def take_turns(
-    functions: Mapping[str, Callable[[], Any]], clock: Callable[[], float], least: float
-) -> dict[str, float]:
-    """Return for each function the seconds of a call, each in its turn; each is called before, so that nothing is compiled on the clock."""
-    repeats = {}
-    for name, f in functions.items():
-        f()
-        began = clock()
-        f()
-        repeats[name] = max(1, int(least / max(clock() - began, 1e-9)))
-    seconds = {}
-    for name, f in functions.items():
-        began = clock()
-        for _ in range(repeats[name]):
-            f()
-        seconds[name] = (clock() - began) / repeats[name]
-    return seconds
 
 
 def peak(f: Callable[[], Any]) -> int:

@@ -504,13 +504,16 @@ def _claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is not a settings file of a figure: choose another folder") from error
         if any((folder / "data").glob("*")) or (folder / "claims.json").exists():
-            differing = [] if kept_name == name else [f"{kept_name}, not {name}"]
-            differing += [
-                f"{key} {was!r}, not {value!r}"
-                for key, value in settings.items()
-                for was in [kept_settings.get(key, "unknown")]
-                if not (was == value or (key == "epochs" and type(was) is int and was < value))
-            ]
+            differing = (
+                [f"{kept_name}, not {name}"]
+                if kept_name != name
+                else [
+                    f"{key} {was!r}, not {value!r}"
+                    for key, value in settings.items()
+                    for was in [kept_settings.get(key, "unknown")]
+                    if not (was == value or (key == "epochs" and type(was) is int and was < value))
+                ]
+            )
             if differing:
                 raise ValueError(f"{folder} holds results of other settings ({'; '.join(differing)}): choose another folder")  # fmt: skip
             if kept_versions != versions:  # of the runs that are taken up, beside those that go on and judge

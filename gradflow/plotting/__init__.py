@@ -31,8 +31,8 @@ __all__ = ["COLOURS", "DASHES", "Recorded", "Runs", "plot_histories", "plot_rows
 Runs: TypeAlias = Recorded | Sequence[Recorded]
 """One run, or several of one kind whose median and extremes are drawn."""
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe & Ito's colours without the yellow, which white paper swallows; grey is for published curves."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")
+"""Okabe & Ito's colours without yellow and black, and Tol's wine; grey is for published curves."""
 DASHES: tuple[Any, ...] = (
     "-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)),
     (0, (8, 1.5, 1, 1, 1, 1.5)), (0, (2.5, 2.5)), (0, (1, 3)),

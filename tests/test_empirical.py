@@ -8,9 +8,8 @@ import pytest
 
 import gradflow as gf
 from gradflow.experiments import empirical
-from gradflow.experiments.claims import read
 from gradflow.experiments.empirical import EMPIRICAL, WHERE, RegressionTask
-from gradflow.experiments.figure import judge
+from gradflow.experiments.figure import Report, judge
 from gradflow.experiments.traces import load_curves
 from toy_figures import trace
 
@@ -36,19 +35,27 @@ def test_stored_results_are_judged_without_a_run():
 def test_an_order_is_met_by_what_rounds_to_it_or_begins_with_it():
     ours, stored = empirical.orders(1, 2, ("SGD", "train", 1e-2, 1e-2))
     for value, holds in ((0.0033, True), (0.099, True), (0.003, False), (0.11, False), (np.inf, False)):
-        curves = {WHERE["SGD"]: [trace([1, value, value])] * 5}
+        curves = {"SGD": [trace([1, value, value])] * 5}
         assert ours.holds(ours.value(curves)) is holds
     assert stored.labels == ()
 
 
-def test_the_nearest_form_counts_and_a_short_one_leaves_it_open():
-    labels = [WHERE[label] for label in empirical.FORMS["IEQ"]]
-    claim = empirical.of_nearest("", "IEQ", lambda t: read(t, "train_error", 2), 1.0, 10.0)
-    far, near, short = trace([1, 1, 1e4]), trace([1, 1, 20]), trace([1, 5])
-    assert claim.value(dict(zip(labels, ([far] * 2, [near] * 2), strict=True))).tolist() == pytest.approx([20, 20])
-    assert np.isnan(claim.value(dict(zip(labels, ([far] * 2, [short] * 2), strict=True)))).all()
-    inside = claim.value(dict(zip(labels, ([trace([1, 1, 3])] * 2, [short] * 2), strict=True)))
-    assert inside.tolist() == pytest.approx([3, 3])
+def test_of_the_forms_of_a_method_the_best_counts():
+    near, far, short = ([trace([1, 1, value])] * 5 for value in (0.005, 5.0, np.nan))
+    figure = replace(EXP1, follow=False, claims=[c for c in EXP1.claims if "train error at epoch 1000" in c.text][:12])
+
+    def verdict(**of):
+        labels = {"q carried": far, "q anew": far} | {k.replace("_", " "): v for k, v in of.items()}
+        curves = {f"IEQ, {k}": [replace(t, status="converged") for t in v] for k, v in labels.items()}
+        rows = [row for row in judge(figure, {"IEQ": curves}) if row["panel"]]
+        assert len({row["either"] for row in rows}) == 1
+        return Report("", {}, {}, {}, 0.0, rows).headline.partition(":")[0]
+
+    assert [verdict(), verdict(q_anew=near), verdict(q_carried=near), verdict(q_anew=short)] == [
+        "refuted", "reproduced", "reproduced", "not decided",
+    ]  # fmt: skip
+    rows = judge(figure, {"SGD and Adam": {"SGD": near, "Adam": near}})
+    assert len({row["either"] for row in rows if row["panel"]}) == 2  # are no forms of one method
 
 
 @pytest.mark.parametrize("number", [1, 4])

@@ -64,7 +64,7 @@ from ..schemes import (
     RMSProp,
 )  # fmt: skip
 from ..schemes.protocols import Scheme
-from .claims import Claim, Curves, Values, settled
+from .claims import Claim, Curves, Values, of_draws, settled
 from .figure import ALL, Curve, Draw, Figure, Series, check_settings, compiled
 from .tasks import PAPER, WORDS
 from .timing import first_step, take_turns
@@ -305,20 +305,14 @@ def run_comparison(figure: Figure, task: Comparison, series: Series) -> Panels:
     return panels
 
 
-def errors(c: Curves, labels: Sequence[str], of: str = "train_error") -> Values:
-    """Return the errors of curves at the end, shape (curves, draws)."""
-    return np.array([[settled(trace, of) for trace in c[label]] for label in labels])
-
-
-def at_edge(c: Curves, labels: Sequence[str]) -> list[bool]:
-    """Return for each curve whether its dt or constant is at the edge of what was tried."""
-    return [any(bool(trace.config["at_edge"]) for trace in c[label]) for label in labels]
-
-
-def _quotient(a: Values, b: Values) -> Values:
+def ratio(a: float, b: float) -> float:
     """Return a / b, infinite where a is: what diverges is below nothing."""
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isinf(a), inf, a / b)
+    return inf if np.isinf(a) else a / b
+
+
+def at_edge(traces: Sequence[Trace]) -> int:
+    """Return how many curves have their dt or constant at the edge of what was tried."""
+    return sum(bool(trace.config["at_edge"]) for trace in traces)
 
 
 def below(one: Sequence[str], other: Sequence[str], text: str, high: float = 1 - MARGIN) -> Claim:
@@ -327,29 +321,28 @@ def below(one: Sequence[str], other: Sequence[str], text: str, high: float = 1 -
     The value is NaN where those that come out worse might have done better with a dt or a constant that was not tried.
     """
 
-    def quotient(c: Curves) -> Values:
-        a, b = errors(c, one).min(axis=0), errors(c, other).min(axis=0)
-        values = _quotient(a, b)
-        open_ = np.where(values <= high, any(at_edge(c, other)), any(at_edge(c, one)))
-        return np.where(open_, np.nan, values)
+    def quotient(*traces: Trace) -> float:
+        a, b = traces[: len(one)], traces[len(one) :]
+        value = ratio(*(min(settled(t, "train_error") for t in of) for of in (a, b)))
+        return np.nan if at_edge(b if value <= high else a) else value
 
-    return Claim(text, (*one, *other), quotient, high=high, enough=COUNTS, ours=True)
+    return of_draws(text, (*one, *other), quotient, high=high, enough=COUNTS, ours=True)
 
 
 def first_elsewhere(text: str, here: Sequence[str], there: Sequence[str], of: str = "train_error") -> Claim:
     """Return the claim on the method whose median train error is lowest here: its error there over the lowest there."""
 
-    def quotient(c: Curves) -> Values:
-        first = int(np.argmin(np.median(errors(c, here), axis=1)))
-        found = errors(c, there, of)
-        return _quotient(found[first], found[int(np.argmin(np.median(found, axis=1)))])
+    def quotients(c: Curves) -> Values:
+        a, b = (
+            [[settled(t, which) for t in c[k]] for k in labels]
+            for labels, which in ((here, "train_error"), (there, of))
+        )
+        first, lowest = (int(np.argmin(np.median(found, axis=1))) for found in (a, b))
+        return np.array([ratio(*pair) for pair in zip(b[first], b[lowest], strict=True)])
 
-    return Claim(text, tuple(dict.fromkeys((*here, *there))), quotient, high=1 / (1 - MARGIN), enough=COUNTS, ours=True)
-
-
-def edges(text: str, labels: Sequence[str]) -> Claim:
-    """Return the claim that no method has its best dt or constant at the edge of what was tried; its value is how many have."""
-    return Claim(text, tuple(labels), lambda c: np.array([float(sum(at_edge(c, labels)))]), high=0.0, enough=1, ours=True)  # fmt: skip
+    return Claim(
+        text, tuple(dict.fromkeys((*here, *there))), quotients, high=1 / (1 - MARGIN), enough=COUNTS, ours=True
+    )
 
 
 def _claims() -> list[Claim]:
@@ -365,7 +358,7 @@ def _claims() -> list[Claim]:
         made += [
             first_elsewhere(f"{problem}, first at equal epochs: its train error at equal time over the lowest", epochs, timed),
             first_elsewhere(f"{problem}, first in the train error: its test error over the lowest", epochs, epochs, "test_error"),
-            edges(f"{problem}: methods whose best dt or constant is at the edge of what was tried", epochs),
+            of_draws(f"{problem}: methods whose best dt or constant is at the edge of what was tried", epochs, lambda *t: at_edge(t), high=0.0, enough=1, ours=True),
         ]  # fmt: skip
     return made
 

@@ -307,19 +307,14 @@ def run_cost(figure: Figure, task: Cost, series: Series) -> Panels:
 
 SAMPLES, GPU, MINUTE, PRINTED = 8000, 4000.0, 60.0, 1e-6 * 64 * 41_100 * 4
 """Samples of an epoch; megabytes of the review's GPU; seconds of an epoch that count as infeasible; megabytes of J, m = 64."""
-M, MANY, MOST = 64, 256, 1024
+M, MANY = 64, 256
 READING = 1.3
 """Factor to which "about twice" is read."""
 
 
-def number(text: str, label: str, of: Callable[[Trace], float], **how: Any) -> Claim:
-    """Return the claim about a number of each round of a step."""
-    return of_draws(text, [label], of, enough=COUNTS, **how)
-
-
-def at_largest(quantity: str) -> Callable[[Trace], float]:
-    """Return the function that reads a quantity at the largest batch, NaN if that is below 256."""
-    return lambda trace: float(trace.history[quantity][-1]) if trace.history["epoch"][-1] >= MANY else np.nan
+def most(trace: Trace) -> float:
+    """Return the megabytes at the largest batch, NaN if that is below 256."""
+    return float(trace.history["megabytes"][-1]) if trace.history["epoch"][-1] >= MANY else np.nan
 
 
 def of_epoch(trace: Trace) -> float:
@@ -334,12 +329,8 @@ def share_of_product(J: Trace, product: Trace, solve: Trace) -> float:
     return float(np.max(g / (j + s)))
 
 
-def _steps() -> dict[str, Curve]:
-    closed, free = Restart(IEQ(solver="gram")), Restart(IEQ(solver="cg"))
-    schemes: dict[str, Scheme] = {STEP_SAV: SAV(C=1.0), CLOSED: closed, STORED: closed, FREE: free}
-    return {label: Curve(scheme, DT) for label, scheme in schemes.items()}
-
-
+GRAM = Restart(IEQ(solver="gram"))
+STEPS: dict[str, Scheme] = {STEP_SAV: SAV(C=1.0), CLOSED: GRAM, STORED: GRAM, FREE: Restart(IEQ(solver="cg"))}
 COST = Figure(
     name="ieq-review-cost",
     title="Time and memory of an IEQ step beside a SAV step",
@@ -349,14 +340,14 @@ COST = Figure(
     quick={"draws": 3, "largest": 1024, "largest_stored": 256},
     paper={"threads": "a GPU of 4 GB"},
     unstated=("draws", "n_inputs", "width", "largest", "largest_stored"),
-    panels={STEP: _steps(), PARTS: {label: Curve(Restart(IEQ(solver="gram")), DT) for label in (JACOBIAN, PRODUCT, SOLVE)}},
+    panels={STEP: {k: Curve(scheme, DT) for k, scheme in STEPS.items()}, PARTS: dict.fromkeys((JACOBIAN, PRODUCT, SOLVE), Curve(GRAM, DT))},
     claims=[
-        number("IEQ, stored Jacobian: time of a step over that of SAV, m = 64", STORED, lambda t: read(t, "over_sav", M), low=2 / READING, high=2 * READING, spread=True, positive=True),
-        number("IEQ, stored Jacobian: growth of that quotient from m = 64 to the largest m", STORED, lambda t: float(t.history["over_sav"][-1]) / read(t, "over_sav", M), low=2.0),
+        of_draws("IEQ, stored Jacobian: time of a step over that of SAV, m = 64", [STORED], lambda t: read(t, "over_sav", M), low=2 / READING, high=2 * READING, spread=True, positive=True, enough=COUNTS),
+        of_draws("IEQ, stored Jacobian: growth of that quotient from m = 64 to the largest m", [STORED], lambda t: float(t.history["over_sav"][-1]) / read(t, "over_sav", M), low=2.0, enough=COUNTS),
         of_draws("forming J J^T over forming J and solving: largest quotient of times", [JACOBIAN, PRODUCT, SOLVE], share_of_product, high=1.0, enough=COUNTS),
-        number("IEQ, closed form: least seconds of an epoch of 8000 samples, m >= 256", CLOSED, of_epoch, low=MINUTE),
-        number("IEQ, closed form: megabytes that a step at the largest m allocates at a time", CLOSED, at_largest("megabytes"), low=GPU, regardless=True),
-        number("megabytes of the Jacobian, float32, m = 64", JACOBIAN, lambda t: read(t, "megabytes", M), low=0.9 * PRINTED, high=1.1 * PRINTED, regardless=True),
+        of_draws("IEQ, closed form: least seconds of an epoch of 8000 samples, m >= 256", [CLOSED], of_epoch, low=MINUTE, enough=COUNTS),
+        of_draws("IEQ, closed form: megabytes that a step at the largest m allocates at a time", [CLOSED], most, low=GPU, regardless=True, enough=COUNTS),
+        of_draws("megabytes of the Jacobian, float32, m = 64", [JACOBIAN], lambda t: read(t, "megabytes", M), low=0.9 * PRINTED, high=1.1 * PRINTED, regardless=True, enough=COUNTS),
     ],
     show=("over_sav", "megabytes"),
     keep=("seconds", "over_sav", "megabytes"),

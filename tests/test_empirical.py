@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from inspect import getclosurevars
 
 import numpy as np
 import pytest
@@ -71,13 +72,23 @@ def test_every_entry_of_the_table_of_times_has_an_interval(number):
         assert claim.holds(claim.value({form: of(3.6 * entry), sgd: of(3.0)})) is False
 
 
-def test_epochs_are_timed_by_steps_of_their_own_batches(tmp_path):
+def test_epochs_are_timed_by_steps_of_their_own_batches(tmp_path, monkeypatch):
+    def take_turns(functions, rounds, least):
+        many = {label: len(getclosurevars(f).nonlocals["problem"].y) for label, f in functions.items()}
+        assert (many["SGD"], many["Adam"], many["IEQ, q anew"], least) == (256, 64, 64, 0.1)  # samples of a step
+        return [dict.fromkeys(functions, n + 1.0) for n in range(rounds)]
+
+    monkeypatch.setattr(empirical, "take_turns", take_turns)
     sizes = {"epochs": 1, "width": 4, "n_samples": 700, "draws": 2}
     empirical.EXP1.reproduce(tmp_path, say=lambda _: None, **sizes)
     (one, other), costs = load_curves(tmp_path / "curves.npz")["IEQ"]["IEQ, q anew"], tmp_path / "data" / "costs.json"
     told = json.loads(costs.read_text())
     assert [one.config, other.config] == [{empirical.EPOCH: of["IEQ, q anew"]} for of in told]
     assert told[0].keys() == WHERE.keys()
+    assert [(of["SGD"], of["Adam"]) for of in told] == [(2.0, 8.0), (4.0, 16.0)]  # 560 samples, whole batches
+    costs.write_text(json.dumps([{**told[0], "SGD": 0.0}, told[1]]))
+    with pytest.raises(ValueError, match="must hold what was measured before"):
+        empirical.EXP1.reproduce(tmp_path, say=lambda _: None, **sizes)
 
 
 def test_the_scales_of_the_targets():

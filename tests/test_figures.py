@@ -150,6 +150,12 @@ def test_thinning_keeps_what_is_wanted_and_both_ends():
     assert set(thinned(run, [], points=1000).history["epoch"]) == set(range(501))
 
 
+@pytest.mark.parametrize("draws", [[trace([1, 2]), trace([1, 2], other=[1, 2])], [trace([1, 2], other=[1])]])
+def test_draws_that_differ_in_their_quantities_are_refused(tmp_path, draws):
+    with pytest.raises(ValueError, match="must have the same quantities"):
+        save_curves(tmp_path / "c.npz", {"p": {"a": draws}})
+
+
 def test_traces_come_back_to_the_bit(tmp_path):
     panels = {
         "p | q/1": {"a/b": [FALLING, trace([NAN, INF], status="nonfinite", message="é")], "": [trace([1], other=[2])]},
@@ -210,7 +216,7 @@ def test_published_curves_are_where_figures_say_and_are_followed_by_themselves()
                         apart = [claim.value(runs)[0] for claim in follows(label, curve, of=of)]
                         assert apart == pytest.approx([away, 0.0], abs=1e-12, nan_ok=True)
     for wrong in (("fig99a", "x"), ("../secret", "x"), ("fig07a", "epoch"), ("fig07a", "x")):
-        with pytest.raises(ValueError, match=r"no published figure|has the columns"):
+        with pytest.raises(ValueError, match=r"must be a published figure|has the columns"):
             Published(*wrong).values  # noqa: B018
 
 
@@ -247,7 +253,7 @@ CSV = "epoch,a\n1,2\n10,1\n"
     "content",
     [
         "", "epoch,a", "x,a\n1,2", "step,a\n1,2", "epoch,a,a\n1,2,3", "epoch,a\n10,1\n1,2", "epoch,a\n1,2\n1,2", "epoch,a\n1", "epoch,a\n1,many",
-        "epoch,a\n1,2,3", "epoch,a\n1,0", "epoch,a\n1,-1", "epoch,a\n1,", "epoch;a\n1;2", "epoch,b\n1,2", None,
+        "epoch,a\n1,2,3", "epoch,a\n1,0", "epoch,a\n1,-1", "epoch,a\n1,", "epoch,a\n1,inf", "epoch,a\ninf,1", "epoch,a\nnan,1", "epoch,a\n-1,1", "epoch;a\n1;2", "epoch,b\n1,2", None,
     ],
 )  # fmt: skip
 def test_a_curve_of_your_own_is_read_or_refused(tmp_path, content):
@@ -366,6 +372,8 @@ def test_settings_out_of_range_are_refused(name, setting, value, words):
     [
         ({"name": "a/b"}, "name must have letters"), ({"show": ("loss",)}, "has no .* loss"), ({"paper": {"speed": 1}}, "has no .* speed"),
         ({"claims": [below("y", 1.0, at=1)]}, "a claim must be about curves"), ({"published": {"x": {"x": {"loss": None}}}}, "has no .* loss"),
+        ({"claims": [above(f"x{ALL}x", "x", at=1)]}, "a claim must be about curves"), ({"published": {"y": {"x": {}}}}, r"has no .* y \| x"),
+        ({"quick": {"speed": 1}}, "has no .* speed"), ({"unstated": ("speed",)}, "has no .* speed"), ({"published": {"x": {"y": {}}}}, r"has no .* x \| y"),
     ],
 )  # fmt: skip
 def test_a_figure_knows_the_names_that_it_uses(parts, words):
@@ -375,9 +383,15 @@ def test_a_figure_knows_the_names_that_it_uses(parts, words):
 
 @pytest.mark.parametrize("number", [lambda _: np.ones(3), lambda _: 1j, lambda _: "one", lambda t: t.history["no"][0]])
 def test_a_claim_that_cannot_be_judged_is_named_and_the_runs_are_kept(tmp_path, number):
+    toy().reproduce(tmp_path, say=silent, epochs=3)
+    before = [(tmp_path / name).read_bytes() for name in ("claims.json", "curves.npz")]
     with pytest.raises(ValueError, match="small: the claim 'mine' cannot be judged"):
         toy(claims=[of_draws("mine", ["x"], number)]).reproduce(tmp_path, say=silent)
     assert len(list((tmp_path / "data").glob("*.npz"))) == 4
+    assert before == [(tmp_path / name).read_bytes() for name in ("claims.json", "curves.npz")]
+    for values in (np.ones(3), np.ones((2, 1)), np.array([1j, 1])):
+        with pytest.raises(ValueError, match="must be a real number for each draw"):
+            Claim("", ("a",), lambda _, v=values: v).row({"a": [FALLING] * 2})
     with pytest.raises(ValueError, match="must not be empty"):
         claim(2, 1)
 
@@ -386,6 +400,8 @@ def test_a_claim_that_cannot_be_judged_is_named_and_the_runs_are_kept(tmp_path, 
 def test_measurements_that_are_kept_are_read_or_refused(tmp_path, content):
     series, like = frame.Series(tmp_path, silent, False, None), lambda found: all(v > 0 for v in found.values())
     assert series.kept("good.json", lambda: {"a": 1.5}, like) == series.kept("good.json", None, like) == {"a": 1.5}
+    with pytest.raises(ValueError, match="measured just now cannot be used"):
+        series.kept("new.json", lambda: {"a": 0.0}, like)
     path = tmp_path / "m.json"
     path.mkdir() if content is None else path.write_text(content)
     with pytest.raises(ValueError, match="must hold what was measured before"):
@@ -428,6 +444,9 @@ def test_of_alternatives_the_best_counts(held, words):
     assert report.headline.startswith(words)
     apart = report._replace(claims=[{**row, "either": ""} for row in report.claims])
     assert apart.headline.startswith("refuted") is (False in held)
+    strict = [{**row, "regardless": True} for row in report.claims]
+    assert report._replace(changed={"x": [1, 2]}, claims=strict).headline.startswith(words)
+    assert report._replace(claims=[{**row, "ours": True} for row in strict]).headline.startswith("measured")
 
 
 def test_draws_are_compared_over_the_same_epochs_and_show_nothing_if_they_are_far_apart():
@@ -439,6 +458,10 @@ def test_draws_are_compared_over_the_same_epochs_and_show_nothing_if_they_are_fa
     assert level.value({"a": [rests]}) == pytest.approx([0], abs=1e-6)  # by itself up to its own end
     beside = {"a": [rests], "b": [trace([1, 1], [0, curve.epochs[-1]])]}
     assert level.value(beside)[0] > 0.1  # as far as the other runs of the panel
+    lost = {"a": [rests], "b": [replace(beside["b"][0], status="nonfinite")], "c": [runs]}
+    assert level.value(lost) == pytest.approx([0], abs=1e-6)
+    longer = trace([*curve.values[:4], 1], [*curve.epochs[:4], curve.epochs[4]], status="stagnated")
+    assert level.value({"a": [longer], "b": [runs]})[0] > 0.1  # its own records count in any case
     assert level.holds(np.array([-0.4, 0.5])) is True
     assert level.holds(np.array([-0.6, 0.5])) is None
 

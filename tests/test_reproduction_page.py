@@ -14,14 +14,14 @@ import gradflow as gf
 from gradflow.experiments import REGISTRY, conventions
 from gradflow.experiments.conventions import run_search
 from gradflow.experiments.empirical import run_timed
-from gradflow.experiments.figure import Curve, Figure, Series, run_curves
+from gradflow.experiments.figure import Curve, Figure, Series, judge, run_curves
 from gradflow.experiments.images import Images
 from gradflow.experiments.page import command, reproduction_page
 from gradflow.experiments.pictures import picture
 from gradflow.experiments.published import Published
 from gradflow.experiments.results import read_results
 from gradflow.experiments.traces import load_curves
-from toy_figures import toy
+from toy_figures import toy, trace
 
 DOCS = Path(gf.__file__).parents[1] / "docs"
 PUBLISHED = {"x": {"x": {"energy": Published("fig07a", "PM-Euler_train")}}}
@@ -75,7 +75,15 @@ def test_stored_curves_begin_as_the_figure_runs_today(tmp_path, monkeypatch, nam
         monkeypatch.setattr(conventions, "CONVENTIONS", few)
         task = replace(task, draws=1)
     else:
-        epochs = 1 if isinstance(task, Images) else 3 * task.record_epochs
+        for trace, curve in ((of[0], figure.panels[t][k]) for t, c in kept.items() for k, of in c.items()):
+            end = (
+                max(1, round(replace(task, **curve.changes).share * task.epochs))
+                if hasattr(task, "share")
+                else task.epochs
+            )
+            assert trace.status != "done" or trace.history["epoch"][-1] == end
+        images = isinstance(task, Images)
+        epochs = 3 * task.record_epochs if not images else 2 if task.n_train else 1  # of all images one epoch
         whole = {  # of the images one panel
             title: {k: c._replace(changes={**c.changes, "share": 1.0}) if "share" in c.changes else c for k, c in curves.items()}
             for title, curves in figure.panels.items() if title != "smoothed particles"
@@ -115,7 +123,9 @@ def test_the_page_has_the_numbers_and_the_interval_of_every_claim(tmp_path):
     counts = " / ".join(str(holds.count(one)) for one in (True, False, None))
     summary = next(row for row in rows if row[0] == "[small](#reproduction-small): Title of small")
     assert summary[1:3] == [f"[{words}]{{.verdict .verdict-{words.replace(' ', '-')}}}", counts]
-    assert re.fullmatch(r"x, energy, epoch 101: 0.0017 published, \S+ \(\S+ to \S+\) ours", summary[3])
+    assert re.fullmatch(
+        r"x, energy: 0.0017 published at epoch 101, \S+ \(\S+ to \S+\) ours; distance \S+ \(.*\)", summary[3]
+    )
     assert summary[4] == "epochs, size"
     assert page.count("(reproduction-small)=\n## small: Title of small") == 1
     (curve,) = [row for row in rows if row[0] == "x" and row[1] == "energy"]
@@ -133,6 +143,30 @@ def test_the_page_has_the_numbers_and_the_interval_of_every_claim(tmp_path):
     assert "One sentence." not in page  # it is about the full form
     assert "One sentence." in reproduction_page(results(tmp_path / "full", figure))
     assert "```{figure} " + f'{tmp_path.name}/small/small.png\n:alt: "small: Title of small"' in page
+
+
+def test_the_row_of_a_figure_has_the_farthest_published_curve_in_its_nearest_form(tmp_path):
+    curve = Curve(gf.SAV(), 0.5)
+    theirs = {
+        k: {"energy": Published("fig07a", f"PM-{column}_train")}
+        for k, column in (("a", "Euler"), ("b", "SAV"), ("c", "SAV"))
+    }
+    figure = toy(panels={"x": dict.fromkeys("abc", curve)}, published={"x": theirs}, claims=[])
+    (kept,) = results(tmp_path, figure)
+    for scale, row in (
+        ({"a": 1, "b": 9, "c": 2}, "c"),
+        ({"a": 5, "b": 9, "c": 2}, "a"),
+        ({"a": np.nan, "b": 3, "c": 2}, "c"),
+    ):
+        published = theirs["a"]["energy"]
+        made = {
+            k: [trace(s * published.values, published.epochs, energy=s * published.values)] * 2
+            for k, s in scale.items()
+        }
+        rows = judge(figure, {"x": made})
+        page = reproduction_page([kept._replace(panels={"x": made}, report=kept.report._replace(claims=rows))])
+        summary = next(row for row in cells(page) if row[0].startswith("[small]"))
+        assert summary[3].startswith(f"{row}, energy: ")
 
 
 def test_figures_stand_in_the_order_of_the_registry_and_once(tmp_path):

@@ -175,6 +175,6 @@ FIG12 = Figure(
     alternatives=tuple(READINGS.values()),
     show=("relative_error",),
     keep=("relative_error",),
-    note="With C = 10 000 the three forms of adaptive SAV take the same steps, so the published distance of the restarted form from the others, 1.6 and 0.4 decades, has another cause. "
+    note="With C = 10 000 the three forms of adaptive SAV take the same steps, so what sets the published restarted form apart, by 1.6 and 0.4 decades at epoch 200, has another cause. "
     "No claim about their order holds: the figure cannot tell them from Adam with another dt, nor half of r(0) from all of it.",
 )  # fmt: skip

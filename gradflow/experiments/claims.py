@@ -133,7 +133,8 @@ class Claim:
             If the value is not a real number for each draw.
         """
         values = np.asarray(self.value(curves))
-        if values.ndim != 1 or values.dtype.kind not in "fiub":
+        draws = max((len(curves[label]) for label in self.labels), default=values.size)
+        if values.ndim != 1 or values.dtype.kind not in "fiub" or len(values) > draws:
             raise ValueError(f"must be a real number for each draw, got {values.dtype} of shape {values.shape}")
         values = values.astype(np.float64)
         return {
@@ -307,7 +308,7 @@ def decades(trace: Trace, published: Published, of: str, until: float = inf) -> 
     at, wanted = published.epochs, averaged(published)
     if trace.status in FAILED and epochs[-1] < at[-1]:
         return np.array([inf])
-    end = until if trace.rests else epochs[-1]
+    end = max(until, epochs[-1]) if trace.rests else epochs[-1]
     ours = np.array([read(trace, of, epoch) for epoch in at[at <= end]])
     return np.asarray(np.log10(np.maximum(ours, TINY) / wanted[: len(ours)]))
 

@@ -288,7 +288,10 @@ def run_comparison(figure: Figure, task: Comparison, series: Series) -> Panels:
         costs = series.kept(
             f"{short}-costs.json",
             partial(step_costs, draws[0], task.rounds),
-            lambda found: found.keys() == METHODS.keys() and all(cost > 0 for cost in found.values()),
+            lambda found: (
+                found.keys() == METHODS.keys()
+                and all(type(cost) is float and 0 < cost < inf for cost in found.values())
+            ),
         )
         for number, (label, method) in enumerate(METHODS.items()):
             tuned = tune(task, draws[: task.tuning_draws], method, series, f"{short}-{number}-search")

@@ -20,6 +20,7 @@ The figures themselves run longer, with `gradflow.experiments.ma2024.CONVENTION`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -111,9 +112,9 @@ class Search:
 def run_search(figure: Figure, task: Search, series: Series) -> Panels:
     """Return a trace for each figure and draw: the distance of every convention, over its number."""
 
-    def distances(name: str, number: int, convention: str) -> list[float]:
+    def distances(name: str, convention: str) -> list[float]:
         decades = series.kept(
-            f"{name}-{number}.json".replace(" ", "-"),
+            re.sub(r"[^\w.]+", "-", f"{name} {convention}") + ".json",
             lambda: [
                 [str(x) for x in task.apart(name, convention, n)] for n in range(task.draws)
             ],  # infinities as text
@@ -127,10 +128,7 @@ def run_search(figure: Figure, task: Search, series: Series) -> Panels:
         number, found = np.arange(1, len(CONVENTIONS) + 1), np.mean(rows, axis=0)
         return Trace({"epoch": number.astype(np.float32), DISTANCE: found.astype(np.float32)}, "done")
 
-    rows = {
-        name: np.transpose([distances(name, k, convention) for k, convention in enumerate(CONVENTIONS, 1)])
-        for name in SEARCHED
-    }
+    rows = {name: np.transpose([distances(name, convention) for convention in CONVENTIONS]) for name in SEARCHED}
     traces = {name: [trace([row]) for row in found] for name, found in rows.items()}
     traces[ALL_FIGURES] = [trace(found) for found in zip(*rows.values(), strict=True)]
     return {PANEL: traces}

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..description import found as told
 from ..namespace import Array
 from ..refusals import one_of, real_number, whole_number
 from ..run.solution import Solution, Status
@@ -112,11 +113,14 @@ class Series(NamedTuple):
         Raises
         ------
         ValueError
-            If the file holds something else.
+            If the file holds something else, or what was measured cannot be used.
         """
         path = self.data / name
         if not path.exists():
-            write_whole(path, json.dumps(measure(), allow_nan=False).encode())
+            found = json.loads(json.dumps(measure(), allow_nan=False, default=float))
+            if not like(found):
+                raise ValueError(f"{name}: what was measured just now cannot be used: {told(found)}")
+            write_whole(path, json.dumps(found).encode())
             self.say(f"{name} measured")
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -191,15 +195,14 @@ class Report(NamedTuple):
         """The verdict with its counts."""
         of = [row["holds"] for row in self.claims]
         counts = f"{of.count(True)} hold, {of.count(False)} fail, {of.count(None)} open"
-        published = [row for row in self.claims if not row["ours"]]
-        refutes = any(row["regardless"] and row["holds"] is False for row in published)
-        best: dict[Any, bool | None] = {}
-        for n, row in enumerate(published):  # of alternatives: holds, open or fails, in this order
+        best: dict[Any, Mapping[str, Any]] = {}
+        for n, row in enumerate(self.claims):  # of alternatives: holds, open or fails, in this order
             key = row["either"] or n
-            if key not in best or best[key] is False or row["holds"]:
-                best[key] = row["holds"]
-        found = verdict([*best.values()], bool(self.changed) and not refutes)
-        return f"{found if published or not of else 'measured'}: {counts}"
+            if not row["ours"] and (key not in best or best[key]["holds"] is False or row["holds"]):
+                best[key] = row
+        refutes = any(row["regardless"] and row["holds"] is False for row in best.values())
+        found = verdict([row["holds"] for row in best.values()], bool(self.changed) and not refutes)
+        return f"{found if best or not of else 'measured'}: {counts}"
 
 
 def verdict(holds: Sequence[bool | None], changed: bool) -> str:
@@ -320,15 +323,14 @@ class Figure:
         if len(every) < sum(map(len, self.panels.values())):
             raise ValueError(f"{self.name}: titles and labels must differ, {ALL!r} stands between them")
         for claim in self.claims if self.panels else ():
-            if not any(set(claim.labels) <= {*every, *curves} for curves in self.panels.values()):
+            if not any(set(claim.labels) <= set(curves) for curves in (every, *self.panels.values())):
                 raise ValueError(
                     f"{self.name}: a claim must be about curves of the figure, got {', '.join(claim.labels)}"
                 )
-        theirs = [(label, of) for curves in self.published.values() for label, q in curves.items() for of in q]
-        labels = {label for curves in self.panels.values() for label in curves}
-        unknown = {*self.published} - {*self.panels} | {label for label, _ in theirs} - labels
+        theirs = {title + ALL + label: q for title, curves in self.published.items() for label, q in curves.items()}
+        unknown = {*theirs} - every
         unknown |= {*self.quick, *self.paper, *self.unstated} - {f.name for f in fields(self.task)}
-        unknown |= {*self.show, *(of for _, of in theirs)} - {*self.keep}
+        unknown |= {*self.show, *(of for q in theirs.values() for of in q)} - {*self.keep}
         if unknown:
             raise ValueError(f"{self.name} has no curve, kept quantity or setting {', '.join(sorted(unknown))}")
 
@@ -424,6 +426,8 @@ class Figure:
                 self.wanted(title, label)  # they can be read
         versions = _claim_folder(folder, self.name, settings)
         panels = self.run(self, task, Series(folder / "data", say, progress, self.wanted))
+        judge(self, panels)  # a claim that cannot be judged changes nothing
+        (folder / "claims.json").unlink(missing_ok=True)  # curves never stand beside claims of others
         save_curves(folder / "curves.npz", panels)
         panels = load_curves(folder / "curves.npz")  # what is judged is what is stored
         seconds = sum(
@@ -454,8 +458,8 @@ def judge(figure: Figure, panels: Panels) -> list[dict[str, Any]]:
         try:
             return claim.row(curves, panel)
         except Exception as error:  # a number of the user's may raise anything
-            told = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{figure.name}: the claim {claim.text!r} cannot be judged: {told}") from error
+            why = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{figure.name}: the claim {claim.text!r} cannot be judged: {why}") from error
 
     everything: Curves = {title + ALL + label: traces for title, label, traces in _each(panels)}
     rows = [(row(claim, everything), "") for claim in figure.claims if set(claim.labels) <= set(everything)]
@@ -463,7 +467,7 @@ def judge(figure: Figure, panels: Panels) -> list[dict[str, Any]]:
         rows += [(row(c, curves, title), "") for c in figure.claims if c.labels and set(c.labels) <= set(curves)]
         for label, quantities in figure.published.get(title, {}).items():
             for of, curve in quantities.items() if label in curves and figure.follow else ():
-                column = f"{curve.file} {curve.column}"
+                column = f"{Path(curve.file).stem} {curve.column}"
                 rows += [(row(c, curves, title), column) for c in follows(label, curve, of=of)]
     for one, column in rows:
         text = one["claim"].rpartition(": ")[2] if column else f"{one['panel']}: {one['claim']}"

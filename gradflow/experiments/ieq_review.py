@@ -291,7 +291,7 @@ def run_cost(figure: Figure, task: Cost, series: Series) -> Panels:
 
     def like(found: Any) -> bool:
         lists = [values for of in found.values() for values in of.values()]
-        return found.keys() == names and all(value > 0 for values in lists for value in values)
+        return found.keys() == names and all(type(x) is float and 0 < x < np.inf for values in lists for x in values)
 
     rounds = [series.kept(f"{n}.json", task._measure, like) for n in range(task.draws)]
     panels: Panels = {title: {} for title in figure.panels}

@@ -9,7 +9,8 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from math import isfinite
+from math import inf, isfinite
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,9 +88,12 @@ def _summary(results: Results) -> tuple[str, ...]:
     rows = shown(report.claims, figure.least)
     of = [row["holds"] for row in rows]
     words, _, _ = report.headline.partition(":")
-    if published := list(_published(results, list(report.claims))):
-        _, (curve, quantity, epoch, theirs, ours, *_) = max(published)
-        most = f"{curve}, {quantity}, epoch {epoch}: {theirs} published, {ours} ours"
+    best: dict[str, tuple[float, tuple[str, ...]]] = {}  # of the curves that stand for a published one the nearest
+    for column, away, cells in _published(results, list(report.claims)):
+        best[column] = min((away, cells), best.get(column, (inf, cells)))
+    if best:
+        _, (curve, quantity, epoch, theirs, ours, distance, *_) = max(best.values())
+        most = f"{curve}, {quantity}: {theirs} published at epoch {epoch}, {ours} ours; distance {distance}"
     else:
         text, interval, middle, *_ = _claim(rows[0], several=False) if rows else ("-", "-", "-")
         most = f"{text}: {middle} ({interval})"
@@ -115,7 +119,7 @@ def _section(results: Results) -> Iterator[str]:
         width = [":width: 100%"] if len(figure.show) > 1 else []
         yield from (f"```{{figure}} {results.picture}", f":alt: {alt}", *width, "```", "")
     rows = list(report.claims)
-    published = [cells for _, cells in _published(results, rows)]
+    published = [cells for _, _, cells in _published(results, rows)]
     if published:
         head = "curve|quantity|at epoch|published|ours|distance, decades|shape, decades|holds: distance, shape"
         yield from (*_table(head.split("|"), published), "")
@@ -144,12 +148,13 @@ def _section(results: Results) -> Iterator[str]:
     yield f"Runs of {report.seconds:.0f} s; {_cell(versions)}." if report.seconds else f"{_cell(versions)}."
 
 
-def _published(results: Results, rows: list[Mapping[str, Any]]) -> Iterator[tuple[float, tuple[str, ...]]]:
-    """Yield for each published curve how far ours is, and a line, and take its two claims out of the rows."""
+def _published(results: Results, rows: list[Mapping[str, Any]]) -> Iterator[tuple[str, float, tuple[str, ...]]]:
+    """Yield for each published curve its column, how far ours is, and a line, and take its two claims out of the rows."""
     for title, curves in results.figure.published.items():
         for label, quantities in curves.items():
             for of, curve in quantities.items():
-                texts = {c.text: f"{curve.file} {curve.column}: " for c in follows(label, curve, of=of)}
+                column = f"{Path(curve.file).stem} {curve.column}: "
+                texts = {c.text: column for c in follows(label, curve, of=of)}
                 found = [
                     row for row in rows
                     if row["panel"] == title and row["either"].startswith(texts.get(row["claim"], "\0"))
@@ -161,19 +166,18 @@ def _published(results: Results, rows: list[Mapping[str, Any]]) -> Iterator[tupl
                 traces = results.panels[title][label]
                 common = np.flatnonzero(curve.epochs <= longest(results.panels[title]))
                 place = int(common[-1]) if common.size else 0
-                yield (
-                    float(np.nan_to_num(abs(np.median(_numbers(level))))),
-                    (
-                        _cell(f"{title}: {label}" if len(results.panels) > 1 else label),
-                        _cell(of.replace("_", " ")),
-                        f"{curve.epochs[place]:g}",
-                        f"{curve.values[place]:.2g}",
-                        " ".join(_spread([read(trace, of, float(curve.epochs[place])) for trace in traces])),
-                        " ".join(_spread(_numbers(level))),
-                        " ".join(_spread(_numbers(shape))),
-                        f"{HOLDS[level['holds']]}, {HOLDS[shape['holds']]}",
-                    ),
+                known = [abs(value) for value in _numbers(level) if not np.isnan(value)]
+                cells = (
+                    _cell(f"{title}: {label}" if len(results.panels) > 1 else label),
+                    _cell(of.replace("_", " ")),
+                    f"{curve.epochs[place]:g}",
+                    f"{curve.values[place]:.2g}",
+                    " ".join(_spread([read(trace, of, float(curve.epochs[place])) for trace in traces])),
+                    " ".join(_spread(_numbers(level))),
+                    " ".join(_spread(_numbers(shape))),
+                    f"{HOLDS[level['holds']]}, {HOLDS[shape['holds']]}",
                 )
+                yield column, float(np.median(known)) if known else -1.0, cells
 
 
 def unnoticed(figure: Figure, panels: Panels) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 The files are those of ``gradflow/experiments/published_curves``; its README tells how they were read and to what error (0.04 to 3 per
 cent, far less than the width of a line). A CSV file of your own has the column ``epoch`` first and a column for each curve; a cell
-is a number > 0 or empty. A file is read once in a process.
+is a number > 0, empty or nan. A file is read once in a process.
 
 >>> from gradflow.experiments.published import Published
 >>> curve = Published("fig07a", "PM-Euler_train")
@@ -55,7 +55,7 @@ class Published(NamedTuple):
         return self._read()[1]
 
     def _read(self) -> tuple[Values, Values]:
-        names, table = _table(self.file)
+        names, table = _table(str(self.file))
         if self.column not in names[1:]:
             raise ValueError(f"{self.file} has the columns {', '.join(names[1:])}; got {self.column!r}")
         values = table[:, names.index(self.column)]
@@ -72,13 +72,18 @@ def _table(file: str) -> tuple[list[str], Values]:
     own = file.endswith(".csv")
     path = Path(file) if own else files(__package__).joinpath("published_curves", f"{file}.csv")
     if not path.is_file() or not (own or file.isidentifier()):
-        raise ValueError(f"{file!r} is no published figure of this package, and no file that ends with .csv")
+        raise ValueError(
+            f"{file!r} must be a published figure of this package, or the path of a file that ends with .csv"
+        )
     try:
         names, *lines = csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True)
         table = np.array([[float(cell or "nan") for cell in line] for line in lines if line])
+        if np.isinf(table).any():
+            raise ValueError("a cell must be a finite number, or empty")
         known = names[0] == "epoch" or (names[0] == "x" and not own)
-        if not known or table.shape[1:] != (len(set(names)),) or not (np.diff(table[:, 0]) > 0).all():
-            raise ValueError(f"names must differ, and epochs rise; it has {', '.join(names)}")
+        at = table[:, 0]
+        if not known or table.shape[1:] != (len(set(names)),) or not ((at >= 0).all() and (np.diff(at) > 0).all()):
+            raise ValueError(f"names must differ, and epochs >= 0 rise; it has {', '.join(names)}")
     except (OSError, ValueError, IndexError, csv.Error) as error:
         raise ValueError(f"{file} must have a head, epoch first, and below it rows of numbers: {error}") from error
     accurate = [name for name in names if name.endswith("_accuracy")]

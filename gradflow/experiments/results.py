@@ -97,6 +97,10 @@ def _read_folder(folder: Path, top: Path, base: Path, figures: Mapping[str, Figu
     known_curves = {title: set(curves) for title, curves in figure.panels.items()}
     if known_curves and {title: set(curves) for title, curves in panels.items()} != known_curves:
         raise ValueError(f"{paths[1]} must hold the curves of {figure.name}: run it again")
+    if any(
+        not {*figure.keep} <= {*trace.history} for of in panels.values() for traces in of.values() for trace in traces
+    ):
+        raise ValueError(f"{paths[1]} must hold {', '.join(figure.keep)} of each curve: run it again")
     if any(len(traces) != known.get("draws", len(traces)) for curves in panels.values() for traces in curves.values()):
         raise ValueError(f"{paths[1]} must hold {known['draws']} draws of each curve, as the settings say")
     report = report._replace(changed=figure.changed(report.settings))  # for the verdict: it is not believed

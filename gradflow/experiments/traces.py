@@ -120,10 +120,13 @@ def save_curves(path: Path, panels: Panels) -> None:
             for label, traces in curves.items()
         }
         for c, traces in enumerate(curves.values()):
+            even = all(len(v) == len(t.history["epoch"]) for t in traces for v in t.history.values())
+            if not even or len({tuple(t.history) for t in traces}) > 1:
+                raise ValueError(f"the draws of a curve must have the same quantities, each at all epochs: {title}")
             for name in traces[0].history if traces else ():
                 arrays[f"{p}/{c}/{name}"] = np.concatenate([trace.history[name] for trace in traces])
     content = io.BytesIO()
-    np.savez_compressed(content, index=np.array(json.dumps(index)), **arrays)
+    np.savez_compressed(content, index=np.array(json.dumps(index, default=float)), **arrays)
     write_whole(path, content.getvalue())
 
 
@@ -152,6 +155,8 @@ def load_curves(path: Path) -> Panels:
                 ends = np.cumsum([int(of[RECORDS]) for of in draws])
                 own = [name for name in held if name.startswith(f"{p}/{c}/")]
                 parts = {name: np.split(_vector(name, held.pop(name), ends), ends[:-1]) for name in own}
+                if draws and f"{p}/{c}/epoch" not in parts:
+                    raise ValueError(f"it has no epochs of {label}")
                 for n, of in enumerate(draws):
                     history = {name.split("/", 2)[2]: values[n] for name, values in parts.items()}
                     panels[title][label].append(Trace(history, *(kind(of[name]) for name, kind in TOLD.items())))

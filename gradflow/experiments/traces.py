@@ -111,6 +111,11 @@ def save_curves(path: Path, panels: Panels) -> None:
         The file, ``curves.npz``.
     panels : dict
         The traces.
+
+    Raises
+    ------
+    ValueError
+        If the draws of a curve differ in their quantities.
     """
     arrays: dict[str, Any] = {}
     index: dict[str, dict[str, list[dict[str, Any]]]] = {}

@@ -145,7 +145,7 @@ def _section(results: Results) -> Iterator[str]:
             "",
         )
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    yield f"Runs of {report.seconds:.0f} s; {_cell(versions)}." if report.seconds else f"{_cell(versions)}."
+    yield f"Runs of {report.seconds:.0f} s; {_cell(versions)}." if report.seconds else f"Versions: {_cell(versions)}."
 
 
 def _published(results: Results, rows: list[Mapping[str, Any]]) -> Iterator[tuple[str, float, tuple[str, ...]]]:

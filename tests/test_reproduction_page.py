@@ -20,6 +20,7 @@ from gradflow.experiments.pictures import picture
 from gradflow.experiments.published import Published
 from gradflow.experiments.results import read_results
 from gradflow.experiments.traces import load_curves
+from gradflow.namespace import blas_threads
 from toy_figures import toy, trace
 
 DOCS = Path(gf.__file__).parents[1] / "docs"
@@ -47,6 +48,13 @@ def test_the_page_is_the_stored_results():
     assert page == made, "make it anew: gradflow report docs/results --all > docs/reproduction.md"
 
 
+@pytest.fixture
+def one_thread():
+    """One thread of the BLAS, as the stored results have it; two that wait for each other take ten times as long."""
+    with blas_threads(1):
+        yield
+
+
 class Nudged(Series):
     """Runs from initial parameters that are one part in a million away."""
 
@@ -70,6 +78,7 @@ STORED = [name for name in REGISTRY if (DOCS / "results" / name).exists()]
 
 
 @pytest.mark.parametrize("name", [name for name in STORED if REGISTRY[name].run in (run_curves, run_timed)])
+@pytest.mark.usefixtures("one_thread")
 def test_stored_curves_begin_as_the_figure_runs_today(tmp_path, monkeypatch, name):
     """Three epochs of the first draw, less of images: scheme, step size and task are those of the figure."""
     figure, kept = REGISTRY[name], load_curves(DOCS / "results" / name / "curves.npz")
@@ -108,6 +117,7 @@ def test_stored_curves_begin_as_the_figure_runs_today(tmp_path, monkeypatch, nam
             assert (distance <= 2e-3 + 100 * sensitive).all(), (title, label, of, distance, sensitive)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_stored_distances_of_conventions_are_those_of_today(tmp_path, monkeypatch):
     """The nearest convention to all figures and the nearest to Figure 7, for the first draw."""
     places, figure = [108, 119], REGISTRY["ma2024-conventions"]

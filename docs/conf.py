@@ -103,7 +103,7 @@ numpydoc_xref_aliases = {
     "Line": "gradflow.proofs.verify.Line",
     "Mutant": "gradflow.proofs.mutants.Mutant",
     "Published": "gradflow.experiments.published.Published",
-    "Report": "gradflow.experiments.figure.Report",
+    "Report": "gradflow.experiments.judging.Report",
     "Series": "gradflow.experiments.figure.Series",
     "Trace": "gradflow.experiments.traces.Trace",
     "ScaledResidual": "gradflow.models.losses.ScaledResidual",

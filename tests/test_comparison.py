@@ -12,7 +12,8 @@ from gradflow.cli.experiments import ends
 from gradflow.experiments import comparison
 from gradflow.experiments.comparison import CENTRE, COMPARISON, METHODS, Comparison, Tuned, at_equal_time, search, tune
 from gradflow.experiments.demo import DEMO
-from gradflow.experiments.figure import Series, judge
+from gradflow.experiments.figure import Series
+from gradflow.experiments.judging import judge
 from gradflow.experiments.traces import Trace, load_curves
 from toy_figures import silent
 

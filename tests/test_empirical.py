@@ -10,7 +10,7 @@ import pytest
 import gradflow as gf
 from gradflow.experiments import empirical
 from gradflow.experiments.empirical import EMPIRICAL, WHERE, RegressionTask
-from gradflow.experiments.figure import Report, judge
+from gradflow.experiments.judging import Report, judge
 from gradflow.experiments.traces import load_curves
 from toy_figures import trace
 

@@ -12,6 +12,7 @@ import gradflow as gf
 from gradflow.experiments import REGISTRY
 from gradflow.experiments import figure as frame
 from gradflow.experiments.claims import (
+    ALL,
     Claim,
     above,
     below,
@@ -22,8 +23,9 @@ from gradflow.experiments.claims import (
     rises,
     together,
 )
-from gradflow.experiments.conventions import CONVENTIONS, Search, held_out, untold
-from gradflow.experiments.figure import ALL, Curve, Report, judge, verdict
+from gradflow.experiments.conventions import CONVENTIONS, Search, count_of_near, held_out, not_farther
+from gradflow.experiments.figure import Curve
+from gradflow.experiments.judging import Report, judge, verdict
 from gradflow.experiments.published import Published
 from gradflow.experiments.tasks import Example
 from gradflow.experiments.traces import Trace, load_curves, save_curves, thinned
@@ -561,7 +563,7 @@ def test_the_nearest_convention_is_chosen_in_one_half_of_the_draws_and_reported_
     assert np.isnan(held_out(found[:1])).all()  # no draw is left
 
 
-def test_conventions_are_told_apart_by_the_paired_t_test_with_holms_correction():
+def test_conventions_are_farther_by_the_paired_t_test_with_holms_correction():
     rng = np.random.default_rng(0)
     for _ in range(20):
         found = rng.uniform(0.1, 0.2, (6, 1)) + rng.uniform(0, 0.02, (6, 30)) + np.linspace(0, 0.2, 30)
@@ -574,12 +576,12 @@ def test_conventions_are_told_apart_by_the_paired_t_test_with_holms_correction()
         }
         while left and min(left.values()) <= 0.025 / (len(left) + 1):  # one diverged
             left.pop(min(left, key=left.get))
-        assert untold(found) == 1 + len(left)
-    assert np.isnan(untold(found[:1])).all()
-    assert np.isnan(untold(np.full((3, 4), INF))).all()
+        BIT(np.flatnonzero(not_farther(found)), sorted([*left, best]))
+    assert np.isnan(count_of_near(found[:1])).all()
+    assert np.isnan(count_of_near(np.full((3, 4), INF))).all()
     equal = rng.uniform(0.1, 0.2, (500, 4, 40))
     assert (
-        np.mean([40 - untold(one) for one in equal]) / 39 < 0.025
+        np.mean([40 - count_of_near(one) for one in equal]) / 39 < 0.025
     )  # although the nearest is chosen from the same draws
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradflow.experiments.figure import Report, judge
 from gradflow.experiments.ieq_review import COST, DRIFT, ENERGY, Cost, peak, rising
+from gradflow.experiments.judging import Report, judge
 from gradflow.experiments.timing import take_turns
 from gradflow.experiments.traces import load_curves
 from toy_figures import silent, trace

@@ -8,8 +8,8 @@ import pooch
 import pytest
 
 import gradflow as gf
-from gradflow.experiments.figure import judge
 from gradflow.experiments.images import FIG11, Images
+from gradflow.experiments.judging import judge
 from gradflow.experiments.published import Published
 
 TINY = {"data": "fashion_subset", "n_train": 120, "n_test": 60, "width": 8, "batch_size": 40, "epochs": 2, "draws": 2}

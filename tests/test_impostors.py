@@ -9,7 +9,9 @@ import pytest
 
 import gradflow as gf
 from gradflow.experiments import REGISTRY
-from gradflow.experiments.figure import ALL, Series, judge, run_curves
+from gradflow.experiments.claims import ALL
+from gradflow.experiments.figure import Series, run_curves
+from gradflow.experiments.judging import judge
 from gradflow.experiments.traces import load_curves
 from gradflow.schemes.protocols import AuxiliaryScheme
 from toy_figures import silent

@@ -13,8 +13,9 @@ import pytest
 import gradflow as gf
 from gradflow.experiments import REGISTRY, conventions
 from gradflow.experiments.empirical import run_timed
-from gradflow.experiments.figure import Curve, Figure, Series, judge, run_curves
+from gradflow.experiments.figure import Curve, Figure, Series, run_curves
 from gradflow.experiments.images import Images
+from gradflow.experiments.judging import judge
 from gradflow.experiments.page import command, reproduction_page
 from gradflow.experiments.pictures import picture
 from gradflow.experiments.published import Published

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..experiments import REGISTRY, Figure
-from ..experiments.figure import Report, shown
+from ..experiments.judging import Report, shown
 from .ending import fail
 
 __all__ = ["COMMANDS"]

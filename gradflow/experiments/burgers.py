@@ -32,8 +32,8 @@ from ..models import Burgers, TwoLayerNet, burgers_solution
 from ..namespace import Array
 from ..refusals import real_number
 from ..schemes import IEQ, Adagrad, Adam, Restart, RMSProp
-from .claims import above
-from .figure import ALL, Curve, Draw, Figure, check_settings
+from .claims import ALL, above
+from .figure import Curve, Draw, Figure, check_settings
 from .ma2024 import A_COLUMNS, A_RELAXED, A_RESTARTED, A_SAV, A_SAVS, READINGS, adaptive
 from .published import Published
 from .tasks import PAPER, WORDS, Training

@@ -1,13 +1,13 @@
 r"""A claim: a number for every draw, and the interval in which it should lie.
 
-A plot of training curves shows numbers: a level beside the published one, the quotient of two curves, the
-share of records at which an error rises. The numbers are what is stored. Whether the claim holds, by what factor it is
-missed, and its row on the page follow from them here.
+What is read from a plot of training curves is a number: the level of a curve, the quotient of two curves, the share of records at
+which an error rises. These numbers are stored. Whether the claim holds, and its row on the page, follow from them.
 
 A statement about one figure's curves holds if every draw shows it, fails if none of at least `ENOUGH` does, and is open
-otherwise. A published *value* is one more draw of what the publication leaves unstated, so a claim about it (``spread``) holds
-if the interval meets the range of the draws, unless that is so wide that it tells nothing (``widest``). It fails if the interval misses the range in which 95 per cent of further draws
-are expected, the values taken as normal, of a ``positive`` quantity their logarithms,
+otherwise. A published *value* is one more draw of what the publication leaves unstated. A claim about it (``spread``) holds
+if the interval meets the range of the draws, and is open if that range is too wide to tell anything (``widest``). It fails if the
+interval misses the range in which 95 per cent of further draws are expected. For this range the values are taken as normal, those of
+a ``positive`` quantity as lognormal,
 
 .. math:: \bar x \pm t_{n-1,\,0.975}\; s\, \sqrt{1 + 1/n},                                                   \tag{1}
 
@@ -49,6 +49,8 @@ Values: TypeAlias = NDArray[np.float64]
 Curves: TypeAlias = Mapping[str, Sequence[Trace]]
 """For each label a trace for each draw."""
 
+ALL = " | "
+"""Between the title of a panel and a label, in claims about several panels."""
 ENOUGH = 5
 """Draws from which on a claim fails that none of them shows."""
 VISIBLE = 1.3

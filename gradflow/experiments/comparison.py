@@ -64,8 +64,8 @@ from ..schemes import (
     RMSProp,
 )  # fmt: skip
 from ..schemes.protocols import Scheme
-from .claims import Claim, Curves, Values, of_draws, settled
-from .figure import ALL, Curve, Draw, Figure, Series, check_settings, compiled
+from .claims import ALL, Claim, Curves, Values, of_draws, settled
+from .figure import Curve, Draw, Figure, Series, check_settings, compiled
 from .tasks import PAPER, WORDS
 from .timing import first_step, take_turns
 from .traces import Panels, Trace, thinned

@@ -45,8 +45,8 @@ import numpy as np
 
 from ..run.batches import steps_per_epoch
 from ..schemes import IEQ, SAV, Adam, AdaptiveIEQ, ExpSAV, GradientDescent, Restart
-from .claims import HIGHER, WIDEST, Claim, above, below, of_draws, of_published, read, rises
-from .figure import ALL, Curve, Draw, Figure, Series, run_curves
+from .claims import ALL, HIGHER, WIDEST, Claim, above, below, of_draws, of_published, read, rises
+from .figure import Curve, Draw, Figure, Series, run_curves
 from .images import Images
 from .published import Published
 from .tasks import Example

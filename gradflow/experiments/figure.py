@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
@@ -32,23 +32,14 @@ from ..run.solve import solve
 from ..run.storage import write_whole
 from ..schemes.protocols import Scheme
 from ..version import __version__
-from .claims import Claim, Curves, follows
+from .claims import ALL, Claim
+from .judging import Report, judge
 from .published import Published
-from .traces import DERIVED, Panels, Trace, load_curves, save_curves, thinned
+from .traces import DERIVED, Panels, load_curves, save_curves, thinned
 
-__all__ = [
-    "Curve",
-    "Draw",
-    "Figure",
-    "Report",
-    "Series",
-    "judge",
-    "run_curves",
-]
+__all__ = ["Curve", "Draw", "Figure", "Series", "run_curves"]
 
 OLD = ", of runs taken up"
-ALL = " | "
-"""Between the title of a panel and a label, in claims about several panels."""
 
 
 class Curve(NamedTuple):
@@ -161,70 +152,6 @@ class Series(NamedTuple):
         return run
 
 
-class Report(NamedTuple):
-    """What a figure comes to."""
-
-    figure: str
-    """Its name."""
-    settings: Mapping[str, Any]
-    """All settings, by name."""
-    changed: Mapping[str, Sequence[Any]]
-    """For each setting that is not the published one [ours, published]."""
-    versions: Mapping[str, str]
-    """The versions that ran."""
-    seconds: float
-    """Duration of the runs, s."""
-    claims: Sequence[Mapping[str, Any]]
-    """The rows of `judge`."""
-
-    def write(self, path: Path) -> None:
-        """Write all that is here to a JSON file, a line for each member and each claim.
-
-        Parameters
-        ----------
-        path : Path
-            The file, ``claims.json``.
-        """
-        *parts, (_, claims) = self._asdict().items()
-        lines = [f" {json.dumps(name)}: {json.dumps(value)},\n" for name, value in parts]
-        rows = ",\n".join(f"  {json.dumps(row)}" for row in claims)
-        write_whole(path, f'{{\n{"".join(lines)} "claims": [\n{rows}\n ]\n}}\n'.encode())
-
-    @property
-    def headline(self) -> str:
-        """The verdict with its counts."""
-        of = [row["holds"] for row in self.claims]
-        counts = f"{of.count(True)} hold, {of.count(False)} fail, {of.count(None)} open"
-        best: dict[Any, Mapping[str, Any]] = {}
-        for n, row in enumerate(self.claims):  # of alternatives: holds, open or fails, in this order
-            key = row["either"] or n
-            if not row["ours"] and (key not in best or best[key]["holds"] is False or row["holds"]):
-                best[key] = row
-        refutes = any(row["regardless"] and row["holds"] is False for row in best.values())
-        found = verdict([row["holds"] for row in best.values()], bool(self.changed) and not refutes)
-        return f"{found if best or not of else 'measured'}: {counts}"
-
-
-def verdict(holds: Sequence[bool | None], changed: bool) -> str:
-    """Return the verdict on a figure: only what was run as printed can refute it.
-
-    Parameters
-    ----------
-    holds : sequence of bool or None
-        Of every claim.
-    changed : bool
-        Whether a setting is not the published one.
-
-    Examples
-    --------
-    >>> verdict([True, False], True), verdict([True, False], False), verdict([True, None], False)
-    ('reproduced in part', 'refuted', 'not decided')
-    """
-    if False in holds:
-        return "refuted" if not changed else "reproduced in part" if True in holds else "not reproduced"
-    return "not decided" if None in holds or not holds else "reproduced"
-
-
 def run_curves(figure: Figure, task: Any, series: Series) -> Panels:
     """Return the traces of every curve for every draw: the way in which most figures run.
 
@@ -269,8 +196,8 @@ class Figure:
     Raises
     ------
     ValueError
-        If the name is none of a folder, two curves have one name, or a claim, a published curve, a quantity that is shown or a
-        setting has a name that the figure does not know.
+        If the name cannot be that of a folder; if two curves have one name; or if a claim, a published curve, a shown quantity or
+        a setting names what the figure does not have.
     """
 
     name: str
@@ -430,69 +357,11 @@ class Figure:
         (folder / "claims.json").unlink(missing_ok=True)  # curves never stand beside claims of others
         save_curves(folder / "curves.npz", panels)
         panels = load_curves(folder / "curves.npz")  # what is judged is what is stored
-        seconds = sum(
-            {trace.seconds for _, _, traces in _each(panels) for trace in traces}
-        )  # one run may be in two panels
+        every = (trace for curves in panels.values() for traces in curves.values() for trace in traces)
+        seconds = sum({trace.seconds for trace in every})  # one run may be in two panels
         report = Report(self.name, settings, self.changed(settings), versions, round(seconds, 1), judge(self, panels))
         report.write(folder / "claims.json")
         return report
-
-
-def judge(figure: Figure, panels: Panels) -> list[dict[str, Any]]:
-    """Return the rows of all claims: for each panel the claims whose curves it has, and those about several panels once.
-
-    Parameters
-    ----------
-    figure : Figure
-        The figure.
-    panels : dict
-        Its traces.
-
-    Raises
-    ------
-    ValueError
-        If a claim cannot be judged.
-    """
-
-    def row(claim: Claim, curves: Curves, panel: str = "") -> dict[str, Any]:
-        try:
-            return claim.row(curves, panel)
-        except Exception as error:  # a number of the user's may raise anything
-            why = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{figure.name}: the claim {claim.text!r} cannot be judged: {why}") from error
-
-    everything: Curves = {title + ALL + label: traces for title, label, traces in _each(panels)}
-    rows = [(row(claim, everything), "") for claim in figure.claims if set(claim.labels) <= set(everything)]
-    for title, curves in panels.items():
-        rows += [(row(c, curves, title), "") for c in figure.claims if c.labels and set(c.labels) <= set(curves)]
-        for label, quantities in figure.published.get(title, {}).items():
-            for of, curve in quantities.items() if label in curves and figure.follow else ():
-                column = f"{Path(curve.file).stem} {curve.column}"
-                rows += [(row(c, curves, title), column) for c in follows(label, curve, of=of)]
-    for one, column in rows:
-        text = one["claim"].rpartition(": ")[2] if column else f"{one['panel']}: {one['claim']}"
-        for word in figure.alternatives:
-            text = text.replace(word, "")
-        one["either"] = f"{column}: {text}" if column or figure.alternatives else ""
-    return [one for one, _ in rows]
-
-
-def shown(rows: Sequence[Mapping[str, Any]], least: int) -> list[Mapping[str, Any]]:
-    """Return of the claims whose texts are the same behind the last colon those of the least means, or all if `least` is 0."""
-    kinds: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        kinds.setdefault(row["claim"].rpartition(": ")[2] if least else "", []).append(row)
-
-    def middle(row: Mapping[str, Any]) -> float:
-        return float(np.mean([inf if value is None else float(value) for value in row["values"]]))
-
-    return [row for kind in kinds.values() for row in (sorted(kind, key=middle)[:least] if least else kind)]
-
-
-def _each(panels: Panels) -> Iterator[tuple[str, str, list[Trace]]]:
-    for title, curves in panels.items():
-        for label, traces in curves.items():
-            yield title, label, traces
 
 
 def _claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -40,8 +40,8 @@ from ..models import Regression, TwoLayerNet
 from ..refusals import whole_number
 from ..schemes import IEQ, SAV, Relaxed, Restart
 from ..schemes.protocols import Scheme
-from .claims import Claim, of_draws, read
-from .figure import ALL, Curve, Draw, Figure, Series, check_settings
+from .claims import ALL, Claim, of_draws, read
+from .figure import Curve, Draw, Figure, Series, check_settings
 from .tasks import WORDS, Training
 from .timing import step, take_turns
 from .traces import FAILED, Panels, Trace

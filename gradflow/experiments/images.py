@@ -32,8 +32,8 @@ from ..datasets import LabelledImages, fashion_mnist, fashion_subset, mnist
 from ..models import Classification, Regression, TwoLayerNet
 from ..models.losses import onehot
 from ..namespace import Array
-from .claims import HIGHER, Claim, above, below, of_published
-from .figure import ALL, Draw, Figure, check_settings
+from .claims import ALL, HIGHER, Claim, above, below, of_published
+from .figure import Draw, Figure, check_settings
 from .ma2024 import COLUMNS, EULER, RELAXED, SAV_, ahead, errors, euler_and_sav
 from .published import Published
 from .tasks import PAPER, WORDS, NetworkTask

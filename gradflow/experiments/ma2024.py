@@ -24,8 +24,8 @@ import numpy as np
 
 from ..schemes import SAV, Adagrad, Adam, AdaptiveSAV, GradientDescent, Relaxed, Restart, RMSProp
 from ..schemes.protocols import Scheme
-from .claims import VISIBLE, Claim, above, below, of_published, rises, together
-from .figure import ALL, Curve, Figure
+from .claims import ALL, VISIBLE, Claim, above, below, of_published, rises, together
+from .figure import Curve, Figure
 from .published import Published
 from .tasks import PAPER, UNSTATED, Example
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..description import escaped
-from .claims import LEVEL, SHAPE, follows, longest, read
-from .figure import ALL, Figure, judge, shown
+from .claims import ALL, LEVEL, SHAPE, follows, longest, read
+from .figure import Figure
+from .judging import judge, shown
 from .results import Results
 from .traces import Panels
 

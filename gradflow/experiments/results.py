@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..description import found
-from .figure import Figure, Report, judge
+from .figure import Figure
+from .judging import Report, judge
 from .traces import Panels, load_curves
 
 __all__ = ["Results", "read_results"]

@@ -62,8 +62,9 @@ class Trace:
 
 
 TOLD: dict[str, Callable[[Any], Any]] = {"status": str, "message": str, "steps": int, "seconds": float, "config": dict}
-"""What the index has of a trace, beside the number of its records."""
+"""Members of a trace that the index stores, with their types."""
 RECORDS = "records"
+"""Name of the number of records in the index."""
 Panels: TypeAlias = dict[str, dict[str, list[Trace]]]
 """For each panel's title and each curve's label a trace for every draw."""
 
